@@ -1,0 +1,4 @@
+//! Stub.
+/// Committed offsets of all groups.
+#[derive(Debug, Default)]
+pub struct CommittedOffsets {}

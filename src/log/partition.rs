@@ -1,0 +1,4 @@
+//! Stub.
+/// Readers' view of one partition.
+#[derive(Debug)]
+pub struct Partition {}

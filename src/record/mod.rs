@@ -1,0 +1,4 @@
+//! Stub.
+/// Header of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchHeader {}
