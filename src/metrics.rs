@@ -1,1 +1,127 @@
-//! Stub.
+//! The catalogue: every metric's name, type, labels and help, in one table.
+//!
+//! Families with closed labels go through the crate `metrics` under the names here. Families with a topic or partition label are
+//! rendered from the catalog's own counters by the collector in `telemetry`, so that the series of a deleted topic vanish at
+//! once; those of the store come from its statistics. A family comes wholly from one of the three.
+//!
+//! Names begin with `einmal_`, but for the `process_` ones that all Prometheus clients share, and end with their unit, counters
+//! with `_total`. Labels are from a closed list: what identifies a client, a message or a transaction is never a label.
+
+/// What a family measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Goes both ways.
+    Gauge,
+    /// Classic buckets.
+    Histogram,
+}
+
+/// One family of the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Family {
+    /// Full name with unit.
+    pub name: &'static str,
+    /// Counter, gauge or histogram.
+    pub kind: Kind,
+    /// Label names. None takes values that a client can invent, but for topics, which are capped.
+    pub labels: &'static [&'static str],
+    /// For people.
+    pub help: &'static str,
+}
+
+macro_rules! families {
+    ($($constant:ident = $name:literal $kind:ident [$($label:literal),*] $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: &str = $name;)*
+        /// All families.
+        pub const FAMILIES: &[Family] = &[$(Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help }),*];
+    };
+}
+
+families! {
+    BUILD_INFO = "einmal_build_info" Gauge ["version", "revision", "rustc"] "Always 1; the labels tell which build runs";
+    CONFIG_INFO = "einmal_config_info" Gauge ["durability", "mode"] "Always 1; the labels tell the default durability and the mode";
+
+    REQUEST_DURATION_SECONDS = "einmal_request_duration_seconds" Histogram ["api"] "From a parsed request to its queued answer, deliberate waiting included";
+    REQUESTS_TOTAL = "einmal_requests_total" Counter ["api", "version"] "Requests by API and version";
+    REQUEST_ERRORS_TOTAL = "einmal_request_errors_total" Counter ["api", "error"] "Error codes answered, per partition or item";
+    REQUESTS_IN_FLIGHT = "einmal_requests_in_flight" Gauge ["api"] "Requests parsed and not yet answered";
+    REQUEST_SIZE_BYTES = "einmal_request_size_bytes" Histogram ["api"] "Request frames";
+    RESPONSE_SIZE_BYTES = "einmal_response_size_bytes" Histogram ["api"] "Response frames";
+    PROTOCOL_ERRORS_TOTAL = "einmal_protocol_errors_total" Counter ["reason"] "Frames that ended a connection";
+    PRODUCE_ACKS_TOTAL = "einmal_produce_acks_total" Counter ["acks"] "Produce requests by the promise they ask for";
+    FETCH_SESSIONS = "einmal_fetch_sessions" Gauge [] "Cached fetch sessions";
+    FETCH_WAITING = "einmal_fetch_waiting" Gauge [] "Fetches that wait for data";
+
+    TOPIC_BYTES_IN_TOTAL = "einmal_topic_bytes_in_total" Counter ["topic"] "Bytes of appended batches";
+    TOPIC_BYTES_OUT_TOTAL = "einmal_topic_bytes_out_total" Counter ["topic"] "Bytes of fetched batches";
+    TOPIC_RECORDS_IN_TOTAL = "einmal_topic_records_in_total" Counter ["topic"] "Records appended";
+    TOPIC_BATCHES_IN_TOTAL = "einmal_topic_batches_in_total" Counter ["topic"] "Batches appended";
+    TOPIC_PRODUCE_FAILED_TOTAL = "einmal_topic_produce_failed_total" Counter ["topic"] "Batches refused";
+    TOPIC_FETCH_FAILED_TOTAL = "einmal_topic_fetch_failed_total" Counter ["topic"] "Partitions of fetches answered with an error";
+
+    PRODUCER_BATCHES_TOTAL = "einmal_producer_batches_total" Counter ["outcome"] "Idempotent batches by outcome; duplicate: answered with the original offset, nothing written";
+    PRODUCER_DUPLICATE_RECORDS_TOTAL = "einmal_producer_duplicate_records_total" Counter ["topic"] "Records of dropped duplicate batches";
+    PRODUCER_DUPLICATE_BYTES_TOTAL = "einmal_producer_duplicate_bytes_total" Counter ["topic"] "Bytes of dropped duplicate batches";
+    PRODUCER_OUT_OF_ORDER_TOTAL = "einmal_producer_out_of_order_total" Counter ["topic"] "Batches refused for a gap in their producer's sequence";
+    PRODUCER_IDS = "einmal_producer_ids" Gauge ["kind"] "Producer states kept, over all partitions";
+    PRODUCER_IDS_ALLOCATED_TOTAL = "einmal_producer_ids_allocated_total" Counter [] "Producer ids handed out";
+    PRODUCER_IDS_EXPIRED_TOTAL = "einmal_producer_ids_expired_total" Counter [] "Producer states dropped after producer.id.expiration.ms";
+    PRODUCER_SEQUENCE_WRAPS_TOTAL = "einmal_producer_sequence_wraps_total" Counter [] "Sequences that wrapped to 0";
+    PRODUCER_NONIDEMPOTENT_BATCHES_TOTAL = "einmal_producer_nonidempotent_batches_total" Counter [] "Batches without a producer id";
+
+    TOPICS = "einmal_topics" Gauge [] "Topics";
+    PARTITIONS = "einmal_partitions" Gauge [] "Partitions of all topics";
+    PARTITION_HIGH_WATERMARK = "einmal_partition_high_watermark" Gauge ["topic", "partition"] "End of what consumers may see";
+    PARTITION_LOG_START_OFFSET = "einmal_partition_log_start_offset" Gauge ["topic", "partition"] "First readable offset";
+    PARTITION_SIZE_BYTES = "einmal_partition_size_bytes" Gauge ["topic", "partition"] "Bytes of readable batches";
+    APPEND_DURATION_SECONDS = "einmal_append_duration_seconds" Histogram ["durability"] "From a queued append to its answer";
+    ENGINE_QUEUE_COMMANDS = "einmal_engine_queue_commands" Gauge [] "Commands that wait for the writer";
+    ENGINE_GROUP_COMMANDS = "einmal_engine_group_commands" Histogram [] "Commands per commit group";
+    ENGINE_BUSY_SECONDS_TOTAL = "einmal_engine_busy_seconds_total" Counter [] "Time the one writer worked";
+    WAL_SYNC_DURATION_SECONDS = "einmal_wal_sync_duration_seconds" Histogram [] "One fsync of the write-ahead log";
+    WAL_BYTES_WRITTEN_TOTAL = "einmal_wal_bytes_written_total" Counter [] "Bytes written to the write-ahead log";
+    WAL_SYNCS_TOTAL = "einmal_wal_syncs_total" Counter [] "Fsyncs of the write-ahead log";
+    FSYNC_DISABLED = "einmal_fsync_disabled" Gauge [] "1 if the broker's default answers acks=all from the page cache";
+    TOPICS_RELAXED_DURABILITY = "einmal_topics_relaxed_durability" Gauge [] "Topics whose acks=all is answered from the page cache";
+    TAIL_CACHE_BYTES = "einmal_tail_cache_bytes" Gauge [] "Newest batches kept in memory";
+    TAIL_CACHE_HITS_TOTAL = "einmal_tail_cache_hits_total" Counter [] "Reads answered from the tail cache";
+    TAIL_CACHE_MISSES_TOTAL = "einmal_tail_cache_misses_total" Counter [] "Reads answered by the store";
+    STORAGE_WRITE_STOPPED = "einmal_storage_write_stopped" Gauge ["db"] "1 while RocksDB refuses writes";
+    STORAGE_DELAYED_WRITE_RATE_BYTES = "einmal_storage_delayed_write_rate_bytes" Gauge ["db"] "Rate RocksDB slows writes to, 0 healthy";
+    STORAGE_STALL_SECONDS_TOTAL = "einmal_storage_stall_seconds_total" Counter ["db"] "Time writes were stalled";
+    STORAGE_PENDING_COMPACTION_BYTES = "einmal_storage_pending_compaction_bytes" Gauge ["db"] "Bytes that wait for compaction";
+    STORAGE_L0_FILES = "einmal_storage_l0_files" Gauge ["db"] "Files in level 0";
+    STORAGE_RUNNING_COMPACTIONS = "einmal_storage_running_compactions" Gauge ["db"] "Compactions under way";
+    STORAGE_RUNNING_FLUSHES = "einmal_storage_running_flushes" Gauge ["db"] "Flushes under way";
+    STORAGE_BACKGROUND_ERRORS = "einmal_storage_background_errors" Gauge ["db"] "Errors of background work";
+    STORAGE_FLUSH_BYTES_TOTAL = "einmal_storage_flush_bytes_total" Counter ["db"] "Bytes written by flushes";
+    STORAGE_COMPACTION_WRITTEN_BYTES_TOTAL = "einmal_storage_compaction_written_bytes_total" Counter ["db"] "Bytes written by compactions";
+    STORAGE_COMPACTION_READ_BYTES_TOTAL = "einmal_storage_compaction_read_bytes_total" Counter ["db"] "Bytes read by compactions";
+    STORAGE_SST_BYTES = "einmal_storage_sst_bytes" Gauge ["db"] "Table files";
+    STORAGE_BLOB_BYTES = "einmal_storage_blob_bytes" Gauge ["db"] "Blob files";
+    STORAGE_BLOB_GARBAGE_BYTES = "einmal_storage_blob_garbage_bytes" Gauge ["db"] "Garbage in live blob files";
+    STORAGE_MEMTABLE_BYTES = "einmal_storage_memtable_bytes" Gauge ["db"] "Memtables";
+    STORAGE_DISK_TOTAL_BYTES = "einmal_storage_disk_total_bytes" Gauge ["dir"] "Size of the data directory's file system";
+    STORAGE_DISK_FREE_BYTES = "einmal_storage_disk_free_bytes" Gauge ["dir"] "Free space of the data directory's file system";
+    STORAGE_CORRUPTION_TOTAL = "einmal_storage_corruption_total" Counter [] "Damaged reads";
+    RECOVERY_SECONDS = "einmal_recovery_seconds" Gauge [] "Time the last start took to recover";
+    RECOVERY_REPLAYED_BYTES = "einmal_recovery_replayed_bytes" Gauge [] "Write-ahead log replayed at the last start";
+
+    CONNECTIONS = "einmal_connections" Gauge ["listener"] "Open connections";
+    CONNECTIONS_OPENED_TOTAL = "einmal_connections_opened_total" Counter ["listener"] "Connections accepted";
+    CONNECTIONS_CLOSED_TOTAL = "einmal_connections_closed_total" Counter ["listener", "cause"] "Connections closed";
+    CONNECTIONS_REJECTED_TOTAL = "einmal_connections_rejected_total" Counter ["listener", "reason"] "Connections refused at accept";
+    METRICS_FOLDED = "einmal_metrics_folded" Gauge ["family"] "1 if series were folded together or left out to keep the family small";
+    LOG_MESSAGES_TOTAL = "einmal_log_messages_total" Counter ["level"] "Log lines by level";
+    PANICS_TOTAL = "einmal_panics_total" Counter [] "Panics caught";
+
+    PROCESS_CPU_SECONDS_TOTAL = "process_cpu_seconds_total" Counter [] "User and system time";
+    PROCESS_RESIDENT_MEMORY_BYTES = "process_resident_memory_bytes" Gauge [] "Memory in RAM";
+    PROCESS_VIRTUAL_MEMORY_BYTES = "process_virtual_memory_bytes" Gauge [] "Address space";
+    PROCESS_OPEN_FDS = "process_open_fds" Gauge [] "Open file descriptors";
+    PROCESS_MAX_FDS = "process_max_fds" Gauge [] "Most file descriptors that may be open";
+    PROCESS_THREADS = "process_threads" Gauge [] "Threads";
+    PROCESS_START_TIME_SECONDS = "process_start_time_seconds" Gauge [] "Start of the process, Unix time";
+}

@@ -41,6 +41,11 @@ impl ProducerId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProducerEpoch(pub i16);
 
+impl ProducerEpoch {
+    /// No epoch: goes with [`ProducerId::NONE`].
+    pub const NONE: Self = Self(-1);
+}
+
 /// Epoch of a partition's leadership. It rises when the broker starts after an unclean stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaderEpoch(pub i32);
@@ -82,7 +87,7 @@ macro_rules! error_codes {
         impl ErrorCode {
             $(#[allow(missing_docs)] pub const $name: Self = Self($code);)*
 
-            /// Kafka's name (`Errors.java`), for logs and metric labels; `UNKNOWN` for codes that einmal never sends.
+            /// Kafka's name (`Errors.java`), for logs and metric labels; `UNKNOWN` for codes that are not in the list.
             pub fn name(self) -> &'static str {
                 match self.0 {
                     $($code => stringify!($name),)*
@@ -172,6 +177,7 @@ error_codes! {
     UNKNOWN_TOPIC_ID = 100,
     INCONSISTENT_TOPIC_ID = 103,
     FETCH_SESSION_TOPIC_ID_ERROR = 106,
+    MISMATCHED_ENDPOINT_TYPE = 114,
     UNSUPPORTED_ENDPOINT_TYPE = 115,
 }
 

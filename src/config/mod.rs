@@ -1,7 +1,211 @@
-//! Stub.
-/// Broker settings in force.
-#[derive(Debug)]
-pub struct Config {}
-/// Topic settings in force.
+//! Settings: one table with name, type, default, documentation and scope, from which everything else follows.
+//!
+//! [`table`] is the one home of names and defaults. [`properties`] and [`environment`] read texts, [`load`] lays default,
+//! file, environment and flags over each other, [`build`] makes the typed [`Config`] of them. [`topic`] resolves settings of
+//! topics, [`describe`] answers DescribeConfigs, [`alter`] judges AlterConfigs, [`document`] writes the settings page.
+//!
+//! Mirrors `KafkaConfig`, `LogConfig` and `DynamicBrokerConfig`.
+//! Invariant: a [`Config`] that exists is checked; nobody parses a text again.
+
+pub mod alter;
+pub mod build;
+pub mod describe;
+pub mod document;
+pub mod environment;
+pub mod listeners;
+pub mod load;
+pub mod properties;
+pub mod table;
+pub mod topic;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How bytes travel on a listener. Only PLAINTEXT is served until security exists; others are refused at start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecurityProtocol {
+    /// Neither encryption nor authentication.
+    Plaintext,
+}
+
+/// One named listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name, upper case as given, e.g. `PLAINTEXT`.
+    pub name: Arc<str>,
+    /// What it speaks.
+    pub protocol: SecurityProtocol,
+    /// Host to bind; empty or `0.0.0.0` for all.
+    pub host: String,
+    /// Port to bind; 0 lets the system choose.
+    pub port: u16,
+    /// Host and port that clients are told; none: the bound address, or this machine's name when bound to a wildcard. Port 0
+    /// stands for the bound port.
+    pub advertised: Option<(String, u16)>,
+}
+
+/// Broker settings in force: typed, checked. The texts behind it are kept for DescribeConfigs.
 #[derive(Debug, Clone)]
-pub struct TopicConfig {}
+pub struct Config {
+    /// `node.id` (`broker.id`), ≥ 0.
+    pub node_id: i32,
+    /// `cluster.id`; none: one is made and kept in the data directory.
+    pub cluster_id: Option<String>,
+    /// `log.dirs` (first), `--data-dir`.
+    pub data_dir: PathBuf,
+    /// `listeners` with `advertised.listeners` and `listener.security.protocol.map`, those of controllers left out.
+    pub listeners: Vec<Listener>,
+    /// `einmal.admin.listener`: HTTP for metrics and health; none: off.
+    pub admin_listener: Option<SocketAddr>,
+    /// `num.partitions`.
+    pub num_partitions: u32,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics_enable: bool,
+    /// `delete.topic.enable`.
+    pub delete_topic_enable: bool,
+    /// `einmal.replication.factor.clamp`: a replication factor above 1 is taken as 1 instead of refused.
+    pub replication_factor_clamp: bool,
+    /// `socket.request.max.bytes`: largest Produce frame.
+    pub socket_request_max_bytes: usize,
+    /// `queued.max.request.bytes`: request bytes in memory, all connections together.
+    pub queued_max_request_bytes: usize,
+    /// `einmal.connection.request.bytes.max`: request bytes in memory per connection.
+    pub connection_request_bytes_max: usize,
+    /// `max.connections`.
+    pub connections_max: usize,
+    /// `max.connections.per.ip`.
+    pub connections_max_per_ip: usize,
+    /// `connections.max.idle.ms`.
+    pub connections_max_idle: Duration,
+    /// `einmal.request.frame.timeout.ms`: time to finish a begun frame; also to send a first whole request ÷ 3.
+    pub request_frame_timeout: Duration,
+    /// `fetch.max.bytes`: upper bound of one Fetch answer.
+    pub fetch_max_bytes: usize,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_session_slots: usize,
+    /// `einmal.fetch.session.partitions.max`: partitions in all cached fetch sessions together.
+    pub fetch_session_partitions_max: usize,
+    /// `einmal.tail.cache.bytes`.
+    pub tail_cache_bytes: usize,
+    /// `einmal.reader.threads`.
+    pub reader_threads: usize,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_max_bytes: usize,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration: Duration,
+    /// `einmal.producer.ids.max`: producer states kept in all partitions together.
+    pub producer_ids_max: usize,
+    /// `einmal.partitions.max`: partitions of all topics together.
+    pub partitions_max: usize,
+    /// `einmal.storage.memtable.bytes`.
+    pub storage_memtable_bytes: usize,
+    /// `einmal.storage.block.cache.bytes`.
+    pub storage_block_cache_bytes: usize,
+    /// `einmal.storage.accept.loss`: open in spite of damage to acknowledged data.
+    pub storage_accept_loss: bool,
+    /// `einmal.metrics.max.series.per.family`.
+    pub metrics_series_max: usize,
+    /// `einmal.log.level`: a filter for the program's own words.
+    pub log_level: String,
+    /// Topic settings where a topic has none of its own.
+    pub topic_defaults: TopicConfig,
+    /// Texts as given by file, environment and flags, by name, with their origin.
+    pub texts: BTreeMap<String, (String, Origin)>,
+    /// Texts set by AlterConfigs; they win over all of `texts`.
+    pub overrides: BrokerOverrides,
+}
+
+/// Where the value of a setting comes from; later ones win.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// What `--dev` stands for.
+    Profile,
+    /// `server.properties`.
+    File,
+    /// `KAFKA_*`.
+    KafkaEnvironment,
+    /// `EINMAL_*`.
+    Environment,
+    /// `--set` and other flags.
+    Flag,
+}
+
+/// Broker settings set by AlterConfigs. One node has two scopes for them, as Kafka has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BrokerOverrides {
+    /// For all brokers: resource name empty.
+    pub cluster: BTreeMap<String, String>,
+    /// For this broker: resource name = node id. Wins.
+    pub node: BTreeMap<String, String>,
+}
+
+impl BrokerOverrides {
+    /// Marks names of [`BrokerOverrides::cluster`] in the one map that is stored; no setting's name begins with it.
+    const CLUSTER_PREFIX: &'static str = "*/";
+
+    /// Both scopes in one map, as the engine stores them.
+    pub fn to_stored(&self) -> BTreeMap<String, String> {
+        let cluster = self.cluster.iter().map(|(name, text)| (format!("{}{name}", Self::CLUSTER_PREFIX), text.clone()));
+        cluster.chain(self.node.clone()).collect()
+    }
+
+    /// What [`BrokerOverrides::to_stored`] made.
+    pub fn from_stored(stored: &BTreeMap<String, String>) -> Self {
+        let mut overrides = Self::default();
+        for (name, text) in stored {
+            match name.strip_prefix(Self::CLUSTER_PREFIX) {
+                Some(name) => overrides.cluster.insert(name.to_owned(), text.clone()),
+                None => overrides.node.insert(name.clone(), text.clone()),
+            };
+        }
+        overrides
+    }
+}
+
+/// Whose time a topic's records carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampType {
+    /// The producer's.
+    CreateTime,
+    /// The broker's, at the append.
+    LogAppendTime,
+}
+
+/// Settings of one topic in force (`LogConfig` in Kafka). Times in ms, -1 unlimited where Kafka has it so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// `cleanup.policy` has `compact`.
+    pub compact: bool,
+    /// `cleanup.policy` has `delete`.
+    pub delete: bool,
+    /// `max.message.bytes`: largest batch, as received.
+    pub max_message_bytes: u32,
+    /// `message.timestamp.type`.
+    pub message_timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`.
+    pub message_timestamp_before_max_ms: i64,
+    /// `message.timestamp.after.max.ms`.
+    pub message_timestamp_after_max_ms: i64,
+    /// `flush.messages`: 1 syncs before acks=all is answered; more relaxes it.
+    pub flush_messages: i64,
+    /// `flush.ms`: 0 syncs; more relaxes, with a sync at least that often.
+    pub flush_ms: i64,
+    /// `retention.ms`.
+    pub retention_ms: i64,
+    /// `retention.bytes`.
+    pub retention_bytes: i64,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: i64,
+    /// `compression.type` other than `producer`. Batches are stored as they arrive all the same; kept for DescribeConfigs.
+    pub compression_type: Option<String>,
+}
+
+impl TopicConfig {
+    /// Whether acks=all is answered from the page cache: neither `flush.messages` is 1 nor `flush.ms` 0.
+    pub fn is_relaxed(&self) -> bool {
+        self.flush_messages != 1 && self.flush_ms != 0
+    }
+}

@@ -1,1 +1,61 @@
-fn main() {}
+//! Checks the history of a run of real clients against what the broker kept.
+//!
+//! `history FILE...` reads JSON lines, each file in the order in which its writer saw things happen, prints what it counted
+//! and every anomaly, and exits with 1 if there is any, with 2 if the history proves nothing (no acknowledged value, no final
+//! drain).
+
+mod check;
+mod event;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::process::ExitCode;
+
+use check::{Counts, check};
+use event::Event;
+
+const ANOMALIES_SHOWN_MAX: usize = 20;
+
+fn read(paths: &[String]) -> Result<Vec<Vec<Event>>, String> {
+    let mut histories = Vec::new();
+    for path in paths {
+        let file = File::open(path).map_err(|error| format!("{path}: {error}"))?;
+        let mut events = Vec::new();
+        for (index, line) in BufReader::new(file).lines().enumerate() {
+            let line = line.map_err(|error| format!("{path}: {error}"))?;
+            events.push(serde_json::from_str(&line).map_err(|error| format!("{path}:{}: {error}", index + 1))?);
+        }
+        histories.push(events);
+    }
+    Ok(histories)
+}
+
+fn main() -> ExitCode {
+    let paths: Vec<String> = std::env::args().skip(1).collect();
+    let histories = match read(&paths) {
+        Ok(histories) if !histories.is_empty() => histories,
+        Ok(_) => {
+            eprintln!("usage: history FILE...");
+            return ExitCode::from(2);
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    let (counts, anomalies) = check(&histories);
+    let Counts { invoked, acknowledged, unknown, unknown_stored, drained, read } = counts;
+    println!(
+        "{invoked} values sent, {acknowledged} acknowledged, {unknown} unknown of which {unknown_stored} stored, \
+         {drained} drained, {read} read meanwhile, {} anomalies",
+        anomalies.len()
+    );
+    for anomaly in anomalies.iter().take(ANOMALIES_SHOWN_MAX) {
+        println!("ANOMALY {anomaly:?}");
+    }
+    if acknowledged == 0 || drained == 0 {
+        eprintln!("this history proves nothing: {acknowledged} acknowledged, {drained} drained");
+        return ExitCode::from(2);
+    }
+    if anomalies.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}

@@ -1,0 +1,206 @@
+//! Judges AlterConfigs and IncrementalAlterConfigs: the whole new map of overrides, or why not.
+//!
+//! Mirrors `ConfigurationControlManager` and `DynamicBrokerConfig`. Nothing is changed here: the engine stores what comes out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::table::{self, InvalidSetting, Kind, Setting, Update, list};
+use super::{BrokerOverrides, Config, topic as topic_settings};
+
+/// What is to happen to one setting (`AlterConfigOp.OpType`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Takes the value given.
+    Set,
+    /// Back to the default.
+    Delete,
+    /// Adds elements to a list.
+    Append,
+    /// Takes elements out of a list.
+    Subtract,
+}
+
+impl Operation {
+    /// From its code on the wire.
+    pub fn from_wire(code: i8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Set),
+            1 => Some(Self::Delete),
+            2 => Some(Self::Append),
+            3 => Some(Self::Subtract),
+            _ => None,
+        }
+    }
+}
+
+/// One change asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Which setting.
+    pub name: String,
+    /// What with it.
+    pub operation: Operation,
+    /// The value; none where null was sent.
+    pub value: Option<String>,
+}
+
+/// Why a change was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AlterRefused {
+    /// INVALID_CONFIG.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSetting),
+    /// INVALID_REQUEST: the request contradicts itself.
+    #[error("{0}")]
+    Request(String),
+}
+
+/// The overrides of a topic that has `current` after `changes`. All or nothing.
+pub fn topic(
+    config: &Config,
+    current: &BTreeMap<String, String>,
+    changes: &[Change],
+) -> Result<BTreeMap<String, String>, AlterRefused> {
+    check_names(changes)?;
+    let default = |setting: &'static Setting| {
+        let described = super::describe::topic(config, &BTreeMap::new());
+        described.into_iter().find(|entry| entry.name == setting.name)?.value
+    };
+    let known = |name: &str| {
+        table::topic(name).ok_or_else(|| InvalidSetting {
+            name: name.to_owned(),
+            reason: format!("Unknown topic config name: {name}"),
+        })
+    };
+    let changed = apply(current, changes, known, default)?;
+    Ok(topic_settings::validate(&changed)?)
+}
+
+/// All overrides of a topic replaced by `given` (AlterConfigs, the older API).
+pub fn replace_topic(given: &[(String, Option<String>)]) -> Result<BTreeMap<String, String>, AlterRefused> {
+    let changes = set_all(given);
+    check_names(&changes)?;
+    let given = changes.into_iter().filter_map(|change| Some((change.name, change.value?))).collect();
+    Ok(topic_settings::validate(&given)?)
+}
+
+/// The dynamic settings after `changes`, for this broker (`node`) or for all. The whole configuration must hold with them.
+pub fn broker(config: &Config, node: bool, changes: &[Change]) -> Result<BrokerOverrides, AlterRefused> {
+    check_names(changes)?;
+    let mut overrides = config.overrides.clone();
+    let scope = if node { &mut overrides.node } else { &mut overrides.cluster };
+    let default = |setting: &'static Setting| {
+        let given = config.texts.get(setting.name).map(|(text, _)| text.clone());
+        given.or_else(|| setting.default.map(str::to_owned))
+    };
+    *scope = apply(scope, changes, dynamic_setting, default)?;
+    check_broker(config, &overrides)?;
+    Ok(overrides)
+}
+
+/// All dynamic settings of one scope replaced by `given` (AlterConfigs, the older API).
+pub fn replace_broker(
+    config: &Config,
+    node: bool,
+    given: &[(String, Option<String>)],
+) -> Result<BrokerOverrides, AlterRefused> {
+    let mut emptied = config.clone();
+    if node {
+        emptied.overrides.node.clear();
+    } else {
+        emptied.overrides.cluster.clear();
+    }
+    broker(&emptied, node, &set_all(given))
+}
+
+fn set_all(given: &[(String, Option<String>)]) -> Vec<Change> {
+    let change = |(name, value): &(String, Option<String>)| Change {
+        name: name.clone(),
+        operation: Operation::Set,
+        value: value.clone(),
+    };
+    given.iter().map(change).collect()
+}
+
+fn check_broker(config: &Config, overrides: &BrokerOverrides) -> Result<(), AlterRefused> {
+    match config.with_overrides(overrides.clone()) {
+        Ok(_) => Ok(()),
+        Err(super::build::BuildError::Invalid(invalid)) => Err(invalid.into()),
+        Err(super::build::BuildError::Listener(error)) => Err(AlterRefused::Request(error.to_string())),
+    }
+}
+
+/// The setting of this name, if AlterConfigs may change it. Kafka takes unknown names silently; here they are refused, as a
+/// misspelt name that seems to be in force is worse.
+fn dynamic_setting(name: &str) -> Result<&'static Setting, InvalidSetting> {
+    match table::broker(name) {
+        Some(setting) if setting.update == Update::ClusterWide => Ok(setting),
+        Some(_) => Err(InvalidSetting {
+            name: name.to_owned(),
+            reason: format!("Cannot update these configs dynamically: [{name}]"),
+        }),
+        None => Err(InvalidSetting { name: name.to_owned(), reason: format!("Unknown broker config name: {name}") }),
+    }
+}
+
+fn check_names(changes: &[Change]) -> Result<(), AlterRefused> {
+    let mut names = BTreeSet::new();
+    for change in changes {
+        if !names.insert(change.name.as_str()) {
+            return Err(AlterRefused::Request("Error due to duplicate config keys".to_owned()));
+        }
+        if change.operation != Operation::Delete && change.value.is_none() {
+            return Err(AlterRefused::Request(format!("Null value not supported for : {}", change.name)));
+        }
+    }
+    Ok(())
+}
+
+fn apply(
+    current: &BTreeMap<String, String>,
+    changes: &[Change],
+    known: impl Fn(&str) -> Result<&'static Setting, InvalidSetting>,
+    default: impl Fn(&'static Setting) -> Option<String>,
+) -> Result<BTreeMap<String, String>, InvalidSetting> {
+    let mut changed = current.clone();
+    for change in changes {
+        // What is not set is not there after its deletion either, known or not; Kafka's tools count on that.
+        if change.operation == Operation::Delete {
+            changed.remove(&change.name);
+            continue;
+        }
+        let setting = known(&change.name)?;
+        let value = change.value.as_deref().unwrap_or_default();
+        let text = match change.operation {
+            Operation::Set => value.to_owned(),
+            Operation::Delete | Operation::Append | Operation::Subtract => {
+                let before = changed.get(&change.name).cloned().or_else(|| default(setting)).unwrap_or_default();
+                change_list(setting, change.operation, &before, value)?
+            }
+        };
+        changed.insert(change.name.clone(), setting.check(&text)?);
+    }
+    Ok(changed)
+}
+
+fn change_list(setting: &Setting, operation: Operation, before: &str, value: &str) -> Result<String, InvalidSetting> {
+    let verb = if operation == Operation::Append { "APPEND" } else { "SUBTRACT" };
+    if setting.kind != Kind::List {
+        return Err(InvalidSetting {
+            name: setting.name.to_owned(),
+            reason: format!("Can't {verb} to key {} because its type is not LIST.", setting.name),
+        });
+    }
+    let mut elements: Vec<&str> = list(before).collect();
+    if operation == Operation::Append {
+        let mut known: BTreeSet<&str> = elements.iter().copied().collect();
+        elements.extend(list(value).filter(|element| known.insert(element)));
+    } else {
+        let gone: BTreeSet<&str> = list(value).collect();
+        elements.retain(|element| !gone.contains(element));
+    }
+    Ok(elements.join(","))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+use super::*;
+use crate::config::build::tests::config;
+
+fn change(name: &str, operation: Operation, value: &str) -> Change {
+    Change { name: name.to_owned(), operation, value: Some(value.to_owned()) }
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+fn altered(current: &[(&str, &str)], changes: &[Change]) -> Result<BTreeMap<String, String>, String> {
+    let config = config(&[]).expect("allowed");
+    topic(&config, &map(current), changes).map_err(|refused| refused.to_string())
+}
+
+#[test]
+fn changes_make_a_whole_new_map() {
+    use Operation::*;
+    let current = &[("retention.ms", "5"), ("cleanup.policy", "compact")];
+    for (changes, expected) in [
+        (vec![change("retention.ms", Set, " 6 ")], map(&[("retention.ms", "6"), ("cleanup.policy", "compact")])),
+        (vec![change("retention.ms", Delete, "")], map(&[("cleanup.policy", "compact")])),
+        (vec![change("segment.ms", Delete, "")], map(current)),
+        (
+            vec![change("cleanup.policy", Append, "delete")],
+            map(&[("retention.ms", "5"), ("cleanup.policy", "compact,delete")]),
+        ),
+        (vec![change("cleanup.policy", Append, "compact")], map(current)),
+        (
+            vec![change("cleanup.policy", Subtract, "delete,compact")],
+            map(&[("retention.ms", "5"), ("cleanup.policy", "")]),
+        ),
+    ] {
+        assert_eq!(altered(current, &changes), Ok(expected), "{changes:?}");
+    }
+    // Without a value of its own a list begins from the value in force.
+    assert_eq!(
+        altered(&[], &[change("cleanup.policy", Append, "compact")]),
+        Ok(map(&[("cleanup.policy", "delete,compact")]))
+    );
+}
+
+#[test]
+fn refusals_speak_kafkas_words() {
+    use Operation::*;
+    for (changes, expected) in [
+        (vec![change("nope", Set, "1")], "Unknown topic config name: nope"),
+        (
+            vec![change("retention.ms", Set, "x")],
+            "Invalid value x for configuration retention.ms: Not a number of type LONG",
+        ),
+        (vec![change("retention.ms", Append, "1")], "Can't APPEND to key retention.ms because its type is not LIST."),
+        (
+            vec![change("retention.ms", Subtract, "1")],
+            "Can't SUBTRACT to key retention.ms because its type is not LIST.",
+        ),
+        (
+            vec![change("retention.ms", Set, "1"), change("retention.ms", Set, "2")],
+            "Error due to duplicate config keys",
+        ),
+        (
+            vec![Change { name: "retention.ms".to_owned(), operation: Set, value: None }],
+            "Null value not supported for : retention.ms",
+        ),
+    ] {
+        assert_eq!(altered(&[], &changes), Err(expected.to_owned()));
+    }
+}
+
+#[test]
+fn what_is_not_known_can_be_deleted() {
+    assert_eq!(altered(&[], &[change("nope", Operation::Delete, "")]), Ok(map(&[])));
+    assert_eq!(altered(&[("gone", "1")], &[change("gone", Operation::Delete, "")]), Ok(map(&[])));
+}
+
+#[test]
+fn broker_settings_change_only_where_they_are_dynamic() {
+    let config = config(&[]).expect("allowed");
+    let set = |name: &str, value: &str| broker(&config, true, &[change(name, Operation::Set, value)]);
+    let changed = set("log.retention.ms", "7").expect("dynamic");
+    assert_eq!(changed.node, map(&[("log.retention.ms", "7")]));
+    let refused = |name: &str, value: &str| set(name, value).expect_err(name).to_string();
+    assert_eq!(refused("node.id", "7"), "Cannot update these configs dynamically: [node.id]");
+    assert_eq!(refused("log.retension.ms", "7"), "Unknown broker config name: log.retension.ms");
+    assert!(refused("log.retention.ms", "x").starts_with("Invalid value x"));
+}
+
+#[test]
+fn replacing_forgets_what_is_not_named() {
+    let mut before = config(&[]).expect("allowed");
+    before.overrides.cluster = map(&[("log.retention.ms", "1")]);
+    before.overrides.node = map(&[("log.retention.ms", "2")]);
+    let given = [("message.max.bytes".to_owned(), Some("9".to_owned()))];
+    let after = replace_broker(&before, false, &given).expect("dynamic");
+    assert_eq!((after.cluster, after.node), (map(&[("message.max.bytes", "9")]), map(&[("log.retention.ms", "2")])));
+    assert_eq!(replace_topic(&[("retention.ms".to_owned(), Some("9".to_owned()))]), Ok(map(&[("retention.ms", "9")])));
+}
+
+/// A running broker takes the defaults of topics from a change, and nothing else.
+#[test]
+fn dynamic_settings_are_those_whose_change_takes_effect() {
+    let before = config(&[]).expect("allowed");
+    for setting in table::broker_settings().filter(|setting| setting.honoured && setting.update == Update::ClusterWide)
+    {
+        let other = match setting.valid {
+            crate::config::table::Valid::OneOf(values) => {
+                values.iter().copied().find(|value| Some(*value) != setting.default).expect("a choice")
+            }
+            _ => "17",
+        };
+        let changed = broker(&before, true, &[change(setting.name, Operation::Set, other)]).expect(setting.name);
+        let after = before.with_overrides(changed).expect(setting.name);
+        assert_ne!(after.topic_defaults, before.topic_defaults, "{} changes nothing", setting.name);
+    }
+}

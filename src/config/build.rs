@@ -1,0 +1,226 @@
+//! From texts to the typed [`Config`].
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::listeners::{self, ListenerError, Listeners};
+use super::table::{self, InvalidSetting, list};
+use super::{BrokerOverrides, Config, Origin, TopicConfig};
+
+/// Texts by name, with their origin.
+pub type Texts = BTreeMap<String, (String, Origin)>;
+
+/// Why texts make no configuration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A value that its setting may not have.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSetting),
+    /// Something about listeners.
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+}
+
+/// What the texts alone do not tell.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// This machine's name, for `auto` as advertised host.
+    pub host_name: String,
+    /// Leave listeners out whose protocol is not served, instead of refusing to start.
+    pub skip_unserved_listeners: bool,
+}
+
+impl Config {
+    /// The settings that `texts` give, defaults elsewhere, and the names of listeners that were left out. The names in `texts`
+    /// need not be known; unknown ones are kept and mean nothing.
+    pub fn build(
+        texts: Texts,
+        overrides: BrokerOverrides,
+        surroundings: &Surroundings,
+    ) -> Result<(Self, Vec<String>), BuildError> {
+        let values = Values { texts: &texts, overrides: &overrides };
+        let Listeners { served, skipped } = listeners::resolve(
+            &listeners::Texts {
+                listeners: values.text("listeners").unwrap_or_default(),
+                advertised: values.text("advertised.listeners"),
+                advertised_host: values.text("einmal.advertised.host"),
+                protocols: values.text("listener.security.protocol.map").unwrap_or_default(),
+                controllers: values.text("controller.listener.names").unwrap_or_default(),
+            },
+            &surroundings.host_name,
+            surroundings.skip_unserved_listeners,
+        )?;
+        let mut config = Self {
+            node_id: values.node_id()?,
+            cluster_id: values.text("cluster.id").map(str::to_owned),
+            data_dir: values.data_dir()?,
+            admin_listener: values.admin_listener(served.iter().all(|listener| listener.port == 0))?,
+            listeners: served,
+            num_partitions: values.number("num.partitions")?,
+            auto_create_topics_enable: values.boolean("auto.create.topics.enable")?,
+            delete_topic_enable: values.boolean("delete.topic.enable")?,
+            replication_factor_clamp: values.boolean("einmal.replication.factor.clamp")?,
+            socket_request_max_bytes: values.number("socket.request.max.bytes")?,
+            queued_max_request_bytes: values.number("queued.max.request.bytes")?,
+            connection_request_bytes_max: values.number("einmal.connection.request.bytes.max")?,
+            connections_max: values.number("max.connections")?,
+            connections_max_per_ip: values.number("max.connections.per.ip")?,
+            connections_max_idle: values.duration_ms("connections.max.idle.ms")?,
+            request_frame_timeout: values.duration_ms("einmal.request.frame.timeout.ms")?,
+            fetch_max_bytes: values.number("fetch.max.bytes")?,
+            fetch_session_slots: values.number("max.incremental.fetch.session.cache.slots")?,
+            fetch_session_partitions_max: values.number("einmal.fetch.session.partitions.max")?,
+            tail_cache_bytes: values.number("einmal.tail.cache.bytes")?,
+            reader_threads: values.number("einmal.reader.threads")?,
+            offset_metadata_max_bytes: values.number("offset.metadata.max.bytes")?,
+            producer_id_expiration: values.duration_ms("producer.id.expiration.ms")?,
+            producer_ids_max: values.number("einmal.producer.ids.max")?,
+            partitions_max: values.number("einmal.partitions.max")?,
+            storage_memtable_bytes: values.number("einmal.storage.memtable.bytes")?,
+            storage_block_cache_bytes: values.number("einmal.storage.block.cache.bytes")?,
+            storage_accept_loss: values.boolean("einmal.storage.accept.loss")?,
+            metrics_series_max: values.number("einmal.metrics.max.series.per.family")?,
+            log_level: values.text("einmal.log.level").unwrap_or_default().to_owned(),
+            topic_defaults: values.topic_defaults()?,
+            texts: BTreeMap::new(),
+            overrides: BrokerOverrides::default(),
+        };
+        values.check_all()?;
+        config.texts = texts;
+        config.overrides = overrides;
+        Ok((config, skipped))
+    }
+
+    /// This configuration under other dynamic settings. Listeners stay as they are: they are bound at the start.
+    pub fn with_overrides(&self, overrides: BrokerOverrides) -> Result<Self, BuildError> {
+        let surroundings = Surroundings { host_name: String::new(), skip_unserved_listeners: true };
+        let (mut config, _) = Self::build(self.texts.clone(), overrides, &surroundings)?;
+        config.listeners.clone_from(&self.listeners);
+        config.admin_listener = self.admin_listener;
+        Ok(config)
+    }
+}
+
+/// Texts in force: dynamic over given over default.
+#[derive(Clone, Copy)]
+struct Values<'a> {
+    texts: &'a Texts,
+    overrides: &'a BrokerOverrides,
+}
+
+impl<'a> Values<'a> {
+    fn given(&self, name: &str) -> Option<&'a str> {
+        let dynamic = self.overrides.node.get(name).or_else(|| self.overrides.cluster.get(name));
+        dynamic.or_else(|| self.texts.get(name).map(|(text, _)| text)).map(String::as_str)
+    }
+
+    fn is_given(&self, name: &str) -> bool {
+        self.given(name).is_some()
+    }
+
+    fn text(&self, name: &str) -> Option<&'a str> {
+        let setting = table::broker(name).expect("only names of the table are asked for: a test builds the default");
+        self.given(name).map(str::trim).or(setting.default)
+    }
+
+    fn checked(&self, name: &str) -> Result<String, InvalidSetting> {
+        let setting = table::broker(name).expect("only names of the table are asked for: a test builds the default");
+        setting.check(self.text(name).unwrap_or_default())
+    }
+
+    fn number<T: FromStr>(&self, name: &str) -> Result<T, InvalidSetting> {
+        let text = self.checked(name)?;
+        text.parse().map_err(|_| invalid(name, &text, "out of range"))
+    }
+
+    fn boolean(&self, name: &str) -> Result<bool, InvalidSetting> {
+        Ok(self.checked(name)? == "true")
+    }
+
+    fn duration_ms(&self, name: &str) -> Result<Duration, InvalidSetting> {
+        Ok(Duration::from_millis(self.number(name)?))
+    }
+
+    fn node_id(&self) -> Result<i32, InvalidSetting> {
+        let node: Option<i32> = self.given("node.id").map(|_| self.number("node.id")).transpose()?;
+        // -1 is Kafka's word for "not given".
+        let broker: Option<i32> = self.given("broker.id").map(|_| self.number("broker.id")).transpose()?;
+        match (node, broker.filter(|id| *id >= 0)) {
+            (Some(node), Some(broker)) if node != broker => Err(invalid(
+                "broker.id",
+                &broker.to_string(),
+                format!("it must be equal to node.id, which is {node}; give one of the two"),
+            )),
+            (Some(id), _) | (None, Some(id)) => Ok(id),
+            (None, None) => self.number("node.id"),
+        }
+    }
+
+    fn data_dir(&self) -> Result<PathBuf, InvalidSetting> {
+        let name = if !self.is_given("log.dirs") && self.is_given("log.dir") { "log.dir" } else { "log.dirs" };
+        let text = self.text(name).unwrap_or_default();
+        list(text).next().map(PathBuf::from).ok_or_else(|| invalid(name, text, "it must name a directory"))
+    }
+
+    fn admin_listener(&self, all_ports_free: bool) -> Result<Option<SocketAddr>, InvalidSetting> {
+        const NAME: &str = "einmal.admin.listener";
+        let text = self.text(NAME).unwrap_or_default();
+        if text.is_empty() || text.eq_ignore_ascii_case("off") {
+            return Ok(None);
+        }
+        let resolved = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+        let mut address = resolved
+            .ok_or_else(|| invalid(NAME, text, "it must be an address and a port, or off; e.g. 127.0.0.1:9644"))?;
+        if all_ports_free && !self.is_given(NAME) {
+            address.set_port(0);
+        }
+        Ok(Some(address))
+    }
+
+    /// Defaults of topics: of the broker settings behind each, the first given one, else the topic setting's own default.
+    fn topic_defaults(&self) -> Result<TopicConfig, InvalidSetting> {
+        let mut config = TopicConfig::default();
+        for setting in table::TOPICS {
+            let Some((name, text, factor)) = setting
+                .synonyms
+                .iter()
+                .find_map(|synonym| Some((synonym.name, self.given(synonym.name)?, synonym.factor)))
+            else {
+                continue;
+            };
+            let broker = table::broker(name).expect("every synonym is in the table: a test looks each up");
+            let text = broker.check(text)?;
+            config.set(setting.name, &scaled(name, &text, factor)?)?;
+        }
+        Ok(config)
+    }
+
+    /// Checks the settings that no field is made of.
+    fn check_all(&self) -> Result<(), InvalidSetting> {
+        for setting in table::broker_settings() {
+            if let Some(text) = self.given(setting.name) {
+                setting.check(text)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `text` in the unit of the topic setting. Kafka takes any negative time as unlimited.
+pub(super) fn scaled(name: &str, text: &str, factor: i64) -> Result<String, InvalidSetting> {
+    if factor == 1 {
+        return Ok(text.to_owned());
+    }
+    let value: i64 = text.parse().map_err(|_| invalid(name, text, "out of range"))?;
+    Ok(if value < 0 { -1 } else { value.saturating_mul(factor) }.to_string())
+}
+
+fn invalid(name: &str, text: &str, reason: impl std::fmt::Display) -> InvalidSetting {
+    InvalidSetting { name: name.to_owned(), reason: format!("Invalid value {text} for configuration {name}: {reason}") }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

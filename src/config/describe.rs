@@ -1,0 +1,178 @@
+//! Answers DescribeConfigs for topics and the broker: values, where they come from, what stands behind them.
+//!
+//! Mirrors `ConfigHelper`. A deviation: where a topic's value comes from `log.retention.hours` or another setting in a coarser unit
+//! that somebody has set, the source says so; Kafka shows it as its own default.
+
+use std::collections::BTreeMap;
+
+use super::build::scaled;
+use super::table::{self, Kind, Setting, Update};
+use super::{BrokerOverrides, Config};
+
+/// Where a value comes from (`DescribeConfigsResponse.ConfigSource`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Set on the topic.
+    Topic,
+    /// Set by AlterConfigs for this broker.
+    DynamicBroker,
+    /// Set by AlterConfigs for all brokers.
+    DynamicDefaultBroker,
+    /// File, environment or flags.
+    StaticBroker,
+    /// The table.
+    Default,
+}
+
+impl Source {
+    /// Code on the wire.
+    pub fn code(self) -> i8 {
+        match self {
+            Self::Topic => 1,
+            Self::DynamicBroker => 2,
+            Self::DynamicDefaultBroker => 3,
+            Self::StaticBroker => 4,
+            Self::Default => 5,
+        }
+    }
+}
+
+/// A place that gives a setting a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synonym {
+    /// Name there.
+    pub name: &'static str,
+    /// Value there, in the unit of that name; none if sensitive.
+    pub value: Option<String>,
+    /// Which place.
+    pub source: Source,
+}
+
+/// One setting of a described resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: &'static str,
+    /// Its value; none if sensitive or null.
+    pub value: Option<String>,
+    /// Where the value comes from.
+    pub source: Source,
+    /// Whether AlterConfigs may not change it.
+    pub read_only: bool,
+    /// Whether the value is hidden.
+    pub sensitive: bool,
+    /// What the value is written as; [`Kind::code`] on the wire.
+    pub kind: Kind,
+    /// For people.
+    pub documentation: &'static str,
+    /// All places that give it a value, the one in force first.
+    pub synonyms: Vec<Synonym>,
+}
+
+/// All settings of a topic that has `overrides` of its own, by name.
+pub fn topic(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<Entry> {
+    table::TOPICS.iter().map(|setting| topic_entry(config, setting, overrides)).collect()
+}
+
+fn topic_entry(config: &Config, setting: &'static Setting, overrides: &BTreeMap<String, String>) -> Entry {
+    let names: Vec<&'static str> = setting.synonyms.iter().map(|synonym| synonym.name).collect();
+    let mut synonyms = broker_synonyms(config, &names);
+    let from_broker = synonyms.first().and_then(|first| {
+        let factor = setting.synonyms.iter().find(|synonym| synonym.name == first.name)?.factor;
+        scaled(first.name, first.value.as_deref()?, factor).ok()
+    });
+    // A default in a coarser unit, such as log.retention.hours, is shown as the topic setting's own, as in Kafka.
+    if synonyms.first().is_some_and(|first| first.source == Source::Default && Some(&first.name) != names.first()) {
+        synonyms.clear();
+    }
+    let own = overrides.get(setting.name);
+    if let Some(text) = own {
+        let value = Some(text.clone());
+        synonyms.insert(0, Synonym { name: setting.name, value, source: Source::Topic });
+    }
+    entry(setting, own.cloned().or(from_broker), synonyms, false)
+}
+
+/// All settings of the broker, by name. `node` false: only what is set for all brokers.
+pub fn broker(config: &Config, node: bool) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = if node {
+        table::broker_settings().map(|setting| broker_entry(config, setting)).collect()
+    } else {
+        let set = config.overrides.cluster.iter().filter_map(|(name, text)| Some((table::broker(name)?, text)));
+        set.map(|(setting, text)| cluster_entry(setting, text)).collect()
+    };
+    entries.sort_by_key(|entry| entry.name);
+    entries
+}
+
+fn broker_entry(config: &Config, setting: &'static Setting) -> Entry {
+    let synonyms = broker_synonyms(config, family(setting.name));
+    // Of a family of units each member shows its own value; the synonyms show the whole family, beginning with itself.
+    let first_own = synonyms.iter().position(|synonym| synonym.name == setting.name);
+    let synonyms = first_own.map_or_else(Vec::new, |first| synonyms[first..].to_vec());
+    let value = synonyms.first().and_then(|synonym| synonym.value.clone());
+    entry(setting, value, synonyms, setting.update == Update::ReadOnly)
+}
+
+fn cluster_entry(setting: &'static Setting, text: &str) -> Entry {
+    let value = Some(text.to_owned());
+    let synonyms = vec![Synonym { name: setting.name, value: value.clone(), source: Source::DynamicDefaultBroker }];
+    entry(setting, value, synonyms, setting.update == Update::ReadOnly)
+}
+
+fn entry(setting: &'static Setting, value: Option<String>, mut synonyms: Vec<Synonym>, read_only: bool) -> Entry {
+    let sensitive = setting.is_sensitive();
+    if sensitive {
+        synonyms.iter_mut().for_each(|synonym| synonym.value = None);
+    }
+    Entry {
+        name: setting.name,
+        value: value.or_else(|| setting.default.map(str::to_owned)).filter(|_| !sensitive),
+        source: synonyms.first().map_or(Source::Default, |synonym| synonym.source),
+        read_only,
+        sensitive,
+        kind: setting.kind,
+        documentation: setting.documentation,
+        synonyms,
+    }
+}
+
+/// The broker settings that stand for the same thing as `name`, the strongest first.
+fn family(name: &'static str) -> &'static [&'static str] {
+    const FAMILIES: &[&[&str]] = &[
+        &["log.retention.ms", "log.retention.minutes", "log.retention.hours"],
+        &["log.roll.ms", "log.roll.hours"],
+        &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+        &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
+        &["log.dirs", "log.dir"],
+    ];
+    let found = FAMILIES.iter().find(|family| family.contains(&name));
+    found.copied().unwrap_or_else(|| {
+        let setting = table::broker(name).expect("only names of the table are described");
+        std::slice::from_ref(&setting.name)
+    })
+}
+
+/// Places that give one of `names` a value, in the order in which they win.
+fn broker_synonyms(config: &Config, names: &[&'static str]) -> Vec<Synonym> {
+    let BrokerOverrides { cluster, node } = &config.overrides;
+    let value_at = |source: Source, name: &str| match source {
+        Source::DynamicBroker => node.get(name).cloned(),
+        Source::DynamicDefaultBroker => cluster.get(name).cloned(),
+        Source::StaticBroker => config.texts.get(name).map(|(text, _)| text.trim().to_owned()),
+        Source::Default => table::broker(name)?.default.map(str::to_owned),
+        Source::Topic => None,
+    };
+    let mut synonyms = Vec::new();
+    for source in [Source::DynamicBroker, Source::DynamicDefaultBroker, Source::StaticBroker, Source::Default] {
+        for name in names {
+            if let Some(value) = value_at(source, name) {
+                synonyms.push(Synonym { name, value: Some(value), source });
+            }
+        }
+    }
+    synonyms
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+use super::*;
+use crate::config::build::tests::config;
+
+fn find(entries: Vec<Entry>, name: &str) -> Entry {
+    entries.into_iter().find(|entry| entry.name == name).expect(name)
+}
+
+/// Synonyms as `name=value source`.
+fn show(entry: &Entry) -> Vec<String> {
+    let shown = |synonym: &Synonym| {
+        format!("{}={} {:?}", synonym.name, synonym.value.as_deref().unwrap_or("null"), synonym.source)
+    };
+    entry.synonyms.iter().map(shown).collect()
+}
+
+#[test]
+fn topic_settings_show_where_their_value_comes_from() {
+    let config = config(&[("log.retention.hours", "1")]).expect("allowed");
+    let inherited = find(topic(&config, &BTreeMap::new()), "retention.ms");
+    assert_eq!((inherited.value.as_deref(), inherited.source), (Some("3600000"), Source::StaticBroker));
+    assert_eq!(show(&inherited), ["log.retention.hours=1 StaticBroker", "log.retention.hours=168 Default"]);
+
+    let own = BTreeMap::from([("retention.ms".to_owned(), "9".to_owned())]);
+    let set = find(topic(&config, &own), "retention.ms");
+    assert_eq!((set.value.as_deref(), set.source), (Some("9"), Source::Topic));
+    assert_eq!(show(&set)[0], "retention.ms=9 Topic");
+
+    let default = find(topic(&config, &own), "max.message.bytes");
+    assert_eq!((default.value.as_deref(), default.source), (Some("1048588"), Source::Default));
+    let plain = find(topic(&config, &own), "remote.storage.enable");
+    assert_eq!((plain.value.as_deref(), plain.source, plain.synonyms), (Some("false"), Source::Default, vec![]));
+}
+
+#[test]
+fn described_topic_values_are_those_in_force() {
+    let config = config(&[("log.retention.minutes", "2"), ("message.max.bytes", "77")]).expect("allowed");
+    for entry in topic(&config, &BTreeMap::new()) {
+        let mut rebuilt = config.topic_defaults.clone();
+        rebuilt.set(entry.name, entry.value.as_deref().expect("topic settings have values")).expect("allowed");
+        assert_eq!(rebuilt, config.topic_defaults, "{}", entry.name);
+    }
+}
+
+#[test]
+fn broker_settings_show_all_places_strongest_first() {
+    let mut config = config(&[("log.retention.ms", "5")]).expect("allowed");
+    config.overrides.cluster.insert("log.retention.ms".to_owned(), "6".to_owned());
+    config.overrides.node.insert("log.retention.ms".to_owned(), "7".to_owned());
+    let entry = find(broker(&config, true), "log.retention.ms");
+    assert_eq!((entry.value.as_deref(), entry.source, entry.read_only), (Some("7"), Source::DynamicBroker, false));
+    assert_eq!(
+        show(&entry),
+        [
+            "log.retention.ms=7 DynamicBroker",
+            "log.retention.ms=6 DynamicDefaultBroker",
+            "log.retention.ms=5 StaticBroker",
+            "log.retention.hours=168 Default"
+        ]
+    );
+    let hours = find(broker(&config, true), "log.retention.hours");
+    assert_eq!((hours.value.as_deref(), hours.source), (Some("168"), Source::Default));
+    assert_eq!(broker(&config, false).len(), 1);
+}
+
+#[test]
+fn read_only_null_and_secret_settings_are_shown_as_such() {
+    let config = config(&[("sasl.jaas.config", "secret"), ("node.id", "4")]).expect("allowed");
+    let node = find(broker(&config, true), "node.id");
+    assert_eq!((node.value.as_deref(), node.read_only, node.kind.code()), (Some("4"), true, 3));
+    let unset = find(broker(&config, true), "cluster.id");
+    assert_eq!((unset.value, unset.source), (None, Source::Default));
+    let secret = find(broker(&config, true), "sasl.jaas.config");
+    assert!(secret.sensitive && secret.value.is_none());
+    assert_eq!(show(&secret), ["sasl.jaas.config=null StaticBroker"]);
+}

@@ -1,0 +1,211 @@
+//! Lays the sources of settings over each other: default, profile, file, `KAFKA_*`, `EINMAL_*`, flags; later ones win.
+//!
+//! Layers add up: a variable changes one setting and leaves the file's others as they are. What is odd but no reason to
+//! refuse the start comes back as notices, since the program's own words cannot be written before they are configured.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::build::{BuildError, Surroundings, Texts};
+use super::environment::{self, Variable};
+use super::listeners::ListenerError;
+use super::properties::{self, MalformedProperties};
+use super::table::{self, InvalidSetting};
+use super::{BrokerOverrides, Config, Origin};
+
+/// Where settings come from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `--dev`: a broker on a developer's machine.
+    pub dev: bool,
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// The environment.
+    pub variables: Vec<(String, String)>,
+    /// `--set` and the flags that are settings, the last one of a name wins.
+    pub flags: Vec<(String, String)>,
+    /// `--allow-unknown-config`: start in spite of settings that are not known or not served.
+    pub allow_unknown: bool,
+    /// This machine's name.
+    pub host_name: String,
+}
+
+/// Settings in force, and what is to be said about them.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Whole sentences, to be logged as warnings.
+    pub notices: Vec<String>,
+}
+
+/// Why there is no configuration; each says in one sentence what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {error}; check the path given to --config", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// The file is no properties file.
+    #[error("{}: {malformed}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Where.
+        malformed: MalformedProperties,
+    },
+    /// A setting that neither Kafka nor einmal has.
+    #[error("unknown setting {name} in {place}{}; --allow-unknown-config starts in spite of it", hint(*nearest))]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// Where it stands.
+        place: String,
+        /// What may have been meant.
+        nearest: Option<&'static str>,
+    },
+    /// A setting that asks for protection which is not there.
+    #[error(
+        "{name} in {place} asks for {what}, which einmal does not have: remove it, or start without that with --allow-unknown-config"
+    )]
+    Unprotected {
+        /// Its name.
+        name: String,
+        /// Where it stands.
+        place: String,
+        /// What would be missing.
+        what: &'static str,
+    },
+    /// A value that its setting may not have.
+    #[error("{place}: {invalid}")]
+    Invalid {
+        /// Where it stands.
+        place: String,
+        /// What is wrong.
+        invalid: InvalidSetting,
+    },
+    /// Something about listeners.
+    #[error(transparent)]
+    Listener(#[from] ListenerError),
+}
+
+fn hint(nearest: Option<&'static str>) -> String {
+    nearest.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default()
+}
+
+/// Settings that have Kafka refuse what einmal would allow.
+const PROTECTIONS: &[(&str, &str)] = &[
+    ("authorizer.class.name", "access control"),
+    ("alter.config.policy.class.name", "a policy"),
+    ("client.quota.callback.class", "quotas"),
+    ("create.topic.policy.class.name", "a policy"),
+];
+
+/// What `--dev` stands for: speed over durability, and topics as clients ask for them.
+const DEV: &[(&str, &str)] = &[
+    ("auto.create.topics.enable", "true"),
+    ("einmal.replication.factor.clamp", "true"),
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("log.flush.interval.messages", "9223372036854775807"),
+];
+
+/// One setting as some source gives it.
+struct Given {
+    name: String,
+    text: String,
+    origin: Origin,
+    place: String,
+}
+
+/// The settings that `sources` give.
+pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
+    let mut texts: Texts = BTreeMap::new();
+    let mut places: BTreeMap<String, String> = BTreeMap::new();
+    let (mut without_effect, mut unknown) = (Vec::new(), Vec::new());
+    for Given { name, text, origin, place } in given(sources)? {
+        if let Some((_, what)) = PROTECTIONS.iter().find(|(protection, _)| *protection == name)
+            && !text.trim().is_empty()
+            && !sources.allow_unknown
+        {
+            return Err(LoadError::Unprotected { name, place, what });
+        }
+        match table::broker(&name) {
+            Some(setting) => {
+                setting.check(&text).map_err(|invalid| LoadError::Invalid { place: place.clone(), invalid })?;
+                if !setting.honoured && origin != Origin::Profile {
+                    without_effect.push(name.clone());
+                }
+                places.insert(name.clone(), place);
+                texts.insert(name, (text, origin));
+            }
+            None if table::is_meaningless(&name) => without_effect.push(name),
+            None if sources.allow_unknown => unknown.push(name),
+            None => {
+                let nearest = table::nearest_broker(&name);
+                return Err(LoadError::Unknown { name, place, nearest });
+            }
+        }
+    }
+    let several_dirs = texts.get("log.dirs").is_some_and(|(text, _)| table::list(text).count() > 1);
+    let surroundings =
+        Surroundings { host_name: sources.host_name.clone(), skip_unserved_listeners: sources.allow_unknown };
+    let (config, skipped) =
+        Config::build(texts, BrokerOverrides::default(), &surroundings).map_err(|error| match error {
+            BuildError::Listener(error) => LoadError::Listener(error),
+            BuildError::Invalid(invalid) => {
+                let place = places.get(&invalid.name).cloned().unwrap_or_else(|| "settings".to_owned());
+                LoadError::Invalid { place, invalid }
+            }
+        })?;
+    let notices = [
+        notice("settings without effect here", without_effect),
+        notice("unknown settings, left out", unknown),
+        notice("listeners left out, as their protocol is not served", skipped),
+        several_dirs.then(|| format!("log.dirs names several directories, only {} is used", config.data_dir.display())),
+    ];
+    Ok(Loaded { config, notices: notices.into_iter().flatten().collect() })
+}
+
+/// One line for all names.
+fn notice(what: &str, mut names: Vec<String>) -> Option<String> {
+    names.sort();
+    names.dedup();
+    (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
+}
+
+/// Everything given, weakest source first.
+fn given(sources: &Sources) -> Result<Vec<Given>, LoadError> {
+    let mut all: Vec<Given> = Vec::new();
+    let mut add = |name: &str, text: &str, origin, place: &str| {
+        all.push(Given { name: name.to_owned(), text: text.to_owned(), origin, place: place.to_owned() });
+    };
+    if sources.dev {
+        DEV.iter().for_each(|(name, text)| add(name, text, Origin::Profile, "--dev"));
+    }
+    if let Some(path) = &sources.file {
+        let place = path.display().to_string();
+        read(path)?.iter().for_each(|(name, text)| add(name, text, Origin::File, &place));
+    }
+    let mut variables = environment::settings(sources.variables.iter().cloned());
+    variables.sort_by(|a, b| (a.origin, &a.variable).cmp(&(b.origin, &b.variable)));
+    for Variable { variable, name, text, origin } in &variables {
+        add(name, text, *origin, variable);
+    }
+    sources.flags.iter().for_each(|(name, text)| add(name, text, Origin::Flag, "the command line"));
+    Ok(all)
+}
+
+fn read(path: &Path) -> Result<Vec<(String, String)>, LoadError> {
+    let bytes = std::fs::read(path).map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
+    // Java reads these files as Latin-1 by default; UTF-8 is what editors write.
+    let text = String::from_utf8(bytes)
+        .unwrap_or_else(|error| error.into_bytes().iter().map(|byte| char::from(*byte)).collect());
+    properties::parse(&text).map_err(|malformed| LoadError::Malformed { path: path.to_owned(), malformed })
+}
+
+#[cfg(test)]
+mod tests;

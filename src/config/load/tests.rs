@@ -1,0 +1,118 @@
+use super::*;
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+/// A properties file with this text; gone when the first is dropped.
+fn file(text: &str) -> (tempfile::TempDir, Option<PathBuf>) {
+    let dir = tempfile::tempdir().expect("a directory for the test");
+    let path = dir.path().join("server.properties");
+    std::fs::write(&path, text).expect("a file for the test");
+    (dir, Some(path))
+}
+
+#[test]
+fn later_sources_win_setting_by_setting() {
+    let (_dir, file) =
+        file("num.partitions=2\nfetch.max.bytes=2000\nnode.id=2\nlog.retention.ms=2\nmessage.max.bytes=2\n");
+    let sources = Sources {
+        file,
+        variables: pairs(&[
+            ("EINMAL_NODE_ID", "4"),
+            ("KAFKA_NODE_ID", "3"),
+            ("KAFKA_FETCH_MAX_BYTES", "3000"),
+            ("EINMAL_LOG_RETENTION_MS", "4"),
+        ]),
+        flags: pairs(&[("log.retention.ms", "5"), ("log.retention.ms", "6")]),
+        ..Sources::default()
+    };
+    let config = load(&sources).expect("allowed").config;
+    let found = (config.num_partitions, config.fetch_max_bytes, config.node_id, config.topic_defaults.retention_ms);
+    assert_eq!(found, (2, 3000, 4, 6));
+    assert_eq!(config.texts.get("log.retention.ms"), Some(&("6".to_owned(), Origin::Flag)));
+    assert_eq!(config.topic_defaults.max_message_bytes, 2);
+}
+
+#[test]
+fn dev_profile_is_weaker_than_the_file() {
+    let relaxed = |sources: Sources| load(&sources).expect("allowed").config.topic_defaults.is_relaxed();
+    assert!(relaxed(Sources { dev: true, ..Sources::default() }));
+    let (_dir, file) = file("log.flush.interval.messages=1\n");
+    assert!(!relaxed(Sources { dev: true, file, ..Sources::default() }));
+}
+
+fn refused(flags: &[(&str, &str)]) -> String {
+    load(&Sources { flags: pairs(flags), ..Sources::default() }).expect_err("refused").to_string()
+}
+
+#[test]
+fn unknown_settings_are_refused_with_the_nearest_name() {
+    assert_eq!(
+        refused(&[("num.partition", "2")]),
+        "unknown setting num.partition in the command line (did you mean num.partitions?); \
+         --allow-unknown-config starts in spite of it"
+    );
+    assert!(refused(&[("xyz", "2")]).starts_with("unknown setting xyz in the command line;"));
+}
+
+#[test]
+fn wrong_values_are_refused_with_their_place() {
+    let message = "Invalid value x for configuration num.partitions: Not a number of type INT";
+    assert_eq!(refused(&[("num.partitions", "x")]), format!("the command line: {message}"));
+    let variables = pairs(&[("KAFKA_NUM_PARTITIONS", "x")]);
+    let refused = load(&Sources { variables, ..Sources::default() }).expect_err("refused").to_string();
+    assert_eq!(refused, format!("KAFKA_NUM_PARTITIONS: {message}"));
+}
+
+#[test]
+fn protection_that_is_not_there_is_refused() {
+    let name = "authorizer.class.name";
+    assert!(
+        refused(&[(name, "Standard")]).starts_with("authorizer.class.name in the command line asks for access control")
+    );
+    assert!(refused(&[("create.topic.policy.class.name", "P")]).contains("asks for a policy"));
+    let open = Sources { flags: pairs(&[(name, "Standard")]), allow_unknown: true, ..Sources::default() };
+    assert!(load(&open).is_ok());
+    assert!(load(&Sources { flags: pairs(&[(name, "")]), ..Sources::default() }).is_ok());
+}
+
+#[test]
+fn settings_without_meaning_share_one_notice() {
+    let flags =
+        pairs(&[("zookeeper.connect", "z:1"), ("num.io.threads", "8"), ("group.max.size", "5"), ("node.id", "5")]);
+    let loaded = load(&Sources { flags, ..Sources::default() }).expect("allowed");
+    assert_eq!(loaded.notices, ["settings without effect here: group.max.size, num.io.threads, zookeeper.connect"]);
+}
+
+#[test]
+fn profile_of_a_foreign_suite_starts_when_unknown_settings_are_allowed() {
+    let text = "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9095,SASL://127.0.0.1:9093\n\
+                advertised.listeners=PLAINTEXT://localhost:9092,SASL://localhost:9093\n\
+                listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT\n\
+                controller.quorum.voters=1@127.0.0.1:9095\ncontroller.listener.names=CONTROLLER\n\
+                sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256\n\
+                listener.name.sasl.plain.sasl.jaas.config=org.Module required user_a=\"b\";\n\
+                authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+                super.users=User:ANONYMOUS;User:admin\nallow.everyone.if.no.acl.found=true\nno.such.key=1\n";
+    let (_dir, file) = file(text);
+    let loaded = load(&Sources { file: file.clone(), allow_unknown: true, ..Sources::default() }).expect("starts");
+    assert_eq!(loaded.config.listeners.len(), 1);
+    assert_eq!(loaded.config.listeners[0].advertised, Some(("localhost".to_owned(), 9092)));
+    assert_eq!(loaded.notices.len(), 3, "{:?}", loaded.notices);
+    assert!(loaded.notices[1].ends_with(": no.such.key") && loaded.notices[2].ends_with(": SASL"));
+    assert!(load(&Sources { file, ..Sources::default() }).is_err());
+}
+
+#[test]
+fn unreadable_and_malformed_files_are_refused_with_their_path() {
+    let missing = Sources { file: Some(PathBuf::from("/nonexistent/x.properties")), ..Sources::default() };
+    assert!(load(&missing).expect_err("refused").to_string().starts_with("cannot read /nonexistent/x.properties: "));
+    let (_dir, file) = file("a=\\u12\n");
+    assert!(
+        load(&Sources { file, ..Sources::default() })
+            .expect_err("refused")
+            .to_string()
+            .ends_with("server.properties: line 1: \\u must be followed by four hexadecimal digits")
+    );
+}

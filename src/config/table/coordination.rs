@@ -1,0 +1,88 @@
+//! Broker settings of groups, offsets, transactions and security that are accepted and shown, and not acted on.
+
+use super::setting::{Kind, Setting};
+
+const GROUP: &str = "Belongs to group membership, which is not served.";
+const SHARE: &str = "Belongs to share groups, which are not served.";
+const TRANSACTION: &str = "Belongs to transactions, which are not served.";
+const INTERNAL_TOPIC: &str = "Belongs to an internal topic of Kafka. einmal keeps this state in its store.";
+const SASL: &str = "Belongs to SASL listeners, which are not served.";
+
+const fn kept(name: &'static str, kind: Kind, default: &'static str, documentation: &'static str) -> Setting {
+    Setting::new(name, kind, default, documentation).without_effect()
+}
+
+/// All of them, by name.
+pub const COORDINATION: &[Setting] = &[
+    kept(
+        "allow.everyone.if.no.acl.found",
+        Kind::Boolean,
+        "false",
+        "Belongs to access control, which is not there: everybody may do everything.",
+    ),
+    Setting::new(
+        "authorizer.class.name",
+        Kind::String,
+        "",
+        "Kafka's class for access control. Refused, as there is none.",
+    ),
+    kept("connections.max.reauth.ms", Kind::Long, "0", SASL),
+    kept("group.consumer.assignment.interval.ms", Kind::Int, "1000", GROUP).at_least(0).dynamic(),
+    kept("group.consumer.assignors", Kind::List, "uniform,range", GROUP),
+    kept("group.consumer.heartbeat.interval.ms", Kind::Int, "5000", GROUP).at_least(1),
+    kept("group.consumer.max.heartbeat.interval.ms", Kind::Int, "15000", GROUP).at_least(1),
+    kept("group.consumer.max.session.timeout.ms", Kind::Int, "60000", GROUP).at_least(1),
+    kept("group.consumer.max.size", Kind::Int, "2147483647", GROUP).at_least(1),
+    kept("group.consumer.migration.policy", Kind::String, "bidirectional", GROUP),
+    kept("group.consumer.min.heartbeat.interval.ms", Kind::Int, "5000", GROUP).at_least(1),
+    kept("group.consumer.min.session.timeout.ms", Kind::Int, "45000", GROUP).at_least(1),
+    kept("group.consumer.session.timeout.ms", Kind::Int, "45000", GROUP).at_least(1),
+    kept("group.coordinator.rebalance.protocols", Kind::List, "classic,consumer,streams", GROUP),
+    kept("group.initial.rebalance.delay.ms", Kind::Int, "3000", GROUP).at_least(0),
+    kept("group.max.session.timeout.ms", Kind::Int, "1800000", GROUP).at_least(0),
+    kept("group.max.size", Kind::Int, "2147483647", GROUP).at_least(1),
+    kept("group.min.session.timeout.ms", Kind::Int, "6000", GROUP).at_least(0),
+    kept("group.share.delivery.count.limit", Kind::Int, "5", SHARE),
+    kept("group.share.heartbeat.interval.ms", Kind::Int, "5000", SHARE),
+    kept("group.share.max.size", Kind::Int, "200", SHARE),
+    kept("group.share.min.record.lock.duration.ms", Kind::Int, "15000", SHARE),
+    kept("group.share.record.lock.duration.ms", Kind::Int, "30000", SHARE),
+    kept("group.share.session.timeout.ms", Kind::Int, "45000", SHARE),
+    kept(
+        "inter.broker.listener.name",
+        Kind::String,
+        "",
+        "Listener for traffic between brokers, of which there is none.",
+    ),
+    kept(
+        "offsets.retention.minutes",
+        Kind::Int,
+        "10080",
+        "Time after which offsets of a group without members are forgotten.",
+    )
+    .at_least(1),
+    kept("offsets.topic.num.partitions", Kind::Int, "50", INTERNAL_TOPIC).at_least(1),
+    kept("offsets.topic.replication.factor", Kind::Short, "1", INTERNAL_TOPIC).at_least(1),
+    kept(
+        "process.roles",
+        Kind::List,
+        "broker,controller",
+        "Roles of a Kafka node. einmal has one process for everything.",
+    ),
+    kept("sasl.enabled.mechanisms", Kind::List, "", SASL),
+    Setting::unset("sasl.jaas.config", Kind::Password, SASL).without_effect(),
+    kept("share.coordinator.state.topic.min.isr", Kind::Short, "1", INTERNAL_TOPIC).at_least(1),
+    kept("share.coordinator.state.topic.num.partitions", Kind::Int, "50", INTERNAL_TOPIC).at_least(1),
+    kept("share.coordinator.state.topic.replication.factor", Kind::Short, "1", INTERNAL_TOPIC).at_least(1),
+    kept(
+        "super.users",
+        Kind::String,
+        "",
+        "Who may do everything in spite of access control, which is not there: everybody may.",
+    ),
+    kept("transaction.max.timeout.ms", Kind::Int, "900000", TRANSACTION).at_least(1),
+    kept("transaction.state.log.min.isr", Kind::Int, "1", INTERNAL_TOPIC).at_least(1),
+    kept("transaction.state.log.num.partitions", Kind::Int, "50", INTERNAL_TOPIC).at_least(1),
+    kept("transaction.state.log.replication.factor", Kind::Short, "1", INTERNAL_TOPIC).at_least(1),
+    kept("transactional.id.expiration.ms", Kind::Int, "604800000", TRANSACTION).at_least(1),
+];

@@ -1,0 +1,181 @@
+//! Broker settings: identity, listeners, what is made on demand, limits of the network and of state.
+
+use super::setting::{Kind, Setting};
+
+/// All of them, by subject.
+pub const SERVER: &[Setting] = &[
+    Setting::new("node.id", Kind::Int, "1", "Number of this broker, as clients see it.").at_least(0),
+    Setting::unset("broker.id", Kind::Int, "Older name of node.id.").at_least(-1),
+    Setting::unset(
+        "cluster.id",
+        Kind::String,
+        "Id of the cluster, as clients see it. Where not given, one is made at the first start and kept in the data directory.",
+    ),
+    Setting::new(
+        "log.dirs",
+        Kind::List,
+        "einmal-data",
+        "The data directory. Of several the first is used: one database holds everything.",
+    ),
+    Setting::unset("log.dir", Kind::List, "Older name of log.dirs, used where that is not given."),
+    Setting::unset("broker.rack", Kind::String, "Rack of the broker, as clients see it.").without_effect(),
+    Setting::new(
+        "listeners",
+        Kind::List,
+        "PLAINTEXT://:9092",
+        "Where clients connect: NAME://host:port, several with commas between. No host means all interfaces, port 0 lets the system \
+         choose.",
+    ),
+    Setting::unset(
+        "advertised.listeners",
+        Kind::List,
+        "What clients are told to connect to, by listener name, where it differs from listeners. The host auto stands for this \
+         machine's name.",
+    ),
+    Setting::unset(
+        "einmal.advertised.host",
+        Kind::String,
+        "Host that clients are told for every listener that advertised.listeners does not name.",
+    ),
+    Setting::new(
+        "listener.security.protocol.map",
+        Kind::String,
+        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        "What each listener speaks: NAME:PROTOCOL, several with commas between.",
+    ),
+    Setting::new(
+        "controller.listener.names",
+        Kind::List,
+        "",
+        "Listeners of Kafka's controllers. They are skipped: one node needs no controller.",
+    ),
+    Setting::new(
+        "einmal.admin.listener",
+        Kind::String,
+        "127.0.0.1:9644",
+        "Address of the HTTP port with /metrics, /livez and /readyz; off switches it off. If every listener has port 0, so has \
+         this one by default.",
+    ),
+    Setting::new(
+        "auto.create.topics.enable",
+        Kind::Boolean,
+        "true",
+        "Whether a topic is created when a producer or a consumer first asks for it.",
+    ),
+    Setting::new("num.partitions", Kind::Int, "1", "Partitions of topics that are created without a count.").at_least(1),
+    Setting::new(
+        "default.replication.factor",
+        Kind::Int,
+        "1",
+        "Replicas of topics that are created without a count. One node keeps one.",
+    )
+    .without_effect(),
+    Setting::new(
+        "einmal.replication.factor.clamp",
+        Kind::Boolean,
+        "false",
+        "Takes a replication factor above 1 as 1 instead of refusing the topic.",
+    ),
+    Setting::new("delete.topic.enable", Kind::Boolean, "true", "Whether topics may be deleted."),
+    Setting::new(
+        "socket.request.max.bytes",
+        Kind::Int,
+        "104857600",
+        "Largest request, in bytes. Requests that carry no records are held to 1 MiB.",
+    )
+    .at_least(1),
+    Setting::new(
+        "queued.max.request.bytes",
+        Kind::Long,
+        "268435456",
+        "Bytes of requests in memory, all connections together; beyond, reading waits. Kafka's default is no limit.",
+    )
+    .at_least(1),
+    Setting::new(
+        "einmal.connection.request.bytes.max",
+        Kind::Long,
+        "16777216",
+        "Bytes of requests in memory per connection; beyond, reading from it waits. A single larger request is still taken.",
+    )
+    .at_least(1),
+    Setting::new("max.connections", Kind::Int, "15000", "Open connections, all listeners together; more are refused.")
+        .at_least(0),
+    Setting::new("max.connections.per.ip", Kind::Int, "2000", "Open connections per client address; more are refused.")
+        .at_least(0),
+    Setting::new("connections.max.idle.ms", Kind::Long, "600000", "Time without a request after which a connection is closed.")
+        .at_least(1),
+    Setting::new(
+        "einmal.request.frame.timeout.ms",
+        Kind::Long,
+        "30000",
+        "Time in which a begun request must have arrived whole. A third of it is the time for the first request of a connection.",
+    )
+    .at_least(1),
+    Setting::new("fetch.max.bytes", Kind::Int, "57671680", "Largest answer to one fetch, in bytes.").at_least(1024),
+    Setting::new(
+        "max.incremental.fetch.session.cache.slots",
+        Kind::Int,
+        "1000",
+        "Fetch sessions kept. A client without one repeats its partitions in every fetch.",
+    )
+    .at_least(0),
+    Setting::new(
+        "einmal.fetch.session.partitions.max",
+        Kind::Int,
+        "100000",
+        "Partitions in all fetch sessions together.",
+    )
+    .at_least(0),
+    Setting::new("offset.metadata.max.bytes", Kind::Int, "4096", "Longest text that a client may attach to a committed offset.")
+        .at_least(0),
+    Setting::new(
+        "producer.id.expiration.ms",
+        Kind::Int,
+        "86400000",
+        "Time after which a producer that no longer writes to a partition is forgotten there.",
+    )
+    .at_least(1),
+    Setting::new(
+        "einmal.producer.ids.max",
+        Kind::Int,
+        "1000000",
+        "Producers remembered, all partitions together; beyond, those that wrote longest ago are forgotten first.",
+    )
+    .at_least(1),
+    Setting::new("einmal.partitions.max", Kind::Int, "20000", "Partitions of all topics together; more are refused.").at_least(1),
+    Setting::new(
+        "einmal.tail.cache.bytes",
+        Kind::Long,
+        "67108864",
+        "Memory for the newest batches, from which consumers near the end are answered.",
+    )
+    .at_least(0),
+    Setting::new("einmal.reader.threads", Kind::Int, "4", "Threads that read older batches from the store.").at_least(1),
+    Setting::new(
+        "einmal.storage.memtable.bytes",
+        Kind::Long,
+        "67108864",
+        "Memory of one of RocksDB's write buffers, of which there are up to four.",
+    )
+    .at_least(65_536),
+    Setting::new("einmal.storage.block.cache.bytes", Kind::Long, "33554432", "Memory for blocks read from the store.").at_least(0),
+    Setting::new(
+        "einmal.storage.accept.loss",
+        Kind::Boolean,
+        "false",
+        "Opens a damaged data directory although acknowledged records are lost. The loss is noted in the directory.",
+    ),
+    Setting::new(
+        "einmal.metrics.max.series.per.family",
+        Kind::Int,
+        "10000",
+        "Series of one metric; beyond, those of the finest label are folded together.",
+    )
+    .at_least(1),
+    Setting::new(
+        "einmal.log.level",
+        Kind::String,
+        "info",
+        "What the program writes of itself: error, warn, info, debug, trace, or a filter by module. RUST_LOG goes before it.",
+    ),
+];

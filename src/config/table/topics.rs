@@ -1,0 +1,242 @@
+//! Settings of topics (`TopicConfig` and `LogConfig` in Kafka).
+
+use super::setting::{Kind, Setting, Synonym, Valid};
+
+const fn same(name: &'static str) -> Synonym {
+    Synonym { name, factor: 1 }
+}
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+/// All of them, by name.
+pub const TOPICS: &[Setting] = &[
+    Setting::new(
+        "cleanup.policy",
+        Kind::List,
+        "delete",
+        "What happens to old records: delete removes them by age and size, compact keeps the newest of each key, both together do both.",
+    )
+    .valid(Valid::OneOf(&["compact", "delete"]))
+    .synonyms(&[same("log.cleanup.policy")]),
+    Setting::new("compression.gzip.level", Kind::Int, "-1", "Level used when the broker itself compresses with gzip.")
+        .valid(Valid::RangeOr(1, 9, -1))
+        .synonyms(&[same("compression.gzip.level")])
+        .without_effect(),
+    Setting::new("compression.lz4.level", Kind::Int, "9", "Level used when the broker itself compresses with lz4.")
+        .valid(Valid::Range(1, 17))
+        .synonyms(&[same("compression.lz4.level")])
+        .without_effect(),
+    Setting::new(
+        "compression.type",
+        Kind::String,
+        "producer",
+        "Codec of stored batches. producer keeps what the producer chose; the other values are kept and shown, batches are still \
+         stored as they arrive.",
+    )
+    .valid(Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]))
+    .synonyms(&[same("compression.type")])
+    .without_effect(),
+    Setting::new("compression.zstd.level", Kind::Int, "3", "Level used when the broker itself compresses with zstd.")
+        .valid(Valid::Range(-131_072, 22))
+        .synonyms(&[same("compression.zstd.level")])
+        .without_effect(),
+    Setting::new(
+        "delete.retention.ms",
+        Kind::Long,
+        "86400000",
+        "How long a compacted topic keeps the records that delete a key, so that readers from the start can still see the deletion.",
+    )
+    .at_least(0)
+    .synonyms(&[same("log.cleaner.delete.retention.ms")]),
+    Setting::new(
+        "file.delete.delay.ms",
+        Kind::Long,
+        "60000",
+        "Delay before Kafka removes a deleted segment's file. einmal has no segment files.",
+    )
+    .at_least(0)
+    .synonyms(&[same("log.segment.delete.delay.ms")])
+    .without_effect(),
+    Setting::new(
+        "flush.messages",
+        Kind::Long,
+        "1",
+        "1: acks=all is answered after an fsync. More: it is answered from the page cache, as Kafka does by default, and a power cut \
+         may take the newest records back.",
+    )
+    .at_least(1)
+    .synonyms(&[same("log.flush.interval.messages")]),
+    Setting::new(
+        "flush.ms",
+        Kind::Long,
+        "9223372036854775807",
+        "0: acks=all is answered after an fsync. With flush.messages above 1: the longest time between two syncs.",
+    )
+    .at_least(0)
+    .synonyms(&[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")]),
+    Setting::new(
+        "follower.replication.throttled.replicas",
+        Kind::List,
+        "",
+        "Replicas whose following is throttled. One node has no followers.",
+    )
+    .valid(Valid::Replicas)
+    .without_effect(),
+    Setting::new(
+        "index.interval.bytes",
+        Kind::Int,
+        "4096",
+        "Bytes of records between two entries of Kafka's offset index. einmal finds every batch by its key.",
+    )
+    .at_least(0)
+    .synonyms(&[same("log.index.interval.bytes")])
+    .without_effect(),
+    Setting::new(
+        "leader.replication.throttled.replicas",
+        Kind::List,
+        "",
+        "Replicas whose leading is throttled. One node has no followers.",
+    )
+    .valid(Valid::Replicas)
+    .without_effect(),
+    Setting::new(
+        "local.retention.bytes",
+        Kind::Long,
+        "-2",
+        "Bytes kept locally when tiered storage holds the rest; -2 means as retention.bytes.",
+    )
+    .at_least(-2)
+    .synonyms(&[same("log.local.retention.bytes")])
+    .without_effect(),
+    Setting::new(
+        "local.retention.ms",
+        Kind::Long,
+        "-2",
+        "Time kept locally when tiered storage holds the rest; -2 means as retention.ms.",
+    )
+    .at_least(-2)
+    .synonyms(&[same("log.local.retention.ms")])
+    .without_effect(),
+    Setting::new(
+        "max.compaction.lag.ms",
+        Kind::Long,
+        "9223372036854775807",
+        "Longest time a record of a compacted topic stays uncompacted.",
+    )
+    .at_least(1)
+    .synonyms(&[same("log.cleaner.max.compaction.lag.ms")])
+    .without_effect(),
+    Setting::new("max.message.bytes", Kind::Int, "1048588", "Largest record batch the topic takes, in bytes, as it is sent.")
+        .at_least(0)
+        .synonyms(&[same("message.max.bytes")]),
+    Setting::new(
+        "message.timestamp.after.max.ms",
+        Kind::Long,
+        "3600000",
+        "How far a record's own time may lie ahead of the broker's clock before the record is refused.",
+    )
+    .at_least(0)
+    .synonyms(&[same("log.message.timestamp.after.max.ms")]),
+    Setting::new(
+        "message.timestamp.before.max.ms",
+        Kind::Long,
+        "9223372036854775807",
+        "How far a record's own time may lie behind the broker's clock before the record is refused.",
+    )
+    .at_least(0)
+    .synonyms(&[same("log.message.timestamp.before.max.ms")]),
+    Setting::new(
+        "message.timestamp.type",
+        Kind::String,
+        "CreateTime",
+        "Whose time records carry: the producer's (CreateTime) or the broker's at the append (LogAppendTime).",
+    )
+    .valid(Valid::OneOf(&["CreateTime", "LogAppendTime"]))
+    .synonyms(&[same("log.message.timestamp.type")]),
+    Setting::new(
+        "min.cleanable.dirty.ratio",
+        Kind::Double,
+        "0.5",
+        "Share of a compacted topic that must be uncompacted before it is compacted again.",
+    )
+    .valid(Valid::Ratio)
+    .synonyms(&[same("log.cleaner.min.cleanable.ratio")])
+    .without_effect(),
+    Setting::new(
+        "min.compaction.lag.ms",
+        Kind::Long,
+        "0",
+        "Shortest time a record of a compacted topic stays uncompacted.",
+    )
+    .at_least(0)
+    .synonyms(&[same("log.cleaner.min.compaction.lag.ms")])
+    .without_effect(),
+    Setting::new(
+        "min.insync.replicas",
+        Kind::Int,
+        "1",
+        "Replicas that must have a batch before acks=all is answered. One node has one replica and answers after its fsync, whatever \
+         is set.",
+    )
+    .at_least(1)
+    .synonyms(&[same("min.insync.replicas")])
+    .without_effect(),
+    Setting::new("preallocate", Kind::Boolean, "false", "Whether Kafka allocates segment files in advance.")
+        .synonyms(&[same("log.preallocate")])
+        .without_effect(),
+    Setting::new("remote.log.copy.disable", Kind::Boolean, "false", "Makes a topic's tiered data read-only. einmal has no tiers.")
+        .without_effect(),
+    Setting::new(
+        "remote.log.delete.on.disable",
+        Kind::Boolean,
+        "false",
+        "Whether tiered data is deleted when tiering is switched off. einmal has no tiers.",
+    )
+    .without_effect(),
+    Setting::new("remote.storage.enable", Kind::Boolean, "false", "Tiered storage of the topic. einmal has no tiers.")
+        .without_effect(),
+    Setting::new(
+        "retention.bytes",
+        Kind::Long,
+        "-1",
+        "Bytes kept per partition under the delete policy, the oldest records go first; -1 means no limit.",
+    )
+    .synonyms(&[same("log.retention.bytes")]),
+    Setting::new(
+        "retention.ms",
+        Kind::Long,
+        "604800000",
+        "Time records are kept under the delete policy; -1 means for ever.",
+    )
+    .at_least(-1)
+    .synonyms(&[
+        same("log.retention.ms"),
+        Synonym { name: "log.retention.minutes", factor: MINUTE_MS },
+        Synonym { name: "log.retention.hours", factor: HOUR_MS },
+    ]),
+    Setting::new("segment.bytes", Kind::Int, "1073741824", "Size of Kafka's segment files. einmal has no segment files.")
+        .at_least(1_048_576)
+        .synonyms(&[same("log.segment.bytes")])
+        .without_effect(),
+    Setting::new("segment.index.bytes", Kind::Int, "10485760", "Size of Kafka's offset index files. einmal has none.")
+        .at_least(4)
+        .synonyms(&[same("log.index.size.max.bytes")])
+        .without_effect(),
+    Setting::new("segment.jitter.ms", Kind::Long, "0", "Random spread of the time after which Kafka begins a new segment file.")
+        .at_least(0)
+        .synonyms(&[same("log.roll.jitter.ms"), Synonym { name: "log.roll.jitter.hours", factor: HOUR_MS }])
+        .without_effect(),
+    Setting::new("segment.ms", Kind::Long, "604800000", "Time after which Kafka begins a new segment file.")
+        .at_least(1)
+        .synonyms(&[same("log.roll.ms"), Synonym { name: "log.roll.hours", factor: HOUR_MS }])
+        .without_effect(),
+    Setting::new(
+        "unclean.leader.election.enable",
+        Kind::Boolean,
+        "false",
+        "Whether a replica that lacks records may become leader. One node is always its own leader.",
+    )
+    .synonyms(&[same("unclean.leader.election.enable")])
+    .without_effect(),
+];

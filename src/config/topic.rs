@@ -1,0 +1,117 @@
+//! Settings of one topic: checks what is set on it and lays it over the broker's defaults.
+//!
+//! Mirrors `LogConfig` of Kafka.
+
+use std::collections::BTreeMap;
+
+use super::table::{self, InvalidSetting, list};
+use super::{TimestampType, TopicConfig};
+
+/// The settings `overrides` as they are kept: known names, values trimmed and allowed, no two that contradict each other.
+pub fn validate(overrides: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, InvalidSetting> {
+    let mut kept = BTreeMap::new();
+    for (name, text) in overrides {
+        kept.insert(name.clone(), check(name, text)?);
+    }
+    check_compaction_lags(&kept)?;
+    Ok(kept)
+}
+
+/// The value of the topic setting `name` as it is kept.
+pub(super) fn check(name: &str, text: &str) -> Result<String, InvalidSetting> {
+    let setting = table::topic(name).ok_or_else(|| InvalidSetting {
+        name: name.to_owned(),
+        reason: format!("Unknown topic config name: {name}"),
+    })?;
+    setting.check(text)
+}
+
+fn check_compaction_lags(overrides: &BTreeMap<String, String>) -> Result<(), InvalidSetting> {
+    const MIN: &str = "min.compaction.lag.ms";
+    const MAX: &str = "max.compaction.lag.ms";
+    let lag = |name: &str| -> Option<i64> {
+        let default = table::topic(name)?.default?;
+        overrides.get(name).map_or(default, String::as_str).parse().ok()
+    };
+    match (lag(MIN), lag(MAX)) {
+        (Some(min), Some(max)) if min > max => Err(InvalidSetting {
+            name: MIN.to_owned(),
+            reason: format!("conflict topic config setting {MIN} ({min}) > {MAX} ({max})"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+impl TopicConfig {
+    /// The settings in force for a topic that has `overrides` of its own. Refuses what [`validate`] refuses.
+    pub fn resolve(defaults: &Self, overrides: &BTreeMap<String, String>) -> Result<Self, InvalidSetting> {
+        let mut config = defaults.clone();
+        for (name, text) in &validate(overrides)? {
+            config.set(name, text)?;
+        }
+        Ok(config)
+    }
+
+    /// Takes over one value that has been checked. Settings without effect have no field.
+    pub(super) fn set(&mut self, name: &str, text: &str) -> Result<(), InvalidSetting> {
+        match name {
+            "cleanup.policy" => {
+                self.compact = list(text).any(|policy| policy == "compact");
+                self.delete = list(text).any(|policy| policy == "delete");
+            }
+            "compression.type" => self.compression_type = (text != "producer").then(|| text.to_owned()),
+            "delete.retention.ms" => self.delete_retention_ms = number(name, text)?,
+            "flush.messages" => self.flush_messages = number(name, text)?,
+            "flush.ms" => self.flush_ms = number(name, text)?,
+            "max.message.bytes" => self.max_message_bytes = number(name, text)?,
+            "message.timestamp.after.max.ms" => self.message_timestamp_after_max_ms = number(name, text)?,
+            "message.timestamp.before.max.ms" => self.message_timestamp_before_max_ms = number(name, text)?,
+            "message.timestamp.type" => {
+                self.message_timestamp_type = match text {
+                    "LogAppendTime" => TimestampType::LogAppendTime,
+                    _ => TimestampType::CreateTime,
+                }
+            }
+            "retention.bytes" => self.retention_bytes = number(name, text)?,
+            "retention.ms" => self.retention_ms = number(name, text)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Default for TopicConfig {
+    /// The table's defaults.
+    fn default() -> Self {
+        let mut config = Self {
+            compact: false,
+            delete: true,
+            max_message_bytes: 0,
+            message_timestamp_type: TimestampType::CreateTime,
+            message_timestamp_before_max_ms: 0,
+            message_timestamp_after_max_ms: 0,
+            flush_messages: 1,
+            flush_ms: 0,
+            retention_ms: -1,
+            retention_bytes: -1,
+            delete_retention_ms: 0,
+            compression_type: None,
+        };
+        for setting in table::TOPICS {
+            if let Some(default) = setting.default {
+                config.set(setting.name, default).expect("the table's own defaults are allowed: a test checks each");
+            }
+        }
+        config
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, InvalidSetting> {
+    text.parse().map_err(|_| InvalidSetting {
+        name: name.to_owned(),
+        reason: format!("Invalid value {text} for configuration {name}: out of range"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+use super::*;
+
+fn overrides(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+#[test]
+fn defaults_are_kafkas_but_for_the_sync() {
+    let config = TopicConfig::default();
+    assert_eq!(
+        config,
+        TopicConfig {
+            compact: false,
+            delete: true,
+            max_message_bytes: 1_048_588,
+            message_timestamp_type: TimestampType::CreateTime,
+            message_timestamp_before_max_ms: i64::MAX,
+            message_timestamp_after_max_ms: 3_600_000,
+            flush_messages: 1,
+            flush_ms: i64::MAX,
+            retention_ms: 604_800_000,
+            retention_bytes: -1,
+            delete_retention_ms: 86_400_000,
+            compression_type: None,
+        }
+    );
+    assert!(!config.is_relaxed());
+}
+
+#[test]
+fn overrides_win_over_the_brokers_defaults() {
+    let defaults = TopicConfig { retention_ms: 5, max_message_bytes: 7, ..TopicConfig::default() };
+    let given = overrides(&[
+        ("cleanup.policy", "compact,delete"),
+        ("compression.type", "zstd"),
+        ("flush.messages", "9223372036854775807"),
+        ("message.timestamp.type", "LogAppendTime"),
+        ("retention.ms", " 9 "),
+        ("min.insync.replicas", "3"),
+    ]);
+    let resolved = TopicConfig::resolve(&defaults, &given).expect("allowed");
+    let expected = TopicConfig {
+        compact: true,
+        delete: true,
+        compression_type: Some("zstd".to_owned()),
+        flush_messages: i64::MAX,
+        message_timestamp_type: TimestampType::LogAppendTime,
+        retention_ms: 9,
+        max_message_bytes: 7,
+        ..TopicConfig::default()
+    };
+    assert_eq!(resolved, expected);
+    assert!(resolved.is_relaxed());
+}
+
+#[test]
+fn zero_flush_ms_keeps_a_topic_synced() {
+    let given = overrides(&[("flush.messages", "100"), ("flush.ms", "0")]);
+    assert!(!TopicConfig::resolve(&TopicConfig::default(), &given).expect("allowed").is_relaxed());
+}
+
+#[test]
+fn unknown_and_contradicting_settings_are_refused_in_kafkas_words() {
+    let reason = |pairs: &[(&str, &str)]| validate(&overrides(pairs)).map_err(|invalid| invalid.reason);
+    assert_eq!(reason(&[("foo.bar", "1")]), Err("Unknown topic config name: foo.bar".to_owned()));
+    assert_eq!(
+        reason(&[("min.compaction.lag.ms", "10"), ("max.compaction.lag.ms", "5")]),
+        Err("conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)".to_owned())
+    );
+    assert!(reason(&[("min.compaction.lag.ms", "10")]).is_ok());
+    assert!(TopicConfig::resolve(&TopicConfig::default(), &overrides(&[("retention.ms", "x")])).is_err());
+}

@@ -1,4 +1,0 @@
-//! Stub.
-/// Committed offsets of all groups.
-#[derive(Debug, Default)]
-pub struct CommittedOffsets {}

@@ -1,4 +1,0 @@
-//! Stub.
-/// Readers' view of one partition.
-#[derive(Debug)]
-pub struct Partition {}

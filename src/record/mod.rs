@@ -1,4 +1,0 @@
-//! Stub.
-/// Header of a batch.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchHeader {}
