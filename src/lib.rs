@@ -3,3 +3,4 @@
 pub mod types;
 pub mod metrics;
 pub mod config;
+pub mod wire;
