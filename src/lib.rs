@@ -4,3 +4,5 @@ pub mod types;
 pub mod metrics;
 pub mod config;
 pub mod wire;
+pub mod record;
+pub mod producer;

@@ -1,0 +1,76 @@
+//! What a partition knows of each idempotent producer: epoch, the last five batches, open transaction. Pure.
+//!
+//! Mirrors `ProducerStateManager`, `ProducerStateEntry` and `ProducerAppendInfo` of Kafka. [`decide`] judges a batch,
+//! [`ProducerState::first`] and [`ProducerState::append`] are the one place where state moves.
+//!
+//! Invariant: a batch that is judged [`Decision::Append`] continues its producer's sequence without a gap.
+//! Invariant: a retry of one of the last [`WINDOW_BATCHES`] batches is a [`Decision::Duplicate`] and moves nothing.
+
+mod decide;
+mod window;
+
+pub use decide::{AppendRejected, Decision, decide};
+pub use window::{WINDOW_BATCHES, Window, WindowBatch};
+
+use crate::record::BatchHeader;
+use crate::types::{Offset, ProducerEpoch, Timestamp};
+
+/// State of one producer in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducerState {
+    /// Newest epoch seen.
+    pub epoch: ProducerEpoch,
+    /// Epoch of the transaction coordinator that wrote the last marker, -1 none.
+    pub coordinator_epoch: i32,
+    /// When it last wrote, for expiry; broker's wall clock.
+    pub last_timestamp: Timestamp,
+    /// First offset of its open transaction here.
+    pub open_transaction: Option<Offset>,
+    /// The last batches of its epoch.
+    pub window: Window,
+}
+
+impl ProducerState {
+    /// The state after a producer's first batch, appended at `base_offset` at time `now`. `header` as for
+    /// [`ProducerState::append`].
+    pub fn first(header: &BatchHeader, base_offset: Offset, now: Timestamp) -> Self {
+        let mut state = Self {
+            epoch: header.producer_epoch,
+            coordinator_epoch: -1,
+            last_timestamp: now,
+            open_transaction: None,
+            window: Window::default(),
+        };
+        state.append(header, base_offset, now);
+        state
+    }
+
+    /// Takes note of a batch that [`decide`] let pass and that is appended at `base_offset` at time `now`. `header` is the
+    /// one of the stored batch: where the topic stamps times, its max timestamp is the append time.
+    pub fn append(&mut self, header: &BatchHeader, base_offset: Offset, now: Timestamp) {
+        if header.producer_epoch != self.epoch {
+            self.epoch = header.producer_epoch;
+            self.window.clear();
+        }
+        self.window.push(WindowBatch {
+            first_sequence: header.base_sequence,
+            offset_delta: header.last_offset_delta,
+            last_offset: base_offset + i64::from(header.last_offset_delta),
+            timestamp: header.max_timestamp,
+            aborted: false,
+        });
+        self.last_timestamp = now;
+        if header.is_transactional() && self.open_transaction.is_none() {
+            self.open_transaction = Some(base_offset);
+        }
+    }
+
+    /// Whether it may be forgotten: it wrote nothing for `expiration_ms` (`producer.id.expiration.ms`) and has no open
+    /// transaction here, however old that is. A clock that went back expires nothing.
+    pub fn is_expired(&self, now: Timestamp, expiration_ms: i64) -> bool {
+        self.open_transaction.is_none() && now.saturating_sub(self.last_timestamp) >= expiration_ms
+    }
+}
+
+#[cfg(test)]
+mod tests;

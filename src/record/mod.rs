@@ -1,0 +1,16 @@
+//! Record batch v2: a view over its header, validation, records, codecs, building. Pure.
+//!
+//! On the produce path batches are checked by [`BatchHeader::parse`] and [`validate`], never decoded, and stored byte for
+//! byte; [`patch`] writes what the broker may change: base offset and leader epoch, which lie outside the CRC, and for
+//! LogAppendTime topics the time and the CRC over it. Mirrors `DefaultRecordBatch` of Kafka.
+//!
+//! Invariant: arbitrary bytes give a header or an error, never a panic; nothing is allocated from a declared length.
+
+pub mod build;
+pub mod codec;
+mod header;
+pub mod patch;
+pub mod records;
+pub mod validate;
+
+pub use header::{BatchHeader, BatchInvalid, HEADER_BYTES, advance_sequence};
