@@ -6,3 +6,4 @@ pub mod config;
 pub mod wire;
 pub mod record;
 pub mod producer;
+pub mod store;

@@ -1,0 +1,230 @@
+//! The data directory: one broker at a time, one format.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Format of the data directory that this version writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_FILE_NEW: &str = "FORMAT.new";
+const LOCK_FILE: &str = "einmal.lock";
+const FORMAT_INTRODUCTION: &str = "einmal data directory, format ";
+
+/// Why a data directory cannot be opened; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("data directory {} is in use by another einmal: stop that one, or choose another directory", dir.display())]
+    Locked {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// Permissions or a read-only file system.
+    #[error("data directory {} cannot be written ({source}): give this user the right to write there, or choose another directory", dir.display())]
+    NotWritable {
+        /// The data directory.
+        dir: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A later version wrote it.
+    #[error(
+        "data directory has format {found} and this version of einmal reads up to {supported}: start the version that wrote it, or a later one"
+    )]
+    NewerFormat {
+        /// Format found.
+        found: u32,
+        /// Newest format that this version reads.
+        supported: u32,
+    },
+    /// It belongs to something else.
+    #[error("{} is not a data directory of einmal (it holds {found}): choose an empty directory", dir.display())]
+    ForeignFormat {
+        /// The data directory.
+        dir: PathBuf,
+        /// What betrays it.
+        found: String,
+    },
+    /// More is missing or wrong than a crash can explain. Nothing was changed.
+    #[error("{}: {what} ({place}): restore the directory from a backup, or accept the loss by starting once with einmal.storage.accept.loss=true", if *acknowledged { "data that was acknowledged as durable is damaged" } else { "stored data is damaged" })]
+    Damaged {
+        /// What is wrong.
+        what: String,
+        /// File, and where in it.
+        place: String,
+        /// Whether it is known that data acknowledged as durable is missing.
+        acknowledged: bool,
+    },
+    /// The device is full.
+    #[error("no space left for data directory {}: free some, then start again", dir.display())]
+    NoSpace {
+        /// The data directory.
+        dir: PathBuf,
+    },
+    /// The machine lacks instructions that this build uses.
+    #[error("this processor lacks {missing}, which this build of einmal needs: run it on a newer machine")]
+    Processor {
+        /// The missing instructions.
+        missing: &'static str,
+    },
+    /// Anything else.
+    #[error("data directory {} cannot be opened: {detail}", dir.display())]
+    Failed {
+        /// The data directory.
+        dir: PathBuf,
+        /// What the system or RocksDB said.
+        detail: String,
+    },
+}
+
+impl OpenError {
+    /// Exit code of the process: 3 the directory cannot be used as it is, 4 damage, 6 disk full, 1 anything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Locked { .. } | Self::NotWritable { .. } | Self::NewerFormat { .. } | Self::ForeignFormat { .. } => 3,
+            Self::Damaged { .. } => 4,
+            Self::NoSpace { .. } => 6,
+            Self::Processor { .. } | Self::Failed { .. } => 1,
+        }
+    }
+
+    /// What an I/O error in `dir` means.
+    pub(super) fn from_io(dir: &Path, source: io::Error) -> Self {
+        let dir = dir.to_owned();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::NotADirectory
+            // Making the directory meets a file of its name.
+            | io::ErrorKind::AlreadyExists => Self::NotWritable { dir, source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { dir },
+            _ => Self::Failed { dir, detail: source.to_string() },
+        }
+    }
+}
+
+/// The exclusive right to a data directory, held while it lives.
+#[derive(Debug)]
+pub(super) struct DirectoryLock {
+    _file: File,
+}
+
+/// Takes `dir`, which is made if missing, and checks or writes its format.
+pub(super) fn claim(dir: &Path) -> Result<DirectoryLock, OpenError> {
+    let lock = lock(dir)?;
+    match read_format(dir).map_err(|error| OpenError::from_io(dir, error))? {
+        Some(text) => check_format(dir, &text)?,
+        None => {
+            check_empty(dir)?;
+            write_format(dir).map_err(|error| OpenError::from_io(dir, error))?;
+        }
+    }
+    Ok(lock)
+}
+
+fn lock(dir: &Path) -> Result<DirectoryLock, OpenError> {
+    let open = || {
+        fs::create_dir_all(dir)?;
+        File::options().write(true).create(true).truncate(false).open(dir.join(LOCK_FILE))
+    };
+    let file = open().map_err(|error| OpenError::from_io(dir, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(DirectoryLock { _file: file }),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(OpenError::from_io(dir, error)),
+    }
+}
+
+fn read_format(dir: &Path) -> io::Result<Option<String>> {
+    match fs::read(dir.join(FORMAT_FILE)) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn check_format(dir: &Path, text: &str) -> Result<(), OpenError> {
+    let version = text.strip_prefix(FORMAT_INTRODUCTION).and_then(|version| version.trim_end().parse::<u32>().ok());
+    match version {
+        Some(found) if found > FORMAT_VERSION => Err(OpenError::NewerFormat { found, supported: FORMAT_VERSION }),
+        Some(1..) => Ok(()),
+        _ => Err(OpenError::ForeignFormat { dir: dir.to_owned(), found: format!("an unknown {FORMAT_FILE} file") }),
+    }
+}
+
+fn check_empty(dir: &Path) -> Result<(), OpenError> {
+    let io_error = |error| OpenError::from_io(dir, error);
+    for entry in fs::read_dir(dir).map_err(io_error)? {
+        let name = entry.map_err(io_error)?.file_name().to_string_lossy().into_owned();
+        // A fresh file system has its own folder, and mounted volumes have hidden ones.
+        let ours = [LOCK_FILE, FORMAT_FILE_NEW, "lost+found"].contains(&name.as_str()) || name.starts_with('.');
+        if name == "meta.properties" {
+            return Err(OpenError::ForeignFormat { dir: dir.to_owned(), found: "a log of Apache Kafka".to_owned() });
+        }
+        if !ours {
+            return Err(OpenError::ForeignFormat { dir: dir.to_owned(), found: name });
+        }
+    }
+    Ok(())
+}
+
+fn write_format(dir: &Path) -> io::Result<()> {
+    let new = dir.join(FORMAT_FILE_NEW);
+    fs::write(&new, format!("{FORMAT_INTRODUCTION}{FORMAT_VERSION}\n"))?;
+    File::open(&new)?.sync_all()?;
+    fs::rename(&new, dir.join(FORMAT_FILE))?;
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_claim_is_refused_while_the_first_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = claim(dir.path()).unwrap();
+        assert!(matches!(claim(dir.path()), Err(OpenError::Locked { .. })));
+        drop(first);
+        claim(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn format_decides_who_may_open() {
+        for (format, expected) in [
+            ("einmal data directory, format 1\n", None),
+            ("einmal data directory, format 2\n", Some((3, "start the version that wrote it"))),
+            ("einmal data directory, format 0\n", Some((3, "unknown FORMAT file"))),
+            ("something else", Some((3, "unknown FORMAT file"))),
+            ("", Some((3, "unknown FORMAT file"))),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(FORMAT_FILE), format).unwrap();
+            match (claim(dir.path()), expected) {
+                (Ok(_), None) => {}
+                (Err(error), Some((code, text))) => {
+                    assert_eq!(error.exit_code(), code, "{error}");
+                    assert!(error.to_string().contains(text), "{error}");
+                }
+                (result, _) => panic!("{format}: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn foreign_directories_are_left_alone() {
+        for (file, found) in
+            [("meta.properties", Some("Apache Kafka")), ("photo.jpg", Some("photo.jpg")), (".keep", None)]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(file), "").unwrap();
+            match (claim(dir.path()), found) {
+                (Ok(_), None) => {}
+                (Err(error), Some(found)) => assert!(error.to_string().contains(found), "{error}"),
+                (result, _) => panic!("{file}: {result:?}"),
+            }
+        }
+    }
+}

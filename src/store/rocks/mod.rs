@@ -1,0 +1,203 @@
+//! Rows in RocksDB: one database, one column family, record batches in blob files.
+//!
+//! One column family, because with more RocksDB fsyncs each write-ahead log before a flush, which doubles the bytes that reach
+//! the device in page-cache mode. The data directory holds `FORMAT`, `einmal.lock`, `SYNCED`, the database in `db`, and what
+//! recovery set aside in `cut`.
+//!
+//! Invariant: log rows are the only ones that range deletes touch, so reads of the log may ignore them: a reader never asks
+//! below the log start.
+//! Invariant: no row enters the database but through [`Store::write`]; the gap-free sequence numbers that recovery demands
+//! depend on it.
+
+mod error;
+mod keys;
+mod open;
+mod options;
+mod pinned;
+mod stats;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rocksdb::{DB, ReadOptions, WriteBatch, WriteOptions};
+
+pub use self::open::{Opened, RecoveryReport};
+pub use self::options::StoreOptions;
+pub use super::directory::{FORMAT_VERSION, OpenError};
+pub use super::wal::TailCut;
+
+use self::error::store_error;
+use self::keys::LogCursor;
+use super::directory::DirectoryLock;
+use super::schema::{LogKey, next_prefix};
+use super::wal::{self, Keeper};
+use super::{Row, Rows, Store, StoreError, StoreStats, StoredBatch};
+use crate::types::{Offset, PartitionId};
+
+/// The open database with its directory. Batches that were read keep it open until they are dropped.
+struct Database {
+    db: DB,
+    // After `db`: the directory is free once RocksDB has left it.
+    _lock: DirectoryLock,
+}
+
+/// Rows in RocksDB.
+pub struct RocksStore {
+    database: Arc<Database>,
+    options: rocksdb::Options,
+    keeper: Keeper,
+    recovery: RecoveryReport,
+    corruptions: AtomicU64,
+}
+
+impl RocksStore {
+    /// Counts damage that a read met; other errors pass.
+    fn count<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(result, Err(StoreError::Corrupt { .. })) {
+            self.corruptions.fetch_add(1, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Keys of the batches to read, chosen by their facts.
+    fn plan(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<LogKey>, StoreError> {
+        let mut plan: Vec<LogKey> = Vec::new();
+        let mut bytes = 0usize;
+        let mut cursor = LogCursor::new(&self.database.db, partition, from, to);
+        while let Some(key) = cursor.next()? {
+            bytes = bytes.saturating_add(key.size_bytes as usize);
+            if bytes > bytes_max && !plan.is_empty() {
+                break;
+            }
+            plan.push(key);
+        }
+        Ok(plan)
+    }
+
+    fn fetch(&self, plan: &[LogKey]) -> Result<Vec<StoredBatch>, StoreError> {
+        let keys: Vec<_> = plan.iter().map(LogKey::encode).collect();
+        let values = pinned::multi_get(&self.database, &keys)?;
+        let mut batches = Vec::with_capacity(plan.len());
+        for (key, value) in plan.iter().zip(values) {
+            // Gone since it was planned: the log start has moved beyond it, and readers begin anew there.
+            let Some(value) = value else { break };
+            batches.push(StoredBatch::checked(key, value)?);
+        }
+        Ok(batches)
+    }
+}
+
+#[cfg(test)]
+impl RocksStore {
+    /// Bytes of record batches read from blob files so far.
+    pub(super) fn blob_bytes_read(&self) -> u64 {
+        self.options.get_ticker_count(rocksdb::statistics::Ticker::BlobDbBlobFileBytesRead)
+    }
+}
+
+fn write_batch(rows: &Rows, synced: u64) -> WriteBatch {
+    const BATCH_OVERHEAD_BYTES: usize = 64;
+    const ROW_OVERHEAD_BYTES: usize = 16;
+    let row_bytes = |row: &Row| match row {
+        Row::Put { key, value } => key.len() + value.len(),
+        Row::Delete { key } => key.len(),
+        Row::DeleteLogRange { from, to } => from.len() + to.len(),
+    };
+    // All of it at once: growth would copy record bytes once more.
+    let bytes = rows.changes().map(|row| ROW_OVERHEAD_BYTES + row_bytes(row)).sum::<usize>();
+    let mut batch = WriteBatch::with_capacity_bytes(BATCH_OVERHEAD_BYTES + bytes);
+    batch.put_log_data(wal::mark(synced));
+    for row in rows.changes() {
+        match row {
+            Row::Put { key, value } => batch.put(key, value),
+            Row::Delete { key } => batch.delete(key),
+            Row::DeleteLogRange { from, to } => batch.delete_range(from, to),
+        }
+    }
+    batch
+}
+
+impl Store for RocksStore {
+    fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
+        let batch = write_batch(rows, synced);
+        if !batch.is_empty() {
+            self.database.db.write_opt(batch, &WriteOptions::default()).map_err(store_error)?;
+        }
+        Ok(self.sequence())
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        let sequence = self.sequence();
+        self.database.db.flush_wal(true).map_err(store_error)?;
+        self.keeper.advance(sequence).map_err(StoreError::Failed)
+    }
+
+    fn sequence(&self) -> u64 {
+        self.database.db.latest_sequence_number()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.count(self.database.db.get(key).map_err(store_error))
+    }
+
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(prefix);
+        if let Some(next) = next_prefix(prefix) {
+            options.set_iterate_upper_bound(next);
+        }
+        let mut iterator = self.database.db.raw_iterator_opt(options);
+        iterator.seek_to_first();
+        while let Some((key, value)) = iterator.item() {
+            visit(key, value);
+            iterator.next();
+        }
+        self.count(iterator.status().map_err(store_error))
+    }
+
+    fn read_log(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredBatch>, StoreError> {
+        self.count(self.plan(partition, from, to, bytes_max).and_then(|plan| self.fetch(&plan)))
+    }
+
+    fn scan_log(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+        visit: &mut dyn FnMut(LogKey) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut cursor = LogCursor::new(&self.database.db, partition, from, to);
+        while let Some(key) = self.count(cursor.next())? {
+            if !visit(key) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn stats(&self) -> StoreStats {
+        stats::collect(self)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        let sequence = self.sequence();
+        self.database.db.flush_wal(true).map_err(store_error)?;
+        self.database.db.flush().map_err(store_error)?;
+        self.keeper.close(sequence).map_err(|error| StoreError::Failed(format!("writing SYNCED: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod recovery_tests;

@@ -1,0 +1,80 @@
+//! Figures of the store for `/metrics`.
+
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use rocksdb::properties;
+use rocksdb::statistics::Ticker;
+
+use super::{Database, RocksStore};
+use crate::metrics;
+use crate::store::StoreStats;
+
+/// Gauges by property. Those of blob files have no constant in the crate.
+fn gauges(database: &Database) -> Vec<(&'static str, f64)> {
+    let named = [
+        (metrics::STORAGE_WRITE_STOPPED, properties::IS_WRITE_STOPPED),
+        (metrics::STORAGE_DELAYED_WRITE_RATE_BYTES, properties::ACTUAL_DELAYED_WRITE_RATE),
+        (metrics::STORAGE_PENDING_COMPACTION_BYTES, properties::ESTIMATE_PENDING_COMPACTION_BYTES),
+        (metrics::STORAGE_RUNNING_COMPACTIONS, properties::NUM_RUNNING_COMPACTIONS),
+        (metrics::STORAGE_RUNNING_FLUSHES, properties::NUM_RUNNING_FLUSHES),
+        (metrics::STORAGE_BACKGROUND_ERRORS, properties::BACKGROUND_ERRORS),
+        (metrics::STORAGE_SST_BYTES, properties::TOTAL_SST_FILES_SIZE),
+        (metrics::STORAGE_MEMTABLE_BYTES, properties::CUR_SIZE_ALL_MEM_TABLES),
+    ];
+    let blobs = [
+        (metrics::STORAGE_BLOB_BYTES, "rocksdb.total-blob-file-size"),
+        (metrics::STORAGE_BLOB_GARBAGE_BYTES, "rocksdb.live-blob-file-garbage-size"),
+        (metrics::STORAGE_L0_FILES, "rocksdb.num-files-at-level0"),
+    ];
+    // A figure that RocksDB cannot give is left out: sampling has nobody to report to.
+    let named = named.into_iter().map(|(name, property)| (name, database.db.property_value(property)));
+    let blobs = blobs.into_iter().map(|(name, property)| (name, database.db.property_value(property)));
+    named.chain(blobs).filter_map(|(name, value)| Some((name, value.ok()??.parse().ok()?))).collect()
+}
+
+fn counters(options: &rocksdb::Options) -> Vec<(&'static str, u64)> {
+    [
+        (metrics::WAL_BYTES_WRITTEN_TOTAL, Ticker::WalFileBytes),
+        (metrics::WAL_SYNCS_TOTAL, Ticker::WalFileSynced),
+        (metrics::STORAGE_FLUSH_BYTES_TOTAL, Ticker::FlushWriteBytes),
+        (metrics::STORAGE_COMPACTION_WRITTEN_BYTES_TOTAL, Ticker::CompactWriteBytes),
+        (metrics::STORAGE_COMPACTION_READ_BYTES_TOTAL, Ticker::CompactReadBytes),
+    ]
+    .map(|(name, ticker)| (name, options.get_ticker_count(ticker)))
+    .to_vec()
+}
+
+pub(super) fn collect(store: &RocksStore) -> StoreStats {
+    let mut gauges = gauges(&store.database);
+    gauges.extend(disk(store.database.db.path()));
+    gauges.push((metrics::RECOVERY_SECONDS, store.recovery.duration.as_secs_f64()));
+    gauges.push((metrics::RECOVERY_REPLAYED_BYTES, store.recovery.replayed_bytes as f64));
+    let mut counters = counters(&store.options);
+    // Whole seconds: counters carry integers.
+    counters
+        .push((metrics::STORAGE_STALL_SECONDS_TOTAL, store.options.get_ticker_count(Ticker::StallMicros) / 1_000_000));
+    counters.push((metrics::STORAGE_CORRUPTION_TOTAL, store.corruptions.load(Ordering::Relaxed)));
+    StoreStats { gauges, counters }
+}
+
+/// Size and free space of the file system that holds `dir`; nothing if the system does not tell.
+fn disk(dir: &Path) -> Vec<(&'static str, f64)> {
+    let Ok(path) = CString::new(dir.as_os_str().as_bytes()) else { return Vec::new() };
+    let mut stat = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path ends with a zero byte, and the result is read only if the call says that it wrote it.
+    let stat = unsafe {
+        if libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) != 0 {
+            return Vec::new();
+        }
+        stat.assume_init()
+    };
+    let bytes = |blocks: libc::fsblkcnt_t| blocks as f64 * stat.f_frsize as f64;
+    vec![
+        (metrics::STORAGE_DISK_TOTAL_BYTES, bytes(stat.f_blocks)),
+        (metrics::STORAGE_DISK_FREE_BYTES, bytes(stat.f_bavail)),
+    ]
+}

@@ -1,0 +1,104 @@
+//! Keys and values of every row: the one home of the on-disk layout.
+//!
+//! A key is a one-byte prefix and big-endian integers, so key order is logical order. A value begins with the version of its
+//! own layout, except a log row's, which is the record batch and nothing else. What a value means lies with its owner; here
+//! is only how it is written.
+//!
+//! | prefix | key after it | value |
+//! | --- | --- | --- |
+//! | 0x10 log | topic, partition, base offset, the batch's facts | record batch |
+//! | 0x11 partition | topic, partition | [`PartitionRow`] |
+//! | 0x12 producer | topic, partition, producer id | [`crate::producer::ProducerState`] |
+//! | 0x13 aborted | topic, partition, last offset | reserved for the index of aborted transactions |
+//! | 0x14 sparse | topic, partition, base offset | [`SparseRow`] |
+//! | 0x31 offset | length of group, group, topic, partition | [`OffsetRow`] |
+//! | 0x40 topic | topic | [`TopicRow`] |
+//! | 0x41–0x45 | nothing: single rows | [`NextTopicNo`], [`ProducerIdBlock`], [`Identity`], [`BrokerEpoch`], [`BrokerOverrides`] |
+//!
+//! Invariant: decoding returns what was encoded, and an error, never a panic, for any other bytes.
+//! Invariant: a topic's number is never reused, so rows that outlive their topic are never read again.
+
+mod key;
+mod log_key;
+mod meta;
+mod offset;
+mod partition;
+mod producer;
+mod topic;
+mod value;
+
+pub use key::{
+    aborted_prefix, next_prefix, partition_key, partition_of_key, partitions_prefix, producer_key, producer_of_key,
+    producers_prefix, sparse_key, sparse_of_key, sparse_prefix, topic_prefixes,
+};
+pub use log_key::{LOG_KEY_BYTES, LogKey, log_prefix, log_range, log_seek_key, topic_log_range};
+pub use meta::{BrokerEpoch, BrokerOverrides, Identity, NextTopicNo, ProducerIdBlock};
+pub use offset::{OffsetRow, offset_key, offset_of_key, offsets_of_group_prefix, offsets_prefix};
+pub use partition::{PartitionRow, SparseRow};
+pub use topic::{TopicRow, topic_key, topic_of_key, topics_prefix};
+pub use value::RowValue;
+
+use super::StoreError;
+
+/// First byte of every key.
+pub mod prefix {
+    /// Record batches.
+    pub const LOG: u8 = 0x10;
+    /// State of partitions.
+    pub const PARTITION: u8 = 0x11;
+    /// State of producers, per partition.
+    pub const PRODUCER: u8 = 0x12;
+    /// Aborted transactions, per partition. Reserved.
+    pub const ABORTED: u8 = 0x13;
+    /// Sparse index of times and sizes, per partition.
+    pub const SPARSE: u8 = 0x14;
+    /// Committed offsets, per group.
+    pub const OFFSET: u8 = 0x31;
+    /// Topics.
+    pub const TOPIC: u8 = 0x40;
+    /// The one row of the next topic number.
+    pub const NEXT_TOPIC_NO: u8 = 0x41;
+    /// The one row of the next block of producer ids.
+    pub const PRODUCER_ID_BLOCK: u8 = 0x42;
+    /// The one row of cluster id and directory id.
+    pub const IDENTITY: u8 = 0x43;
+    /// The one row of the leader epoch and how the last run ended.
+    pub const BROKER_EPOCH: u8 = 0x44;
+    /// The one row of the broker's dynamic settings.
+    pub const BROKER_OVERRIDES: u8 = 0x45;
+}
+
+/// A key or value that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// The bytes are not what any version of einmal writes.
+    #[error("corrupt {row} row: {detail}")]
+    Corrupt {
+        /// Which kind of row.
+        row: &'static str,
+        /// What did not match.
+        detail: &'static str,
+    },
+    /// A later version of einmal wrote the value.
+    #[error("{row} row has layout version {found}, this version reads up to {supported}")]
+    Newer {
+        /// Which kind of row.
+        row: &'static str,
+        /// Version byte found.
+        found: u8,
+        /// Newest version known.
+        supported: u8,
+    },
+}
+
+impl From<RowError> for StoreError {
+    fn from(error: RowError) -> Self {
+        let row = match error {
+            RowError::Corrupt { row, .. } | RowError::Newer { row, .. } => row,
+        };
+        Self::Corrupt { place: format!("{row} row"), detail: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+
+use super::*;
+use crate::producer::{ProducerState, WindowBatch};
+use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
+
+const PARTITION: PartitionId = PartitionId { topic: TopicNo(7), index: 3 };
+
+fn partitions() -> impl Strategy<Value = PartitionId> {
+    // Small numbers collide, so that order has to be decided further right; large ones cross byte borders.
+    let number = || prop_oneof![0u32..3, 254u32..258, any::<u32>()];
+    (number(), number()).prop_map(|(topic, index)| PartitionId { topic: TopicNo(topic), index })
+}
+
+fn offsets() -> impl Strategy<Value = i64> {
+    prop_oneof![0i64..3, 254i64..258, 0..=i64::MAX - i64::from(u32::MAX)]
+}
+
+prop_compose! {
+    fn log_keys()(
+        partition in partitions(), base_offset in offsets(), last_offset_delta: u32, size_bytes: u32,
+        max_timestamp: i64, flags: u8, producer_id: i64, producer_epoch: i16, base_sequence: i32,
+    ) -> LogKey {
+        LogKey {
+            partition, base_offset, last_offset_delta, size_bytes, max_timestamp, flags,
+            producer_id: ProducerId(producer_id), producer_epoch: ProducerEpoch(producer_epoch), base_sequence,
+        }
+    }
+}
+
+fn round_trips<V: RowValue + PartialEq + std::fmt::Debug>(value: &V) -> Result<(), TestCaseError> {
+    let bytes = value.encode();
+    let decoded = V::decode(&bytes);
+    prop_assert_eq!(decoded.as_ref(), Ok(value));
+    for end in 0..bytes.len() {
+        prop_assert!(V::decode(&bytes[..end]).is_err(), "a value cut after {end} bytes is refused");
+    }
+    let newer = [&[V::VERSION + 1], &bytes[1..]].concat();
+    prop_assert_eq!(
+        V::decode(&newer).err(),
+        Some(RowError::Newer { row: V::NAME, found: V::VERSION + 1, supported: V::VERSION })
+    );
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn log_key_round_trips(key in log_keys()) {
+        let bytes = key.encode();
+        prop_assert_eq!(bytes.len(), LOG_KEY_BYTES);
+        prop_assert_eq!(LogKey::decode(&bytes), Ok(key));
+    }
+
+    #[test]
+    fn log_key_order_is_log_order(a in log_keys(), b in log_keys()) {
+        let place = |key: &LogKey| (key.partition.topic, key.partition.index, key.base_offset);
+        prop_assume!(place(&a) != place(&b));
+        prop_assert_eq!(a.encode().cmp(&b.encode()), place(&a).cmp(&place(&b)));
+    }
+
+    #[test]
+    fn seek_key_parts_the_log_at_its_offset(key in log_keys(), offset in offsets()) {
+        let seek = log_seek_key(key.partition, offset);
+        prop_assert_eq!(key.encode() >= seek, key.base_offset >= offset);
+    }
+
+    #[test]
+    fn prefix_ends_where_the_next_begins(key in log_keys(), partition in partitions()) {
+        let bytes = key.encode();
+        let prefix = log_prefix(partition);
+        let next = next_prefix(&prefix).expect("log prefixes have a successor");
+        prop_assert_eq!(bytes >= prefix && bytes < next, key.partition == partition);
+        let (from, to) = topic_log_range(partition.topic);
+        prop_assert_eq!(bytes >= from && bytes < to, key.partition.topic == partition.topic);
+    }
+
+    #[test]
+    fn keys_name_what_they_were_made_of(
+        partition in partitions(), number in offsets(), group in "[a-zé]{0,9}", no: u32,
+    ) {
+        prop_assert_eq!(partition_of_key(&partition_key(partition)), Ok(partition));
+        let producer_id = ProducerId(number);
+        prop_assert_eq!(producer_of_key(&producer_key(partition, producer_id)), Ok((partition, producer_id)));
+        prop_assert_eq!(sparse_of_key(&sparse_key(partition, number)), Ok((partition, number)));
+        prop_assert_eq!(offset_of_key(&offset_key(&group, partition)), Ok((group.clone(), partition)));
+        prop_assert_eq!(topic_of_key(&topic_key(TopicNo(no))), Ok(TopicNo(no)));
+        prop_assert!(offset_key(&group, partition).starts_with(&offsets_of_group_prefix(&group)));
+        let longer = format!("{group}x");
+        prop_assert!(!offset_key(&longer, partition).starts_with(&offsets_of_group_prefix(&group)));
+    }
+
+    #[test]
+    fn values_round_trip(
+        numbers in vec(0i64..=i64::MAX, 3), bytes in vec(any::<u64>(), 2), ids in vec(any::<i32>(), 4),
+        epochs in vec((any::<i32>(), any::<i64>()), 0..4), window in vec(any::<(i32, i32, i64, i64, bool)>(), 0..=5),
+        open in proptest::option::of(0..i64::MAX), text in ".{0,12}", texts in btree_map(".{0,5}", ".{0,5}", 0..4),
+        uuid: u128, clean_stop: bool,
+    ) {
+        let mut sorted = numbers.clone();
+        sorted.sort_unstable();
+        round_trips(&PartitionRow {
+            log_start: sorted[0], last_stable_offset: sorted[1], log_end: sorted[2],
+            size_bytes: bytes[0].max(bytes[1]), start_bytes: bytes[0].min(bytes[1]),
+            epochs: epochs.into_iter().map(|(epoch, start)| (LeaderEpoch(epoch), start)).collect(),
+        })?;
+        round_trips(&SparseRow {
+            max_timestamp: numbers[0], max_timestamp_offset: numbers[1], cumulative_bytes: bytes[0],
+        })?;
+        round_trips(&ProducerState {
+            epoch: ProducerEpoch(ids[0] as i16), coordinator_epoch: ids[1], last_timestamp: numbers[0],
+            open_transaction: open,
+            window: window.into_iter().map(|(first_sequence, offset_delta, last_offset, timestamp, aborted)| {
+                WindowBatch { first_sequence, offset_delta, last_offset, timestamp, aborted }
+            }).collect(),
+        })?;
+        round_trips(&OffsetRow {
+            offset: numbers[0], leader_epoch: LeaderEpoch(ids[2]), metadata: text.clone(),
+            commit_timestamp: numbers[1], expire_timestamp: numbers[2],
+        })?;
+        round_trips(&TopicRow {
+            no: TopicNo(ids[0] as u32), name: text.clone(), id: Uuid::from_u128(uuid), partitions: ids[1] as u32,
+            overrides: texts.clone(),
+        })?;
+        round_trips(&NextTopicNo(TopicNo(ids[3] as u32)))?;
+        round_trips(&ProducerIdBlock { next_block_start: numbers[0] })?;
+        round_trips(&Identity { cluster_id: text, directory_id: Uuid::from_u128(uuid) })?;
+        round_trips(&BrokerEpoch { leader_epoch: LeaderEpoch(ids[0]), clean_stop })?;
+        round_trips(&BrokerOverrides(texts))?;
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(prefix in 0x0fu8..0x47, rest in vec(any::<u8>(), 0..80), version in 0u8..3) {
+        let key = [&[prefix], &rest[..]].concat();
+        let _ = (LogKey::decode(&key), partition_of_key(&key), producer_of_key(&key), sparse_of_key(&key));
+        let _ = (offset_of_key(&key), topic_of_key(&key));
+        let value = [&[version], &rest[..]].concat();
+        let _ = (PartitionRow::decode(&value), SparseRow::decode(&value), ProducerState::decode(&value));
+        let _ = (OffsetRow::decode(&value), TopicRow::decode(&value), NextTopicNo::decode(&value));
+        let _ = (ProducerIdBlock::decode(&value), Identity::decode(&value), BrokerEpoch::decode(&value));
+        let _ = BrokerOverrides::decode(&value);
+    }
+}
+
+#[test]
+fn hostile_counts_are_refused_before_memory_is_reserved() {
+    let mut value = PartitionRow::default().encode();
+    let count = value.len() - 4;
+    value[count..].copy_from_slice(&u32::MAX.to_be_bytes());
+    assert_eq!(PartitionRow::decode(&value), Err(RowError::Corrupt { row: "partition", detail: "count too large" }));
+}
+
+#[test]
+fn offsets_of_a_partition_row_must_be_in_order() {
+    let row = PartitionRow { log_start: 5, log_end: 9, last_stable_offset: 4, ..PartitionRow::default() };
+    assert!(matches!(PartitionRow::decode(&row.encode()), Err(RowError::Corrupt { .. })));
+}
+
+#[test]
+#[should_panic(expected = "negative offset")]
+fn negative_base_offset_has_no_key() {
+    let _ = LogKey {
+        partition: PARTITION,
+        base_offset: -1,
+        last_offset_delta: 0,
+        size_bytes: 0,
+        max_timestamp: -1,
+        flags: 0,
+        producer_id: ProducerId::NONE,
+        producer_epoch: ProducerEpoch::NONE,
+        base_sequence: -1,
+    }
+    .encode();
+}
+
+#[test]
+fn prefix_of_all_ones_has_no_successor() {
+    assert_eq!(next_prefix(&[0xff, 0xff]), None);
+    assert_eq!(next_prefix(&[0x10, 0xff]), Some(vec![0x11]));
+}
