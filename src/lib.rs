@@ -7,3 +7,5 @@ pub mod wire;
 pub mod record;
 pub mod producer;
 pub mod store;
+pub mod log;
+pub mod engine;

@@ -1,0 +1,337 @@
+//! Appends batches: judges each by its producer's state, gives it offsets, stages it.
+//!
+//! The order per batch: partition known, producer's verdict, time, offsets, log row, producer state, partition row. Producer
+//! state and batch are rows of the same write, so neither can be there without the other.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use super::command::{AppendBatch, Appended};
+use super::group::Group;
+use super::state::{Counters, PartitionLog, SparseProgress, State};
+use crate::config::TimestampType;
+use crate::log::catalog::Topic;
+use crate::producer::{self, AppendRejected, Decision, ProducerState, WindowBatch};
+use crate::record::{BatchHeader, patch};
+use crate::store::schema::{
+    self, LogKey, RowValue, SparseRow, producer_key, producer_of_key, producers_prefix, sparse_key, sparse_of_key,
+    sparse_prefix,
+};
+use crate::store::{Store, StoreError, StoredBatch};
+use crate::types::{ErrorCode, LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp};
+
+/// Bytes between two entries of a partition's sparse index.
+const SPARSE_ENTRY_BYTES: u64 = 1 << 20;
+/// Time between two entries of a partition that is written to slowly.
+const SPARSE_ENTRY_MS: Timestamp = 60_000;
+/// Batches below this size leave their frame: else a small batch would keep a large one in memory.
+const COPIED_BATCH_BYTES_MAX: usize = 2048;
+/// Leader epochs remembered per partition; the oldest are forgotten, as if the log began later.
+const EPOCHS_MAX: usize = 64;
+
+/// Appends one batch, or tells why not. The second value says whether the answer rests on a topic that syncs.
+pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, now: Timestamp) -> (Appended, bool) {
+    let id = batch.partition;
+    let Some(topic) = state.topic_of(id).map(Arc::clone) else { return (unknown_partition(), false) };
+    let Some(log) = state.logs.get_mut(&id) else { return (unknown_partition(), false) };
+    let synced = !topic.config.is_relaxed();
+    // What the partition needs from the store comes before anything is staged: damage there refuses its batches and no others.
+    let mut loaded = load_sparse(log, state.store.as_ref());
+    if loaded.is_ok() && batch.header.is_idempotent() {
+        loaded = load_producers(log, state.store.as_ref(), group, &state.settings, now)
+            .map(|count| state.producer_state_count += count);
+    }
+    if let Err(error) = loaded {
+        return (unreadable(log, &topic, &error), false);
+    }
+    if batch.header.is_idempotent() {
+        let producers = log.producers.as_ref().expect("loaded above");
+        match producer::decide(producers.get(&batch.header.producer_id), &batch.header) {
+            Ok(Decision::Append) => {}
+            Ok(Decision::Duplicate(original)) => {
+                state.counters.duplicate.increment(1);
+                return (duplicate(log, &topic, &batch, original), synced);
+            }
+            Err(rejected) => return (refused(log, &topic, &rejected, &state.counters), synced),
+        }
+        state.counters.appended.increment(1);
+    } else {
+        state.counters.nonidempotent.increment(1);
+    }
+    let (stored, header, log_append_time) = stamp(batch, log.row.log_end, state.leader_epoch, &topic, now);
+    stage(log, group, id, &header, &stored, state.leader_epoch, now);
+    if header.is_idempotent() && note_producer(log, group, id, &header, now) {
+        state.producer_state_count += 1;
+    }
+    if !synced {
+        count_unflushed(log, group, &topic, &header);
+    }
+    count_traffic(&topic, &header);
+    let appended = Appended {
+        error: ErrorCode::NONE,
+        base_offset: header.base_offset,
+        log_append_time,
+        log_start_offset: log.row.log_start,
+        message: None,
+    };
+    state.tail_cache.push(&log.view, stored);
+    (appended, synced)
+}
+
+fn unknown_partition() -> Appended {
+    Appended {
+        error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        base_offset: -1,
+        log_append_time: -1,
+        log_start_offset: -1,
+        message: None,
+    }
+}
+
+fn unreadable(log: &PartitionLog, topic: &Topic, error: &StoreError) -> Appended {
+    tracing::error!(topic = &*topic.name, partition = log.view.id.index, %error, "state of the partition cannot be read");
+    Appended {
+        error: ErrorCode::KAFKA_STORAGE_ERROR,
+        base_offset: -1,
+        log_append_time: -1,
+        log_start_offset: log.row.log_start,
+        message: Some("the state of the partition cannot be read".to_owned()),
+    }
+}
+
+fn duplicate(log: &PartitionLog, topic: &Topic, batch: &AppendBatch, original: WindowBatch) -> Appended {
+    let records = u64::try_from(batch.header.record_count).unwrap_or(0);
+    topic.traffic.duplicate_records.fetch_add(records, Ordering::Relaxed);
+    topic.traffic.duplicate_bytes.fetch_add(u64::from(batch.header.size_bytes), Ordering::Relaxed);
+    let stamped = topic.config.message_timestamp_type == TimestampType::LogAppendTime;
+    Appended {
+        error: ErrorCode::NONE,
+        base_offset: original.base_offset(),
+        log_append_time: if stamped { original.timestamp } else { -1 },
+        log_start_offset: log.row.log_start,
+        message: None,
+    }
+}
+
+fn refused(log: &PartitionLog, topic: &Topic, rejected: &AppendRejected, counters: &Counters) -> Appended {
+    match rejected {
+        AppendRejected::FencedEpoch { .. } => counters.fenced.increment(1),
+        AppendRejected::OutOfOrderSequence { .. } => {
+            counters.out_of_order.increment(1);
+            topic.traffic.out_of_order.fetch_add(1, Ordering::Relaxed);
+        }
+        AppendRejected::NotTransactional { .. } => counters.not_transactional.increment(1),
+    }
+    Appended {
+        error: rejected.error(),
+        base_offset: -1,
+        log_append_time: -1,
+        log_start_offset: log.row.log_start,
+        message: Some(rejected.to_string()),
+    }
+}
+
+/// Writes offset, epoch and, where the topic wants it, the time into the batch; answers it with its new header and the time
+/// stamped, -1 for none.
+fn stamp(
+    mut batch: AppendBatch,
+    base_offset: Offset,
+    leader_epoch: LeaderEpoch,
+    topic: &Topic,
+    now: Timestamp,
+) -> (StoredBatch, BatchHeader, Timestamp) {
+    patch::set_base_offset_and_leader_epoch(&mut batch.bytes, base_offset, leader_epoch);
+    let mut header = BatchHeader { base_offset, leader_epoch, ..batch.header };
+    let mut log_append_time = -1;
+    if topic.config.message_timestamp_type == TimestampType::LogAppendTime {
+        patch::stamp_log_append_time(&mut batch.bytes, now);
+        (header.max_timestamp, log_append_time) = (now, now);
+    }
+    let bytes = if batch.bytes.len() < COPIED_BATCH_BYTES_MAX {
+        Bytes::copy_from_slice(&batch.bytes)
+    } else {
+        batch.bytes.freeze()
+    };
+    (StoredBatch { base_offset, last_offset: header.last_offset(), bytes }, header, log_append_time)
+}
+
+/// Stages the log row and moves the partition's row.
+fn stage(
+    log: &mut PartitionLog,
+    group: &mut Group,
+    id: PartitionId,
+    header: &BatchHeader,
+    stored: &StoredBatch,
+    leader_epoch: LeaderEpoch,
+    now: Timestamp,
+) {
+    assert_eq!(stored.base_offset, log.row.log_end, "batch of {id} does not begin at the log end");
+    if log.row.epochs.last().is_none_or(|(epoch, _)| *epoch < leader_epoch) {
+        if log.row.epochs.len() == EPOCHS_MAX {
+            log.row.epochs.remove(0);
+        }
+        log.row.epochs.push((leader_epoch, stored.base_offset));
+        group.epochs.insert(id);
+    }
+    let size_bytes = u32::try_from(stored.bytes.len()).expect("frames are shorter than 4 GiB");
+    stage_sparse(log, group, id, header, now);
+    let key = LogKey {
+        partition: id,
+        base_offset: stored.base_offset,
+        last_offset_delta: u32::try_from(header.last_offset_delta).expect("checked to be >= 0 on arrival"),
+        size_bytes,
+        max_timestamp: header.max_timestamp,
+        flags: header.attributes.to_be_bytes()[1],
+        producer_id: header.producer_id,
+        producer_epoch: header.producer_epoch,
+        base_sequence: header.base_sequence,
+    };
+    group.rows.put(key.encode(), stored.bytes.clone());
+    log.row.log_end = stored.last_offset.checked_add(1).expect("a log of 2^63 records cannot be written");
+    log.row.last_stable_offset = log.row.log_end;
+    log.row.size_bytes += u64::from(size_bytes);
+    group.partitions.insert(id);
+    group.appended.insert(id);
+}
+
+/// An entry tells what holds for the batches before it, so it is staged before the batch counts.
+fn stage_sparse(log: &mut PartitionLog, group: &mut Group, id: PartitionId, header: &BatchHeader, now: Timestamp) {
+    let sparse = &mut log.sparse;
+    let due = log.row.size_bytes - sparse.entry_bytes >= SPARSE_ENTRY_BYTES
+        || now.saturating_sub(sparse.entry_time) >= SPARSE_ENTRY_MS;
+    if due && log.row.log_end > log.row.log_start {
+        let row = SparseRow {
+            max_timestamp: sparse.max_timestamp,
+            max_timestamp_offset: sparse.max_timestamp_offset,
+            cumulative_bytes: log.row.size_bytes,
+        };
+        group.rows.put(sparse_key(id, header.base_offset), row.encode());
+        (sparse.entry_bytes, sparse.entry_time) = (log.row.size_bytes, now);
+    }
+    if header.max_timestamp > sparse.max_timestamp {
+        (sparse.max_timestamp, sparse.max_timestamp_offset) = (header.max_timestamp, header.base_offset);
+    }
+}
+
+/// Moves the producer's state; answers whether it is a new one.
+fn note_producer(
+    log: &mut PartitionLog,
+    group: &mut Group,
+    id: PartitionId,
+    header: &BatchHeader,
+    now: Timestamp,
+) -> bool {
+    if header.last_sequence() < header.base_sequence {
+        metrics::counter!(crate::metrics::PRODUCER_SEQUENCE_WRAPS_TOTAL).increment(1);
+    }
+    group.producers.insert((id, header.producer_id));
+    let producers = log.producers.as_mut().expect("loaded before the batch was judged");
+    match producers.entry(header.producer_id) {
+        Entry::Occupied(mut known) => {
+            known.get_mut().append(header, header.base_offset, now);
+            false
+        }
+        Entry::Vacant(new) => {
+            new.insert(ProducerState::first(header, header.base_offset, now));
+            true
+        }
+    }
+}
+
+fn count_unflushed(log: &mut PartitionLog, group: &mut Group, topic: &Topic, header: &BatchHeader) {
+    log.unflushed_records = log.unflushed_records.saturating_add(i64::from(header.record_count));
+    if log.unflushed_records >= topic.config.flush_messages {
+        log.unflushed_records = 0;
+        group.flush_due = true;
+    }
+    let within_ms = topic.config.flush_ms;
+    if within_ms == i64::MAX {
+        // Kafka's "never": the sync thread need not wake for it.
+        return;
+    }
+    group.flush_within_ms = Some(group.flush_within_ms.map_or(within_ms, |ms| ms.min(within_ms)));
+}
+
+fn count_traffic(topic: &Topic, header: &BatchHeader) {
+    let traffic = &topic.traffic;
+    traffic.bytes_in.fetch_add(u64::from(header.size_bytes), Ordering::Relaxed);
+    traffic.records_in.fetch_add(u64::try_from(header.record_count).unwrap_or(0), Ordering::Relaxed);
+    traffic.batches_in.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Brings the producers of a partition into memory on its first idempotent batch; those that have expired go. Answers how many
+/// there are now that were not before.
+fn load_producers(
+    log: &mut PartitionLog,
+    store: &dyn Store,
+    group: &mut Group,
+    settings: &super::settings::Settings,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    if log.producers.is_some() {
+        return Ok(0);
+    }
+    let id = log.view.id;
+    let mut producers = HashMap::new();
+    // A partition that nobody has written to has no rows to look for.
+    if log.row.log_end > 0 {
+        let mut damage = None;
+        store.scan(&producers_prefix(Some(id)), &mut |key, value| match read_producer(key, value) {
+            Ok((producer_id, producer)) => {
+                producers.insert(producer_id, producer);
+            }
+            Err(error) => damage = Some(error),
+        })?;
+        if let Some(error) = damage {
+            return Err(error.into());
+        }
+        producers.retain(|producer_id, producer| {
+            let expired = producer.is_expired(now, settings.producer_id_expiration_ms);
+            if expired {
+                group.rows.delete(producer_key(id, *producer_id));
+            }
+            !expired
+        });
+    }
+    let count = producers.len();
+    log.producers = Some(producers);
+    Ok(count)
+}
+
+fn read_producer(key: &[u8], value: &[u8]) -> Result<(ProducerId, ProducerState), schema::RowError> {
+    let (_, producer_id) = producer_of_key(key)?;
+    Ok((producer_id, ProducerState::decode(value)?))
+}
+
+/// Brings back what the sparse index had reached: its newest entry, and the batches after it.
+fn load_sparse(log: &mut PartitionLog, store: &dyn Store) -> Result<(), StoreError> {
+    if log.sparse.loaded {
+        return Ok(());
+    }
+    let mut progress = SparseProgress { loaded: true, ..SparseProgress::UNLOADED };
+    let mut from = log.row.log_start;
+    let id = log.view.id;
+    if log.row.log_end > from {
+        store.scan(&sparse_prefix(Some(id)), &mut |key, value| {
+            // A damaged entry is passed over: the index is an aid, and the batches tell the same.
+            if let (Ok((_, offset)), Ok(row)) = (sparse_of_key(key), SparseRow::decode(value)) {
+                progress.max_timestamp = row.max_timestamp;
+                progress.max_timestamp_offset = row.max_timestamp_offset;
+                progress.entry_bytes = row.cumulative_bytes;
+                from = offset.max(log.row.log_start);
+            }
+        })?;
+        store.scan_log(id, from, log.row.log_end, &mut |key| {
+            if key.max_timestamp > progress.max_timestamp {
+                (progress.max_timestamp, progress.max_timestamp_offset) = (key.max_timestamp, key.base_offset);
+            }
+            true
+        })?;
+    }
+    log.sparse = progress;
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! What can be asked of the engine, and how it answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::BytesMut;
+use tokio::sync::oneshot;
+
+use crate::config::TopicConfig;
+use crate::log::catalog::Topic;
+use crate::log::offsets::CommittedOffset;
+use crate::record::BatchHeader;
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, Uuid};
+
+/// When an append is answered: what survives then is in the README under delivery guarantees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acks {
+    /// Never; errors close the connection.
+    None,
+    /// Once the write is in the operating system.
+    Leader,
+    /// Once the write is fsynced, unless the topic relaxes it.
+    All,
+}
+
+/// One batch to append, validated by the connection that received it.
+#[derive(Debug)]
+pub struct AppendBatch {
+    /// Where to.
+    pub partition: PartitionId,
+    /// Its header as received.
+    pub header: BatchHeader,
+    /// The batch; its own view of the receive buffer, so that the engine can patch the base offset in place.
+    pub bytes: BytesMut,
+}
+
+/// Answer for one appended batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// NONE, or why nothing was written.
+    pub error: ErrorCode,
+    /// Offset given to the first record; the original one for a duplicate; -1 on error.
+    pub base_offset: Offset,
+    /// Time of the append if the topic stamps it, else -1.
+    pub log_append_time: Timestamp,
+    /// First offset of the partition.
+    pub log_start_offset: Offset,
+    /// For people; goes into the response where the version has a place for it.
+    pub message: Option<String>,
+}
+
+/// A topic to create.
+#[derive(Debug, Clone)]
+pub struct NewTopic {
+    /// Name, already checked for Kafka's rules by the handler with `types`-level validation; the engine checks existence
+    /// and collisions of '.' and '_'.
+    pub name: String,
+    /// Number of partitions, ≥ 1.
+    pub partitions: u32,
+    /// Texts as given, already validated against the table of topic settings.
+    pub overrides: BTreeMap<String, String>,
+}
+
+/// Why an administrative command was refused: the code for the wire and a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// Code for the wire.
+    pub error: ErrorCode,
+    /// One sentence, lowercase as Kafka's own where it has one.
+    pub message: String,
+}
+
+/// One offset to commit.
+#[derive(Debug, Clone)]
+pub struct OffsetToCommit {
+    /// Topic number and partition.
+    pub partition: PartitionId,
+    /// What to store.
+    pub committed: CommittedOffset,
+}
+
+/// Which topic an administrative command means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopicRef {
+    /// By name.
+    Name(String),
+    /// By id.
+    Id(Uuid),
+}
+
+/// Answer to a created topic.
+pub type Created = Arc<Topic>;
+
+/// The engine has ended; the process follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the engine has stopped")]
+pub struct EngineGone;
+
+/// Where the answer to one command goes.
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+/// A queued command with the way back to its caller.
+pub(super) enum Command {
+    Append {
+        acks: Acks,
+        batches: Vec<AppendBatch>,
+        queued: Instant,
+        reply: Reply<Vec<Appended>>,
+    },
+    CreateTopics {
+        topics: Vec<NewTopic>,
+        validate_only: bool,
+        reply: Reply<Vec<Result<Created, Refused>>>,
+    },
+    DeleteTopics {
+        topics: Vec<TopicRef>,
+        reply: Reply<Vec<Result<Created, Refused>>>,
+    },
+    CreatePartitions {
+        topic: String,
+        total: u32,
+        validate_only: bool,
+        reply: Reply<Result<(), Refused>>,
+    },
+    SetTopicOverrides {
+        topic: String,
+        overrides: BTreeMap<String, String>,
+        reply: Reply<Result<(), Refused>>,
+    },
+    SetBrokerOverrides {
+        overrides: BTreeMap<String, String>,
+        topic_defaults: TopicConfig,
+        reply: Reply<Result<(), Refused>>,
+    },
+    DeleteRecords {
+        partition: PartitionId,
+        before: Offset,
+        reply: Reply<Result<Offset, Refused>>,
+    },
+    CommitOffsets {
+        group: String,
+        offsets: Vec<OffsetToCommit>,
+        reply: Reply<()>,
+    },
+    InitProducerId {
+        reply: Reply<(ProducerId, ProducerEpoch)>,
+    },
+    /// The last one: commits what came before it, and ends.
+    Stop {
+        reply: Reply<()>,
+    },
+}
+
+impl Command {
+    /// What it adds to a commit group, bytes; a group takes no more commands beyond a limit.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Append { batches, .. } => batches.iter().map(|batch| batch.bytes.len()).sum(),
+            _ => 0,
+        }
+    }
+}

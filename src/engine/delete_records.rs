@@ -1,0 +1,78 @@
+//! Moves the log start of a partition. Reads obey it at once; the rows below it go by one coarse range deletion.
+
+use std::sync::Arc;
+
+use super::command::Refused;
+use super::group::{Effect, Group};
+use super::state::{Dead, State};
+use crate::log::partition::forget_epochs_before;
+use crate::store::schema::{PartitionRow, RowValue, SparseRow, sparse_of_key, sparse_prefix};
+use crate::store::{Store, StoreError};
+use crate::types::{ErrorCode, Offset, PartitionId};
+
+/// Deletes the records of `partition` below `before`, -1 for all that are readable; answers the new log start.
+pub(super) fn delete_records(
+    state: &mut State,
+    group: &mut Group,
+    id: PartitionId,
+    before: Offset,
+) -> Result<Offset, Refused> {
+    let Some(log) = state.logs.get_mut(&id) else {
+        let message = "This server does not host this topic-partition.".to_owned();
+        return Err(Refused { error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message });
+    };
+    let high_watermark = log.view.offsets().high_watermark;
+    let before = if before == -1 { high_watermark } else { before };
+    if before < 0 || before > high_watermark {
+        let message = format!("offset {before} is not within the log, which ends at {high_watermark}");
+        return Err(Refused { error: ErrorCode::OFFSET_OUT_OF_RANGE, message });
+    }
+    if before <= log.row.log_start {
+        return Ok(log.row.log_start);
+    }
+    let start_bytes = match bytes_below(state.store.as_ref(), id, &log.row, before) {
+        Ok(start_bytes) => start_bytes,
+        Err(error) => {
+            tracing::error!(partition = %id, %error, "records cannot be deleted");
+            let message = "the log cannot be read".to_owned();
+            return Err(Refused { error: ErrorCode::KAFKA_STORAGE_ERROR, message });
+        }
+    };
+    group.dead.push(Dead::Records { partition: id, log_start: before });
+    log.row.log_start = before;
+    log.row.start_bytes = start_bytes.min(log.row.size_bytes);
+    forget_epochs_before(&mut log.row.epochs, before);
+    group.partitions.insert(id);
+    group.when_synced.effects.push(Effect::LogStart {
+        partition: Arc::clone(&log.view),
+        log_start: before,
+        start_bytes: log.row.start_bytes,
+    });
+    Ok(before)
+}
+
+/// Bytes of the batches that end below `before`, of all ever appended: the batch that holds a log start stays whole, and so do
+/// its bytes. The sparse index tells most of it, so that few batches are looked at while everybody waits.
+fn bytes_below(
+    store: &dyn Store,
+    partition: PartitionId,
+    row: &PartitionRow,
+    before: Offset,
+) -> Result<u64, StoreError> {
+    let (mut from, mut bytes) = (row.log_start, row.start_bytes);
+    store.scan(&sparse_prefix(Some(partition)), &mut |key, value| {
+        // A damaged entry is passed over: the index is an aid, and the batches tell the same.
+        if let (Ok((_, base_offset)), Ok(entry)) = (sparse_of_key(key), SparseRow::decode(value))
+            && (from..=before).contains(&base_offset)
+        {
+            (from, bytes) = (base_offset, entry.cumulative_bytes);
+        }
+    })?;
+    store.scan_log(partition, from, before, &mut |key| {
+        if key.last_offset() < before {
+            bytes += u64::from(key.size_bytes);
+        }
+        true
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,129 @@
+//! One commit group: the rows of all commands decided together, and what follows once they are written or synced.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::state::{Dead, State};
+use crate::log::catalog::{Catalog, Topics};
+use crate::log::offsets::{CommittedOffset, CommittedOffsets};
+use crate::log::partition::Partition;
+use crate::store::Rows;
+use crate::store::schema::{RowValue, partition_key, producer_key};
+use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
+
+/// Tells a caller the outcome.
+pub(super) type Answer = Box<dyn FnOnce() + Send>;
+
+/// A change of what readers see.
+pub(super) enum Effect {
+    /// New end of the readable log.
+    Readable { partition: Arc<Partition>, high_watermark: Offset, last_stable_offset: Offset },
+    /// New start of the log.
+    LogStart { partition: Arc<Partition>, log_start: Offset, start_bytes: u64 },
+    /// New set of topics.
+    Topics(Arc<Topics>),
+    /// A topic that is gone.
+    Deleted { topic: TopicNo, partitions: Vec<Arc<Partition>> },
+    /// Progress of a group.
+    Committed { group: String, committed: Vec<(PartitionId, CommittedOffset)> },
+}
+
+impl Effect {
+    /// Shows it to readers.
+    pub fn publish(self, catalog: &Catalog, offsets: &CommittedOffsets) {
+        match self {
+            Self::Readable { partition, high_watermark, last_stable_offset } => {
+                partition.publish_readable(high_watermark, last_stable_offset);
+            }
+            Self::LogStart { partition, log_start, start_bytes } => partition.publish_log_start(log_start, start_bytes),
+            Self::Topics(topics) => catalog.publish(topics),
+            Self::Deleted { topic, partitions } => {
+                offsets.publish_deleted(topic);
+                partitions.iter().for_each(|partition| partition.publish_deleted());
+            }
+            Self::Committed { group, committed } => offsets.publish(&group, committed),
+        }
+    }
+}
+
+/// What follows a write, in order: effects first, then answers.
+#[derive(Default)]
+pub(super) struct Consequences {
+    pub effects: Vec<Effect>,
+    pub answers: Vec<Answer>,
+}
+
+impl Consequences {
+    pub fn is_empty(&self) -> bool {
+        self.effects.is_empty() && self.answers.is_empty()
+    }
+
+    /// Shows the effects to readers, then tells the callers.
+    pub fn run(self, catalog: &Catalog, offsets: &CommittedOffsets) {
+        self.effects.into_iter().for_each(|effect| effect.publish(catalog, offsets));
+        self.answers.into_iter().for_each(|answer| answer());
+    }
+}
+
+/// A group that is being decided.
+#[derive(Default)]
+pub(super) struct Group {
+    pub rows: Rows,
+    /// Partitions whose row changed. Ordered, so that equal commands make equal writes.
+    pub partitions: BTreeSet<PartitionId>,
+    /// Those of them with new batches.
+    pub appended: BTreeSet<PartitionId>,
+    /// Those whose epoch history grew.
+    pub epochs: HashSet<PartitionId>,
+    pub producers: BTreeSet<(PartitionId, ProducerId)>,
+    pub topics_changed: bool,
+    /// What the group makes dead. Its rows go with a later write, once readers know.
+    pub dead: Vec<Dead>,
+    /// Once written.
+    pub when_written: Consequences,
+    /// Once synced.
+    pub when_synced: Consequences,
+    /// A relaxed topic has reached its `flush.messages`.
+    pub flush_due: bool,
+    /// The shortest `flush.ms` of the relaxed topics written to.
+    pub flush_within_ms: Option<i64>,
+}
+
+impl Group {
+    /// Stages the rows that are written once per group, however many commands touched them.
+    pub fn seal(&mut self, state: &State) {
+        for (partition, producer_id) in &self.producers {
+            let producers = state.logs.get(partition).and_then(|log| log.producers.as_ref());
+            // Deleted within the same group: nothing to keep.
+            if let Some(producer) = producers.and_then(|producers| producers.get(producer_id)) {
+                self.rows.put(producer_key(*partition, *producer_id), producer.encode());
+            }
+        }
+        for partition in &self.partitions {
+            if let Some(log) = state.logs.get(partition) {
+                self.rows.put(partition_key(*partition), log.row.encode());
+            }
+        }
+    }
+
+    /// Tells readers' views of the new batches and adds what follows for readers: at once in relaxed topics, after the sync in
+    /// all others.
+    pub fn publish_appended(&mut self, state: &State) {
+        for id in &self.appended {
+            let (Some(log), Some(topic)) = (state.logs.get(id), state.topic_of(*id)) else { continue };
+            let epochs = self.epochs.contains(id).then_some(log.row.epochs.as_slice());
+            log.view.publish_appended(log.row.log_end, log.row.size_bytes, epochs);
+            let effect = Effect::Readable {
+                partition: Arc::clone(&log.view),
+                high_watermark: log.row.log_end,
+                last_stable_offset: log.row.last_stable_offset,
+            };
+            let consequences = if topic.config.is_relaxed() { &mut self.when_written } else { &mut self.when_synced };
+            consequences.effects.push(effect);
+        }
+        if self.topics_changed {
+            // First of all: a created topic is there before anything is said about it.
+            self.when_synced.effects.insert(0, Effect::Topics(Arc::new(state.topics.clone())));
+        }
+    }
+}

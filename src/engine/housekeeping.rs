@@ -1,0 +1,119 @@
+//! What the writer does on its own account, a slice at a time between commands: forgets idle producers, removes the rows of
+//! deleted records and topics.
+
+use super::group::Group;
+use super::state::{Dead, State};
+use crate::store::schema::{
+    aborted_prefix, log_range, partition_key, producer_key, producers_prefix, sparse_of_key, sparse_prefix,
+    topic_log_range,
+};
+use crate::store::{Store, StoreError};
+use crate::types::{Offset, PartitionId, ProducerId, Timestamp};
+
+/// Dead things whose rows go with one write.
+const DEAD_PER_SLICE: usize = 64;
+
+/// Removes a slice of what is dead, as far as the groups up to `published` made it so: until readers know, they still read it.
+/// The partition's own row goes with the rest, so that a restart in between finds what is left.
+pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
+    for _ in 0..DEAD_PER_SLICE {
+        if state.dead.front().is_none_or(|(written, _)| *written > published) {
+            break;
+        }
+        let Some((_, dead)) = state.dead.pop_front() else { break };
+        let partition = match dead {
+            Dead::Records { partition, log_start } => {
+                if let Err(error) = remove_records(state.store.as_ref(), group, partition, log_start) {
+                    tracing::warn!(%partition, %error, "deleted records cannot be removed");
+                }
+                continue;
+            }
+            Dead::TopicLog(topic) => {
+                let (from, to) = topic_log_range(topic);
+                group.rows.delete_log_range(from, to);
+                continue;
+            }
+            Dead::Partition(partition) => partition,
+        };
+        let prefixes = [producers_prefix(Some(partition)), aborted_prefix(partition), sparse_prefix(Some(partition))];
+        let scanned = prefixes
+            .iter()
+            .try_for_each(|prefix| state.store.scan(prefix, &mut |key, _| group.rows.delete(key.to_vec())));
+        match scanned {
+            Ok(()) => group.rows.delete(partition_key(partition)),
+            // Its own row stays, so the next start tries again. Nobody can see what is left meanwhile.
+            Err(error) => tracing::warn!(%partition, %error, "rows of a deleted partition cannot be removed"),
+        }
+    }
+}
+
+/// Stages the removal of the batches that end below `log_start`, if there are any, and of what the sparse index says of them.
+fn remove_records(
+    store: &dyn Store,
+    group: &mut Group,
+    partition: PartitionId,
+    log_start: Offset,
+) -> Result<(), StoreError> {
+    let mut found = false;
+    store.scan_log(partition, 0, log_start, &mut |key| {
+        found = key.last_offset() < log_start;
+        false
+    })?;
+    if !found {
+        return Ok(());
+    }
+    // The batch that holds the log start stays whole.
+    let mut rows_end = log_start;
+    store.scan_log(partition, log_start, log_start.saturating_add(1), &mut |key| {
+        rows_end = rows_end.min(key.base_offset);
+        false
+    })?;
+    let (from, to) = log_range(partition, 0, rows_end);
+    group.rows.delete_log_range(from, to);
+    store.scan(&sparse_prefix(Some(partition)), &mut |key, _| {
+        if sparse_of_key(key).is_ok_and(|(_, base_offset)| base_offset < log_start) {
+            group.rows.delete(key.to_vec());
+        }
+    })
+}
+
+/// Forgets producers that wrote nothing for `producer.id.expiration.ms`, and the longest idle of the others while there are more
+/// than `einmal.producer.ids.max`; never one with an open transaction.
+pub(super) fn expire_producers(state: &mut State, group: &mut Group, now: Timestamp) {
+    let expiration_ms = state.settings.producer_id_expiration_ms;
+    let mut doomed = Vec::new();
+    for (id, producer_id, idle_since) in removable(state) {
+        if now.saturating_sub(idle_since) >= expiration_ms {
+            doomed.push((id, producer_id));
+        }
+    }
+    remove(state, group, &doomed);
+    let excess = state.producer_state_count.saturating_sub(state.settings.producer_ids_max);
+    if excess > 0 {
+        let mut oldest_first: Vec<_> = removable(state).collect();
+        oldest_first.sort_unstable_by_key(|(_, _, idle_since)| *idle_since);
+        // A tenth more than needed, so that this is not done for each new producer.
+        let count = excess + state.settings.producer_ids_max / 10;
+        let doomed: Vec<_> = oldest_first.into_iter().take(count).map(|(id, producer, _)| (id, producer)).collect();
+        remove(state, group, &doomed);
+    }
+}
+
+fn removable(state: &State) -> impl Iterator<Item = (PartitionId, ProducerId, Timestamp)> {
+    state.logs.iter().flat_map(|(id, log)| {
+        let producers = log.producers.iter().flatten();
+        let closed = producers.filter(|(_, producer)| producer.open_transaction.is_none());
+        closed.map(|(producer_id, producer)| (*id, *producer_id, producer.last_timestamp))
+    })
+}
+
+fn remove(state: &mut State, group: &mut Group, doomed: &[(PartitionId, ProducerId)]) {
+    for (id, producer_id) in doomed {
+        let producers = state.logs.get_mut(id).and_then(|log| log.producers.as_mut());
+        if producers.is_some_and(|producers| producers.remove(producer_id).is_some()) {
+            state.producer_state_count -= 1;
+            group.rows.delete(producer_key(*id, *producer_id));
+            metrics::counter!(crate::metrics::PRODUCER_IDS_EXPIRED_TOTAL).increment(1);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The single writer: commands in, one write per group of them, answers out.
+//!
+//! Two threads. The *writer* takes everything that is queued, decides it in order on its own state, writes all rows as one, and
+//! answers what needs no more than the page cache. The *syncer* makes everything written so far durable, shows it to readers and
+//! answers the rest; meanwhile the writer collects and writes the next group. Nobody waits for a timer: what queues up while a
+//! write or a sync runs is the next group.
+//!
+//! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the threads; `append`, `topics`, `delete_records`,
+//! `commit_offsets`, `producer_ids` and `housekeeping` decide, each its own kind of command; [`group`] holds what was decided.
+//!
+//! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
+//! Invariant: after a failed write or sync nothing more is written or answered; [`Started`]'s owner ends the process.
+//! Invariant: the state is changed by decisions only, and recovery reads the very rows that they wrote.
+
+mod append;
+pub mod command;
+mod commit_offsets;
+mod delete_records;
+pub mod environment;
+mod group;
+mod housekeeping;
+mod producer_ids;
+pub mod settings;
+mod start;
+mod state;
+mod syncer;
+mod topics;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use crate::config::TopicConfig;
+use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId};
+use command::{
+    Acks, AppendBatch, Appended, Command, Created, EngineGone, NewTopic, OffsetToCommit, Refused, Reply, TopicRef,
+};
+pub use start::{StartError, Started};
+
+/// Handle to the engine; cheap to clone. Each call queues one command, in the order of the calls, and is answered once the
+/// command is committed at the durability it needs. When the engine ends (it ends the process on a failed commit) callers get
+/// [`EngineGone`] or a closed channel, never an invented answer.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    commands: Sender<Command>,
+    queued: metrics::Gauge,
+}
+
+impl Engine {
+    /// Queues the append at the call, so that the order of calls is the order in the log. Answers come in the order of
+    /// `batches`. With [`Acks::None`] the answer comes as with [`Acks::Leader`].
+    pub fn append(&self, acks: Acks, batches: Vec<AppendBatch>) -> oneshot::Receiver<Vec<Appended>> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(Command::Append { acks, batches, queued: Instant::now(), reply });
+        answer
+    }
+
+    /// Creates topics, each for itself; the answers are in force for every connection before they are given.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn create_topics(
+        &self,
+        topics: Vec<NewTopic>,
+        validate_only: bool,
+    ) -> Result<Vec<Result<Created, Refused>>, EngineGone> {
+        self.ask(|reply| Command::CreateTopics { topics, validate_only, reply }).await
+    }
+
+    /// Deletes topics; answers the deleted ones.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn delete_topics(&self, topics: Vec<TopicRef>) -> Result<Vec<Result<Created, Refused>>, EngineGone> {
+        self.ask(|reply| Command::DeleteTopics { topics, reply }).await
+    }
+
+    /// Raises the partition count of a topic to `total`.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn create_partitions(
+        &self,
+        topic: String,
+        total: u32,
+        validate_only: bool,
+    ) -> Result<Result<(), Refused>, EngineGone> {
+        self.ask(|reply| Command::CreatePartitions { topic, total, validate_only, reply }).await
+    }
+
+    /// Replaces the topic's own settings; `overrides` is the whole new map.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn set_topic_overrides(
+        &self,
+        topic: String,
+        overrides: BTreeMap<String, String>,
+    ) -> Result<Result<(), Refused>, EngineGone> {
+        self.ask(|reply| Command::SetTopicOverrides { topic, overrides, reply }).await
+    }
+
+    /// Replaces the broker's dynamic settings, persistently; validated by the caller, who also says what they make of the
+    /// defaults for topics.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn set_broker_overrides(
+        &self,
+        overrides: BTreeMap<String, String>,
+        topic_defaults: TopicConfig,
+    ) -> Result<Result<(), Refused>, EngineGone> {
+        self.ask(|reply| Command::SetBrokerOverrides { overrides, topic_defaults, reply }).await
+    }
+
+    /// Moves the log start up to `before`; -1 means the high watermark. Answers the new log start.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn delete_records(
+        &self,
+        partition: PartitionId,
+        before: Offset,
+    ) -> Result<Result<Offset, Refused>, EngineGone> {
+        self.ask(|reply| Command::DeleteRecords { partition, before, reply }).await
+    }
+
+    /// Stores offsets of `group` in one write, synced before the answer.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn commit_offsets(&self, group: String, offsets: Vec<OffsetToCommit>) -> Result<(), EngineGone> {
+        self.ask(|reply| Command::CommitOffsets { group, offsets, reply }).await
+    }
+
+    /// A producer id that nobody had before, with epoch 0.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn init_producer_id(&self) -> Result<(ProducerId, ProducerEpoch), EngineGone> {
+        self.ask(|reply| Command::InitProducerId { reply }).await
+    }
+
+    /// Commits what is queued, marks the stop as clean and closes the store. Later calls find the engine gone.
+    ///
+    /// # Errors
+    /// [`EngineGone`] if it had ended before.
+    pub async fn stop(&self) -> Result<(), EngineGone> {
+        self.ask(|reply| Command::Stop { reply }).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, EngineGone> {
+        let (reply, answer) = oneshot::channel();
+        self.queue(command(reply));
+        answer.await.map_err(|_| EngineGone)
+    }
+
+    /// A command that finds the engine gone is dropped, and with it the way back: the caller sees a closed channel.
+    fn queue(&self, command: Command) {
+        self.queued.increment(1.0);
+        if self.commands.send(command).is_err() {
+            self.queued.decrement(1.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! What the engine takes from the configuration.
+
+use crate::config::{Config, TopicConfig};
+use crate::types::Timestamp;
+
+/// Limits and defaults of the engine.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Budget of the tail cache, bytes (`einmal.tail.cache.bytes`).
+    pub tail_cache_bytes: usize,
+    /// Threads for cold reads (`einmal.reader.threads`).
+    pub reader_threads: usize,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: Timestamp,
+    /// Producer states in memory, over all partitions (`einmal.producer.ids.max`).
+    pub producer_ids_max: usize,
+    /// Partitions of all topics (`einmal.partitions.max`).
+    pub partitions_max: usize,
+    /// Settings of topics that have none of their own.
+    pub topic_defaults: TopicConfig,
+    /// `cluster.id` for a new data directory; none: a random one.
+    pub cluster_id: Option<String>,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        let expiration_ms = config.producer_id_expiration.as_millis();
+        Self {
+            tail_cache_bytes: config.tail_cache_bytes,
+            reader_threads: config.reader_threads,
+            producer_id_expiration_ms: Timestamp::try_from(expiration_ms).unwrap_or(Timestamp::MAX),
+            producer_ids_max: config.producer_ids_max,
+            partitions_max: config.partitions_max,
+            topic_defaults: config.topic_defaults.clone(),
+            cluster_id: config.cluster_id.clone(),
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! Brings the writer's state back from rows and starts its threads. No protocol is replayed: every row says what is.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use super::Engine;
+use super::environment::Environment;
+use super::producer_ids;
+use super::settings::Settings;
+use super::state::{Counters, Dead, ProducerIds, State};
+use super::syncer::Syncer;
+use super::topics;
+use super::writer::Writer;
+use crate::log::catalog::{Catalog, Topic, Topics};
+use crate::log::offsets::{CommittedOffset, CommittedOffsets};
+use crate::log::partition::{Partition, Recovered};
+use crate::log::reader::LogReader;
+use crate::log::tail_cache::TailCache;
+use crate::store::schema::{
+    BrokerEpoch, BrokerOverrides, Identity, NextTopicNo, OffsetRow, PartitionRow, ProducerIdBlock, RowError, RowValue,
+    TopicRow, offset_key, offset_of_key, offsets_prefix, partition_of_key, partitions_prefix, topics_prefix,
+};
+use crate::store::{Rows, Store, StoreError};
+use crate::types::{LeaderEpoch, PartitionId, TopicNo, Uuid};
+
+/// A running engine and what readers see of it.
+pub struct Started {
+    /// The handle.
+    pub engine: Engine,
+    /// Topics and partitions.
+    pub catalog: Arc<Catalog>,
+    /// Committed offsets.
+    pub offsets: Arc<CommittedOffsets>,
+    /// Reads the log.
+    pub reader: LogReader,
+    /// Id of the cluster, as clients see it.
+    pub cluster_id: Arc<str>,
+    /// Id of the data directory.
+    pub directory_id: Uuid,
+    /// Epoch in which all partitions are led.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// Why the engine does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store failed or holds what cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data directory belongs to another cluster than the configuration says.
+    #[error(
+        "the data directory belongs to cluster {found}, cluster.id says {configured}: correct the setting or the directory"
+    )]
+    OtherCluster {
+        /// As stored.
+        found: String,
+        /// As configured.
+        configured: String,
+    },
+    /// The system has no thread to give.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl From<RowError> for StartError {
+    fn from(error: RowError) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// Called once when a write or sync has failed. The process must end: what is on disk is a prefix of what was decided.
+pub type Fatal = Box<dyn FnOnce(StoreError) + Send>;
+
+impl Engine {
+    /// The broker's dynamic settings as stored, to be laid over the configuration before [`Engine::start`].
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn stored_broker_overrides(store: &dyn Store) -> Result<BTreeMap<String, String>, StoreError> {
+        Ok(read_row::<BrokerOverrides>(store, &BrokerOverrides::KEY)?.unwrap_or_default().0)
+    }
+
+    /// Recovers from `store` and starts the threads. `fatal` is told of a failed write or sync, after which nothing more is
+    /// answered.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(
+        store: Arc<dyn Store>,
+        settings: Settings,
+        mut environment: Box<dyn Environment>,
+        fatal: Fatal,
+    ) -> Result<Started, StartError> {
+        let mut rows = Rows::default();
+        let identity = recover_identity(store.as_ref(), &settings, environment.as_mut(), &mut rows)?;
+        let leader_epoch = recover_epoch(store.as_ref(), &mut rows)?;
+        let producer_ids = recover_producer_ids(store.as_ref(), environment.as_mut(), &mut rows)?;
+        let reader = LogReader::start(&store, settings.reader_threads)?;
+        let mut state = State {
+            store: Arc::clone(&store),
+            leader_epoch,
+            topics: Topics::default(),
+            metric_names: HashMap::new(),
+            next_topic_no: read_row::<NextTopicNo>(store.as_ref(), &NextTopicNo::KEY)?
+                .map_or(TopicNo(1), |next| next.0),
+            partition_count: 0,
+            logs: HashMap::new(),
+            tail_cache: TailCache::new(settings.tail_cache_bytes),
+            producer_ids,
+            producer_state_count: 0,
+            offsets: Arc::default(),
+            counters: Counters::new(),
+            broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
+            dead: Default::default(),
+            settings,
+        };
+        recover_topics(&mut state)?;
+        recover_offsets(&mut state, &mut rows)?;
+        // Synced before the listeners open: an unclean stop after this raises the epoch again.
+        store.write(&rows, 0)?;
+        store.sync()?;
+        let catalog = Arc::new(Catalog::default());
+        catalog.publish(Arc::new(state.topics.clone()));
+        let offsets = Arc::clone(&state.offsets);
+        let syncer = Syncer::start(&store, &catalog, &offsets, fatal)?;
+        let (commands, queue) = channel();
+        let queued = metrics::gauge!(crate::metrics::ENGINE_QUEUE_COMMANDS);
+        Writer::start(state, queue, queued.clone(), environment, syncer, &catalog)?;
+        Ok(Started {
+            engine: Engine { commands, queued },
+            catalog,
+            offsets,
+            reader,
+            cluster_id: Arc::from(identity.cluster_id),
+            directory_id: identity.directory_id,
+            leader_epoch,
+        })
+    }
+}
+
+fn recover_identity(
+    store: &dyn Store,
+    settings: &Settings,
+    environment: &mut dyn Environment,
+    rows: &mut Rows,
+) -> Result<Identity, StartError> {
+    match (read_row::<Identity>(store, &Identity::KEY)?, &settings.cluster_id) {
+        (Some(found), Some(configured)) if found.cluster_id != *configured => {
+            Err(StartError::OtherCluster { found: found.cluster_id, configured: configured.clone() })
+        }
+        (Some(found), _) => Ok(found),
+        (None, configured) => {
+            let cluster_id = configured.clone().unwrap_or_else(|| base64_uuid(environment.random_uuid()));
+            let identity = Identity { cluster_id, directory_id: environment.random_uuid() };
+            rows.put(Identity::KEY.to_vec(), identity.encode());
+            Ok(identity)
+        }
+    }
+}
+
+/// The 22 characters in which Kafka writes ids (`Uuid.toString`: URL-safe base64 without padding).
+fn base64_uuid(id: Uuid) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = u128::from_be_bytes(*id.as_bytes());
+    (0..22)
+        .map(|place| {
+            // 22 places of 6 bits are 132: the last four bits are padding.
+            let shift = 122 - 6 * place;
+            let digit = if shift >= 0 { bits >> shift } else { bits << -shift } & 0x3f;
+            char::from(ALPHABET[usize::try_from(digit).expect("six bits")])
+        })
+        .collect()
+}
+
+/// The leader epoch of this run: the last one's after a clean stop, the next after any other, so that a client can tell which
+/// records an unclean stop may have taken.
+fn recover_epoch(store: &dyn Store, rows: &mut Rows) -> Result<LeaderEpoch, StartError> {
+    let leader_epoch = match read_row::<BrokerEpoch>(store, &BrokerEpoch::KEY)? {
+        None => LeaderEpoch(0),
+        Some(last) if last.clean_stop => last.leader_epoch,
+        Some(last) => LeaderEpoch(last.leader_epoch.0.saturating_add(1)),
+    };
+    rows.put(BrokerEpoch::KEY.to_vec(), BrokerEpoch { leader_epoch, clean_stop: false }.encode());
+    Ok(leader_epoch)
+}
+
+fn recover_producer_ids(
+    store: &dyn Store,
+    environment: &mut dyn Environment,
+    rows: &mut Rows,
+) -> Result<ProducerIds, StartError> {
+    let next = match read_row::<ProducerIdBlock>(store, &ProducerIdBlock::KEY)? {
+        Some(block) => block.next_block_start,
+        None => {
+            let next_block_start = producer_ids::first_base(environment);
+            rows.put(ProducerIdBlock::KEY.to_vec(), ProducerIdBlock { next_block_start }.encode());
+            next_block_start
+        }
+    };
+    Ok(ProducerIds { next, block_end: next })
+}
+
+fn recover_topics(state: &mut State) -> Result<(), StartError> {
+    let mut rows =
+        scan_rows::<PartitionId, PartitionRow>(state.store.as_ref(), &partitions_prefix(), partition_of_key)?;
+    let topic_rows = scan_rows::<(), TopicRow>(state.store.as_ref(), &topics_prefix(), |_| Ok(()))?;
+    let mut rows: HashMap<_, _> = rows.drain(..).collect();
+    for ((), row) in topic_rows {
+        let id_of = |index| PartitionId { topic: row.no, index };
+        let view = |id: PartitionId| {
+            let recovered = rows.get(&id).map_or_else(Recovered::default, recovered);
+            Arc::new(Partition::new(id, state.leader_epoch, &recovered))
+        };
+        let topic = Topic {
+            no: row.no,
+            name: Arc::from(row.name.as_str()),
+            id: row.id,
+            partitions: (0..row.partitions).map(id_of).map(view).collect(),
+            config: topics::config_of_stored(&state.settings.topic_defaults, &row.name, &row.overrides),
+            overrides: row.overrides,
+            traffic: Arc::default(),
+        };
+        topics::admit(state, &Arc::new(topic), |id| rows.remove(&id).unwrap_or_default());
+    }
+    // Those deleted just before the stop may still take space.
+    let begun = state.logs.iter().filter(|(_, log)| log.row.log_start > 0);
+    let records = begun.map(|(id, log)| Dead::Records { partition: *id, log_start: log.row.log_start });
+    state.dead.extend(records.map(|dead| (0, dead)));
+    // What is left belongs to topics that were deleted before their rows were removed.
+    let left: BTreeSet<_> = rows.into_keys().collect();
+    let topics: BTreeSet<_> = left.iter().map(|partition| partition.topic).collect();
+    state.dead.extend(topics.into_iter().map(|topic| (0, Dead::TopicLog(topic))));
+    state.dead.extend(left.into_iter().map(|partition| (0, Dead::Partition(partition))));
+    Ok(())
+}
+
+fn recovered(row: &PartitionRow) -> Recovered {
+    Recovered {
+        log_start: row.log_start,
+        last_stable_offset: row.last_stable_offset,
+        log_end: row.log_end,
+        appended_bytes: row.size_bytes,
+        start_bytes: row.start_bytes,
+        epochs: row.epochs.clone(),
+    }
+}
+
+fn recover_offsets(state: &mut State, rows: &mut Rows) -> Result<(), StartError> {
+    for ((group, partition), row) in scan_rows::<_, OffsetRow>(state.store.as_ref(), &offsets_prefix(), offset_of_key)?
+    {
+        if state.topic_of(partition).is_none() {
+            rows.delete(offset_key(&group, partition));
+            continue;
+        }
+        let committed = CommittedOffset {
+            offset: row.offset,
+            leader_epoch: row.leader_epoch,
+            metadata: row.metadata,
+            commit_timestamp: row.commit_timestamp,
+            expire_timestamp: row.expire_timestamp,
+        };
+        state.offsets.publish(&group, [(partition, committed)]);
+    }
+    Ok(())
+}
+
+fn read_row<V: RowValue>(store: &dyn Store, key: &[u8]) -> Result<Option<V>, StoreError> {
+    Ok(store.get(key)?.map(|value| V::decode(&value)).transpose()?)
+}
+
+fn scan_rows<K, V: RowValue>(
+    store: &dyn Store,
+    prefix: &[u8],
+    key_of: impl Fn(&[u8]) -> Result<K, RowError>,
+) -> Result<Vec<(K, V)>, StoreError> {
+    let mut rows = Vec::new();
+    let mut damage = None;
+    store.scan(prefix, &mut |key, value| match key_of(key).and_then(|key| Ok((key, V::decode(value)?))) {
+        Ok(row) => rows.push(row),
+        Err(error) => damage = damage.take().or(Some(error)),
+    })?;
+    damage.map_or(Ok(rows), |error| Err(error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cluster_id_is_written_as_kafka_writes_it() {
+        let id = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        assert_eq!(base64_uuid(id), "ASNFZ4mrze8BI0VniavN7w");
+        assert_eq!(base64_uuid(Uuid::from_u128(u128::MAX)), "_____________________w");
+    }
+}

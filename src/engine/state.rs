@@ -1,0 +1,113 @@
+//! Everything that the one writer owns, as of its newest decision: it runs ahead of what is committed and published.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::settings::Settings;
+use crate::log::catalog::{Topic, Topics};
+use crate::log::offsets::CommittedOffsets;
+use crate::log::partition::Partition;
+use crate::log::tail_cache::TailCache;
+use crate::producer::ProducerState;
+use crate::store::Store;
+use crate::store::schema::PartitionRow;
+use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp, TopicNo};
+
+/// The writer's state.
+pub(super) struct State {
+    pub settings: Settings,
+    pub store: Arc<dyn Store>,
+    pub leader_epoch: LeaderEpoch,
+    pub topics: Topics,
+    /// Topics by the name that Kafka's metrics would show, '.' as '_': two topics may not share one.
+    pub metric_names: HashMap<String, Arc<str>>,
+    pub next_topic_no: TopicNo,
+    pub partition_count: usize,
+    pub logs: HashMap<PartitionId, PartitionLog>,
+    pub tail_cache: TailCache,
+    pub producer_ids: ProducerIds,
+    /// Producer states in memory, over all partitions.
+    pub producer_state_count: usize,
+    pub offsets: Arc<CommittedOffsets>,
+    pub counters: Counters,
+    pub broker_overrides: BTreeMap<String, String>,
+    /// What is dead and still takes space, each with the sequence number of the write that made it so.
+    pub dead: VecDeque<(u64, Dead)>,
+}
+
+/// Counters of the append path, looked up once.
+pub(super) struct Counters {
+    pub appended: metrics::Counter,
+    pub duplicate: metrics::Counter,
+    pub fenced: metrics::Counter,
+    pub out_of_order: metrics::Counter,
+    pub not_transactional: metrics::Counter,
+    pub nonidempotent: metrics::Counter,
+}
+
+impl Counters {
+    pub fn new() -> Self {
+        let outcome =
+            |outcome: &'static str| metrics::counter!(crate::metrics::PRODUCER_BATCHES_TOTAL, "outcome" => outcome);
+        Self {
+            appended: outcome("appended"),
+            duplicate: outcome("duplicate"),
+            fenced: outcome("fenced"),
+            out_of_order: outcome("out_of_order"),
+            not_transactional: outcome("txn_state_rejected"),
+            nonidempotent: metrics::counter!(crate::metrics::PRODUCER_NONIDEMPOTENT_BATCHES_TOTAL),
+        }
+    }
+}
+
+/// Rows that nobody can see any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dead {
+    /// Batches of `partition` that end below its log start.
+    Records { partition: PartitionId, log_start: Offset },
+    /// All batches of a deleted topic.
+    TopicLog(TopicNo),
+    /// The other rows of a partition of a deleted topic.
+    Partition(PartitionId),
+}
+
+/// One partition as the writer sees it.
+pub(super) struct PartitionLog {
+    pub view: Arc<Partition>,
+    pub row: PartitionRow,
+    /// None until the partition's first idempotent batch of this run: a start loads no producers.
+    pub producers: Option<HashMap<ProducerId, ProducerState>>,
+    pub sparse: SparseProgress,
+    /// Batches appended since the last sync that this topic asked for; only counted for relaxed topics.
+    pub unflushed_records: i64,
+}
+
+/// What the next entry of the sparse index needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SparseProgress {
+    /// False until read from the store: like producers, on first use.
+    pub loaded: bool,
+    pub max_timestamp: Timestamp,
+    pub max_timestamp_offset: Offset,
+    pub entry_bytes: u64,
+    pub entry_time: Timestamp,
+}
+
+impl SparseProgress {
+    pub const UNLOADED: Self =
+        Self { loaded: false, max_timestamp: -1, max_timestamp_offset: -1, entry_bytes: 0, entry_time: 0 };
+}
+
+/// Producer ids: those below `next` are taken, those below `block_end` may be given without a write.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProducerIds {
+    pub next: i64,
+    pub block_end: i64,
+}
+
+impl State {
+    /// The topic that `partition` belongs to, unless it has been deleted.
+    pub fn topic_of(&self, partition: PartitionId) -> Option<&Arc<Topic>> {
+        self.topics.by_no.get(&partition.topic)
+    }
+}

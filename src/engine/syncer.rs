@@ -1,0 +1,215 @@
+//! The thread that makes writes durable, and only then shows them to readers and answers.
+//!
+//! It takes all groups that were handed to it, syncs once for them all, and runs their consequences in order. A group that is
+//! covered by an earlier sync, such as one of duplicates only, needs none. A sync that was asked for by `flush.messages` or
+//! `flush.ms` of a relaxed topic comes without consequences.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use super::group::Consequences;
+use super::start::Fatal;
+use crate::log::catalog::Catalog;
+use crate::log::offsets::CommittedOffsets;
+use crate::store::{Store, StoreError};
+
+/// What the writer hands over.
+enum Job {
+    /// Run `consequences` once everything up to `sequence` is durable.
+    Group { sequence: u64, consequences: Consequences },
+    /// Have everything up to `sequence` durable within the time.
+    Within { sequence: u64, at: Instant },
+}
+
+/// What writer and syncer both know.
+struct Shared {
+    /// Newest sequence number that a sync covers.
+    synced: AtomicU64,
+    /// Newest sequence number whose consequences have run.
+    published: AtomicU64,
+    /// Newest sequence number written.
+    written: AtomicU64,
+    /// A write or sync has failed: nothing more is answered.
+    failed: AtomicBool,
+    fatal: std::sync::Mutex<Option<Fatal>>,
+}
+
+/// The writer's end of the sync thread; the thread ends when it is dropped.
+pub(super) struct Syncer {
+    jobs: Sender<Job>,
+    shared: Arc<Shared>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Syncer {
+    /// Starts the thread.
+    pub fn start(
+        store: &Arc<dyn Store>,
+        catalog: &Arc<Catalog>,
+        offsets: &Arc<CommittedOffsets>,
+        fatal: Fatal,
+    ) -> std::io::Result<Self> {
+        let (jobs, queue) = channel();
+        let sequence = store.sequence();
+        let shared = Arc::new(Shared {
+            synced: AtomicU64::new(sequence),
+            published: AtomicU64::new(sequence),
+            written: AtomicU64::new(sequence),
+            failed: AtomicBool::new(false),
+            fatal: std::sync::Mutex::new(Some(fatal)),
+        });
+        let thread = Thread {
+            store: Arc::clone(store),
+            catalog: Arc::clone(catalog),
+            offsets: Arc::clone(offsets),
+            shared: Arc::clone(&shared),
+            syncs: metrics::histogram!(crate::metrics::WAL_SYNC_DURATION_SECONDS),
+        };
+        let watch = PanicWatch(Arc::clone(&shared));
+        let thread = std::thread::Builder::new().name("engine-syncer".to_owned()).spawn(move || {
+            let _watch = watch;
+            thread.run(&queue);
+        })?;
+        Ok(Self { jobs, shared, thread })
+    }
+
+    /// Newest sequence number that a sync covers.
+    pub fn synced(&self) -> u64 {
+        self.shared.synced.load(Ordering::Acquire)
+    }
+
+    /// Newest sequence number of a group that readers and callers know all about.
+    pub fn published(&self) -> u64 {
+        self.shared.published.load(Ordering::Acquire)
+    }
+
+    /// Whether a write or sync has failed.
+    pub fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Acquire)
+    }
+
+    /// Takes note of a write.
+    pub fn written(&self, sequence: u64) {
+        self.shared.written.store(sequence, Ordering::Release);
+    }
+
+    /// Runs `consequences` once everything up to `sequence` is durable.
+    pub fn hand_over(&self, sequence: u64, consequences: Consequences) {
+        // The thread ends before the writer only after a failure, and then nothing may be answered.
+        let _ = self.jobs.send(Job::Group { sequence, consequences });
+    }
+
+    /// Has everything up to `sequence` durable within the time.
+    pub fn sync_within(&self, sequence: u64, within: Duration) {
+        // A time that the clock cannot express is never.
+        if let Some(at) = Instant::now().checked_add(within) {
+            let _ = self.jobs.send(Job::Within { sequence, at });
+        }
+    }
+
+    /// Tells of a failed write.
+    pub fn fail(&self, error: StoreError) {
+        self.shared.fail(error);
+    }
+
+    /// Held by a thread of the engine; tells of its panic as of a failed write, for nobody would answer any more.
+    pub fn panic_watch(&self) -> PanicWatch {
+        PanicWatch(Arc::clone(&self.shared))
+    }
+
+    /// Finishes what was handed over and ends the thread. Answers whether all of it is synced; if not, nothing may be written
+    /// any more.
+    pub fn finish(self) -> bool {
+        drop(self.jobs);
+        self.thread.join().is_ok() && !self.shared.failed.load(Ordering::Acquire)
+    }
+}
+
+impl Shared {
+    fn fail(&self, error: StoreError) {
+        self.failed.store(true, Ordering::Release);
+        let fatal = self.fatal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(fatal) = fatal {
+            fatal(error);
+        }
+    }
+}
+
+/// See [`Syncer::panic_watch`].
+pub(super) struct PanicWatch(Arc<Shared>);
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(StoreError::Failed("a thread of the engine panicked".to_owned()));
+        }
+    }
+}
+
+struct Thread {
+    store: Arc<dyn Store>,
+    catalog: Arc<Catalog>,
+    offsets: Arc<CommittedOffsets>,
+    shared: Arc<Shared>,
+    syncs: metrics::Histogram,
+}
+
+impl Thread {
+    fn run(&self, queue: &Receiver<Job>) {
+        let mut due: Option<(Instant, u64)> = None;
+        loop {
+            let first = match due {
+                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some((at, _)) => queue.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            let mut groups = Vec::new();
+            let mut target = 0;
+            match first {
+                Ok(job) => {
+                    for job in std::iter::once(job).chain(queue.try_iter()) {
+                        match job {
+                            Job::Group { sequence, consequences } => {
+                                target = target.max(sequence);
+                                groups.push((sequence, consequences));
+                            }
+                            Job::Within { sequence, at } => {
+                                let (earliest, newest) = due.unwrap_or((at, sequence));
+                                due = Some((earliest.min(at), newest.max(sequence)));
+                            }
+                        }
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => target = due.map_or(0, |(_, sequence)| sequence),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if let Err(error) = self.sync_up_to(target) {
+                self.shared.fail(error);
+                return;
+            }
+            let synced = self.shared.synced.load(Ordering::Acquire);
+            due = due.filter(|(_, sequence)| *sequence > synced);
+            for (sequence, consequences) in groups {
+                // A write that failed meanwhile freezes what readers see, too.
+                if self.shared.failed.load(Ordering::Acquire) {
+                    return;
+                }
+                consequences.run(&self.catalog, &self.offsets);
+                self.shared.published.store(sequence, Ordering::Release);
+            }
+        }
+    }
+
+    fn sync_up_to(&self, sequence: u64) -> Result<(), StoreError> {
+        if sequence <= self.shared.synced.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let written = self.shared.written.load(Ordering::Acquire);
+        let began = Instant::now();
+        self.store.sync()?;
+        self.syncs.record(began.elapsed());
+        self.shared.synced.store(written, Ordering::Release);
+        Ok(())
+    }
+}

@@ -1,0 +1,10 @@
+//! The engine's promises, proved on the memory store: nothing here sleeps, order is made by holding the store's sync back.
+
+mod durability;
+mod failure;
+mod harness;
+mod model;
+mod producers;
+mod reads;
+mod simulation;
+mod topics;

@@ -1,0 +1,309 @@
+//! An engine on a memory store whose syncs, and whose writer, can be held back.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::config::TopicConfig;
+use crate::engine::command::{Acks, AppendBatch, Appended, NewTopic};
+use crate::engine::environment::Environment;
+use crate::engine::settings::Settings;
+use crate::engine::{Engine, Started};
+use crate::log::catalog::Topic;
+use crate::log::partition::{Offsets, Partition};
+use crate::record::BatchHeader;
+use crate::record::build::BatchBuilder;
+use crate::store::memory::MemoryStore;
+use crate::store::schema::LogKey;
+use crate::store::{Rows, Store, StoreError, StoreStats, StoredBatch};
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp};
+
+pub const START_TIME: Timestamp = 1_000_000_000_000;
+
+/// A place where a thread waits while it is held.
+#[derive(Debug, Default)]
+pub struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    held: bool,
+    waiting: bool,
+}
+
+impl Gate {
+    fn state(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub fn hold(&self) {
+        self.state().held = true;
+    }
+    pub fn open(&self) {
+        self.state().held = false;
+        self.changed.notify_all();
+    }
+    /// Returns once a thread stands before the held gate.
+    pub fn wait_until_reached(&self) {
+        let reached = self.changed.wait_while(self.state(), |state| !state.waiting);
+        drop(reached.unwrap_or_else(PoisonError::into_inner));
+    }
+    fn pass(&self) {
+        let mut state = self.state();
+        while state.held {
+            state.waiting = true;
+            self.changed.notify_all();
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.waiting = false;
+    }
+}
+
+/// A memory store behind gates.
+#[derive(Debug, Default)]
+pub struct GatedStore {
+    pub memory: MemoryStore,
+    pub syncs: Gate,
+    /// Keys of the log that were visited.
+    pub log_keys_seen: AtomicUsize,
+}
+
+impl Store for GatedStore {
+    fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
+        assert!(synced <= self.memory.sequence(), "a sync of what is not written yet");
+        self.memory.write(rows, synced)
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        self.syncs.pass();
+        self.memory.sync()
+    }
+    fn sequence(&self) -> u64 {
+        self.memory.sequence()
+    }
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.memory.get(key)
+    }
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.memory.scan(prefix, visit)
+    }
+    fn read_log(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredBatch>, StoreError> {
+        self.memory.read_log(partition, from, to, bytes_max)
+    }
+    fn scan_log(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+        visit: &mut dyn FnMut(LogKey) -> bool,
+    ) -> Result<(), StoreError> {
+        self.memory.scan_log(partition, from, to, &mut |key| {
+            self.log_keys_seen.fetch_add(1, Ordering::SeqCst);
+            visit(key)
+        })
+    }
+    fn stats(&self) -> StoreStats {
+        self.memory.stats()
+    }
+    fn close(&self) -> Result<(), StoreError> {
+        self.memory.close()
+    }
+}
+
+/// Time as the test sets it, chance from a seed, and a gate before each group.
+#[derive(Debug)]
+pub struct TestTime {
+    now: AtomicI64,
+    seed: Mutex<u64>,
+    pub groups: Gate,
+}
+
+impl TestTime {
+    pub fn new(seed: u64) -> Arc<Self> {
+        Arc::new(Self { now: AtomicI64::new(START_TIME), seed: Mutex::new(seed), groups: Gate::default() })
+    }
+    pub fn advance(&self, ms: Timestamp) {
+        self.now.fetch_add(ms, Ordering::SeqCst);
+    }
+    pub fn now(&self) -> Timestamp {
+        self.now.load(Ordering::SeqCst)
+    }
+}
+
+struct TestEnvironment(Arc<TestTime>);
+
+impl Environment for TestEnvironment {
+    fn now(&mut self) -> Timestamp {
+        self.0.groups.pass();
+        self.0.now()
+    }
+    fn random(&mut self) -> u64 {
+        next_random(&mut self.0.seed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// SplitMix64.
+pub fn next_random(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+pub fn settings() -> Settings {
+    Settings {
+        tail_cache_bytes: 1 << 20,
+        reader_threads: 1,
+        producer_id_expiration_ms: 86_400_000,
+        producer_ids_max: 1000,
+        partitions_max: 100,
+        topic_defaults: TopicConfig::default(),
+        cluster_id: None,
+    }
+}
+
+/// A running engine. Dropping it is a kill of the process: nothing is finished.
+pub struct TestEngine {
+    pub store: Arc<GatedStore>,
+    pub time: Arc<TestTime>,
+    pub started: Started,
+    pub settings: Settings,
+    pub fatal: mpsc::Receiver<StoreError>,
+}
+
+impl TestEngine {
+    pub fn start() -> Self {
+        Self::start_with(settings())
+    }
+
+    pub fn start_with(settings: Settings) -> Self {
+        Self::start_on(MemoryStore::new(), TestTime::new(1), settings)
+    }
+
+    pub fn start_on(memory: MemoryStore, time: Arc<TestTime>, settings: Settings) -> Self {
+        let store = Arc::new(GatedStore { memory, ..GatedStore::default() });
+        let (tell, fatal) = mpsc::channel();
+        let die = Box::new(move |error| drop(tell.send(error)));
+        let environment = Box::new(TestEnvironment(Arc::clone(&time)));
+        let shared: Arc<dyn Store> = Arc::<GatedStore>::clone(&store);
+        let started = Engine::start(shared, settings.clone(), environment, die).expect("starts");
+        Self { store, time, started, settings, fatal }
+    }
+
+    /// Stops in order and starts again.
+    pub async fn restart(self) -> Self {
+        self.started.engine.stop().await.expect("stops");
+        Self::start_on(self.store.memory.crash(usize::MAX), self.time, self.settings)
+    }
+
+    /// The next start after a power cut that left the first `keep_unsynced` of the writes since the last sync.
+    pub fn crash(self, keep_unsynced: usize) -> Self {
+        let memory = self.store.memory.crash(keep_unsynced);
+        // What the old threads may still do happens to a store that nobody looks at any more.
+        self.time.groups.open();
+        self.store.syncs.open();
+        Self::start_on(memory, self.time, self.settings)
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.started.engine
+    }
+
+    pub async fn create(&self, name: &str, overrides: &[(&str, &str)]) -> Arc<Topic> {
+        let created = self.engine().create_topics(vec![new_topic(name, 1, overrides)], false).await;
+        created.expect("engine runs").remove(0).expect("created")
+    }
+
+    /// The first partition of the topic, as readers see it.
+    pub fn partition(&self, topic: &str) -> Arc<Partition> {
+        Arc::clone(&self.started.catalog.topic(topic).expect("exists").partitions[0])
+    }
+
+    pub fn offsets(&self, topic: &str) -> Offsets {
+        self.partition(topic).offsets()
+    }
+
+    /// Queues one batch.
+    pub fn send(&self, topic: &str, acks: Acks, batch: BatchBuilder) -> oneshot::Receiver<Vec<Appended>> {
+        self.engine().append(acks, vec![to(self.partition(topic).id, &batch)])
+    }
+
+    /// Appends one batch and waits for the answer.
+    pub async fn append(&self, topic: &str, batch: BatchBuilder) -> Appended {
+        self.send(topic, Acks::All, batch).await.expect("answered").remove(0)
+    }
+
+    /// Returns once the group with everything sent before is written, whether synced or not.
+    pub async fn written(&self) {
+        self.engine().append(Acks::Leader, Vec::new()).await.expect("answered");
+    }
+
+    /// Returns once the writer has done a round without a command: the time in which it removes what is dead.
+    pub async fn idle_round(&self) {
+        self.time.groups.hold();
+        self.time.groups.wait_until_reached();
+        self.time.groups.open();
+        self.written().await;
+    }
+
+    /// All readable batches of the topic.
+    pub async fn read(&self, topic: &str) -> Vec<StoredBatch> {
+        let partition = self.partition(topic);
+        let Offsets { log_start, high_watermark, .. } = partition.offsets();
+        let read = self.started.reader.read(&partition, log_start, high_watermark, usize::MAX).await;
+        read.expect("readable")
+    }
+}
+
+pub fn new_topic(name: &str, partitions: u32, overrides: &[(&str, &str)]) -> NewTopic {
+    NewTopic { name: name.to_owned(), partitions, overrides: texts(overrides) }
+}
+
+pub fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+pub fn to(partition: PartitionId, batch: &BatchBuilder) -> AppendBatch {
+    let bytes = batch.build();
+    let header = BatchHeader::parse(&bytes).expect("builders build valid batches");
+    AppendBatch { partition, header, bytes }
+}
+
+/// A batch without a producer.
+pub fn plain(values: &[&str]) -> BatchBuilder {
+    values.iter().fold(BatchBuilder::new(), |batch, value| batch.record(START_TIME, None, Some(value.as_bytes())))
+}
+
+/// A batch of an idempotent producer with epoch 0.
+pub fn idempotent(producer_id: i64, sequence: i32, values: &[&str]) -> BatchBuilder {
+    plain(values).producer(ProducerId(producer_id), ProducerEpoch(0), sequence)
+}
+
+/// What an append answers on success.
+pub fn at(base_offset: Offset) -> Appended {
+    Appended { error: ErrorCode::NONE, base_offset, log_append_time: -1, log_start_offset: 0, message: None }
+}
+
+/// The batch as sent, but for what the broker writes into it.
+pub fn unstamped(bytes: &Bytes) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[..8].fill(0);
+    bytes[12..16].fill(0xff);
+    bytes
+}
+
+/// Number of stored rows whose key begins with `prefix`.
+pub fn rows(broker: &TestEngine, prefix: &[u8]) -> usize {
+    let mut count = 0;
+    broker.store.scan(prefix, &mut |_, _| count += 1).expect("scans");
+    count
+}

@@ -1,0 +1,254 @@
+//! Creates, grows, reconfigures and deletes topics. Each command's topics are judged one by one: what is wrong with one does not
+//! touch the others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::command::{Created, NewTopic, Refused, TopicRef};
+use super::environment::Environment;
+use super::group::{Effect, Group};
+use super::state::{Dead, PartitionLog, SparseProgress, State};
+use crate::config::TopicConfig;
+use crate::log::catalog::Topic;
+use crate::log::partition::{Partition, Recovered};
+use crate::store::schema::{NextTopicNo, PartitionRow, RowValue, TopicRow, offset_key, topic_key};
+use crate::types::{ErrorCode, PartitionId, TopicNo, Uuid};
+
+/// Creates one topic.
+pub(super) fn create(
+    state: &mut State,
+    group: &mut Group,
+    new: &NewTopic,
+    validate_only: bool,
+    environment: &mut dyn Environment,
+) -> Result<Created, Refused> {
+    if state.topics.by_name.contains_key(new.name.as_str()) {
+        return Err(refused(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{}' already exists.", new.name)));
+    }
+    if let Some(other) = collision(state, &new.name) {
+        let message = format!("Topic '{}' collides with existing topic: {other}", new.name);
+        return Err(refused(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
+    }
+    check_partitions_max(state, new.partitions as usize)?;
+    let config = resolve(state, &new.overrides)?;
+    let no = state.next_topic_no;
+    let topic = Topic {
+        no,
+        name: Arc::from(new.name.as_str()),
+        id: environment.random_uuid(),
+        partitions: (0..new.partitions).map(|index| new_view(state, PartitionId { topic: no, index })).collect(),
+        overrides: new.overrides.clone(),
+        config,
+        traffic: Arc::default(),
+    };
+    let topic = Arc::new(topic);
+    if validate_only {
+        return Ok(topic);
+    }
+    state.next_topic_no = TopicNo(no.0.checked_add(1).expect("2^32 topics have not been created"));
+    group.rows.put(NextTopicNo::KEY.to_vec(), NextTopicNo(state.next_topic_no).encode());
+    group.rows.put(topic_key(no), row_of(&topic).encode());
+    admit(state, &topic, |_| PartitionRow::default());
+    group.topics_changed = true;
+    Ok(topic)
+}
+
+/// Deletes one topic: gone at once for everybody, its rows in slices later.
+pub(super) fn delete(state: &mut State, group: &mut Group, which: &TopicRef) -> Result<Created, Refused> {
+    let found = match which {
+        TopicRef::Name(name) => state.topics.by_name.get(name.as_str()),
+        TopicRef::Id(id) => state.topics.by_id.get(id),
+    };
+    let Some(topic) = found.cloned() else {
+        return Err(match which {
+            TopicRef::Name(_) => unknown_topic(),
+            TopicRef::Id(_) => {
+                refused(ErrorCode::UNKNOWN_TOPIC_ID, "This server does not host this topic ID.".to_owned())
+            }
+        });
+    };
+    state.topics.remove(&topic);
+    state.metric_names.remove(&metric_name(&topic.name));
+    state.partition_count -= topic.partitions.len();
+    for partition in &topic.partitions {
+        let log = state.logs.remove(&partition.id);
+        state.producer_state_count -= log.and_then(|log| log.producers).map_or(0, |producers| producers.len());
+    }
+    group.dead.push(Dead::TopicLog(topic.no));
+    group.dead.extend(topic.partitions.iter().map(|partition| Dead::Partition(partition.id)));
+    group.rows.delete(topic_key(topic.no));
+    for (group_id, partition) in state.offsets.of_topic(topic.no) {
+        group.rows.delete(offset_key(&group_id, partition));
+    }
+    group.topics_changed = true;
+    group.when_synced.effects.push(Effect::Deleted { topic: topic.no, partitions: topic.partitions.clone() });
+    Ok(topic)
+}
+
+/// Raises the number of partitions.
+pub(super) fn create_partitions(
+    state: &mut State,
+    group: &mut Group,
+    name: &str,
+    total: u32,
+    validate_only: bool,
+) -> Result<(), Refused> {
+    let topic = state.topics.by_name.get(name).cloned().ok_or_else(unknown_topic)?;
+    let count = topic.partitions.len();
+    if total as usize <= count {
+        let message = if total as usize == count {
+            format!("Topic already has {count} partition(s).")
+        } else {
+            format!("The topic {name} currently has {count} partition(s); {total} would not be an increase.")
+        };
+        return Err(refused(ErrorCode::INVALID_PARTITIONS, message));
+    }
+    check_partitions_max(state, total as usize - count)?;
+    if validate_only {
+        return Ok(());
+    }
+    let mut partitions = topic.partitions.clone();
+    let first = u32::try_from(count).expect("the limit of partitions is below 2^32");
+    partitions.extend((first..total).map(|index| new_view(state, PartitionId { topic: topic.no, index })));
+    replace(state, group, changed(&topic, partitions, topic.overrides.clone(), topic.config.clone()));
+    Ok(())
+}
+
+/// Replaces the settings of one topic.
+pub(super) fn set_overrides(
+    state: &mut State,
+    group: &mut Group,
+    name: &str,
+    overrides: BTreeMap<String, String>,
+) -> Result<(), Refused> {
+    let topic = state.topics.by_name.get(name).cloned().ok_or_else(unknown_topic)?;
+    let config = resolve(state, &overrides)?;
+    replace(state, group, changed(&topic, topic.partitions.clone(), overrides, config));
+    Ok(())
+}
+
+/// Resolves the settings of all topics anew, after the broker's defaults changed.
+pub(super) fn set_defaults(state: &mut State, group: &mut Group, defaults: TopicConfig) {
+    state.settings.topic_defaults = defaults;
+    let topics: Vec<_> = state.topics.by_no.values().cloned().collect();
+    for topic in topics {
+        let config = config_of_stored(&state.settings.topic_defaults, &topic.name, &topic.overrides);
+        if config != topic.config {
+            let next = changed(&topic, topic.partitions.clone(), topic.overrides.clone(), config);
+            state.topics.insert(Arc::new(next));
+            group.topics_changed = true;
+        }
+    }
+}
+
+/// The configuration of a topic that is there. A setting that this version does not take any more is no reason not to start.
+pub(super) fn config_of_stored(
+    defaults: &TopicConfig,
+    topic: &str,
+    overrides: &BTreeMap<String, String>,
+) -> TopicConfig {
+    TopicConfig::resolve(defaults, overrides).unwrap_or_else(|error| {
+        tracing::warn!(topic, %error, "settings of the topic are ignored");
+        defaults.clone()
+    })
+}
+
+/// Takes a topic into the writer's state, as it is created and as it is found at the start.
+pub(super) fn admit(state: &mut State, topic: &Arc<Topic>, mut row: impl FnMut(PartitionId) -> PartitionRow) {
+    for partition in &topic.partitions {
+        admit_partition(state, partition, row(partition.id));
+    }
+    state.metric_names.insert(metric_name(&topic.name), Arc::clone(&topic.name));
+    state.topics.insert(Arc::clone(topic));
+}
+
+fn admit_partition(state: &mut State, view: &Arc<Partition>, row: PartitionRow) {
+    let log = PartitionLog {
+        view: Arc::clone(view),
+        row,
+        producers: None,
+        sparse: SparseProgress::UNLOADED,
+        unflushed_records: 0,
+    };
+    if state.logs.insert(view.id, log).is_none() {
+        state.partition_count += 1;
+    }
+}
+
+fn replace(state: &mut State, group: &mut Group, topic: Topic) {
+    let topic = Arc::new(topic);
+    group.rows.put(topic_key(topic.no), row_of(&topic).encode());
+    for partition in &topic.partitions {
+        if !state.logs.contains_key(&partition.id) {
+            admit_partition(state, partition, PartitionRow::default());
+        }
+    }
+    state.topics.insert(topic);
+    group.topics_changed = true;
+}
+
+fn changed(
+    topic: &Topic,
+    partitions: Vec<Arc<Partition>>,
+    overrides: BTreeMap<String, String>,
+    config: TopicConfig,
+) -> Topic {
+    Topic {
+        no: topic.no,
+        name: Arc::clone(&topic.name),
+        id: topic.id,
+        partitions,
+        overrides,
+        config,
+        traffic: Arc::clone(&topic.traffic),
+    }
+}
+
+fn new_view(state: &State, id: PartitionId) -> Arc<Partition> {
+    Arc::new(Partition::new(id, state.leader_epoch, &Recovered::default()))
+}
+
+fn row_of(topic: &Topic) -> TopicRow {
+    TopicRow {
+        no: topic.no,
+        name: topic.name.to_string(),
+        id: Uuid::from_bytes(*topic.id.as_bytes()),
+        partitions: u32::try_from(topic.partitions.len()).expect("the limit of partitions is below 2^32"),
+        overrides: topic.overrides.clone(),
+    }
+}
+
+fn resolve(state: &State, overrides: &BTreeMap<String, String>) -> Result<TopicConfig, Refused> {
+    TopicConfig::resolve(&state.settings.topic_defaults, overrides)
+        .map_err(|error| refused(ErrorCode::INVALID_CONFIG, error.to_string()))
+}
+
+fn check_partitions_max(state: &State, more: usize) -> Result<(), Refused> {
+    let partitions_max = state.settings.partitions_max;
+    if state.partition_count.saturating_add(more) > partitions_max {
+        let message = format!(
+            "{more} more partitions would exceed einmal.partitions.max={partitions_max}; there are {}",
+            state.partition_count
+        );
+        return Err(refused(ErrorCode::POLICY_VIOLATION, message));
+    }
+    Ok(())
+}
+
+/// The existing topic whose name differs from `name` in nothing but '.' and '_' (`Topic.hasCollision` in Kafka).
+fn collision<'a>(state: &'a State, name: &str) -> Option<&'a str> {
+    state.metric_names.get(&metric_name(name)).map(AsRef::as_ref)
+}
+
+fn metric_name(name: &str) -> String {
+    name.replace('.', "_")
+}
+
+fn unknown_topic() -> Refused {
+    let message = "This server does not host this topic-partition.".to_owned();
+    refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
+}
+
+fn refused(error: ErrorCode, message: String) -> Refused {
+    Refused { error, message }
+}

@@ -1,0 +1,287 @@
+//! The writer's thread: collects a group of commands, has each decided, writes once, answers or hands over.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::command::{Acks, AppendBatch, Appended, Command, Reply};
+use super::environment::Environment;
+use super::group::{Answer, Group};
+use super::state::State;
+use super::syncer::Syncer;
+use super::{append, commit_offsets, delete_records, housekeeping, producer_ids, topics};
+use crate::log::catalog::Catalog;
+use crate::store::schema::{BrokerEpoch, BrokerOverrides, RowValue};
+use crate::store::{Rows, StoreError};
+use crate::types::{ProducerEpoch, Timestamp};
+
+/// A group takes no more commands beyond this many bytes of batches: larger writes only wait longer.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+/// The same for commands.
+const GROUP_COMMANDS_MAX: usize = 4096;
+/// Time between two looks for producers to forget.
+const EXPIRY_INTERVAL_MS: Timestamp = 600_000;
+/// How long the writer sleeps at the most, so that what it does on its own account comes about.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// How long what is dead waits for its publication before it is looked at again.
+const PURGE_DELAY: Duration = Duration::from_millis(10);
+
+pub(super) struct Writer {
+    state: State,
+    queue: Receiver<Command>,
+    queued: metrics::Gauge,
+    environment: Box<dyn Environment>,
+    syncer: Syncer,
+    catalog: Arc<Catalog>,
+    next_expiry: Timestamp,
+    sequence: u64,
+    figures: Figures,
+}
+
+struct Figures {
+    busy_seconds: f64,
+    group_commands: metrics::Histogram,
+    append_synced: metrics::Histogram,
+    append_relaxed: metrics::Histogram,
+    tail_cache_bytes: metrics::Gauge,
+    producer_ids: metrics::Gauge,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub fn start(
+        state: State,
+        queue: Receiver<Command>,
+        queued: metrics::Gauge,
+        mut environment: Box<dyn Environment>,
+        syncer: Syncer,
+        catalog: &Arc<Catalog>,
+    ) -> std::io::Result<()> {
+        let figures = Figures {
+            busy_seconds: 0.0,
+            group_commands: metrics::histogram!(crate::metrics::ENGINE_GROUP_COMMANDS),
+            append_synced: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "fsync"),
+            append_relaxed: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "os"),
+            tail_cache_bytes: metrics::gauge!(crate::metrics::TAIL_CACHE_BYTES),
+            producer_ids: metrics::gauge!(crate::metrics::PRODUCER_IDS, "kind" => "idempotent"),
+        };
+        let next_expiry = environment.now().saturating_add(EXPIRY_INTERVAL_MS);
+        let sequence = state.store.sequence();
+        let catalog = Arc::clone(catalog);
+        let writer = Self { state, queue, queued, environment, syncer, catalog, next_expiry, sequence, figures };
+        std::thread::Builder::new().name("engine-writer".to_owned()).spawn(move || {
+            let _watch = writer.syncer.panic_watch();
+            writer.run();
+        })?;
+        Ok(())
+    }
+
+    fn run(mut self) {
+        loop {
+            let first = match self.queue.recv_timeout(self.sleep_max()) {
+                Ok(command) => Some(command),
+                Err(RecvTimeoutError::Timeout) => None,
+                // All handles are gone without a stop: nobody is left to answer to.
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let began = Instant::now();
+            match self.round(first) {
+                Ok(None) => {}
+                Ok(Some(reply)) => return self.stop(reply),
+                Err(error) => return self.syncer.fail(error),
+            }
+            if self.syncer.has_failed() {
+                return;
+            }
+            self.count_busy(began.elapsed());
+        }
+    }
+
+    /// How long to wait for a command before what is dead is looked at.
+    fn sleep_max(&self) -> Duration {
+        match self.state.dead.front() {
+            None => SLEEP_MAX,
+            Some((written, _)) if *written <= self.syncer.published() => Duration::ZERO,
+            Some(_) => PURGE_DELAY,
+        }
+    }
+
+    /// Decides, writes and publishes one group, beginning with `first`. Answers the way back of a stop, if one came.
+    fn round(&mut self, first: Option<Command>) -> Result<Option<Reply<()>>, StoreError> {
+        let mut group = Group::default();
+        let now = self.environment.now();
+        let (mut commands, mut bytes) = (0usize, 0usize);
+        let mut next = first;
+        let mut stopping = None;
+        while let Some(command) = next.take() {
+            commands += 1;
+            bytes += command.bytes();
+            if let Command::Stop { reply } = command {
+                stopping = Some(reply);
+                break;
+            }
+            self.decide(&mut group, command, now);
+            if commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
+                next = self.queue.try_recv().ok();
+            }
+        }
+        if commands == 0 {
+            // Alone in its group: rows that a command stages are not in the store yet, and would be missed.
+            housekeeping::purge(&mut self.state, &mut group, self.syncer.published());
+        } else {
+            self.queued.decrement(commands as f64);
+            self.figures.group_commands.record(commands as f64);
+        }
+        // A group that is full leaves others waiting, who go before this.
+        if now >= self.next_expiry && commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
+            self.next_expiry = now.saturating_add(EXPIRY_INTERVAL_MS);
+            housekeeping::expire_producers(&mut self.state, &mut group, now);
+        }
+        self.commit(group)?;
+        Ok(stopping)
+    }
+
+    fn decide(&mut self, group: &mut Group, command: Command, now: Timestamp) {
+        let state = &mut self.state;
+        match command {
+            Command::Append { acks, batches, queued, reply } => {
+                self.append(group, acks, batches, queued, reply, now);
+            }
+            Command::CreateTopics { topics, validate_only, reply } => {
+                let environment = self.environment.as_mut();
+                let created = topics.iter().map(|new| topics::create(state, group, new, validate_only, environment));
+                let created = created.collect();
+                answer_synced(group, reply, created);
+            }
+            Command::DeleteTopics { topics, reply } => {
+                let deleted = topics.iter().map(|which| topics::delete(state, group, which)).collect();
+                answer_synced(group, reply, deleted);
+            }
+            Command::CreatePartitions { topic, total, validate_only, reply } => {
+                let outcome = topics::create_partitions(state, group, &topic, total, validate_only);
+                answer_synced(group, reply, outcome);
+            }
+            Command::SetTopicOverrides { topic, overrides, reply } => {
+                let outcome = topics::set_overrides(state, group, &topic, overrides);
+                answer_synced(group, reply, outcome);
+            }
+            Command::SetBrokerOverrides { overrides, topic_defaults, reply } => {
+                topics::set_defaults(state, group, topic_defaults);
+                state.broker_overrides = overrides;
+                let row = BrokerOverrides(state.broker_overrides.clone());
+                group.rows.put(BrokerOverrides::KEY.to_vec(), row.encode());
+                answer_synced(group, reply, Ok(()));
+            }
+            Command::DeleteRecords { partition, before, reply } => {
+                let outcome = delete_records::delete_records(state, group, partition, before);
+                answer_synced(group, reply, outcome);
+            }
+            Command::CommitOffsets { group: group_id, offsets, reply } => {
+                commit_offsets::commit(state, group, group_id, offsets);
+                answer_synced(group, reply, ());
+            }
+            Command::InitProducerId { reply } => {
+                let id = producer_ids::next(state, group);
+                answer_synced(group, reply, (id, ProducerEpoch(0)));
+            }
+            Command::Stop { .. } => unreachable!("taken out before"),
+        }
+    }
+
+    fn append(
+        &mut self,
+        group: &mut Group,
+        acks: Acks,
+        batches: Vec<AppendBatch>,
+        queued: Instant,
+        reply: Reply<Vec<Appended>>,
+        now: Timestamp,
+    ) {
+        let mut appended = Vec::with_capacity(batches.len());
+        let mut synced = false;
+        for batch in batches {
+            let (answer, of_synced_topic) = append::append(&mut self.state, group, batch, now);
+            synced |= of_synced_topic;
+            appended.push(answer);
+        }
+        if self.state.producer_state_count > self.state.settings.producer_ids_max {
+            housekeeping::expire_producers(&mut self.state, group, now);
+        }
+        let when_synced = synced && acks == Acks::All;
+        let duration = if when_synced { &self.figures.append_synced } else { &self.figures.append_relaxed };
+        let duration = duration.clone();
+        let answer: Answer = Box::new(move || {
+            duration.record(queued.elapsed());
+            // A connection that has gone does not want its answer any more.
+            let _ = reply.send(appended);
+        });
+        let consequences = if when_synced { &mut group.when_synced } else { &mut group.when_written };
+        consequences.answers.push(answer);
+    }
+
+    /// Writes the group's rows as one, then publishes and answers what is due.
+    fn commit(&mut self, mut group: Group) -> Result<(), StoreError> {
+        if self.syncer.has_failed() {
+            return Ok(());
+        }
+        group.seal(&self.state);
+        if !group.rows.is_empty() {
+            self.sequence = self.state.store.write(&group.rows, self.syncer.synced())?;
+            self.syncer.written(self.sequence);
+        }
+        self.state.dead.extend(group.dead.drain(..).map(|dead| (self.sequence, dead)));
+        group.publish_appended(&self.state);
+        if !self.syncer.has_failed() {
+            group.when_written.run(&self.catalog, &self.state.offsets);
+        }
+        if !group.when_synced.is_empty() {
+            self.syncer.hand_over(self.sequence, group.when_synced);
+        } else if group.flush_due {
+            self.syncer.sync_within(self.sequence, Duration::ZERO);
+        } else if let Some(ms) = group.flush_within_ms {
+            self.syncer.sync_within(self.sequence, Duration::from_millis(u64::try_from(ms).unwrap_or(0)));
+        }
+        Ok(())
+    }
+
+    /// Marks the stop as clean, after everything before it, and closes the store.
+    fn stop(self, reply: Reply<()>) {
+        let Self { state, syncer, .. } = self;
+        let mut rows = Rows::default();
+        let epoch = BrokerEpoch { leader_epoch: state.leader_epoch, clean_stop: true };
+        rows.put(BrokerEpoch::KEY.to_vec(), epoch.encode());
+        let synced = syncer.synced();
+        if !syncer.finish() {
+            return;
+        }
+        let closed =
+            state.store.write(&rows, synced).and_then(|_| state.store.sync()).and_then(|()| state.store.close());
+        match closed {
+            Ok(()) => {
+                let _ = reply.send(());
+            }
+            // Everything acknowledged is synced; the next start only recovers a little longer.
+            Err(error) => tracing::error!(%error, "the stop is not clean"),
+        }
+    }
+
+    fn count_busy(&mut self, busy: Duration) {
+        self.figures.busy_seconds += busy.as_secs_f64();
+        // The crate's counters are whole numbers, so seconds are counted as they fill up.
+        let whole = self.figures.busy_seconds.floor();
+        if whole >= 1.0 {
+            metrics::counter!(crate::metrics::ENGINE_BUSY_SECONDS_TOTAL).increment(whole as u64);
+            self.figures.busy_seconds -= whole;
+        }
+        self.figures.tail_cache_bytes.set(self.state.tail_cache.bytes() as f64);
+        self.figures.producer_ids.set(self.state.producer_state_count as f64);
+    }
+}
+
+fn answer_synced<T: Send + 'static>(group: &mut Group, reply: Reply<T>, answer: T) {
+    group.when_synced.answers.push(Box::new(move || {
+        // Whoever asked may have gone; what was asked for is done all the same.
+        let _ = reply.send(answer);
+    }));
+}

@@ -1,0 +1,104 @@
+//! Topics by name and by id, as of the last committed change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::config::TopicConfig;
+use crate::types::{TopicNo, Uuid};
+
+use super::partition::Partition;
+
+/// A topic as of one committed change. Immutable: a change makes a new one.
+#[derive(Debug)]
+pub struct Topic {
+    /// The broker's number for it, never reused.
+    pub no: TopicNo,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its id for clients: a random UUID, new on re-creation.
+    pub id: Uuid,
+    /// Partitions by index.
+    pub partitions: Vec<Arc<Partition>>,
+    /// Configuration set on the topic itself, Kafka's names and the texts given.
+    pub overrides: BTreeMap<String, String>,
+    /// The configuration in force: overrides over broker settings over defaults.
+    pub config: TopicConfig,
+    /// What it has carried since the start; kept over changes of the topic, gone with it.
+    pub traffic: Arc<Traffic>,
+}
+
+/// Counters of one topic, rendered by `telemetry` with the topic's name as label.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// `einmal_topic_bytes_in_total`; counted by the engine at publication.
+    pub bytes_in: AtomicU64,
+    /// `einmal_topic_records_in_total`.
+    pub records_in: AtomicU64,
+    /// `einmal_topic_batches_in_total`.
+    pub batches_in: AtomicU64,
+    /// `einmal_topic_bytes_out_total`; counted by Fetch.
+    pub bytes_out: AtomicU64,
+    /// `einmal_topic_produce_failed_total`; counted by Produce.
+    pub produce_failed: AtomicU64,
+    /// `einmal_topic_fetch_failed_total`; counted by Fetch.
+    pub fetch_failed: AtomicU64,
+    /// `einmal_producer_duplicate_records_total`; counted by the engine.
+    pub duplicate_records: AtomicU64,
+    /// `einmal_producer_duplicate_bytes_total`.
+    pub duplicate_bytes: AtomicU64,
+    /// `einmal_producer_out_of_order_total`.
+    pub out_of_order: AtomicU64,
+}
+
+/// All topics as of one committed change.
+#[derive(Debug, Default, Clone)]
+pub struct Topics {
+    /// By name, sorted as listings show them.
+    pub by_name: BTreeMap<Arc<str>, Arc<Topic>>,
+    /// By id.
+    pub by_id: HashMap<Uuid, Arc<Topic>>,
+    /// By the broker's own number.
+    pub by_no: HashMap<TopicNo, Arc<Topic>>,
+}
+
+impl Topics {
+    /// Adds `topic`, in the place of an earlier state of it if there is one.
+    pub(crate) fn insert(&mut self, topic: Arc<Topic>) {
+        self.by_name.insert(Arc::clone(&topic.name), Arc::clone(&topic));
+        self.by_id.insert(topic.id, Arc::clone(&topic));
+        self.by_no.insert(topic.no, topic);
+    }
+
+    /// Takes `topic` out.
+    pub(crate) fn remove(&mut self, topic: &Topic) {
+        self.by_name.remove(&topic.name);
+        self.by_id.remove(&topic.id);
+        self.by_no.remove(&topic.no);
+    }
+}
+
+/// Hands out the newest [`Topics`].
+#[derive(Debug, Default)]
+pub struct Catalog {
+    topics: arc_swap::ArcSwap<Topics>,
+}
+
+impl Catalog {
+    /// All topics, consistent among themselves.
+    pub fn topics(&self) -> Arc<Topics> {
+        self.topics.load_full()
+    }
+    /// The topic of this name.
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.topics.load().by_name.get(name).cloned()
+    }
+    /// The topic of this id.
+    pub fn topic_by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
+        self.topics.load().by_id.get(&id).cloned()
+    }
+    /// Replaces all topics. Called by the engine alone, before it answers the change.
+    pub fn publish(&self, topics: Arc<Topics>) {
+        self.topics.store(topics);
+    }
+}

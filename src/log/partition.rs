@@ -1,0 +1,319 @@
+//! Readers' view of one partition: its offsets, its newest batches, who waits for more.
+//!
+//! Invariant: log start ≤ last stable offset ≤ high watermark ≤ log end, in every snapshot. All four only rise; the writer
+//! stores them from the log end down, readers load them from the log start up.
+//! Invariant: only the engine's threads write here, after the commit that they publish.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::store::StoredBatch;
+use crate::types::{LeaderEpoch, Offset, PartitionId};
+
+/// Offsets of a partition, consistent among themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offsets {
+    /// First readable offset.
+    pub log_start: Offset,
+    /// End for read_committed readers, exclusive.
+    pub last_stable_offset: Offset,
+    /// End for read_uncommitted readers, exclusive: what no power cut takes back in a synced topic.
+    pub high_watermark: Offset,
+    /// Next offset to be assigned.
+    pub log_end: Offset,
+}
+
+/// Where a partition stands when its view is made: all of it committed and synced.
+#[derive(Debug, Clone, Default)]
+pub struct Recovered {
+    /// First readable offset.
+    pub log_start: Offset,
+    /// End for read_committed readers.
+    pub last_stable_offset: Offset,
+    /// Next offset to be assigned; also the high watermark.
+    pub log_end: Offset,
+    /// Bytes of all batches ever appended.
+    pub appended_bytes: u64,
+    /// Bytes of those below the log start.
+    pub start_bytes: u64,
+    /// Leader epochs and the offset at which each begins, oldest first.
+    pub epochs: Vec<(LeaderEpoch, Offset)>,
+}
+
+/// Readers' view of one partition.
+#[derive(Debug)]
+pub struct Partition {
+    /// Which one.
+    pub id: PartitionId,
+    log_start: AtomicI64,
+    last_stable_offset: AtomicI64,
+    high_watermark: AtomicI64,
+    log_end: AtomicI64,
+    appended_bytes: AtomicU64,
+    start_bytes: AtomicU64,
+    leader_epoch: AtomicI32,
+    deleted: AtomicBool,
+    epochs: Mutex<Vec<(LeaderEpoch, Offset)>>,
+    tail: Mutex<VecDeque<StoredBatch>>,
+    waiting: AtomicBool,
+    waiters: Mutex<Waiters>,
+}
+
+#[derive(Debug, Default)]
+struct Waiters {
+    waiters: Vec<Weak<Waiter>>,
+    /// Length at which those that gave up are swept out.
+    sweep_at: usize,
+}
+
+impl Partition {
+    /// The view of a partition that stands where `recovered` says, led in `leader_epoch`.
+    pub fn new(id: PartitionId, leader_epoch: LeaderEpoch, recovered: &Recovered) -> Self {
+        Self {
+            id,
+            log_start: AtomicI64::new(recovered.log_start),
+            last_stable_offset: AtomicI64::new(recovered.last_stable_offset),
+            high_watermark: AtomicI64::new(recovered.log_end),
+            log_end: AtomicI64::new(recovered.log_end),
+            appended_bytes: AtomicU64::new(recovered.appended_bytes),
+            start_bytes: AtomicU64::new(recovered.start_bytes),
+            leader_epoch: AtomicI32::new(leader_epoch.0),
+            deleted: AtomicBool::new(false),
+            epochs: Mutex::new(recovered.epochs.clone()),
+            tail: Mutex::default(),
+            waiting: AtomicBool::new(false),
+            waiters: Mutex::default(),
+        }
+    }
+
+    /// Offsets as last published.
+    pub fn offsets(&self) -> Offsets {
+        let log_start = self.log_start.load(Ordering::Acquire);
+        let last_stable_offset = self.last_stable_offset.load(Ordering::Acquire);
+        let high_watermark = self.high_watermark.load(Ordering::Acquire);
+        let log_end = self.log_end.load(Ordering::Acquire);
+        Offsets { log_start, last_stable_offset, high_watermark, log_end }
+    }
+
+    /// Epoch in which the partition is led, ≥ 0; that of the batches appended from here on.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch(self.leader_epoch.load(Ordering::Acquire))
+    }
+
+    /// The largest known epoch ≤ `epoch` and the offset at which it ends; `(-1, -1)` for an epoch above the current one. An
+    /// epoch older than all known ones is answered with itself and the first known start (`LeaderEpochFileCache.endOffsetFor`).
+    pub fn epoch_end(&self, epoch: LeaderEpoch) -> (LeaderEpoch, Offset) {
+        let current = self.leader_epoch();
+        let log_end = self.offsets().log_end;
+        if epoch > current || epoch.0 < 0 {
+            return (LeaderEpoch(-1), -1);
+        }
+        if epoch == current {
+            return (current, log_end);
+        }
+        let epochs = locked(&self.epochs);
+        let newer = epochs.partition_point(|(known, _)| *known <= epoch);
+        // The current epoch begins at the log end while nothing has been appended in it.
+        let end = epochs.get(newer).map_or(log_end, |(_, start)| *start);
+        match newer.checked_sub(1).and_then(|index| epochs.get(index)) {
+            Some((known, _)) => (*known, end),
+            None => (epoch, end),
+        }
+    }
+
+    /// Bytes of batches between log start and log end.
+    pub fn size_bytes(&self) -> u64 {
+        let start_bytes = self.start_bytes.load(Ordering::Acquire);
+        self.appended_bytes.load(Ordering::Acquire).saturating_sub(start_bytes)
+    }
+
+    /// Registers `waiter` to be woken once when high watermark or log start moves, or the partition is deleted. Register first,
+    /// read the offsets after, or the wake-up in between is lost. Dropping the waiter unregisters it.
+    pub fn wake_on_change(&self, waiter: &Arc<Waiter>) {
+        let mut waiters = locked(&self.waiters);
+        if waiters.waiters.len() >= waiters.sweep_at {
+            waiters.waiters.retain(|waiter| waiter.strong_count() > 0);
+            waiters.sweep_at = (waiters.waiters.len() * 2).max(8);
+        }
+        waiters.waiters.push(Arc::downgrade(waiter));
+        // A swap, so that it reads what `wake` last wrote there, and with it the offsets published before.
+        self.waiting.swap(true, Ordering::SeqCst);
+    }
+
+    /// Whether its topic has been deleted since this view was taken.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Batches of the tail that hold offsets in `[from, to)`, at most `bytes_max` bytes but always the first; none if the tail
+    /// does not reach back to `from`.
+    pub(super) fn read_tail(&self, from: Offset, to: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
+        let tail = locked(&self.tail);
+        if tail.front()?.base_offset > from {
+            return None;
+        }
+        let first = tail.partition_point(|batch| batch.last_offset < from);
+        let mut batches = Vec::new();
+        let mut bytes = 0usize;
+        for batch in tail.range(first..) {
+            bytes = bytes.saturating_add(batch.bytes.len());
+            // Deleted batches have no bytes left: the log start has moved beyond `from` since the caller looked.
+            if batch.bytes.is_empty() || batch.last_offset >= to || (bytes > bytes_max && !batches.is_empty()) {
+                break;
+            }
+            batches.push(batch.clone());
+        }
+        Some(batches)
+    }
+
+    /// Adds the newest batch to the tail. It is not readable before the high watermark has passed it.
+    pub(crate) fn push_tail(&self, batch: StoredBatch) {
+        locked(&self.tail).push_back(batch);
+    }
+
+    /// Takes the oldest batch out of the tail.
+    pub(crate) fn pop_tail(&self) {
+        locked(&self.tail).pop_front();
+    }
+
+    /// What has been appended: new log end, bytes ever appended, and the epoch's start if the batch was the first of its epoch.
+    pub(crate) fn publish_appended(
+        &self,
+        log_end: Offset,
+        appended_bytes: u64,
+        epochs: Option<&[(LeaderEpoch, Offset)]>,
+    ) {
+        if let Some(epochs) = epochs {
+            *locked(&self.epochs) = epochs.to_vec();
+        }
+        self.appended_bytes.store(appended_bytes, Ordering::Release);
+        self.log_end.fetch_max(log_end, Ordering::AcqRel);
+    }
+
+    /// Moves the end of what readers see, and wakes those that wait.
+    pub(crate) fn publish_readable(&self, high_watermark: Offset, last_stable_offset: Offset) {
+        assert!(last_stable_offset <= high_watermark, "last stable offset {last_stable_offset} > {high_watermark}");
+        assert!(high_watermark <= self.log_end.load(Ordering::Acquire), "high watermark {high_watermark} > log end");
+        let high_watermark_before = self.high_watermark.fetch_max(high_watermark, Ordering::AcqRel);
+        let last_stable_before = self.last_stable_offset.fetch_max(last_stable_offset, Ordering::AcqRel);
+        // A wake-up costs each long poll a look at all of its partitions.
+        if high_watermark_before < high_watermark || last_stable_before < last_stable_offset {
+            self.wake();
+        }
+    }
+
+    /// Moves the log start, and wakes those that wait.
+    pub(crate) fn publish_log_start(&self, log_start: Offset, start_bytes: u64) {
+        assert!(log_start <= self.last_stable_offset.load(Ordering::Acquire), "log start {log_start} > last stable");
+        self.start_bytes.fetch_max(start_bytes, Ordering::AcqRel);
+        self.log_start.fetch_max(log_start, Ordering::AcqRel);
+        forget_epochs_before(&mut locked(&self.epochs), log_start);
+        let mut tail = locked(&self.tail);
+        // The batches stay counted in the tail cache until their turn comes; only their bytes go early.
+        for batch in tail.iter_mut().take_while(|batch| batch.last_offset < log_start) {
+            batch.bytes = bytes::Bytes::new();
+        }
+        drop(tail);
+        self.wake();
+    }
+
+    /// Marks the view as one of a deleted topic, and wakes those that wait.
+    pub(crate) fn publish_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Sequentially consistent with `wake_on_change`: either the flag is seen here, or the new offsets are seen there.
+        if !self.waiting.swap(false, Ordering::SeqCst) {
+            return;
+        }
+        let waiters = std::mem::take(&mut *locked(&self.waiters));
+        for waiter in waiters.waiters.iter().filter_map(Weak::upgrade) {
+            waiter.wake();
+        }
+    }
+}
+
+/// Takes the epochs out of which nothing is left, and moves the start of the one that holds the log start up to it.
+pub(crate) fn forget_epochs_before(epochs: &mut Vec<(LeaderEpoch, Offset)>, log_start: Offset) {
+    let newest_gone = epochs.partition_point(|(_, start)| *start <= log_start).saturating_sub(1);
+    epochs.drain(..newest_gone);
+    if let Some(first) = epochs.first_mut() {
+        first.1 = first.1.max(log_start);
+    }
+}
+
+/// The sections under these locks leave nothing half done, so a panic elsewhere does not spoil them.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One long poll; shared by all partitions that it waits for.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    notify: tokio::sync::Notify,
+}
+
+impl Waiter {
+    /// Returns after the next wake-up, or at once if one came since the last call.
+    pub async fn woken(&self) {
+        self.notify.notified().await;
+    }
+    /// Wakes it.
+    pub fn wake(&self) {
+        self.notify.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TopicNo;
+
+    fn partition(epochs: &[(i32, Offset)], log_end: Offset, leader_epoch: i32) -> Partition {
+        let epochs = epochs.iter().map(|(epoch, start)| (LeaderEpoch(*epoch), *start)).collect();
+        let recovered = Recovered { log_end, last_stable_offset: log_end, epochs, ..Recovered::default() };
+        Partition::new(PartitionId { topic: TopicNo(1), index: 0 }, LeaderEpoch(leader_epoch), &recovered)
+    }
+
+    #[test]
+    fn epoch_ends_where_the_next_one_begins() {
+        let with_gap = partition(&[(2, 5), (4, 9)], 12, 6);
+        let cases = [
+            (7, (-1, -1)),
+            (6, (6, 12)),
+            (5, (4, 12)),
+            (4, (4, 12)),
+            (3, (2, 9)),
+            (2, (2, 9)),
+            (1, (1, 5)),
+            (-1, (-1, -1)),
+        ];
+        for (asked, (epoch, end)) in cases {
+            assert_eq!(with_gap.epoch_end(LeaderEpoch(asked)), (LeaderEpoch(epoch), end), "epoch {asked}");
+        }
+        assert_eq!(partition(&[], 0, 0).epoch_end(LeaderEpoch(0)), (LeaderEpoch(0), 0), "empty log");
+    }
+
+    #[test]
+    fn waiter_that_registers_before_the_change_is_woken_by_it() {
+        let partition = partition(&[], 0, 0);
+        let waiter = Arc::new(Waiter::default());
+        partition.wake_on_change(&waiter);
+        partition.publish_appended(3, 100, None);
+        partition.publish_readable(3, 3);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(waiter.woken());
+    }
+
+    #[test]
+    fn waiters_that_gave_up_do_not_pile_up() {
+        let partition = partition(&[], 0, 0);
+        for _ in 0..10_000 {
+            partition.wake_on_change(&Arc::new(Waiter::default()));
+        }
+        assert!(locked(&partition.waiters).waiters.len() <= 16);
+    }
+}
