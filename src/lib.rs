@@ -9,3 +9,5 @@ pub mod producer;
 pub mod store;
 pub mod log;
 pub mod engine;
+pub mod api;
+pub mod server;

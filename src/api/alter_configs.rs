@@ -1,0 +1,220 @@
+//! AlterConfigs and IncrementalAlterConfigs on topics and this broker.
+//!
+//! Mirrors `ConfigAdminManager` and `ConfigurationControlManager` of Kafka. A change is judged on the settings in force and then
+//! stored, so changes of settings are done one after the other; one that is answered is in force for every connection.
+
+use std::collections::{BTreeMap, HashSet};
+
+use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse as Replaced;
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as Changed;
+use kafka_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::apis::count_error;
+use super::config_resource::{ConfigResource, broker_scope};
+use super::{Context, topic_name};
+use crate::config::alter::{self, AlterRefused, Change, Operation};
+use crate::config::{BrokerOverrides, Config};
+use crate::engine::command::Refused;
+use crate::types::ErrorCode;
+use crate::wire::{Close, RequestHeader};
+
+/// What one resource is to become.
+enum Wish {
+    /// All own settings replaced by these.
+    Replace(Vec<(String, Option<String>)>),
+    /// Single settings changed.
+    Change(Vec<Change>),
+}
+
+/// Replaces all own settings of each resource.
+pub async fn alter_configs(
+    cx: Context,
+    header: RequestHeader,
+    request: AlterConfigsRequest,
+) -> Result<AlterConfigsResponse, Close> {
+    let twice =
+        twice(request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())));
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let given = resource.configs.iter().map(|config| (config.name.to_string(), text(config.value.as_ref())));
+        let wish = Wish::Replace(given.collect());
+        let key = (resource.resource_type, resource.resource_name.clone());
+        let outcome = if twice.contains(&key) {
+            Err(named_twice())
+        } else {
+            alter(&cx, resource.resource_type, &resource.resource_name, wish, request.validate_only).await?
+        };
+        let (error, message) = answered(&header, outcome);
+        responses.push(
+            Replaced::default()
+                .with_error_code(error.0)
+                .with_error_message(message)
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name),
+        );
+    }
+    Ok(AlterConfigsResponse::default().with_responses(responses))
+}
+
+/// Changes single settings of each resource.
+pub async fn incremental_alter_configs(
+    cx: Context,
+    header: RequestHeader,
+    request: IncrementalAlterConfigsRequest,
+) -> Result<IncrementalAlterConfigsResponse, Close> {
+    let twice =
+        twice(request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())));
+    let mut responses = Vec::with_capacity(request.resources.len());
+    for resource in request.resources {
+        let key = (resource.resource_type, resource.resource_name.clone());
+        let changes = resource.configs.iter().map(|config| {
+            let operation = Operation::from_wire(config.config_operation).ok_or_else(|| Refused {
+                error: ErrorCode::INVALID_REQUEST,
+                message: format!("Unknown operation type {}", config.config_operation),
+            })?;
+            Ok(Change { name: config.name.to_string(), operation, value: text(config.value.as_ref()) })
+        });
+        let outcome = match changes.collect::<Result<Vec<_>, Refused>>() {
+            _ if twice.contains(&key) => Err(named_twice()),
+            Ok(changes) => {
+                let wish = Wish::Change(changes);
+                alter(&cx, resource.resource_type, &resource.resource_name, wish, request.validate_only).await?
+            }
+            Err(refused) => Err(refused),
+        };
+        let (error, message) = answered(&header, outcome);
+        responses.push(
+            Changed::default()
+                .with_error_code(error.0)
+                .with_error_message(message)
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name),
+        );
+    }
+    Ok(IncrementalAlterConfigsResponse::default().with_responses(responses))
+}
+
+/// Resources that are named more than once.
+fn twice(resources: impl Iterator<Item = (i8, StrBytes)>) -> HashSet<(i8, StrBytes)> {
+    let mut once = HashSet::new();
+    resources.filter(|resource| !once.insert(resource.clone())).collect()
+}
+
+fn named_twice() -> Refused {
+    Refused { error: ErrorCode::INVALID_REQUEST, message: "Each resource must appear at most once.".to_owned() }
+}
+
+async fn alter(
+    cx: &Context,
+    resource_type: i8,
+    name: &StrBytes,
+    wish: Wish,
+    validate_only: bool,
+) -> Result<Result<(), Refused>, Close> {
+    let _one_at_a_time = cx.broker.config_changes.lock().await;
+    let config = cx.broker.config.load_full();
+    match ConfigResource::from_wire(resource_type) {
+        Some(ConfigResource::Topic) => alter_topic(cx, &config, name, wish, validate_only).await,
+        Some(ConfigResource::Broker) => alter_broker(cx, &config, name, wish, validate_only).await,
+        Some(ConfigResource::BrokerLogger) => {
+            let message = "levels of single loggers cannot be changed; einmal.log.level sets the level".to_owned();
+            Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
+        }
+        None => {
+            let message = format!("Unknown resource type {resource_type}");
+            Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
+        }
+    }
+}
+
+async fn alter_topic(
+    cx: &Context,
+    config: &Config,
+    name: &StrBytes,
+    wish: Wish,
+    validate_only: bool,
+) -> Result<Result<(), Refused>, Close> {
+    if name.is_empty() {
+        let message = "Default topic resources are not allowed.".to_owned();
+        return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }));
+    }
+    if let Err(message) = topic_name::check(name) {
+        return Ok(Err(Refused { error: ErrorCode::INVALID_TOPIC_EXCEPTION, message }));
+    }
+    let Some(topic) = cx.broker.catalog.topic(name) else {
+        let message = format!("The topic '{}' does not exist.", name.as_str());
+        return Ok(Err(Refused { error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message }));
+    };
+    let overrides: Result<BTreeMap<String, String>, AlterRefused> = match wish {
+        Wish::Replace(given) => alter::replace_topic(&given),
+        Wish::Change(changes) => alter::topic(config, &topic.overrides, &changes),
+    };
+    match overrides {
+        Err(error) => {
+            let code = match error {
+                AlterRefused::Invalid(_) => ErrorCode::INVALID_CONFIG,
+                AlterRefused::Request(_) => ErrorCode::INVALID_REQUEST,
+            };
+            Ok(Err(Refused { error: code, message: error.to_string() }))
+        }
+        Ok(_) if validate_only => Ok(Ok(())),
+        Ok(overrides) => {
+            cx.broker.engine.set_topic_overrides(name.to_string(), overrides).await.map_err(|_| Close::Ending)
+        }
+    }
+}
+
+async fn alter_broker(
+    cx: &Context,
+    config: &Config,
+    name: &StrBytes,
+    wish: Wish,
+    validate_only: bool,
+) -> Result<Result<(), Refused>, Close> {
+    let node = match broker_scope(config, name) {
+        Ok(node) => node,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let overrides: Result<BrokerOverrides, AlterRefused> = match wish {
+        Wish::Replace(given) => alter::replace_broker(config, node, &given),
+        Wish::Change(changes) => alter::broker(config, node, &changes),
+    };
+    let overrides = match overrides {
+        // The one code that Kafka has for broker settings.
+        Err(error) => return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message: error.to_string() })),
+        Ok(_) if validate_only => return Ok(Ok(())),
+        Ok(overrides) => overrides,
+    };
+    let changed = match config.with_overrides(overrides.clone()) {
+        Ok(changed) => changed,
+        Err(error) => return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message: error.to_string() })),
+    };
+    let defaults = changed.topic_defaults.clone();
+    let stored =
+        cx.broker.engine.set_broker_overrides(overrides.to_stored(), defaults).await.map_err(|_| Close::Ending)?;
+    if stored.is_ok() {
+        cx.broker.config.store(std::sync::Arc::new(changed));
+    }
+    Ok(stored)
+}
+
+fn answered(header: &RequestHeader, outcome: Result<(), Refused>) -> (ErrorCode, Option<StrBytes>) {
+    match outcome {
+        Ok(()) => (ErrorCode::NONE, None),
+        Err(refused) => {
+            count_error(header, refused.error);
+            (refused.error, Some(StrBytes::from_string(refused.message)))
+        }
+    }
+}
+
+fn text(value: Option<&StrBytes>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+#[cfg(test)]
+#[path = "alter_configs_tests.rs"]
+mod tests;

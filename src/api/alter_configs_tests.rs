@@ -1,0 +1,200 @@
+use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource as ToReplace, AlterableConfig as Given};
+use kafka_protocol::messages::incremental_alter_configs_request::{
+    AlterConfigsResource as ToChange, AlterableConfig as ConfigToChange,
+};
+
+use super::*;
+use crate::api::testing::{TestBroker, text};
+
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const LOGGER: i8 = 8;
+
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+type ConfigChange<'a> = (&'a str, i8, Option<&'a str>);
+
+fn to_change(resource_type: i8, name: &str, changes: &[ConfigChange<'_>]) -> ToChange {
+    let configs = changes.iter().map(|(name, operation, value)| {
+        ConfigToChange::default().with_name(text(name)).with_config_operation(*operation).with_value(value.map(text))
+    });
+    ToChange::default().with_resource_type(resource_type).with_resource_name(text(name)).with_configs(configs.collect())
+}
+
+fn incremental(resources: Vec<ToChange>) -> IncrementalAlterConfigsRequest {
+    IncrementalAlterConfigsRequest::default().with_resources(resources)
+}
+
+fn to_replace(resource_type: i8, name: &str, given: &[(&str, Option<&str>)]) -> ToReplace {
+    let configs = given.iter().map(|(name, value)| Given::default().with_name(text(name)).with_value(value.map(text)));
+    ToReplace::default()
+        .with_resource_type(resource_type)
+        .with_resource_name(text(name))
+        .with_configs(configs.collect())
+}
+
+/// `error message`.
+fn show(answer: &IncrementalAlterConfigsResponse) -> Vec<String> {
+    let message = |of: &Changed| of.error_message.as_ref().map_or("-".into(), |text| text.to_string());
+    answer.responses.iter().map(|of| format!("{} {}", of.error_code, message(of))).collect()
+}
+
+fn own_settings(broker: &TestBroker, topic: &str) -> Vec<String> {
+    let topic = broker.cx.broker.catalog.topic(topic).expect("there");
+    topic.overrides.iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+#[tokio::test]
+async fn refusals_speak_kafkas_words_and_change_nothing() {
+    let broker = TestBroker::start();
+    broker.create_topic_with("t", 1, &[("retention.ms", "5")]).await;
+    for (resource_type, name, changes, expected) in [
+        (
+            TOPIC,
+            "unknown",
+            &[("retention.ms", SET, Some("1"))] as &[ConfigChange<'_>],
+            "3 The topic 'unknown' does not exist.",
+        ),
+        (TOPIC, "", &[], "42 Default topic resources are not allowed."),
+        (
+            TOPIC,
+            "a/b",
+            &[],
+            "17 Topic name is invalid: 'a/b' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'",
+        ),
+        (TOPIC, "t", &[("retention.ms", 9, Some("1"))], "42 Unknown operation type 9"),
+        (TOPIC, "t", &[("retention.ms", SET, None)], "42 Null value not supported for : retention.ms"),
+        (
+            TOPIC,
+            "t",
+            &[("retention.ms", SET, Some("1")), ("retention.ms", DELETE, None)],
+            "42 Error due to duplicate config keys",
+        ),
+        (
+            TOPIC,
+            "t",
+            &[("retention.ms", APPEND, Some("1"))],
+            "40 Can't APPEND to key retention.ms because its type is not LIST.",
+        ),
+        (
+            TOPIC,
+            "t",
+            &[("retention.ms", SUBTRACT, Some("1"))],
+            "40 Can't SUBTRACT to key retention.ms because its type is not LIST.",
+        ),
+        (TOPIC, "t", &[("no.such", SET, Some("1"))], "40 Unknown topic config name: no.such"),
+        (
+            TOPIC,
+            "t",
+            &[("cleanup.policy", SET, Some("compact")), ("retention.ms", SET, Some("x"))],
+            "40 Invalid value x for configuration retention.ms: Not a number of type LONG",
+        ),
+        (BROKER, "1", &[("node.id", SET, Some("3"))], "42 Cannot update these configs dynamically: [node.id]"),
+        (BROKER, "", &[("node.id", SET, Some("3"))], "42 Cannot update these configs dynamically: [node.id]"),
+        (
+            BROKER,
+            "1",
+            &[("log.retention.ms", SET, Some("x"))],
+            "42 Invalid value x for configuration log.retention.ms: Not a number of type LONG",
+        ),
+        (BROKER, "7", &[], "42 Unexpected broker id, expected 1 or empty string, but received 7"),
+        (BROKER, "abc", &[], "42 Broker id must be an integer, but it is: abc"),
+        (
+            LOGGER,
+            "1",
+            &[("root", SET, Some("INFO"))],
+            "42 levels of single loggers cannot be changed; einmal.log.level sets the level",
+        ),
+        (77, "x", &[], "42 Unknown resource type 77"),
+    ] {
+        for version in [0, 1] {
+            let request = incremental(vec![to_change(resource_type, name, changes)]);
+            assert_eq!(show(&broker.call(version, &request).await), [expected]);
+        }
+    }
+    assert_eq!(own_settings(&broker, "t"), ["retention.ms=5"]);
+    assert_eq!(broker.cx.broker.config.load().overrides, BrokerOverrides::default());
+}
+
+#[tokio::test]
+async fn changes_of_a_topic_are_in_force_before_the_answer() {
+    let broker = TestBroker::start();
+    broker.create_topic_with("t", 1, &[("retention.ms", "5"), ("segment.ms", "6")]).await;
+    let changes = [
+        ("retention.ms", DELETE, None),
+        ("no.such", DELETE, None),
+        ("max.message.bytes", SET, Some(" 77 ")),
+        ("cleanup.policy", APPEND, Some("compact")),
+    ];
+    let request = incremental(vec![to_change(TOPIC, "t", &changes)]);
+    assert_eq!(show(&broker.call(1, &request.clone().with_validate_only(true)).await), ["0 -"]);
+    assert_eq!(own_settings(&broker, "t"), ["retention.ms=5", "segment.ms=6"]);
+    assert_eq!(show(&broker.call(1, &request).await), ["0 -"]);
+    assert_eq!(own_settings(&broker, "t"), ["cleanup.policy=delete,compact", "max.message.bytes=77", "segment.ms=6"]);
+    let config = &broker.cx.broker.catalog.topic("t").unwrap().config;
+    assert_eq!((config.max_message_bytes, config.compact, config.delete), (77, true, true));
+    let request = incremental(vec![to_change(TOPIC, "t", &[("cleanup.policy", SUBTRACT, Some("delete"))])]);
+    assert_eq!(show(&broker.call(0, &request).await), ["0 -"]);
+    assert!(!broker.cx.broker.catalog.topic("t").unwrap().config.delete);
+}
+
+#[tokio::test]
+async fn replacing_forgets_what_is_not_named() {
+    let broker = TestBroker::start();
+    for version in 0..=2 {
+        let name = format!("t{version}");
+        broker.create_topic_with(&name, 1, &[("retention.ms", "5"), ("segment.ms", "6")]).await;
+        let replaced = to_replace(TOPIC, &name, &[("retention.ms", Some("7"))]);
+        let request = AlterConfigsRequest::default().with_resources(vec![replaced]);
+        let validated = broker.call(version, &request.clone().with_validate_only(true)).await;
+        assert_eq!((validated.responses[0].error_code, &validated.responses[0].error_message), (0, &None));
+        assert_eq!(own_settings(&broker, &name), ["retention.ms=5", "segment.ms=6"]);
+        broker.call(version, &request).await;
+        assert_eq!(own_settings(&broker, &name), ["retention.ms=7"]);
+        let bad = to_replace(TOPIC, &name, &[("retention.ms", None)]);
+        let answer = broker.call(version, &AlterConfigsRequest::default().with_resources(vec![bad])).await;
+        assert_eq!(answer.responses[0].error_code, 42);
+        assert_eq!(own_settings(&broker, &name), ["retention.ms=7"]);
+    }
+}
+
+#[tokio::test]
+async fn a_resource_named_twice_is_refused_both_times_and_others_are_changed() {
+    let broker = TestBroker::start();
+    for name in ["twice", "once"] {
+        broker.create_topic(name, 1).await;
+    }
+    let set = [("retention.ms", SET, Some("5"))];
+    let names = ["twice", "once", "twice"];
+    let request = incremental(names.iter().map(|name| to_change(TOPIC, name, &set)).collect());
+    let twice = "42 Each resource must appear at most once.";
+    assert_eq!(show(&broker.call(1, &request).await), [twice, "0 -", twice]);
+    assert_eq!((own_settings(&broker, "twice").len(), own_settings(&broker, "once").len()), (0, 1));
+
+    let replaced = names.iter().map(|name| to_replace(TOPIC, name, &[("retention.ms", Some("6"))]));
+    let answer = broker.call(2, &AlterConfigsRequest::default().with_resources(replaced.collect())).await;
+    let errors: Vec<_> = answer.responses.iter().map(|of| of.error_code).collect();
+    assert_eq!(errors, [42, 0, 42]);
+    assert_eq!(own_settings(&broker, "once"), ["retention.ms=6"]);
+}
+
+#[tokio::test]
+async fn broker_settings_reach_topics_without_their_own() {
+    let broker = TestBroker::start();
+    broker.create_topic("plain", 1).await;
+    broker.create_topic_with("own", 1, &[("max.message.bytes", "11")]).await;
+    let bytes_max = |name| broker.cx.broker.catalog.topic(name).unwrap().config.max_message_bytes;
+    for (resource, value, expected) in [("", "100", 100), ("1", "200", 200)] {
+        let request = incremental(vec![to_change(BROKER, resource, &[("message.max.bytes", SET, Some(value))])]);
+        assert_eq!(show(&broker.call(1, &request.clone().with_validate_only(true)).await), ["0 -"]);
+        assert_ne!(bytes_max("plain"), expected);
+        assert_eq!(show(&broker.call(1, &request).await), ["0 -"]);
+        assert_eq!((bytes_max("plain"), bytes_max("own")), (expected, 11));
+    }
+    let request = incremental(vec![to_change(BROKER, "1", &[("message.max.bytes", DELETE, None)])]);
+    assert_eq!(show(&broker.call(1, &request).await), ["0 -"]);
+    assert_eq!((bytes_max("plain"), bytes_max("own")), (100, 11));
+}

@@ -1,0 +1,240 @@
+//! The one table [`APIS`], and what turns typed functions into its handlers.
+//!
+//! ApiVersions, dispatch, metric labels, frame caps and the all-versions tests follow from the table. Adding an API is a handler
+//! in its family's file and one line here.
+//!
+//! Invariant: an API is served exactly when it stands here, and exactly in the versions that stand here.
+
+use std::future::Future;
+
+use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
+
+use super::{
+    Answer, Api, Context, alter_configs, api_versions, cluster, coordinator, create_partitions, create_topics,
+    delete_records, delete_topics, describe_configs, fetch, leader_epoch, list_offsets, metadata, offset_commit,
+    offset_fetch, produce, producer_id,
+};
+use crate::types::ErrorCode;
+use crate::wire::{Close, Request, RequestHeader, Segments, message};
+
+const MIB: usize = 1 << 20;
+
+/// Produce: records, so only `socket.request.max.bytes` bounds it.
+const FRAME_RECORDS: Option<usize> = None;
+/// Requests that list partitions or carry members' subscriptions: 100 000 partitions are about 3 MB.
+const FRAME_LISTS: Option<usize> = Some(16 * MIB);
+/// All others.
+const FRAME_SMALL: Option<usize> = Some(MIB);
+
+/// Key of ApiVersions. Its handler answers every version, as a client asks it for those it may use, and its response header is
+/// never flexible: a client that cannot know the broker's versions yet reads it as v0.
+pub const API_VERSIONS: i16 = 18;
+
+/// All APIs, by key.
+#[rustfmt::skip] // A table: one line each.
+pub static APIS: &[Api] = &[
+    api(0, "Produce", (0, 13), 9, FRAME_RECORDS, produce::produce),
+    api(1, "Fetch", (4, 18), 12, FRAME_LISTS, fetch::fetch),
+    api(2, "ListOffsets", (1, 10), 6, FRAME_SMALL, |cx, r| serial(cx, r, list_offsets::list_offsets)),
+    api(3, "Metadata", (0, 13), 9, FRAME_SMALL, |cx, r| serial(cx, r, metadata::metadata)),
+    api(8, "OffsetCommit", (2, 9), 8, FRAME_LISTS, |cx, r| serial(cx, r, offset_commit::offset_commit)),
+    api(9, "OffsetFetch", (1, 9), 6, FRAME_LISTS, |cx, r| serial(cx, r, offset_fetch::offset_fetch)),
+    api(10, "FindCoordinator", (0, 6), 3, FRAME_SMALL, |cx, r| serial(cx, r, coordinator::find_coordinator)),
+    api(API_VERSIONS, "ApiVersions", (0, 4), 3, FRAME_SMALL, api_versions::api_versions),
+    api(19, "CreateTopics", (2, 7), 5, FRAME_SMALL, |cx, r| serial(cx, r, create_topics::create_topics)),
+    api(20, "DeleteTopics", (1, 6), 4, FRAME_SMALL, |cx, r| serial(cx, r, delete_topics::delete_topics)),
+    api(21, "DeleteRecords", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, delete_records::delete_records)),
+    api(22, "InitProducerId", (0, 5), 2, FRAME_SMALL, |cx, r| serial(cx, r, producer_id::init_producer_id)),
+    api(23, "OffsetForLeaderEpoch", (2, 4), 4, FRAME_SMALL, |cx, r| serial(cx, r, leader_epoch::offset_for_leader_epoch)),
+    api(32, "DescribeConfigs", (1, 4), 4, FRAME_SMALL, |cx, r| serial(cx, r, describe_configs::describe_configs)),
+    api(33, "AlterConfigs", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, alter_configs::alter_configs)),
+    api(35, "DescribeLogDirs", (1, 4), 2, FRAME_SMALL, |cx, r| serial(cx, r, cluster::describe_log_dirs)),
+    api(37, "CreatePartitions", (0, 3), 2, FRAME_SMALL, |cx, r| serial(cx, r, create_partitions::create_partitions)),
+    api(44, "IncrementalAlterConfigs", (0, 1), 1, FRAME_SMALL, |cx, r| serial(cx, r, alter_configs::incremental_alter_configs)),
+    api(60, "DescribeCluster", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, cluster::describe_cluster)),
+];
+
+/// The table's line of an API key.
+pub fn find(key: i16) -> Option<&'static Api> {
+    let at = APIS.binary_search_by_key(&key, |api| api.key).ok()?;
+    APIS.get(at)
+}
+
+const fn api(
+    key: i16,
+    name: &'static str,
+    versions: (i16, i16),
+    flexible_from: i16,
+    frame_bytes_max: Option<usize>,
+    handler: fn(Context, Request) -> Answer,
+) -> Api {
+    Api { key, name, versions, flexible_from, frame_bytes_max, handler }
+}
+
+/// Decodes the body, lets `handler` answer, encodes the answer. The connection's next request waits meanwhile.
+pub fn serial<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    Answer::Serial(Box::pin(async move {
+        let (header, typed) = typed(request)?;
+        let answer = handler(cx, header.clone(), typed).await?;
+        frame(&header, &answer).map(Some)
+    }))
+}
+
+/// Decodes the body. Bytes after it are told and dropped, as Kafka does.
+pub fn typed<Req: TypedRequest>(request: Request) -> Result<(RequestHeader, Req), Close> {
+    let header = request.header;
+    let mut body = request.body.freeze();
+    let typed = message::decode(&header, &mut body)?;
+    if !body.is_empty() {
+        tracing::debug!(
+            api = api_name(header.api_key),
+            api_version = header.api_version,
+            client_id = header.client_id.as_deref(),
+            trailing_bytes = body.len(),
+            "request has bytes after its body"
+        );
+    }
+    Ok((header, typed))
+}
+
+/// Encodes an answer as a whole frame, with the response header that the table says.
+pub fn frame<M: Encodable>(header: &RequestHeader, answer: &M) -> Result<Segments, Close> {
+    message::encode(header, response_is_flexible(header), answer)
+}
+
+/// Whether the response header has a tag section.
+pub fn response_is_flexible(header: &RequestHeader) -> bool {
+    header.api_key != API_VERSIONS && find(header.api_key).is_some_and(|api| header.api_version >= api.flexible_from)
+}
+
+/// Kafka's name of an API key, for labels and log fields.
+pub fn api_name(key: i16) -> &'static str {
+    find(key).map_or("unknown", |api| api.name)
+}
+
+/// Counts an error code that is about to be answered, once per partition or item; NONE is not counted.
+pub fn count_error(header: &RequestHeader, error: ErrorCode) {
+    if !error.is_none() {
+        metrics::counter!(
+            crate::metrics::REQUEST_ERRORS_TOTAL,
+            "api" => api_name(header.api_key),
+            "error" => error.name()
+        )
+        .increment(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+
+    use kafka_protocol::messages;
+    use kafka_protocol::protocol::{HeaderVersion, Message, Request as TypedRequest};
+
+    use super::*;
+    use crate::api::testing::TestBroker;
+
+    type Calling<'a> = Pin<Box<dyn Future<Output = Result<bool, Close>> + 'a>>;
+
+    /// What the crate's codecs really handle, request and response together, and its idea of the two header versions.
+    struct Codec {
+        key: i16,
+        versions: (i16, i16),
+        header_versions: fn(i16) -> (i16, i16),
+        /// Sends the default request; whether it was answered.
+        call: for<'a> fn(&'a TestBroker, i16) -> Calling<'a>,
+    }
+
+    fn codec<Req: TypedRequest + Default + 'static>() -> Codec {
+        let (request, response) = (Req::VERSIONS, <Req::Response as Message>::VERSIONS);
+        Codec {
+            key: Req::KEY,
+            versions: (request.min.max(response.min), request.max.min(response.max)),
+            header_versions: |version| (Req::header_version(version), Req::Response::header_version(version)),
+            call: |broker, version| {
+                Box::pin(async move {
+                    let request = Req::default();
+                    broker.try_call(version, &request).await.map(|answer| answer.is_some())
+                })
+            },
+        }
+    }
+
+    /// One line per API of the table.
+    fn codecs() -> Vec<Codec> {
+        vec![
+            codec::<messages::ProduceRequest>(),
+            codec::<messages::FetchRequest>(),
+            codec::<messages::ListOffsetsRequest>(),
+            codec::<messages::MetadataRequest>(),
+            codec::<messages::OffsetCommitRequest>(),
+            codec::<messages::OffsetFetchRequest>(),
+            codec::<messages::FindCoordinatorRequest>(),
+            codec::<messages::ApiVersionsRequest>(),
+            codec::<messages::InitProducerIdRequest>(),
+            codec::<messages::OffsetForLeaderEpochRequest>(),
+            codec::<messages::CreateTopicsRequest>(),
+            codec::<messages::DeleteTopicsRequest>(),
+            codec::<messages::DeleteRecordsRequest>(),
+            codec::<messages::DescribeConfigsRequest>(),
+            codec::<messages::AlterConfigsRequest>(),
+            codec::<messages::DescribeLogDirsRequest>(),
+            codec::<messages::CreatePartitionsRequest>(),
+            codec::<messages::IncrementalAlterConfigsRequest>(),
+            codec::<messages::DescribeClusterRequest>(),
+        ]
+    }
+
+    #[test]
+    fn table_is_sorted_without_duplicates() {
+        assert!(APIS.windows(2).all(|pair| pair[0].key < pair[1].key));
+    }
+
+    #[test]
+    fn every_version_lies_in_the_range_of_both_codecs() {
+        let codecs = codecs();
+        for api in APIS {
+            let codec = codecs.iter().find(|codec| codec.key == api.key).expect(api.name);
+            // Produce 0-2 are advertised for librdkafka's feature test and decoded by hand.
+            let low = if api.name == "Produce" { 0 } else { codec.versions.0 };
+            assert!(low <= api.versions.0 && api.versions.0 <= api.versions.1, "{}", api.name);
+            assert!(api.versions.1 <= codec.versions.1, "{}", api.name);
+        }
+        assert_eq!(codecs.len(), APIS.len());
+    }
+
+    #[test]
+    fn flexible_versions_agree_with_the_codecs_headers() {
+        let codecs = codecs();
+        for api in APIS {
+            let codec = codecs.iter().find(|codec| codec.key == api.key).expect(api.name);
+            for version in api.versions.0..=api.versions.1 {
+                let header =
+                    RequestHeader { api_key: api.key, api_version: version, correlation_id: 0, client_id: None };
+                let flexible = version >= api.flexible_from;
+                let expected = (if flexible { 2 } else { 1 }, i16::from(response_is_flexible(&header)));
+                assert_eq!((codec.header_versions)(version), expected, "{} {version}", api.name);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn default_request_is_answered_in_every_version() {
+        let broker = TestBroker::start();
+        let codecs = codecs();
+        for api in APIS {
+            let codec = codecs.iter().find(|codec| codec.key == api.key).expect(api.name);
+            for version in api.versions.0.max(codec.versions.0)..=api.versions.1 {
+                // The default of acks is 0.
+                let answered = (codec.call)(&broker, version).await;
+                assert_eq!(answered, Ok(api.name != "Produce"), "{} {version}", api.name);
+            }
+        }
+    }
+}

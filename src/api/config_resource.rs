@@ -1,0 +1,52 @@
+//! What can be configured, as requests name it (`ConfigResource.Type` in Kafka).
+
+use crate::config::Config;
+use crate::engine::command::Refused;
+use crate::types::ErrorCode;
+
+/// Kinds of resources with settings here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ConfigResource {
+    Topic,
+    Broker,
+    BrokerLogger,
+}
+
+impl ConfigResource {
+    pub(super) fn from_wire(code: i8) -> Option<Self> {
+        match code {
+            2 => Some(Self::Topic),
+            4 => Some(Self::Broker),
+            8 => Some(Self::BrokerLogger),
+            _ => None,
+        }
+    }
+}
+
+/// Whether `name` means this broker (true) or the defaults for all brokers (false). One id has one name: `01` is none.
+pub(super) fn broker_scope(config: &Config, name: &str) -> Result<bool, Refused> {
+    if name.is_empty() {
+        return Ok(false);
+    }
+    match name.parse::<i32>() {
+        Ok(id) if id == config.node_id && name == id.to_string() => Ok(true),
+        Ok(_) => Err(invalid(format!(
+            "Unexpected broker id, expected {} or empty string, but received {name}",
+            config.node_id
+        ))),
+        Err(_) => Err(invalid(format!("Broker id must be an integer, but it is: {name}"))),
+    }
+}
+
+/// Checks that the loggers of `name` are those of this broker.
+pub(super) fn check_logger(config: &Config, name: &str) -> Result<(), Refused> {
+    match broker_scope(config, name) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(invalid("Broker id must not be empty".to_owned())),
+        Err(refused) => Err(refused),
+    }
+}
+
+fn invalid(message: String) -> Refused {
+    Refused { error: ErrorCode::INVALID_REQUEST, message }
+}

@@ -1,0 +1,101 @@
+//! CreatePartitions: raises partition counts, each topic for itself.
+
+use std::collections::HashMap;
+
+use futures_util::{StreamExt, stream};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
+use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
+use kafka_protocol::protocol::StrBytes;
+
+use super::apis::count_error;
+use super::create_topics::check_replicas;
+use super::{COMMANDS_MAX, Context};
+use crate::engine::command::Refused;
+use crate::types::ErrorCode;
+use crate::wire::{Close, RequestHeader};
+
+/// Raises the counts. A topic that is named twice is answered once, and refused.
+pub async fn create_partitions(
+    cx: Context,
+    header: RequestHeader,
+    request: CreatePartitionsRequest,
+) -> Result<CreatePartitionsResponse, Close> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    request.topics.iter().for_each(|topic| *counts.entry(topic.name.as_str()).or_default() += 1);
+    let mut asked = Vec::with_capacity(counts.len());
+    for topic in &request.topics {
+        match counts.remove(topic.name.as_str()) {
+            Some(1) => asked.push((topic.name.clone(), check(&cx, topic).map(|total| (topic.name.to_string(), total)))),
+            Some(_) => {
+                asked.push((topic.name.clone(), Err(refused(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))))
+            }
+            None => {}
+        }
+    }
+    let outcomes = asked.into_iter().map(|(name, checked)| {
+        let engine = cx.broker.engine.clone();
+        async move {
+            match checked {
+                Ok((topic, total)) => (name, engine.create_partitions(topic, total, request.validate_only).await),
+                Err(refused) => (name, Ok(Err(refused))),
+            }
+        }
+    });
+    let mut outcomes = stream::iter(outcomes).buffered(COMMANDS_MAX);
+    let mut results = Vec::new();
+    while let Some((name, outcome)) = outcomes.next().await {
+        let result = CreatePartitionsTopicResult::default().with_name(name);
+        results.push(match outcome.map_err(|_| Close::Ending)? {
+            Ok(()) => result,
+            Err(refused) => {
+                count_error(&header, refused.error);
+                result.with_error_code(refused.error.0).with_error_message(Some(StrBytes::from_string(refused.message)))
+            }
+        });
+    }
+    Ok(CreatePartitionsResponse::default().with_results(results))
+}
+
+/// The new total. The engine refuses one that is not higher.
+fn check(cx: &Context, topic: &CreatePartitionsTopic) -> Result<u32, Refused> {
+    let Some(found) = cx.broker.catalog.topic(&topic.name) else {
+        let message = "This server does not host this topic-partition.";
+        return Err(refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
+    };
+    let current = found.partitions.len();
+    let Ok(total) = u32::try_from(topic.count) else {
+        let message = format!(
+            "The topic {} currently has {current} partition(s); {} would not be an increase.",
+            topic.name.as_str(),
+            topic.count
+        );
+        return Err(refused(ErrorCode::INVALID_PARTITIONS, message));
+    };
+    let added = usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(current);
+    if added > 0 {
+        check_assignments(cx, topic, added)
+            .map_err(|message| refused(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message))?;
+    }
+    Ok(total)
+}
+
+fn check_assignments(cx: &Context, topic: &CreatePartitionsTopic, added: usize) -> Result<(), String> {
+    let Some(assignments) = &topic.assignments else { return Ok(()) };
+    if assignments.len() != added {
+        return Err(format!(
+            "Attempted to add {added} additional partition(s), but only {} assignment(s) were specified.",
+            assignments.len()
+        ));
+    }
+    let config = cx.broker.config.load();
+    assignments.iter().try_for_each(|assignment| check_replicas(&config, &assignment.broker_ids))
+}
+
+fn refused(error: ErrorCode, message: impl Into<String>) -> Refused {
+    Refused { error, message: message.into() }
+}
+
+#[cfg(test)]
+#[path = "create_partitions_tests.rs"]
+mod tests;

@@ -1,0 +1,177 @@
+//! ListOffsets: offsets by position or by time.
+//!
+//! Mirrors `ReplicaManager.fetchOffset` and `Partition.fetchOffsetForTimestamp` of Kafka. A request that claims to come from a
+//! follower is answered like a consumer's: nothing beyond the high watermark is shown to anybody.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
+use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+
+use super::apis::count_error;
+use super::leader_epoch::check_leader_epoch;
+use super::{Context, READS_MAX, partition_of, storage_error};
+use crate::log::catalog::Topic;
+use crate::log::partition::Partition;
+use crate::log::reader::{LogReader, TimestampHit};
+use crate::types::{ErrorCode, IsolationLevel, LeaderEpoch, Offset, Timestamp};
+use crate::wire::{Close, RequestHeader};
+
+/// What a timestamp in a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spec {
+    /// The fetchable end.
+    Latest,
+    /// The log start; "earliest local" is the same without tiered storage.
+    Earliest,
+    /// The record with the largest timestamp.
+    MaxTimestamp,
+    /// The end of what lies in tiered storage: there is none.
+    LatestTiered,
+    /// The first record at or after this time.
+    At(Timestamp),
+}
+
+impl Spec {
+    /// Negative numbers are names, each known from some version on (`ListOffsetsRequest` constants).
+    fn from_wire(timestamp: Timestamp, version: i16) -> Result<Self, ErrorCode> {
+        match (timestamp, version) {
+            (0.., _) => Ok(Self::At(timestamp)),
+            (-1, _) => Ok(Self::Latest),
+            (-2, _) => Ok(Self::Earliest),
+            (-3, 7..) => Ok(Self::MaxTimestamp),
+            (-4, 8..) => Ok(Self::Earliest),
+            (-5, 9..) => Ok(Self::LatestTiered),
+            _ => Err(ErrorCode::UNSUPPORTED_VERSION),
+        }
+    }
+}
+
+/// Nothing found: -1/-1 and no error. Anything else, and 0 above all, makes consumers re-read or skip.
+const NOT_FOUND: TimestampHit = TimestampHit { offset: -1, timestamp: -1, leader_epoch: LeaderEpoch(-1) };
+
+/// Answers an offset per partition. A partition named twice is refused both times, as Kafka does.
+pub async fn list_offsets(
+    cx: Context,
+    header: RequestHeader,
+    request: ListOffsetsRequest,
+) -> Result<ListOffsetsResponse, Close> {
+    let isolation = IsolationLevel::from_wire(request.isolation_level);
+    let topics = cx.broker.catalog.topics();
+    // By topic first: a long name is hashed once, not once per partition.
+    let mut named = HashMap::<&str, HashMap<i32, u32>>::new();
+    for topic in &request.topics {
+        let named = named.entry(topic.name.as_str()).or_default();
+        for partition in &topic.partitions {
+            *named.entry(partition.partition_index).or_default() += 1;
+        }
+    }
+    let mut answers = Vec::with_capacity(request.topics.len());
+    for asked in &request.topics {
+        let topic = topics.by_name.get(asked.name.as_str());
+        let named = named.get(asked.name.as_str());
+        let checked: Vec<_> = asked
+            .partitions
+            .iter()
+            .map(|partition| {
+                let once = named.and_then(|named| named.get(&partition.partition_index)) == Some(&1);
+                let (partition, spec) = check(topic, partition, once, header.api_version)?;
+                Ok((partition.clone(), spec))
+            })
+            .collect();
+        let found = checked.into_iter().map(|checked| find(&cx.broker.reader, checked, isolation));
+        let found: Vec<_> = stream::iter(found).buffered(READS_MAX).collect().await;
+        let partitions = asked.partitions.iter().zip(found);
+        answers.push(
+            ListOffsetsTopicResponse::default().with_name(asked.name.clone()).with_partitions(
+                partitions.map(|(asked, found)| answer(&header, asked.partition_index, found)).collect(),
+            ),
+        );
+    }
+    Ok(ListOffsetsResponse::default().with_topics(answers))
+}
+
+/// Kafka's order of checks: duplicate, sentinel, existence, leader epoch.
+fn check<'a>(
+    topic: Option<&'a Arc<Topic>>,
+    asked: &ListOffsetsPartition,
+    named_once: bool,
+    version: i16,
+) -> Result<(&'a Arc<Partition>, Spec), ErrorCode> {
+    if !named_once {
+        return Err(ErrorCode::INVALID_REQUEST);
+    }
+    let spec = Spec::from_wire(asked.timestamp, version)?;
+    let partition = topic
+        .and_then(|topic| partition_of(topic, asked.partition_index))
+        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
+    check_leader_epoch(asked.current_leader_epoch, partition.leader_epoch())?;
+    Ok((partition, spec))
+}
+
+async fn find(
+    reader: &LogReader,
+    checked: Result<(Arc<Partition>, Spec), ErrorCode>,
+    isolation: IsolationLevel,
+) -> Result<TimestampHit, ErrorCode> {
+    let (partition, spec) = checked?;
+    let offsets = partition.offsets();
+    let end = match isolation {
+        IsolationLevel::ReadUncommitted => offsets.high_watermark,
+        IsolationLevel::ReadCommitted => offsets.last_stable_offset,
+    };
+    let hit = match spec {
+        Spec::Latest => Ok(Some(position(end, partition.leader_epoch()))),
+        Spec::Earliest => {
+            let epoch = epoch_at(offsets.log_start, partition.leader_epoch(), |epoch| partition.epoch_end(epoch));
+            Ok(Some(position(offsets.log_start, epoch)))
+        }
+        Spec::LatestTiered => Ok(None),
+        Spec::MaxTimestamp => reader.max_timestamp(&partition, end).await,
+        Spec::At(timestamp) => reader.offset_for_timestamp(&partition, timestamp, end).await,
+    };
+    match hit {
+        Ok(hit) => Ok(hit.unwrap_or(NOT_FOUND)),
+        Err(error) => Err(storage_error("list offsets", partition.id, &error)),
+    }
+}
+
+/// A position has no timestamp of its own.
+fn position(offset: Offset, leader_epoch: LeaderEpoch) -> TimestampHit {
+    TimestampHit { offset, timestamp: -1, leader_epoch }
+}
+
+/// Epoch that `offset` was or will be written in: the first one that ends after it, else the newest.
+fn epoch_at(offset: Offset, newest: LeaderEpoch, end_of: impl Fn(LeaderEpoch) -> (LeaderEpoch, Offset)) -> LeaderEpoch {
+    let (mut low, mut high) = (0, newest.0);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if end_of(LeaderEpoch(middle)).1 > offset {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    LeaderEpoch(low)
+}
+
+fn answer(header: &RequestHeader, index: i32, found: Result<TimestampHit, ErrorCode>) -> ListOffsetsPartitionResponse {
+    let answer = ListOffsetsPartitionResponse::default().with_partition_index(index);
+    match found {
+        Ok(hit) => {
+            let answer = answer.with_offset(hit.offset).with_timestamp(hit.timestamp);
+            if header.api_version >= 4 { answer.with_leader_epoch(hit.leader_epoch.0) } else { answer }
+        }
+        Err(error) => {
+            count_error(header, error);
+            answer.with_error_code(error.0).with_offset(-1).with_timestamp(-1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
+use kafka_protocol::protocol::StrBytes;
+
+use super::*;
+use crate::api::testing::{TestBroker, batch};
+
+#[test]
+fn sentinels_are_known_from_their_version_on() {
+    use Spec::*;
+    let refused = Err(ErrorCode::UNSUPPORTED_VERSION);
+    for (timestamp, version, expected) in [
+        (0, 1, Ok(At(0))),
+        (i64::MAX, 1, Ok(At(i64::MAX))),
+        (-1, 1, Ok(Latest)),
+        (-2, 1, Ok(Earliest)),
+        (-3, 6, refused),
+        (-3, 7, Ok(MaxTimestamp)),
+        (-4, 7, refused),
+        (-4, 8, Ok(Earliest)),
+        (-5, 8, refused),
+        (-5, 9, Ok(LatestTiered)),
+        (-6, 10, refused),
+        (i64::MIN, 10, refused),
+    ] {
+        assert_eq!(Spec::from_wire(timestamp, version), expected, "{timestamp} in version {version}");
+    }
+}
+
+#[test]
+fn earliest_offset_carries_the_epoch_it_was_written_in() {
+    // Epoch 2 began at offset 10, epoch 5 at 20; the log ends at 30.
+    let end_of = |epoch: LeaderEpoch| match epoch.0 {
+        0..2 => (epoch, 10),
+        2..5 => (LeaderEpoch(2), 20),
+        5 => (LeaderEpoch(5), 30),
+        _ => (LeaderEpoch(-1), -1),
+    };
+    for (offset, expected) in [(10, 2), (19, 2), (20, 5), (29, 5), (30, 5)] {
+        assert_eq!(epoch_at(offset, LeaderEpoch(5), end_of), LeaderEpoch(expected), "offset {offset}");
+    }
+}
+
+/// Asks for one partition of `t` by each of `timestamps`; code, offset, timestamp and epoch of each answer.
+async fn ask(broker: &TestBroker, version: i16, index: i32, timestamp: i64) -> (i16, i64, i64, i32) {
+    let answer = broker.call(version, &request(vec![(index, timestamp)])).await;
+    let answer = &answer.topics[0].partitions[0];
+    assert_eq!(answer.partition_index, index);
+    (answer.error_code, answer.offset, answer.timestamp, answer.leader_epoch)
+}
+
+fn request(partitions: Vec<(i32, i64)>) -> ListOffsetsRequest {
+    let partitions = partitions.into_iter().map(|(index, timestamp)| {
+        ListOffsetsPartition::default().with_partition_index(index).with_timestamp(timestamp)
+    });
+    let topic = ListOffsetsTopic::default()
+        .with_name(StrBytes::from_static_str("t").into())
+        .with_partitions(partitions.collect());
+    ListOffsetsRequest::default().with_replica_id((-1).into()).with_topics(vec![topic])
+}
+
+#[tokio::test]
+async fn positions_and_times_are_found_in_every_version() {
+    let broker = TestBroker::start();
+    let topic = broker.create_topic("t", 2).await;
+    for timestamp in [100, 300, 200] {
+        broker.append(&topic, 0, batch(timestamp, &["a", "b"])).await;
+    }
+    broker.cx.broker.engine.delete_records(topic.partitions[0].id, 1).await.unwrap().unwrap();
+    let epoch = topic.partitions[0].leader_epoch().0;
+    for version in 1..=10 {
+        let since = |first: i16, answer| if version >= first { answer } else { (35, -1, -1, -1) };
+        let not_found = (0, -1, -1, -1);
+        let found = |offset, timestamp| (0, offset, timestamp, if version >= 4 { epoch } else { -1 });
+        for (index, timestamp, expected) in [
+            (0, -1, found(6, -1)),
+            (0, -2, found(1, -1)),
+            (0, -3, since(7, found(2, 300))),
+            (0, -4, since(8, found(1, -1))),
+            (0, -5, since(9, not_found)),
+            (0, -6, since(11, not_found)),
+            (0, 0, found(1, 100)),
+            (0, 101, found(2, 300)),
+            (0, 300, found(2, 300)),
+            (0, 301, not_found),
+            (1, -1, found(0, -1)),
+            (1, -2, found(0, -1)),
+            (1, -3, since(7, not_found)),
+            (1, 0, not_found),
+            (2, -1, (3, -1, -1, -1)),
+            (-1, -1, (3, -1, -1, -1)),
+        ] {
+            let answer = ask(&broker, version, index, timestamp).await;
+            assert_eq!(answer, expected, "version {version} partition {index} timestamp {timestamp}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn partition_named_twice_is_refused_both_times_and_others_are_answered() {
+    let broker = TestBroker::start();
+    broker.create_topic("t", 2).await;
+    let answer = broker.call(5, &request(vec![(0, -1), (1, -1), (0, -2)])).await;
+    let errors: Vec<_> = answer.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
+    assert_eq!(errors, [42, 0, 42]);
+    let mut twice = request(vec![(0, -1)]);
+    twice.topics.push(twice.topics[0].clone());
+    let answer = broker.call(5, &twice).await;
+    let errors: Vec<_> = answer.topics.iter().map(|topic| topic.partitions[0].error_code).collect();
+    assert_eq!(errors, [42, 42], "in two entries of one topic");
+}
+
+#[tokio::test]
+async fn epoch_that_is_not_ours_is_refused() {
+    let broker = TestBroker::start();
+    let topic = broker.create_topic("t", 1).await;
+    let ours = topic.partitions[0].leader_epoch().0;
+    for (epoch, error) in [(-1, 0), (ours, 0), (ours + 1, 75)] {
+        let mut request = request(vec![(0, -1)]);
+        request.topics[0].partitions[0].current_leader_epoch = epoch;
+        let answer = broker.call(4, &request).await;
+        assert_eq!(answer.topics[0].partitions[0].error_code, error, "epoch {epoch}");
+    }
+}

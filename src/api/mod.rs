@@ -1,0 +1,157 @@
+//! One handler per API, one file per family, and the one table [`APIS`].
+
+pub mod alter_configs;
+pub mod api_versions;
+pub mod apis;
+mod authorized_operations;
+pub mod cluster;
+mod config_resource;
+pub mod coordinator;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_records;
+pub mod delete_topics;
+pub mod describe_configs;
+pub mod fetch;
+pub mod fetch_session;
+pub mod leader_epoch;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_commit;
+pub mod offset_fetch;
+pub mod produce;
+pub mod producer_id;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod topic_name;
+
+pub use apis::APIS;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::api::fetch_session::FetchSessions;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::environment::{Environment, SystemEnvironment};
+use crate::log::catalog::{Catalog, Topic};
+use crate::log::offsets::CommittedOffsets;
+use crate::log::partition::Partition;
+use crate::log::reader::LogReader;
+use crate::store::StoreError;
+use crate::types::{ErrorCode, PartitionId, PartitionIndex, Timestamp, Uuid};
+use crate::wire::{Close, Request, Segments};
+
+/// A listener as clients are told of it; one per bound listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Name of the listener.
+    pub listener: Arc<str>,
+    /// Advertised host, never a wildcard.
+    pub host: String,
+    /// Advertised port, never 0.
+    pub port: u16,
+}
+
+/// What handlers share.
+pub struct Broker {
+    /// Settings in force; replaced by AlterConfigs.
+    pub config: ArcSwap<Config>,
+    /// Id of the cluster, as clients see it.
+    pub cluster_id: Arc<str>,
+    /// Identity of this data directory (DescribeLogDirs, logs).
+    pub directory_id: Uuid,
+    /// Topics and their partitions.
+    pub catalog: Arc<Catalog>,
+    /// The single writer.
+    pub engine: Engine,
+    /// Reads the log.
+    pub reader: LogReader,
+    /// Committed offsets of groups.
+    pub offsets: Arc<CommittedOffsets>,
+    /// Cached fetch sessions, `FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max)`.
+    pub fetch_sessions: FetchSessions,
+    /// Held while settings are judged and changed.
+    pub config_changes: tokio::sync::Mutex<()>,
+    /// Addresses by listener.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One request's surroundings.
+#[derive(Clone)]
+pub struct Context {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// Name of the listener it came through; Metadata answers with that listener's address.
+    pub listener: Arc<str>,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// Ends the parked requests when the broker stops: true from then on.
+    pub stopping: tokio::sync::watch::Receiver<bool>,
+}
+
+impl Context {
+    /// What the client is told of the broker's address: that of the listener it came through.
+    pub fn endpoint(&self) -> &Endpoint {
+        let own = self.broker.endpoints.iter().find(|endpoint| endpoint.listener == self.listener);
+        own.or(self.broker.endpoints.first()).expect("a connection came through a listener")
+    }
+}
+
+/// An answer that will be there later: a frame, nothing (acks=0), or the end of the connection.
+pub type Pending = Pin<Box<dyn Future<Output = Result<Option<Segments>, Close>> + Send>>;
+
+/// How a request is answered, and whether the connection may go on meanwhile.
+pub enum Answer {
+    /// Queued in order already (Produce): the next request may be read while this one is under way.
+    Pipelined(Pending),
+    /// The next request waits until this one is answered, and this one until all before it are. It is done to its end, also
+    /// when the client has gone: what it changes must not stay half done.
+    Serial(Pending),
+    /// Changes nothing and may wait for long (Fetch): dropped when the client has gone. By the time it waits it holds nothing of its
+    /// request, and the next one is not even received: what waits must not take memory that others need to be served at all.
+    LongPoll(Pending),
+}
+
+/// One API: everything that is to be said about it stands in its line of [`APIS`].
+pub struct Api {
+    /// Key on the wire.
+    pub key: i16,
+    /// Kafka's name, also the metric label.
+    pub name: &'static str,
+    /// Lowest and highest version, advertised and implemented.
+    pub versions: (i16, i16),
+    /// First flexible version; `i16::MAX` for never.
+    pub flexible_from: i16,
+    /// Largest frame, bytes, or none for `socket.request.max.bytes`. A decoded request may
+    /// take many times the bytes of its frame.
+    pub frame_bytes_max: Option<usize>,
+    /// Answers it.
+    pub handler: fn(Context, Request) -> Answer,
+}
+
+/// Wall clock, ms since 1970: record times and commits carry it.
+fn now() -> Timestamp {
+    SystemEnvironment.now()
+}
+
+/// Reads of one request that are under way at the same time.
+const READS_MAX: usize = 8;
+
+/// Commands of one request that wait for the engine at the same time, to be committed with one sync.
+const COMMANDS_MAX: usize = 64;
+
+/// The partition of this index, as the wire names it.
+fn partition_of(topic: &Topic, index: PartitionIndex) -> Option<&Arc<Partition>> {
+    topic.partitions.get(usize::try_from(index).ok()?)
+}
+
+/// A read that failed: told once here, and to the client as KAFKA_STORAGE_ERROR.
+fn storage_error(what: &'static str, partition: PartitionId, error: &StoreError) -> ErrorCode {
+    tracing::error!(%partition, %error, "{what}: reading the log failed");
+    ErrorCode::KAFKA_STORAGE_ERROR
+}

@@ -1,0 +1,331 @@
+//! Produce: batches checked on the connection, appended by the engine, answered at the durability asked for.
+//!
+//! Mirrors `KafkaApis.handleProduceRequest` and `ReplicaManager.appendRecords` of Kafka. Everything up to the hand-over to the
+//! engine happens in the call, not in the future that it answers with, so batches of pipelined requests are appended in the
+//! order in which they arrived; idempotent producers with five requests in flight depend on it.
+//!
+//! Transactions are not served yet: see [`forbid_transactions`].
+
+mod check;
+
+use std::collections::BTreeSet;
+use std::future::ready;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kafka_protocol::messages::ProduceResponse;
+use kafka_protocol::messages::produce_response::{
+    BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+use tokio::sync::oneshot;
+
+use super::apis::{count_error, frame};
+use super::{Answer, Context, partition_of, topic_name};
+use crate::engine::command::{Acks, AppendBatch, Appended};
+use crate::log::catalog::{Topic, Topics};
+use crate::types::{ErrorCode, Timestamp};
+use crate::wire::produce_request::{
+    self, ProducePartition, ProduceRequest, ProduceTopic, RECORD_BATCH_FROM, TopicRef, encode_unsupported_format,
+};
+use crate::wire::{Close, Request, RequestHeader, Segments};
+use check::Refusal;
+
+/// First version whose clients know KAFKA_STORAGE_ERROR.
+const STORAGE_ERROR_FROM: i16 = 4;
+
+/// Clients of old message formats that are told about, each once; more than these are not worth the lines.
+const OLD_CLIENTS_TOLD_MAX: usize = 100;
+
+/// Answers a Produce of version 0 to 13.
+pub fn produce(cx: Context, request: Request) -> Answer {
+    // More partitions than there may be are not named by mistake.
+    let answer = match produce_request::decode(request, cx.broker.config.load().partitions_max) {
+        Ok((header, request)) if header.api_version < RECORD_BATCH_FROM => refuse_old_format(&cx, &header, &request),
+        Ok((header, request)) => return Answer::Pipelined(Box::pin(Appending::begin(&cx, header, request).answer())),
+        Err(close) => Err(close),
+    };
+    Answer::Pipelined(Box::pin(ready(answer)))
+}
+
+/// Versions 0 to 2 carry message formats that are not stored. Kafka 4 closes the connection; a refusal is easier to read.
+fn refuse_old_format(
+    cx: &Context,
+    header: &RequestHeader,
+    request: &ProduceRequest,
+) -> Result<Option<Segments>, Close> {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let client_id = header.client_id.as_deref().unwrap_or_default();
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.len() < OLD_CLIENTS_TOLD_MAX && told.insert(client_id.to_owned()) {
+        tracing::warn!(
+            client_id,
+            peer = %cx.peer,
+            api_version = header.api_version,
+            "message format v0/v1 refused, the client must be of 0.11 or newer"
+        );
+    }
+    drop(told);
+    let error = ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT;
+    for _ in request.topics.iter().flat_map(|topic| &topic.partitions) {
+        count_error(header, error);
+    }
+    match request.acks {
+        0 => Err(Close::UnacknowledgedProduceFailed { error }),
+        _ => encode_unsupported_format(header, request).map(Some),
+    }
+}
+
+/// A request whose batches are with the engine, but for those that were refused before.
+struct Appending {
+    header: RequestHeader,
+    acks: Option<Acks>,
+    timeout: Option<Duration>,
+    topics: Vec<AppendingTopic>,
+    /// Answers in the order of the partitions that were not refused; none if all were.
+    appended: Option<oneshot::Receiver<Vec<Appended>>>,
+}
+
+struct AppendingTopic {
+    named: TopicRef,
+    topic: Option<Arc<Topic>>,
+    /// Index of each partition, and why it was refused if it was.
+    partitions: Vec<(i32, Option<Refusal>)>,
+}
+
+impl Appending {
+    /// Checks all batches and queues the good ones, in the order of the request.
+    fn begin(cx: &Context, header: RequestHeader, request: ProduceRequest) -> Self {
+        let acks = acks_from_wire(request.acks);
+        let transactional_id = request.transactional_id.is_some();
+        let topics = cx.broker.catalog.topics();
+        let now = super::now();
+        let mut batches = Vec::new();
+        let mut appending = Vec::with_capacity(request.topics.len());
+        for ProduceTopic { topic: named, partitions } in request.topics {
+            let topic = find(&topics, &named).cloned();
+            let partitions = partitions.into_iter().map(|partition| {
+                let index = partition.index;
+                let checked = match (acks, &topic) {
+                    (None, _) => Err(Refusal::of(ErrorCode::INVALID_REQUIRED_ACKS)),
+                    (_, None) => Err(Refusal::of(missing(&named))),
+                    (_, Some(topic)) => check_partition(topic, partition, header.api_version, now),
+                };
+                match checked {
+                    Ok(batch) => {
+                        batches.push(batch);
+                        (index, None)
+                    }
+                    Err(refusal) => (index, Some(refusal)),
+                }
+            });
+            let partitions = partitions.collect();
+            appending.push(AppendingTopic { named, topic, partitions });
+        }
+        let batches = forbid_transactions(&mut appending, batches, transactional_id);
+        if let Some(acks) = acks {
+            metrics::counter!(crate::metrics::PRODUCE_ACKS_TOTAL, "acks" => acks_label(acks)).increment(1);
+        }
+        let appended = match acks {
+            Some(acks) if !batches.is_empty() => Some(cx.broker.engine.append(acks, batches)),
+            _ => None,
+        };
+        Self { header, acks, timeout: timeout(acks, request.timeout_ms), topics: appending, appended }
+    }
+
+    async fn answer(mut self) -> Result<Option<Segments>, Close> {
+        let appended = match self.appended.take() {
+            Some(receiver) => wait(receiver, self.timeout).await?,
+            None => Some(Vec::new()),
+        };
+        let answers = self.answers(appended);
+        if self.acks == Some(Acks::None) {
+            let errors = answers.iter().flat_map(|topic| &topic.partition_responses).map(|answer| answer.error_code);
+            return match errors.into_iter().find(|error| *error != 0) {
+                Some(error) => Err(Close::UnacknowledgedProduceFailed { error: ErrorCode(error) }),
+                None => Ok(None),
+            };
+        }
+        frame(&self.header, &ProduceResponse::default().with_responses(answers)).map(Some)
+    }
+
+    /// One answer per partition in the request's order; `appended` is none if the engine did not answer in time.
+    fn answers(&mut self, appended: Option<Vec<Appended>>) -> Vec<TopicProduceResponse> {
+        let header = &self.header;
+        let mut appended = appended.map(Vec::into_iter);
+        let mut topics = Vec::with_capacity(self.topics.len());
+        for topic in self.topics.drain(..) {
+            let partitions = topic.partitions.into_iter().map(|(index, refusal)| {
+                let answer = match (refusal, &mut appended) {
+                    (Some(refusal), _) => refused(index, refusal),
+                    (None, None) => refused(index, Refusal::of(ErrorCode::REQUEST_TIMED_OUT)),
+                    (None, Some(appended)) => done(index, appended.next()),
+                };
+                count(header, topic.topic.as_deref(), answer)
+            });
+            let answer = TopicProduceResponse::default().with_partition_responses(partitions.collect());
+            topics.push(match topic.named {
+                TopicRef::Name(name) => answer.with_name(StrBytes::from_string(name).into()),
+                TopicRef::Id(id) => answer.with_topic_id(id),
+            });
+        }
+        topics
+    }
+}
+
+fn acks_from_wire(acks: i16) -> Option<Acks> {
+    match acks {
+        -1 => Some(Acks::All),
+        0 => Some(Acks::None),
+        1 => Some(Acks::Leader),
+        _ => None,
+    }
+}
+
+fn acks_label(acks: Acks) -> &'static str {
+    match acks {
+        Acks::None => "0",
+        Acks::Leader => "1",
+        Acks::All => "all",
+    }
+}
+
+/// How long the client waits for durability. Kafka answers acks=all at once where the leader alone is in sync, so a timeout of 0
+/// never fails there; taken literally it would refuse every write here.
+fn timeout(acks: Option<Acks>, timeout_ms: i32) -> Option<Duration> {
+    let timeout_ms = u64::try_from(timeout_ms).ok().filter(|timeout_ms| *timeout_ms > 0)?;
+    (acks == Some(Acks::All)).then(|| Duration::from_millis(timeout_ms))
+}
+
+/// None if the answer is not there in time; the write itself goes on.
+async fn wait(
+    receiver: oneshot::Receiver<Vec<Appended>>,
+    timeout: Option<Duration>,
+) -> Result<Option<Vec<Appended>>, Close> {
+    let answered = match timeout {
+        Some(timeout) => match tokio::time::timeout(timeout, receiver).await {
+            Ok(answered) => answered,
+            Err(_) => return Ok(None),
+        },
+        None => receiver.await,
+    };
+    answered.map(Some).map_err(|_| Close::Ending)
+}
+
+fn find<'a>(topics: &'a Topics, named: &TopicRef) -> Option<&'a Arc<Topic>> {
+    match named {
+        TopicRef::Name(name) => topics.by_name.get(name.as_str()),
+        TopicRef::Id(id) => topics.by_id.get(id),
+    }
+}
+
+fn missing(named: &TopicRef) -> ErrorCode {
+    match named {
+        TopicRef::Name(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        TopicRef::Id(_) => ErrorCode::UNKNOWN_TOPIC_ID,
+    }
+}
+
+fn check_partition(
+    topic: &Topic,
+    named: ProducePartition,
+    version: i16,
+    now: Timestamp,
+) -> Result<AppendBatch, Refusal> {
+    let partition =
+        partition_of(topic, named.index).ok_or_else(|| Refusal::of(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
+    // Clients that got hold of the name must not think that they wrote offsets or transactions.
+    if topic_name::is_internal(&topic.name) {
+        return Err(Refusal::of(ErrorCode::INVALID_TOPIC_EXCEPTION));
+    }
+    let bytes = named.records.unwrap_or_default();
+    let check = || check::check_batch(&topic.config, &bytes, version, now);
+    let header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
+    Ok(AppendBatch { partition: partition.id, header, bytes })
+}
+
+/// Runs long work where it is, so that its connection's order is kept, while other connections go on on another thread.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
+/// Takes back batches of transactions, which are told from their headers whatever the request says. One without a
+/// transactional id spoils the whole request, as in Kafka (TRANSACTIONAL_ID_AUTHORIZATION_FAILED). One with a transactional id
+/// belongs to a transaction that no coordinator here began: INVALID_TXN_STATE, which producers take as final.
+fn forbid_transactions(
+    topics: &mut [AppendingTopic],
+    batches: Vec<AppendBatch>,
+    transactional_id: bool,
+) -> Vec<AppendBatch> {
+    if !batches.iter().any(|batch| batch.header.is_transactional()) {
+        return batches;
+    }
+    let mut kept = Vec::new();
+    let mut batches = batches.into_iter();
+    for (_, refusal) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        if !transactional_id {
+            *refusal = Some(Refusal::of(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+        } else if refusal.is_none()
+            && let Some(batch) = batches.next()
+        {
+            if batch.header.is_transactional() {
+                *refusal = Some(Refusal::of(ErrorCode::INVALID_TXN_STATE));
+            } else {
+                kept.push(batch);
+            }
+        }
+    }
+    kept
+}
+
+fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
+    let records = refusal.records.into_iter().map(|record| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(record.batch_index)
+            .with_batch_index_error_message(Some(StrBytes::from_string(record.message)))
+    });
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_error_code(refusal.error.0)
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_log_start_offset(-1)
+        .with_record_errors(records.collect())
+        .with_error_message(refusal.message.map(StrBytes::from_string))
+}
+
+fn done(index: i32, appended: Option<Appended>) -> PartitionProduceResponse {
+    let appended = appended.expect("the engine answers every batch that it was given");
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_error_code(appended.error.0)
+        .with_base_offset(appended.base_offset)
+        .with_log_append_time_ms(appended.log_append_time)
+        .with_log_start_offset(appended.log_start_offset)
+        .with_error_message(appended.message.map(StrBytes::from_string))
+}
+
+fn count(
+    header: &RequestHeader,
+    topic: Option<&Topic>,
+    mut answer: PartitionProduceResponse,
+) -> PartitionProduceResponse {
+    if answer.error_code == ErrorCode::KAFKA_STORAGE_ERROR.0 && header.api_version < STORAGE_ERROR_FROM {
+        answer.error_code = ErrorCode::NOT_LEADER_OR_FOLLOWER.0;
+    }
+    let error = ErrorCode(answer.error_code);
+    count_error(header, error);
+    if let Some(topic) = topic
+        && !error.is_none()
+    {
+        topic.traffic.produce_failed.fetch_add(1, Relaxed);
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! What a topic may be called (`Topic.validate` in Kafka).
+
+/// Longest name, characters, all of which are ASCII: file names of Kafka's log directories.
+pub const NAME_CHARACTERS_MAX: usize = 249;
+
+/// Name of the log in which Kafka keeps what is kept in rows here; tools take a topic of that name for it.
+pub const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// Topics in which Kafka keeps groups and transactions (`Topic.isInternal`): consumers leave them out of patterns.
+const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+
+/// Whether clients take `name` for a topic of the broker's own.
+pub fn is_internal(name: &str) -> bool {
+    INTERNAL.contains(&name)
+}
+
+/// Tells why `name` is none, in Kafka's words, which its tools print.
+pub fn check(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("Topic name is invalid: the empty string is not allowed".to_owned());
+    }
+    if name == "." || name == ".." {
+        return Err(format!("Topic name is invalid: '{name}' is not allowed"));
+    }
+    if name.chars().count() > NAME_CHARACTERS_MAX {
+        return Err(format!(
+            "Topic name is invalid: the length of '{name}' is longer than the max allowed length {NAME_CHARACTERS_MAX}"
+        ));
+    }
+    if !name.chars().all(|character| character.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&character)) {
+        return Err(format!(
+            "Topic name is invalid: '{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn names_are_those_of_kafka() {
+        let long = "x".repeat(249);
+        for good in ["a", "A.b_c-9", "...", long.as_str()] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        let too_long = "x".repeat(250);
+        for bad in ["", ".", "..", "a b", "a/b", "ü", "a\0", too_long.as_str()] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! One connection, one task: frames in, answers out in the order of their requests.
+//!
+//! While a [`Answer::Serial`] request is under way at most one further request is received, and no longer than that its peer
+//! is watched: a peer that goes away cancels what it waits for. While an [`Answer::LongPoll`] is, none is received. Requests of [`Answer::Pipelined`] are received and begun
+//! while earlier ones are under way, up to [`IN_FLIGHT_MAX`] and `einmal.connection.request.bytes.max`.
+//!
+//! Invariants: answers leave in the order of requests; a request begins after all serial ones before it have been answered; a
+//! serial one begins after all before it have been answered; once the connection is to end, what was begun is still
+//! answered.
+//!
+//! Kafka's `SocketServer.Processor` with a muted channel, but for the pipelined Produce.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::FuturesOrdered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+
+use crate::api::Answer;
+use crate::config::Config;
+use crate::wire::{Close, Segments};
+
+use super::budget::RequestBudget;
+use super::in_flight::{Answered, Failure, InFlight, contain};
+use super::inbound::{self, Broken, Frame, Inbound, Received};
+use super::outbound;
+use super::table::{Dispatch, Table};
+
+/// Requests under way per connection; more wait in the socket.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// Who is connected, and through which listener.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) listener: Arc<str>,
+    pub(crate) address: SocketAddr,
+}
+
+/// What connections share.
+pub(crate) struct Shared<D> {
+    pub(crate) dispatch: D,
+    pub(crate) table: Table,
+    pub(crate) budget: RequestBudget,
+    pub(crate) limits: Limits,
+}
+
+/// What a connection is held to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Time to send a first whole request.
+    pub(crate) first_request: Duration,
+    /// Time to finish a begun frame.
+    pub(crate) frame: Duration,
+    /// Time without any request; also without progress of a write.
+    pub(crate) idle: Duration,
+    /// Bytes of requests under way, but for a single larger one.
+    pub(crate) request_bytes_max: usize,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            first_request: config.request_frame_timeout / 3,
+            frame: config.request_frame_timeout,
+            idle: config.connections_max_idle,
+            request_bytes_max: config.connection_request_bytes_max,
+        }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum End {
+    #[error("closed by the peer")]
+    Peer,
+    #[error("the broker stops")]
+    Stopping,
+    #[error("idle")]
+    Idle,
+    #[error("no whole request in time")]
+    Slow,
+    #[error("{0}")]
+    Close(Close),
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("a request's handler panicked: {0}")]
+    Panicked(String),
+}
+
+impl From<Broken> for End {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Close(close) => Self::Close(close),
+            Broken::Io(error) => Self::Io(error),
+        }
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Close(close) => Self::Close(close),
+            Failure::Panicked(text) => Self::Panicked(text),
+        }
+    }
+}
+
+/// Serves `stream` to its end. Returns why it ended and the client id of its last request.
+pub(crate) async fn serve<D: Dispatch>(
+    stream: &TcpStream,
+    peer: &Peer,
+    shared: &Shared<D>,
+    stopping: watch::Receiver<bool>,
+) -> (End, Option<String>) {
+    let mut connection = Connection {
+        stream,
+        peer,
+        shared,
+        inbound: Inbound::new(shared.table.frame_bytes_max()),
+        pipeline: FuturesOrdered::new(),
+        pipeline_bytes: 0,
+        serial: None,
+        held: None,
+        end: None,
+        is_peer_gone: false,
+        has_request: false,
+        active_at: Instant::now(),
+        client_id: None,
+    };
+    let end = connection.run(stopping).await;
+    (end, connection.client_id)
+}
+
+struct Connection<'a, D> {
+    stream: &'a TcpStream,
+    peer: &'a Peer,
+    shared: &'a Shared<D>,
+    inbound: Inbound,
+    /// Begun, answered in this order.
+    pipeline: FuturesOrdered<InFlight>,
+    pipeline_bytes: usize,
+    /// Begins when the pipeline is empty.
+    serial: Option<InFlight>,
+    /// Received and not begun: a serial request is under way, or there is no room.
+    held: Option<Frame>,
+    /// Set once the connection takes no more requests.
+    end: Option<End>,
+    /// The peer sends no more: nobody waits for a long poll's answer.
+    is_peer_gone: bool,
+    has_request: bool,
+    active_at: Instant,
+    client_id: Option<String>,
+}
+
+/// What a connection waits for.
+enum Event {
+    Answered(Answered),
+    Received(Received),
+    PeerGone,
+    Stopping,
+    Timer,
+}
+
+impl<D: Dispatch> Connection<'_, D> {
+    async fn run(&mut self, mut stopping: watch::Receiver<bool>) -> End {
+        let timer = tokio::time::sleep(self.shared.limits.first_request);
+        tokio::pin!(timer);
+        loop {
+            if self.serial.is_none()
+                && self.has_room()
+                && let Some(frame) = self.held.take()
+            {
+                self.begin(frame);
+            }
+            if self.pipeline.is_empty()
+                && self.serial.is_none()
+                && let Some(end) = self.end.take()
+            {
+                return end;
+            }
+            match self.event(&mut stopping, timer.as_mut()).await {
+                Ok(Event::Answered(answered)) => {
+                    if let Err(end) = self.send(answered).await {
+                        return end;
+                    }
+                }
+                Ok(Event::Received(Received::Frame(frame))) => self.held = Some(frame),
+                // The frame's deadline is the next to come.
+                Ok(Event::Received(Received::Begun)) => {}
+                Ok(Event::Received(Received::End)) => {
+                    self.cancel_long_poll();
+                    self.stop(End::Peer);
+                }
+                Ok(Event::PeerGone) => self.cancel_long_poll(),
+                Ok(Event::Stopping) => self.stop(End::Stopping),
+                Ok(Event::Timer) => {
+                    if let Some(end) = self.overdue() {
+                        return end;
+                    }
+                }
+                Err(broken) => {
+                    if matches!(broken, Broken::Io(_)) {
+                        self.cancel_long_poll();
+                    }
+                    self.stop(broken.into());
+                }
+            }
+        }
+    }
+
+    /// Waits for what comes next. Answers come first, so that what is received does not delay them.
+    async fn event(
+        &mut self,
+        stopping: &mut watch::Receiver<bool>,
+        mut timer: Pin<&mut Sleep>,
+    ) -> Result<Event, Broken> {
+        let is_parked = self.serial.as_ref().is_some_and(InFlight::is_long_poll);
+        let is_reading = self.end.is_none() && self.held.is_none() && self.has_room() && !is_parked;
+        let is_watching = self.serial.is_some() && (self.held.is_some() || is_parked) && !self.is_peer_gone;
+        if !is_reading {
+            self.inbound.pause();
+        }
+        let deadline = self.deadline();
+        if let Some((deadline, _)) = deadline
+            && is_to_be_set(timer.deadline(), timer.is_elapsed(), deadline)
+        {
+            timer.as_mut().reset(deadline);
+        }
+        let (stream, shared) = (self.stream, self.shared);
+        let is_pipeline_empty = self.pipeline.is_empty();
+        tokio::select! {
+            biased;
+            Some(answered) = self.pipeline.next(), if !is_pipeline_empty => Ok(Event::Answered(answered)),
+            Some(answered) = answer(&mut self.serial), if is_pipeline_empty => Ok(Event::Answered(answered)),
+            () = stopped(stopping), if self.end.is_none() => Ok(Event::Stopping),
+            received = self.inbound.next(stream, &shared.table, &shared.budget), if is_reading => received.map(Event::Received),
+            () = inbound::closed(stream), if is_watching => Ok(Event::PeerGone),
+            () = timer, if deadline.is_some() => Ok(Event::Timer),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Whether one more request may be under way: always the only one, however large.
+    fn has_room(&self) -> bool {
+        let next_bytes = self.held.as_ref().map_or(self.inbound.begun_bytes(), |frame| frame.bytes.len());
+        let bytes = self.pipeline_bytes + next_bytes;
+        self.pipeline.is_empty()
+            || (self.pipeline.len() < IN_FLIGHT_MAX && bytes <= self.shared.limits.request_bytes_max)
+    }
+
+    /// Begins to answer a frame.
+    fn begin(&mut self, frame: Frame) {
+        let Frame { bytes, charge } = frame;
+        self.has_request = true;
+        self.active_at = Instant::now();
+        let (line, request) = match self.shared.table.parse(bytes) {
+            Ok(parsed) => parsed,
+            Err((close, client_id)) => {
+                self.client_id = client_id.or(self.client_id.take());
+                return self.stop(End::Close(close));
+            }
+        };
+        line.count(request.header.api_version);
+        line.request_bytes.record(request.frame_bytes as f64);
+        if self.client_id != request.header.client_id {
+            self.client_id.clone_from(&request.header.client_id);
+        }
+        let frame_bytes = request.frame_bytes;
+        match contain(|| self.shared.dispatch.answer(line.api, self.peer, request)) {
+            Ok(Answer::Pipelined(pending)) => {
+                self.pipeline_bytes += frame_bytes;
+                self.pipeline.push_back(InFlight::new(pending, line, self.active_at, frame_bytes, charge));
+            }
+            Ok(Answer::Serial(pending)) => {
+                self.serial = Some(InFlight::new(pending, line, self.active_at, frame_bytes, charge));
+            }
+            Ok(Answer::LongPoll(pending)) if !self.is_peer_gone => {
+                let in_flight = InFlight::new(pending, line, self.active_at, frame_bytes, charge);
+                self.serial = Some(in_flight.into_long_poll());
+            }
+            Ok(Answer::LongPoll(_)) => {}
+            Err(failure) => self.stop(failure.into()),
+        }
+    }
+
+    /// Sends an answer, and in the same write those behind it that are there.
+    async fn send(&mut self, answered: Answered) -> Result<(), End> {
+        let mut segments = Segments::new();
+        let mut failure = self.collect(answered, &mut segments).err();
+        while failure.is_none()
+            && let Some(Some(answered)) = self.pipeline.next().now_or_never()
+        {
+            failure = self.collect(answered, &mut segments).err();
+        }
+        if !segments.is_empty() {
+            outbound::write(self.stream, segments, self.shared.limits.idle).await.map_err(End::Io)?;
+        }
+        self.active_at = Instant::now();
+        match failure {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds an answer to what is to be sent. Only pipelined requests count in `pipeline_bytes`, and the serial one is
+    /// answered when none is left.
+    fn collect(&mut self, answered: Answered, segments: &mut Vec<Bytes>) -> Result<(), Failure> {
+        self.pipeline_bytes = self.pipeline_bytes.saturating_sub(answered.frame_bytes);
+        match answered.result? {
+            Some(answer) if segments.is_empty() => *segments = answer,
+            Some(answer) => segments.extend(answer),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Takes no more requests; what is under way is still answered. The first cause stays.
+    fn stop(&mut self, end: End) {
+        self.end.get_or_insert(end);
+        self.held = None;
+    }
+
+    /// The peer waits for nothing any more. What it asked for before it went is still done, but for long polls.
+    fn cancel_long_poll(&mut self) {
+        self.is_peer_gone = true;
+        if self.serial.as_ref().is_some_and(InFlight::is_long_poll) {
+            self.serial = None;
+        }
+    }
+
+    /// When the connection ends if nothing happens, and why.
+    fn deadline(&self) -> Option<(Instant, End)> {
+        let limits = &self.shared.limits;
+        if self.end.is_some() {
+            None
+        } else if !self.has_request {
+            Some((self.active_at + limits.first_request, End::Slow))
+        } else if let Some(begun_at) = self.inbound.begun_at() {
+            Some((begun_at + limits.frame, End::Slow))
+        } else if self.pipeline.is_empty() && self.serial.is_none() {
+            Some((self.active_at + limits.idle, End::Idle))
+        } else {
+            None
+        }
+    }
+
+    /// Why the connection ends by now. The timer may have been early.
+    fn overdue(&self) -> Option<End> {
+        self.deadline().filter(|(deadline, _)| *deadline <= Instant::now()).map(|(_, end)| end)
+    }
+}
+
+/// Whether the timer must be set anew to fire at `deadline` or before. One that will fire too early is left alone, which spares
+/// the timer wheel a change per request; one that has fired would fire again at once, for ever.
+fn is_to_be_set(timer: Instant, is_elapsed: bool, deadline: Instant) -> bool {
+    is_elapsed || deadline < timer
+}
+
+/// The answer of the serial request, if there is one.
+async fn answer(serial: &mut Option<InFlight>) -> Option<Answered> {
+    let answered = serial.as_mut()?.await;
+    *serial = None;
+    Some(answered)
+}
+
+/// Resolves when the broker stops, or is gone.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timer_that_has_fired_is_set_anew_and_an_early_one_is_left_alone() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        for (timer, is_elapsed, deadline, expected) in [
+            (now, true, later, true),
+            (now, true, now, true),
+            (now, false, later, false),
+            (later, false, now, true),
+            (later, false, later, false),
+        ] {
+            assert_eq!(is_to_be_set(timer, is_elapsed, deadline), expected, "{timer:?} {is_elapsed} {deadline:?}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The receiving half of a connection: whole frames, charged to the budget as they arrive.
+//!
+//! Invariant: every method may be cancelled at any await without losing bytes.
+
+use std::io;
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::wire::Close;
+use crate::wire::frame::FrameCutter;
+
+use super::budget::{Charge, RequestBudget};
+use super::table::Table;
+
+/// Bytes received at once when no large frame is under way.
+const CHUNK_BYTES: usize = 16 * 1024;
+
+/// See the module.
+pub(crate) struct Inbound {
+    cutter: FrameCutter,
+    /// Received and not yet cut, at most one chunk.
+    carry: BytesMut,
+    /// Cut and not yet paid for.
+    whole: Option<BytesMut>,
+    charge: Charge,
+    /// Since when the peer has owed the rest of a begun frame; none while the broker itself does not read.
+    begun_at: Option<Instant>,
+}
+
+/// What came from the peer.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// A part of a frame; told once per frame.
+    Begun,
+    /// A frame without its length.
+    Frame(Frame),
+    /// The peer sends no more.
+    End,
+}
+
+/// A whole frame and what it was charged.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) bytes: BytesMut,
+    pub(crate) charge: Charge,
+}
+
+/// Why nothing more can be received.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    Close(Close),
+    Io(io::Error),
+}
+
+impl From<Close> for Broken {
+    fn from(close: Close) -> Self {
+        Self::Close(close)
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl Inbound {
+    pub(crate) fn new(frame_bytes_max: usize) -> Self {
+        Self {
+            cutter: FrameCutter::new(frame_bytes_max),
+            carry: BytesMut::new(),
+            whole: None,
+            charge: Charge::default(),
+            begun_at: None,
+        }
+    }
+
+    /// Since when the peer has owed the rest of a frame.
+    pub(crate) fn begun_at(&self) -> Option<Instant> {
+        self.begun_at
+    }
+
+    /// Length of the frame under way.
+    pub(crate) fn begun_bytes(&self) -> usize {
+        let whole = self.whole.as_ref().map(BytesMut::len);
+        whole.or(self.cutter.begun_bytes()).unwrap_or(0)
+    }
+
+    /// Stops the clock of the begun frame: the broker does not read.
+    pub(crate) fn pause(&mut self) {
+        self.begun_at = None;
+    }
+
+    /// The next whole frame, or that a part of it is there.
+    pub(crate) async fn next(
+        &mut self,
+        stream: &TcpStream,
+        table: &Table,
+        budget: &RequestBudget,
+    ) -> Result<Received, Broken> {
+        loop {
+            if self.whole.is_none() {
+                self.cut_carry(table)?;
+            }
+            self.pay(table, budget).await;
+            if let Some(bytes) = self.whole.take() {
+                self.begun_at = None;
+                return Ok(Received::Frame(Frame { bytes, charge: std::mem::take(&mut self.charge) }));
+            }
+            if self.cutter.is_begun() && self.begun_at.is_none() {
+                self.begun_at = Some(Instant::now());
+                return Ok(Received::Begun);
+            }
+            stream.readable().await?;
+            match self.receive(stream, table) {
+                Ok(0) => return Ok(Received::End),
+                Ok(_) => {}
+                Err(Broken::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(broken) => return Err(broken),
+            }
+        }
+    }
+
+    /// Charges what the frame under way takes. The peer's time to finish its frame does not run meanwhile.
+    async fn pay(&mut self, table: &Table, budget: &RequestBudget) {
+        let bytes = match &self.whole {
+            Some(frame) => table.charged_bytes(frame),
+            None => self.cutter.held_bytes(),
+        };
+        if bytes > self.charge.bytes() {
+            let begun_at = self.begun_at.take();
+            let waited = budget.grow(&mut self.charge, bytes).await;
+            self.begun_at = if waited { None } else { begun_at };
+        }
+    }
+
+    fn cut_carry(&mut self, table: &Table) -> Result<(), Close> {
+        if self.carry.is_empty() {
+            return Ok(());
+        }
+        self.whole = self.cutter.push(&mut self.carry, |key, _, length| table.admit(key, length))?;
+        if self.carry.is_empty() {
+            // An idle connection holds no buffer.
+            self.carry = BytesMut::new();
+        }
+        Ok(())
+    }
+
+    /// Receives once: the rest of a large frame in place, else a chunk.
+    fn receive(&mut self, stream: &TcpStream, table: &Table) -> Result<usize, Broken> {
+        if let Some(mut room) = self.cutter.unfilled() {
+            let count = stream.try_read_buf(&mut room)?;
+            self.whole = self.cutter.take_whole();
+            return Ok(count);
+        }
+        let mut chunk = [0; CHUNK_BYTES];
+        let count = stream.try_read(&mut chunk)?;
+        let mut input = &chunk[..count];
+        self.whole = self.cutter.push(&mut input, |key, _, length| table.admit(key, length))?;
+        self.carry.extend_from_slice(input);
+        Ok(count)
+    }
+}
+
+/// Resolves when the peer has closed, as far as that can be told without receiving: bytes that wait to be read hide it.
+pub(crate) async fn closed(stream: &TcpStream) {
+    let mut byte = [0];
+    match stream.peek(&mut byte).await {
+        Ok(0) | Err(_) => {}
+        Ok(_) => std::future::pending().await,
+    }
+}

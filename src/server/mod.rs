@@ -1,0 +1,93 @@
+//! Listeners and connections: bytes in, requests to the table of APIs, answers out.
+//!
+//! [`bind`] takes the sockets, [`serve`] accepts on them until the broker stops. One task serves one connection
+//! (`connection`): it receives whole frames (`inbound`) under the memory budget of all requests (`budget`), hands them to
+//! their API (`table`), and writes the answers in order (`outbound`).
+//!
+//! Invariant: what a peer makes grow has a limit in the configuration: connections (`max.connections`,
+//! `max.connections.per.ip`), request bytes (`queued.max.request.bytes`, `einmal.connection.request.bytes.max`,
+//! `socket.request.max.bytes`), time (`connections.max.idle.ms`, `einmal.request.frame.timeout.ms`).
+//!
+//! Kafka's `SocketServer` and `KafkaRequestHandler` in one.
+
+mod bind;
+mod budget;
+mod connection;
+mod in_flight;
+mod inbound;
+mod listener;
+mod outbound;
+mod slots;
+mod table;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::api::{self, Answer, Api, Broker, Context};
+use crate::wire::Request;
+
+pub use bind::{BindError, Bound, bind};
+
+use budget::RequestBudget;
+use connection::{Limits, Peer, Shared};
+use slots::ConnectionSlots;
+use table::{Dispatch, Table};
+
+/// Serves `bound` until `stopping` is true, or its sender gone, and all connections have drained: no new ones are accepted,
+/// requests under way are answered (parked ones see [`Context::stopping`]), then connections are closed.
+///
+/// How long that may take is the caller's: aborting the handle ends what is left at once.
+pub fn serve(bound: Vec<Bound>, broker: Arc<Broker>, stopping: watch::Receiver<bool>) -> JoinHandle<()> {
+    let config = broker.config.load_full();
+    let slots = ConnectionSlots::new(config.connections_max, config.connections_max_per_ip);
+    let dispatch = BrokerDispatch { broker, stopping: stopping.clone() };
+    let shared = Shared {
+        table: Table::new(dispatch.apis(), config.socket_request_max_bytes),
+        dispatch,
+        budget: RequestBudget::new(config.queued_max_request_bytes),
+        limits: Limits::new(&config),
+    };
+    listen(bound, Arc::new(shared), slots, stopping)
+}
+
+fn listen<D: Dispatch>(
+    bound: Vec<Bound>,
+    shared: Arc<Shared<D>>,
+    slots: Arc<ConnectionSlots>,
+    stopping: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut listeners = JoinSet::new();
+        for bound in bound {
+            listeners.spawn(listener::accept(bound, shared.clone(), slots.clone(), stopping.clone()));
+        }
+        while listeners.join_next().await.is_some() {}
+    })
+}
+
+/// The broker behind its table.
+struct BrokerDispatch {
+    broker: Arc<Broker>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Dispatch for BrokerDispatch {
+    fn apis(&self) -> &'static [Api] {
+        api::APIS
+    }
+
+    fn answer(&self, api: &'static Api, peer: &Peer, request: Request) -> Answer {
+        let context = Context {
+            broker: self.broker.clone(),
+            listener: peer.listener.clone(),
+            peer: peer.address,
+            stopping: self.stopping.clone(),
+        };
+        (api.handler)(context, request)
+    }
+}

@@ -1,0 +1,154 @@
+use std::time::Duration;
+
+use super::harness::*;
+
+#[tokio::test]
+async fn the_budget_is_charged_until_the_answer_and_then_free_again() {
+    let mut server = Server::start(Options { budget_bytes: 1 << 20, ..Options::default() }).await;
+    let mut client = server.connect().await;
+    client.send(PRODUCE, 1, &[1; 300_000]).await;
+    let begun = server.begun(1).await;
+    assert_eq!(server.budget.free_bytes(), (1 << 20) - 300_010);
+    begun.answer(b"");
+    client.answer(1).await;
+    assert_eq!(server.budget.free_bytes(), 1 << 20);
+
+    // A long poll holds nothing of its request while it waits.
+    client.send(FETCH, 4, &[2; 70_000]).await;
+    let begun = server.begun(4).await;
+    settle().await;
+    assert_eq!(server.budget.free_bytes(), 1 << 20);
+    begun.answer(b"");
+    client.answer(4).await;
+
+    // Half a frame is given back with its connection.
+    let half = request(PRODUCE, 1, 3, &[3; 300_000]);
+    client.write(&half[..150_000]).await;
+    settle().await;
+    assert_ne!(server.budget.free_bytes(), 1 << 20);
+    drop(client);
+    server.stopping.send(true).unwrap();
+    within(&mut server.handle).await.unwrap();
+    assert_eq!(server.budget.free_bytes(), 1 << 20);
+}
+
+#[tokio::test]
+async fn requests_larger_than_the_budget_go_through_one_at_a_time() {
+    let mut server = Server::start(Options { budget_bytes: 10_000, ..Options::default() }).await;
+    let mut senders = Vec::new();
+    for id in 1..=3 {
+        let mut client = server.connect().await;
+        senders.push(tokio::spawn(async move {
+            client.send(PRODUCE, id, &[0; 200_000]).await;
+            client.answer(id).await;
+        }));
+    }
+    for _ in 1..=3 {
+        let begun = server.next_begun().await;
+        server.begins_nothing().await;
+        begun.answer(b"");
+    }
+    for sender in senders {
+        within(sender).await.unwrap();
+    }
+    assert_eq!(server.budget.free_bytes(), 10_000);
+}
+
+#[tokio::test]
+async fn a_connection_stops_reading_at_its_request_bytes() {
+    let mut options = Options::default();
+    options.limits.request_bytes_max = 12_000;
+    let mut server = Server::start(options).await;
+    let mut client = server.connect().await;
+    for id in 1..=3 {
+        client.send(PRODUCE, id, &[0; 10_000]).await;
+    }
+    let mut begun = server.begun(1).await;
+    for id in 2..=3 {
+        server.begins_nothing().await;
+        begun.answer(b"");
+        begun = server.begun(id).await;
+    }
+    begun.answer(b"");
+    // A single request may be larger than the limit.
+    client.send(PRODUCE, 4, &[0; 100_000]).await;
+    server.begun(4).await.answer(b"");
+}
+
+#[tokio::test]
+async fn a_connection_stops_reading_at_64_requests() {
+    let mut server = Server::start(Options::default()).await;
+    let mut client = server.connect().await;
+    client.write(&(1..=70).flat_map(|id| request(PRODUCE, 1, id, b"")).collect::<Vec<u8>>()).await;
+    let mut begun = Vec::new();
+    for id in 1..=64 {
+        begun.push(server.begun(id).await);
+    }
+    server.begins_nothing().await;
+    begun.remove(0).answer(b"");
+    begun.push(server.begun(65).await);
+    server.begins_nothing().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_closed_and_their_places_come_back() {
+    let mut server = Server::start(Options { connections_max: 1, ..Options::default() }).await;
+    let mut first = server.connect().await;
+    first.send(FETCH, 1, b"").await;
+    server.begun(1).await.answer(b"");
+    first.answer(1).await;
+    server.connect().await.is_closed().await;
+    // The server closes the first for what it sends: from then on its place is free.
+    first.write(&[0xff; 4]).await;
+    first.is_closed().await;
+    let mut third = server.connect().await;
+    third.send(FETCH, 2, b"").await;
+    server.begun(2).await.answer(b"");
+    third.answer(2).await;
+}
+
+/// A limit that is reached.
+const SHORT: Duration = Duration::from_millis(30);
+
+#[tokio::test]
+async fn a_connection_without_a_request_in_time_is_closed() {
+    let mut options = Options::default();
+    options.limits.first_request = SHORT;
+    let server = Server::start(options).await;
+    server.connect().await.is_closed().await;
+    let mut half = server.connect().await;
+    half.write(&request(FETCH, 1, 1, b"")[..9]).await;
+    half.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_is_not_finished_in_time_closes_the_connection() {
+    let mut options = Options::default();
+    options.limits.frame = SHORT;
+    let mut server = Server::start(options).await;
+    let mut client = server.connect().await;
+    client.send(FETCH, 1, b"").await;
+    server.begun(1).await.answer(b"");
+    client.answer(1).await;
+    client.write(&request(FETCH, 1, 2, b"")[..9]).await;
+    client.is_closed().await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_but_not_one_that_waits() {
+    let mut options = Options::default();
+    options.limits.idle = SHORT;
+    let mut server = Server::start(options).await;
+    let mut waiting = server.connect().await;
+    waiting.send(FETCH, 1, b"").await;
+    let begun = server.begun(1).await;
+    // A later connection is idle for as long; when that is over the waiting one is still there.
+    let mut idle = server.connect().await;
+    idle.send(FETCH, 2, b"").await;
+    server.begun(2).await.answer(b"");
+    idle.answer(2).await;
+    idle.is_closed().await;
+    begun.answer(b"patience");
+    assert_eq!(waiting.answer(1).await, b"patience");
+    waiting.is_closed().await;
+}
