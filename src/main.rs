@@ -1,1 +1,140 @@
-fn main(){}
+//! Flags to settings, settings to the broker; errors to one sentence and an exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use einmal::app::{self, Failure, probe};
+use einmal::config::document;
+use einmal::config::listeners::machine_name;
+use einmal::config::load::{Sources, load};
+
+// A decoder may reserve what a hostile count asks for: with this allocator that stays a reservation of address space.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A Kafka broker that processes every message once.
+#[derive(Parser)]
+#[command(name = "einmal", args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    start: Start,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the broker (the default command)
+    Start(Start),
+    /// Settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Ask a broker whether it serves
+    Health {
+        /// Where it listens, host:port; else EINMAL_BOOTSTRAP, else localhost:9092
+        #[arg(long)]
+        bootstrap: Option<String>,
+    },
+    /// Print version and build
+    Version,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Print all settings as Markdown
+    Docs,
+}
+
+#[derive(Args)]
+struct Start {
+    /// Properties file with Kafka's names
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory (log.dirs)
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Where clients connect: host:port or NAME://host:port, several with commas (listeners)
+    #[arg(long, value_name = "LISTENERS")]
+    listen: Option<String>,
+    /// What clients are told to connect to, in the same form (advertised.listeners)
+    #[arg(long, value_name = "LISTENERS")]
+    advertise: Option<String>,
+    /// Any setting, as often as needed
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    set: Vec<(String, String)>,
+    /// For development: page-cache durability, and replication factors taken as 1
+    #[arg(long)]
+    dev: bool,
+    /// Start in spite of settings that are unknown or cannot be honoured
+    #[arg(long)]
+    allow_unknown_config: bool,
+}
+
+impl Start {
+    fn sources(self) -> Sources {
+        let named = [
+            ("log.dirs", self.data_dir),
+            ("listeners", self.listen.as_deref().map(listeners)),
+            ("advertised.listeners", self.advertise.as_deref().map(listeners)),
+        ];
+        let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Sources {
+            dev: self.dev,
+            file: self.config,
+            variables: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+            flags: named.chain(self.set).collect(),
+            allow_unknown: self.allow_unknown_config,
+            host_name: machine_name(),
+        }
+    }
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE, e.g. num.partitions=3")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+/// The form of the setting: addresses without a name are PLAINTEXT.
+fn listeners(text: &str) -> String {
+    let named = text
+        .split(',')
+        .map(str::trim)
+        .map(|listener| if listener.contains("://") { listener.to_owned() } else { format!("PLAINTEXT://{listener}") });
+    named.collect::<Vec<_>>().join(",")
+}
+
+fn main() -> ExitCode {
+    let CommandLine { command, start } = CommandLine::parse();
+    let result = match command {
+        None => run(start),
+        Some(Command::Start(start)) => run(start),
+        Some(Command::Health { bootstrap }) => {
+            let bootstrap = bootstrap.or_else(|| std::env::var("EINMAL_BOOTSTRAP").ok());
+            probe::probe(bootstrap.as_deref().unwrap_or("localhost:9092")).map_err(Failure::from)
+        }
+        Some(Command::Config(ConfigCommand::Docs)) => {
+            print!("{}", document::markdown());
+            Ok(())
+        }
+        Some(Command::Version) => {
+            let (version, revision, rustc) = app::build();
+            println!("einmal {version} (revision {revision}, rustc {rustc})");
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("einmal: {failure}");
+            app::end(failure.exit_code())
+        }
+    }
+}
+
+fn run(start: Start) -> Result<(), Failure> {
+    app::run(load(&start.sources())?)?;
+    app::end(0)
+}

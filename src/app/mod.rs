@@ -1,0 +1,259 @@
+//! One broker from start to stop: ports, store, engine, connections, in this order, and back.
+//!
+//! Ports are bound first: a port in use is found out before a data directory is touched, and clients that come early wait in
+//! the backlog instead of being refused. Stopping goes the other way: readiness turns false, no new connections, parked
+//! requests are answered, what is queued is committed, the store is closed.
+//!
+//! Invariant: `ready` is printed after the last thing that can fail a start.
+
+mod descriptors;
+mod failure;
+pub mod probe;
+
+use std::io::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::api::Broker;
+use crate::api::fetch_session::FetchSessions;
+use crate::config::load::Loaded;
+use crate::config::{BrokerOverrides, Config};
+use crate::engine::environment::SystemEnvironment;
+use crate::engine::settings::Settings;
+use crate::engine::{Engine, StartError, Started};
+use crate::server::{self, Bound};
+use crate::store::rocks::{Opened, RocksStore, StoreOptions};
+use crate::store::{Store, StoreError};
+use crate::telemetry::admin::{self, Observed};
+use crate::telemetry::collector::{Collector, collects};
+use crate::telemetry::health::{Health, Phase};
+use crate::telemetry::{output, recorder};
+use crate::types::LeaderEpoch;
+
+pub use failure::Failure;
+
+/// Time from the first signal to the end: `docker stop` allows 10 s, of which closing the store needs its part.
+const STOP_BUDGET: Duration = Duration::from_secs(8);
+
+/// Of [`STOP_BUDGET`], what connections may take.
+const DRAIN_BUDGET: Duration = Duration::from_secs(5);
+
+/// Runs a broker until it is told to stop.
+pub fn run(loaded: Loaded) -> Result<(), Failure> {
+    output::install(&loaded.config.log_level)?;
+    let recorder = recorder::install()?;
+    for notice in &loaded.notices {
+        tracing::warn!("{notice}");
+    }
+    let mut config = loaded.config;
+    config.connections_max = descriptors::connections_max(config.connections_max);
+    let observed = Arc::new(Observed { recorder, health: Health::default(), collector: OnceLock::new() });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
+    let ended = runtime.block_on(broker(config, observed));
+    // What still runs is a parked read at most; nobody waits for its answer.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Ends the process. A thread may still hold the store, closed or failed, and RocksDB aborts when C++ takes its globals down under
+/// such a thread: so they are left standing.
+pub fn end(code: u8) -> ! {
+    // Nobody may be reading.
+    let _ = std::io::stdout().flush();
+    // SAFETY: the call takes a number and does not return.
+    unsafe { libc::_exit(i32::from(code)) }
+}
+
+async fn broker(config: Config, observed: Arc<Observed>) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(Failure::Runtime)?;
+    let bound = server::bind(&config)?;
+    let names: Vec<&str> = bound.iter().map(|bound| &*bound.endpoint.listener).collect();
+    recorder::begin(&names, collects);
+    tokio::spawn(recorder::keep_up(observed.recorder.clone()));
+    let mut lines = addresses(&bound);
+    if let Some(address) = config.admin_listener {
+        let socket = admin::bind(address).await?;
+        let address = socket.local_addr().map_err(Failure::Runtime)?;
+        lines.push(format!("listening admin http://{address}"));
+        tokio::spawn(admin::serve(socket, observed.clone()));
+    }
+
+    let opening = tokio::task::spawn_blocking(move || open(&config));
+    let started = tokio::select! {
+        started = opening => started.map_err(Failure::Panicked)??,
+        // Nothing is promised to anybody yet, and the store recovers from any point.
+        () = signals.next() => return Ok(()),
+    };
+    serve(bound, started, lines, &observed, &mut signals).await
+}
+
+/// Opens the data directory and starts the engine on it.
+fn open(config: &Config) -> Result<Opening, Failure> {
+    let options = StoreOptions {
+        memtable_bytes: config.storage_memtable_bytes,
+        block_cache_bytes: config.storage_block_cache_bytes,
+        accept_loss: config.storage_accept_loss,
+    };
+    let Opened { store, recovery } = RocksStore::open(&config.data_dir, &options)?;
+    tracing::info!(
+        data_dir = %config.data_dir.display(),
+        clean = recovery.clean,
+        replayed_bytes = recovery.replayed_bytes,
+        duration_ms = recovery.duration.as_millis() as u64,
+        "data directory opened"
+    );
+    if let Some(cut) = &recovery.cut {
+        tracing::warn!(?cut, "the end of the write-ahead log was torn and has been cut off");
+    }
+    let store: Arc<dyn Store> = Arc::new(store);
+    let stored = Engine::stored_broker_overrides(store.as_ref()).map_err(StartError::Store)?;
+    let config = config.with_overrides(BrokerOverrides::from_stored(&stored))?;
+    let (fail, failed) = oneshot::channel();
+    let fatal = Box::new(|error| {
+        // Whoever would listen has ended already, and the process with it.
+        let _ = fail.send(error);
+    });
+    let started = Engine::start(store.clone(), Settings::from(&config), Box::new(SystemEnvironment), fatal)?;
+    Ok(Opening { started, store, config, failed })
+}
+
+/// What stands once the data directory is open and the engine runs.
+struct Opening {
+    started: Started,
+    store: Arc<dyn Store>,
+    /// The configuration under the dynamic settings that the data directory holds.
+    config: Config,
+    /// Resolves when a write or sync has failed; the process must end then.
+    failed: oneshot::Receiver<StoreError>,
+}
+
+async fn serve(
+    bound: Vec<Bound>,
+    opening: Opening,
+    lines: Vec<String>,
+    observed: &Observed,
+    signals: &mut Signals,
+) -> Result<(), Failure> {
+    let Opening { started, store, config, failed } = opening;
+    let Started { engine, catalog, offsets, reader, cluster_id, directory_id, leader_epoch } = started;
+    let fsync_disabled = config.topic_defaults.is_relaxed();
+    let collector =
+        Collector::new(catalog.clone(), store, config.data_dir.clone(), config.metrics_series_max, fsync_disabled);
+    // Set once, here.
+    let _ = observed.collector.set(collector);
+    let broker = Arc::new(Broker {
+        cluster_id,
+        directory_id,
+        catalog,
+        engine: engine.clone(),
+        reader,
+        offsets,
+        fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
+        config_changes: tokio::sync::Mutex::default(),
+        endpoints: bound.iter().map(|bound| bound.endpoint.clone()).collect(),
+        config: ArcSwap::from_pointee(config),
+    });
+    let (stop, stopping) = watch::channel(false);
+    introduce(&broker, leader_epoch, fsync_disabled);
+    let serving = server::serve(bound, broker, stopping);
+    observed.health.enter(Phase::Serving);
+    announce(lines);
+
+    tokio::select! {
+        () = signals.next() => {}
+        Ok(error) = failed => return Err(Failure::Commit(error)),
+    }
+    let began = Instant::now();
+    tracing::info!("stopping");
+    observed.health.enter(Phase::Stopping);
+    let stopped = tokio::select! {
+        stopped = wind_down(engine, serving, stop, began) => stopped,
+        // What was answered is durable: the store recovers as after a crash.
+        () = signals.next() => return Err(Failure::Interrupted),
+    };
+    tracing::info!(duration_ms = began.elapsed().as_millis() as u64, "stopped");
+    stopped
+}
+
+async fn wind_down(
+    engine: Engine,
+    mut serving: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    began: Instant,
+) -> Result<(), Failure> {
+    // Fails only if nobody listens any more, and then all connections are closed.
+    let _ = stop.send(true);
+    if tokio::time::timeout(DRAIN_BUDGET, &mut serving).await.is_err() {
+        tracing::warn!("connections did not finish in time and are closed");
+        serving.abort();
+    }
+    let left = STOP_BUDGET.saturating_sub(began.elapsed());
+    match tokio::time::timeout(left, engine.stop()).await {
+        Ok(stopped) => stopped.map_err(Failure::Unclean),
+        Err(_) => {
+            tracing::warn!("the store did not close in time; the next start replays its write-ahead log");
+            Ok(())
+        }
+    }
+}
+
+/// Tells people what they may connect to, and at which durability.
+fn introduce(broker: &Broker, leader_epoch: LeaderEpoch, fsync_disabled: bool) {
+    for endpoint in &broker.endpoints {
+        tracing::info!(listener = %endpoint.listener, host = endpoint.host, port = endpoint.port, "clients are told to connect here");
+    }
+    if fsync_disabled {
+        tracing::warn!("acks=all is answered from the page cache: a power cut may take acknowledged records back");
+    }
+    let config = broker.config.load();
+    tracing::info!(cluster_id = %broker.cluster_id, node_id = config.node_id, leader_epoch = leader_epoch.0, version = env!("CARGO_PKG_VERSION"), "started");
+    let durability = if fsync_disabled { "os" } else { "fsync" };
+    metrics::gauge!(crate::metrics::CONFIG_INFO, "durability" => durability, "mode" => "broker").set(1.0);
+    let (version, revision, rustc) = build();
+    metrics::gauge!(crate::metrics::BUILD_INFO, "version" => version, "revision" => revision, "rustc" => rustc)
+        .set(1.0);
+}
+
+/// Version, revision and compiler of this build, as far as the build tells.
+pub fn build() -> (&'static str, &'static str, &'static str) {
+    let revision = option_env!("EINMAL_REVISION").unwrap_or("unknown");
+    (env!("CARGO_PKG_VERSION"), revision, option_env!("EINMAL_RUSTC").unwrap_or("unknown"))
+}
+
+fn addresses(bound: &[Bound]) -> Vec<String> {
+    let line = |bound: &Bound| format!("listening {}://{}", bound.endpoint.listener, bound.address);
+    bound.iter().map(line).collect()
+}
+
+/// Tells scripts where to connect and that they may.
+fn announce(mut lines: Vec<String>) {
+    lines.push("ready\n".to_owned());
+    let mut stdout = std::io::stdout().lock();
+    // Nobody may be reading.
+    let _ = stdout.write_all(lines.join("\n").as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// SIGTERM and SIGINT, alike.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Returns at the next of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

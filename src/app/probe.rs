@@ -1,0 +1,144 @@
+//! `einmal health`: asks a broker for its API versions and its metadata, as a client would, within a second.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Time for each step.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Longest answer that is read.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// ApiVersions version 0 without client id: api key, version, correlation id, null.
+const API_VERSIONS: &[u8] = &[0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
+
+/// Metadata version 1 of no topics.
+const METADATA: &[u8] = &[0, 3, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0, 0, 0, 0];
+
+/// Why a broker is not healthy.
+#[derive(Debug, thiserror::Error)]
+pub enum Unhealthy {
+    /// No connection.
+    #[error("cannot connect to {bootstrap}: {error}")]
+    Unreachable {
+        /// As given.
+        bootstrap: String,
+        /// From the system.
+        error: io::Error,
+    },
+    /// A connection, but no answer.
+    #[error("{bootstrap} does not answer {api}: {error}")]
+    Silent {
+        /// As given.
+        bootstrap: String,
+        /// What was asked.
+        api: &'static str,
+        /// From the system.
+        error: io::Error,
+    },
+    /// An answer that is none of a healthy broker.
+    #[error("{bootstrap} gives {api} an answer that is none of a healthy broker")]
+    Strange {
+        /// As given.
+        bootstrap: String,
+        /// What was asked.
+        api: &'static str,
+    },
+}
+
+/// Asks the broker at `bootstrap` (host:port).
+pub fn probe(bootstrap: &str) -> Result<(), Unhealthy> {
+    let unreachable = |error| Unhealthy::Unreachable { bootstrap: bootstrap.to_owned(), error };
+    let mut stream = connect(bootstrap).map_err(unreachable)?;
+    let mut ask = |api: &'static str, request: &[u8]| {
+        exchange(&mut stream, request).map_err(|error| Unhealthy::Silent {
+            bootstrap: bootstrap.to_owned(),
+            api,
+            error,
+        })
+    };
+    let versions = ask("ApiVersions", API_VERSIONS)?;
+    let metadata = ask("Metadata", METADATA)?;
+    let strange = |api| Unhealthy::Strange { bootstrap: bootstrap.to_owned(), api };
+    // Correlation id, then the error code.
+    if versions.get(..6) != Some(&[0, 0, 0, 1, 0, 0][..]) {
+        return Err(strange("ApiVersions"));
+    }
+    // Correlation id, then the number of brokers.
+    match metadata.split_first_chunk::<4>() {
+        Some(([0, 0, 0, 2], rest)) if rest.first_chunk().is_some_and(|count| i32::from_be_bytes(*count) > 0) => Ok(()),
+        _ => Err(strange("Metadata")),
+    }
+}
+
+fn connect(bootstrap: &str) -> io::Result<TcpStream> {
+    let mut refused = io::Error::from(io::ErrorKind::NotFound);
+    for address in bootstrap.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                return Ok(stream);
+            }
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut frame = (request.len() as u32).to_be_bytes().to_vec();
+    frame.extend_from_slice(request);
+    stream.write_all(&frame)?;
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = u32::from_be_bytes(length) as usize;
+    if length > ANSWER_BYTES_MAX {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut answer = vec![0; length];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// The verdict over a peer that answers with these frames' contents.
+    fn verdict(answers: [&'static [u8]; 2]) -> Result<(), Unhealthy> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("the probe connects");
+            for answer in answers {
+                let mut length = [0; 4];
+                if stream.read_exact(&mut length).is_err() {
+                    return;
+                }
+                let mut request = vec![0; u32::from_be_bytes(length) as usize];
+                stream.read_exact(&mut request).expect("a whole request");
+                let mut frame = (answer.len() as u32).to_be_bytes().to_vec();
+                frame.extend_from_slice(answer);
+                stream.write_all(&frame).expect("the probe reads");
+            }
+        });
+        let verdict = probe(&address.to_string());
+        peer.join().expect("the peer does not panic");
+        verdict
+    }
+
+    #[test]
+    fn only_a_broker_that_knows_itself_is_healthy() {
+        const VERSIONS: &[u8] = &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        assert!(verdict([VERSIONS, &[0, 0, 0, 2, 0, 0, 0, 1, 9]]).is_ok());
+        assert!(matches!(
+            verdict([VERSIONS, &[0, 0, 0, 2, 0, 0, 0, 0]]),
+            Err(Unhealthy::Strange { api: "Metadata", .. })
+        ));
+        assert!(matches!(verdict([&[0, 0, 0, 1, 0, 35], &[]]), Err(Unhealthy::Strange { api: "ApiVersions", .. })));
+        assert!(matches!(probe("127.0.0.1:1"), Err(Unhealthy::Unreachable { .. })));
+    }
+}

@@ -1,0 +1,83 @@
+//! The admin port: `/metrics`, `/livez`, `/readyz` over HTTP.
+//!
+//! `/livez` answers while the runtime turns and never looks at storage: a probe that restarts a broker because its disk is slow
+//! makes things worse. `/readyz` answers 503 with the reasons in its body while clients should not come.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+
+use super::collector::{Collector, page};
+use super::health::Health;
+
+/// What the admin port shows.
+pub struct Observed {
+    /// Families with closed labels.
+    pub recorder: PrometheusHandle,
+    /// Phase of the process.
+    pub health: Health,
+    /// Everything else, from when the data directory is open.
+    pub collector: OnceLock<Collector>,
+}
+
+/// The admin port cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "einmal.admin.listener: cannot bind {address} ({source}); stop the other process, give another port, or set it to off"
+)]
+pub struct AdminBindError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+impl AdminBindError {
+    /// Whether the port is taken.
+    pub fn is_in_use(&self) -> bool {
+        self.source.kind() == std::io::ErrorKind::AddrInUse
+    }
+}
+
+/// Takes the port.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminBindError> {
+    TcpListener::bind(address).await.map_err(|source| AdminBindError { address, source })
+}
+
+/// Answers until the process ends.
+pub async fn serve(socket: TcpListener, observed: Arc<Observed>) {
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(readiness))
+        .with_state(observed);
+    if let Err(error) = axum::serve(socket, routes).await {
+        tracing::error!(%error, "admin port ended");
+    }
+}
+
+async fn metrics(State(observed): State<Arc<Observed>>) -> Response {
+    // The store's statistics come from C++ and may wait for its lock: not on a thread that serves connections.
+    let page = tokio::task::spawn_blocking(move || page(observed.recorder.render(), observed.collector.get()));
+    match page.await {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn readiness(State(observed): State<Arc<Observed>>) -> Response {
+    let reasons = tokio::task::spawn_blocking(move || {
+        let storage = observed.collector.get().map(|collector| collector.store_stats().gauges).unwrap_or_default();
+        observed.health.reasons(&storage)
+    });
+    match reasons.await {
+        Ok(reasons) if reasons.is_empty() => "ready\n".into_response(),
+        Ok(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

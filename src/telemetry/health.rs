@@ -1,0 +1,69 @@
+//! Whether the broker is fit to be sent clients, and if not, why.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Where the process is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Ports are bound, the data directory is being opened.
+    Recovering,
+    /// Requests are served.
+    Serving,
+    /// It was told to stop and finishes what is under way.
+    Stopping,
+}
+
+/// The phase, as the admin port sees it.
+#[derive(Debug, Default)]
+pub struct Health {
+    phase: AtomicU8,
+}
+
+impl Health {
+    /// Enters the next phase.
+    pub fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// The phase last entered.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Acquire) {
+            0 => Phase::Recovering,
+            1 => Phase::Serving,
+            _ => Phase::Stopping,
+        }
+    }
+
+    /// Why no clients should be sent, none if they may. `storage` are figures of the store by metric name.
+    pub fn reasons(&self, storage: &[(&'static str, f64)]) -> Vec<&'static str> {
+        let is_set = |name: &str| storage.iter().any(|(found, value)| *found == name && *value > 0.0);
+        [
+            (self.phase() == Phase::Recovering, "recovering: the data directory is being opened"),
+            (self.phase() == Phase::Stopping, "stopping: the broker was told to stop"),
+            (is_set(crate::metrics::STORAGE_WRITE_STOPPED), "writes stopped: compaction is too far behind"),
+            (is_set(crate::metrics::STORAGE_BACKGROUND_ERRORS), "storage error: background work failed, see the log"),
+        ]
+        .into_iter()
+        .filter_map(|(holds, reason)| holds.then_some(reason))
+        .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::{STORAGE_BACKGROUND_ERRORS, STORAGE_WRITE_STOPPED};
+
+    #[test]
+    fn only_a_serving_broker_with_a_sound_store_is_ready() {
+        let health = Health::default();
+        let count = |storage: &[(&'static str, f64)]| health.reasons(storage).len();
+        assert_eq!(count(&[]), 1);
+        health.enter(Phase::Serving);
+        assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 0.0), (STORAGE_BACKGROUND_ERRORS, 0.0)]), 0);
+        assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 1.0), (STORAGE_BACKGROUND_ERRORS, 2.0)]), 2);
+        health.enter(Phase::Stopping);
+        assert_eq!(count(&[]), 1);
+    }
+}

@@ -1,0 +1,60 @@
+//! The program's own words: one line per event on stderr, text for people, JSON for machines.
+
+use std::io::IsTerminal;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::metrics::LOG_MESSAGES_TOTAL;
+
+/// A filter that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{origin} has {filter:?} ({detail}): write error, warn, info, debug or trace, or a filter such as info,einmal=debug"
+)]
+pub struct InvalidFilter {
+    origin: &'static str,
+    filter: String,
+    detail: String,
+}
+
+/// Sends events to stderr from here on: those that `RUST_LOG` lets through, or else `level` (`einmal.log.level`).
+pub fn install(level: &str) -> Result<(), InvalidFilter> {
+    let (origin, text) = match std::env::var("RUST_LOG") {
+        Ok(text) if !text.is_empty() => ("RUST_LOG", text),
+        _ => ("einmal.log.level", level.to_owned()),
+    };
+    let filter =
+        EnvFilter::try_new(&text).map_err(|error| InvalidFilter { origin, filter: text, detail: error.to_string() })?;
+    let registry = tracing_subscriber::registry().with(filter).with(Counted);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // Fails only where a subscriber exists: then a test has set up its own.
+    let _ = if std::io::stderr().is_terminal() {
+        registry.with(lines).try_init()
+    } else {
+        registry.with(lines.json().flatten_event(true)).try_init()
+    };
+    Ok(())
+}
+
+/// Counts what is written, by level.
+struct Counted;
+
+impl<S: Subscriber> Layer<S> for Counted {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        metrics::counter!(LOG_MESSAGES_TOTAL, "level" => level_name(*event.metadata().level())).increment(1);
+    }
+}
+
+/// Label of a level.
+fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}

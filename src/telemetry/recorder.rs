@@ -1,0 +1,175 @@
+//! The recorder behind the crate `metrics`: families with closed labels, all there from the start.
+//!
+//! A family that first appears with its first event hides that event from `rate()`; a zero that is there does not.
+
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use crate::metrics::{self as catalogue, FAMILIES, Family, Kind};
+
+/// Buckets of durations, seconds.
+const LATENCY_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Buckets of sizes, bytes: 256 B, then four times as much, to 1 GiB.
+const SIZE_BUCKETS: &[f64] = &[
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
+    67_108_864.0,
+    268_435_456.0,
+    1_073_741_824.0,
+];
+
+/// Buckets of counts.
+const COUNT_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];
+
+/// Samples of histograms wait in memory until they are sorted into buckets; this is how long at most.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Families with one label whose values are known beforehand.
+const CLOSED: &[(&str, &[&str])] = &[
+    (
+        catalogue::PROTOCOL_ERRORS_TOTAL,
+        &[
+            "bad_length",
+            "too_large",
+            "unsupported_api",
+            "unsupported_version",
+            "decode",
+            "crc",
+            "magic",
+            "tls_on_plaintext",
+            "http_on_kafka_port",
+        ],
+    ),
+    (catalogue::PRODUCE_ACKS_TOTAL, &["0", "1", "all"]),
+    (
+        catalogue::PRODUCER_BATCHES_TOTAL,
+        &["appended", "duplicate", "out_of_order", "fenced", "unknown_producer", "txn_state_rejected"],
+    ),
+    (catalogue::PRODUCER_IDS, &["idempotent", "transactional"]),
+    (catalogue::APPEND_DURATION_SECONDS, &["fsync", "os"]),
+    (catalogue::LOG_MESSAGES_TOTAL, &["error", "warn", "info", "debug", "trace"]),
+];
+
+/// Makes the process record metrics, and answers what renders them. Once per process.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let recorder = build()?;
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder)?;
+    describe();
+    Ok(handle)
+}
+
+fn build() -> Result<PrometheusRecorder, BuildError> {
+    let mut builder = PrometheusBuilder::new().set_buckets(COUNT_BUCKETS)?;
+    for (suffix, buckets) in [("_seconds", LATENCY_BUCKETS), ("_bytes", SIZE_BUCKETS)] {
+        builder = builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), buckets)?;
+    }
+    Ok(builder.build_recorder())
+}
+
+fn describe() {
+    for Family { name, kind, help, .. } in FAMILIES {
+        match kind {
+            Kind::Counter => metrics::describe_counter!(*name, *help),
+            Kind::Gauge => metrics::describe_gauge!(*name, *help),
+            Kind::Histogram => metrics::describe_histogram!(*name, *help),
+        }
+    }
+}
+
+/// Begins every series whose labels are known beforehand, at 0. `collected` tells the families that come from elsewhere.
+pub fn begin(listeners: &[&str], collected: impl Fn(&str) -> bool) {
+    for family in FAMILIES.iter().filter(|family| family.labels.is_empty() && !collected(family.name)) {
+        touch(family, Vec::new());
+    }
+    for (name, values) in CLOSED {
+        let family = family(name);
+        for value in *values {
+            touch(family, vec![(family.labels[0], (*value).to_owned())]);
+        }
+    }
+    for listener in listeners {
+        let own = ("listener", (*listener).to_owned());
+        touch(family(catalogue::CONNECTIONS), vec![own.clone()]);
+        touch(family(catalogue::CONNECTIONS_OPENED_TOTAL), vec![own.clone()]);
+        for cause in ["client", "idle", "error", "auth", "limit", "shutdown"] {
+            touch(family(catalogue::CONNECTIONS_CLOSED_TOTAL), vec![own.clone(), ("cause", cause.to_owned())]);
+        }
+        for reason in ["max", "max_per_ip"] {
+            touch(family(catalogue::CONNECTIONS_REJECTED_TOTAL), vec![own.clone(), ("reason", reason.to_owned())]);
+        }
+    }
+}
+
+/// The family of this name.
+pub(super) fn family(name: &str) -> &'static Family {
+    FAMILIES.iter().find(|family| family.name == name).expect("constants of the catalogue are in the catalogue")
+}
+
+fn touch(family: &Family, labels: Vec<(&'static str, String)>) {
+    match family.kind {
+        Kind::Counter => metrics::counter!(family.name, &labels).increment(0),
+        Kind::Gauge => metrics::gauge!(family.name, &labels).increment(0.0),
+        Kind::Histogram => drop(metrics::histogram!(family.name, &labels)),
+    }
+}
+
+/// Sorts histogram samples into their buckets, for ever.
+pub async fn keep_up(handle: PrometheusHandle) {
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        handle.run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closed_families_are_there_at_zero_with_help_and_buckets() {
+        let recorder = build().expect("buckets are not empty");
+        let text = metrics::with_local_recorder(&recorder, || {
+            describe();
+            begin(&["PLAINTEXT"], |name| name == catalogue::TOPICS);
+            metrics::histogram!(catalogue::REQUEST_SIZE_BYTES, "api" => "Produce").record(300.0);
+            recorder.handle().render()
+        });
+        for line in [
+            "einmal_producer_batches_total{outcome=\"duplicate\"} 0",
+            "einmal_connections{listener=\"PLAINTEXT\"} 0",
+            "einmal_connections_closed_total{listener=\"PLAINTEXT\",cause=\"idle\"} 0",
+            "einmal_fetch_sessions 0",
+            "einmal_wal_sync_duration_seconds_bucket{le=\"0.0005\"} 0",
+            "einmal_engine_group_commands_bucket{le=\"64\"} 0",
+            "einmal_request_size_bytes_bucket{api=\"Produce\",le=\"1024\"} 1",
+            "# TYPE einmal_wal_sync_duration_seconds histogram",
+            "# HELP einmal_fetch_sessions Cached fetch sessions",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("einmal_topics "));
+    }
+
+    #[test]
+    fn touching_a_family_again_keeps_its_value() {
+        let recorder = build().expect("buckets are not empty");
+        let text = metrics::with_local_recorder(&recorder, || {
+            metrics::gauge!(catalogue::FETCH_SESSIONS).set(3.0);
+            begin(&[], |_| false);
+            recorder.handle().render()
+        });
+        assert!(text.contains("einmal_fetch_sessions 3"), "{text}");
+    }
+}
