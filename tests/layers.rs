@@ -1,0 +1,169 @@
+//! The direction of dependencies, read from the sources: upwards only, and nothing impure below.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules from the bottom up. A module uses itself and what stands in a lower row, nothing beside or above it.
+const LAYERS: &[&[&str]] = &[
+    &["types", "metrics"],
+    &["config", "wire", "record"],
+    &["producer", "transaction", "group", "security"],
+    &["store"],
+    &["log"],
+    &["engine"],
+    &["api"],
+    &["server", "proxy", "telemetry"],
+    &["app"],
+];
+
+/// Parts without clock, I/O, randomness or runtime: bytes and values in, values out.
+const PURE: &[&str] = &["types", "wire", "record", "producer", "transaction", "group", "config/table"];
+
+const IMPURE: &[&str] = &[
+    "tokio",
+    "rocksdb",
+    "metrics::",
+    "tracing",
+    "rand::",
+    "getrandom",
+    "SystemTime",
+    "time::Instant",
+    "Instant::now",
+    "std::fs",
+    "std::thread",
+    "std::net::Tcp",
+    "std::io::stdin",
+];
+
+/// Every source file but tests, as (path below `src`, code without comments and test modules).
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("src can be listed") {
+            let path: PathBuf = entry.expect("src can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
+            if name.ends_with(".rs") && !name.ends_with("tests.rs") && !name.contains("tests/") {
+                found.push((name, code(&fs::read_to_string(&path).expect("sources are text"))));
+            }
+        }
+    }
+    assert!(found.len() > 15, "the sources moved: {} files found", found.len());
+    found
+}
+
+/// `text` without line comments and without what follows `#[cfg(test)]` on a module.
+fn code(text: &str) -> String {
+    let body = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
+    body.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// First path segment after each `crate::`, also out of `crate::{a::B, c}`.
+fn used_modules(code: &str) -> Vec<String> {
+    let mut used = Vec::new();
+    for (at, marker) in code.match_indices("crate::") {
+        let rest = &code[at + marker.len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            used.push(segment(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut item_begins = true;
+        for (index, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => item_begins = true,
+                c if item_begins && !c.is_whitespace() => {
+                    used.push(segment(&group[index..]));
+                    item_begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    used
+}
+
+fn segment(path: &str) -> String {
+    path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+/// What `code` of `module` uses against the direction.
+fn against_the_direction(module: &str, code: &str) -> Vec<String> {
+    let Some(own) = layer(module) else { return vec![format!("{module} has no layer")] };
+    let mut wrong = used_modules(code);
+    wrong.retain(|used| used != module && layer(used).is_some_and(|used| used >= own));
+    wrong
+}
+
+fn impurities(code: &str) -> Vec<&'static str> {
+    IMPURE.iter().filter(|word| code.contains(**word)).copied().collect()
+}
+
+#[test]
+fn modules_use_only_what_lies_below_them() {
+    let mut wrong = Vec::new();
+    for (file, code) in sources() {
+        let module = file.split(['/', '.']).next().unwrap_or_default();
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        wrong.extend(against_the_direction(module, &code).into_iter().map(|used| format!("src/{file} uses {used}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn pure_modules_know_no_clock_no_disk_no_runtime() {
+    let mut wrong = Vec::new();
+    for (file, code) in sources() {
+        let stem = file.trim_end_matches(".rs");
+        if PURE.iter().any(|pure| stem == *pure || file.starts_with(&format!("{pure}/"))) {
+            wrong.extend(impurities(&code).into_iter().map(|word| format!("src/{file} has {word}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn main_uses_the_library_only_through_its_public_door() {
+    let (_, main) = sources().into_iter().find(|(file, _)| file == "main.rs").expect("there is a main");
+    assert!(!main.contains("mod "), "main declares modules of its own");
+}
+
+#[test]
+fn planted_violations_are_found() {
+    let code =
+        code("use crate::{config::Config, engine::{Engine, command}, log};\n// crate::app\nfn f() -> crate::api::X {}");
+    assert_eq!(used_modules(&code), ["config", "engine", "log", "api"]);
+    assert_eq!(against_the_direction("store", &code), ["engine", "log", "api"]);
+    assert_eq!(against_the_direction("server", &code), Vec::<String>::new());
+    assert_eq!(impurities("use std::time::{Duration, SystemTime};\ntokio::spawn(x)"), ["tokio", "SystemTime"]);
+    assert_eq!(impurities("use std::time::Duration;"), Vec::<&str>::new());
+}
+
+#[test]
+fn every_metric_of_the_catalogue_is_written_somewhere() {
+    let sources = sources();
+    let (_, catalogue) = sources.iter().find(|(file, _)| file == "metrics.rs").expect("there is a catalogue");
+    let constants: Vec<&str> =
+        catalogue.lines().filter_map(|line| Some(line.trim_start().split_once(" = \"")?.0)).collect();
+    assert!(constants.len() > 50, "the catalogue looks different: {constants:?}");
+    let is_used = |name: &str| {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        sources.iter().any(|(file, code)| file != "metrics.rs" && code.split(|c| !is_word(c)).any(|word| word == name))
+    };
+    let unwritten: Vec<_> = constants.into_iter().filter(|name| !is_used(name)).collect();
+    assert!(unwritten.is_empty(), "nothing writes {unwritten:?}");
+}

@@ -1,0 +1,102 @@
+//! A restart changes nothing that a client can see; a stop answers before it ends.
+
+mod support;
+
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{FetchRequest, MetadataRequest, MetadataResponse};
+use support::requests::{FETCH_VERSION, Producer, batch, create_topic, drain, fetch_request, produce, topic_name};
+use support::{TestClient, TestServer};
+
+/// How a stop that was asked for ends.
+const CLEAN: &str = "exit status: 0";
+
+fn metadata(client: &mut TestClient) -> MetadataResponse {
+    client.call(&MetadataRequest::default().with_topics(None), 12)
+}
+
+#[test]
+fn topics_their_ids_and_the_cluster_id_survive_a_clean_restart_and_sigkill() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "first", 3);
+    create_topic(&mut client, "second", 1);
+    let before = metadata(&mut client);
+    assert_eq!(server.terminate().to_string(), CLEAN);
+    server = server.restart();
+    let after_stop = metadata(&mut TestClient::connect(&server));
+    server.kill9();
+    server = server.restart();
+    let after_kill = metadata(&mut TestClient::connect(&server));
+    for after in [after_stop, after_kill] {
+        assert_eq!(after.cluster_id, before.cluster_id);
+        let ids = |answer: &MetadataResponse| {
+            let mut ids: Vec<_> = answer
+                .topics
+                .iter()
+                .map(|topic| (topic.name.clone(), topic.topic_id, topic.partitions.len()))
+                .collect();
+            ids.sort();
+            ids
+        };
+        assert_eq!(ids(&after), ids(&before));
+    }
+}
+
+#[test]
+fn records_are_found_after_a_clean_restart() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "kept", 1);
+    produce(&mut client, "kept", 0, batch(Producer::NONE, -1, &["a", "b"]));
+    assert_eq!(server.terminate().to_string(), CLEAN);
+    let server = server.restart();
+    let mut client = TestClient::connect(&server);
+    assert_eq!(drain(&mut client, "kept", 0), [(0, "a".to_owned()), (1, "b".to_owned())]);
+    assert_eq!(produce(&mut client, "kept", 0, batch(Producer::NONE, -1, &["c"])).base_offset, 2);
+}
+
+#[test]
+fn a_topic_that_was_created_again_has_a_new_id_and_none_of_the_old_records() {
+    use kafka_protocol::messages::DeleteTopicsRequest;
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "again", 1);
+    produce(&mut client, "again", 0, batch(Producer::NONE, -1, &["old"]));
+    let old_id = metadata(&mut client).topics[0].topic_id;
+    let delete = DeleteTopicsRequest::default().with_topic_names(vec![topic_name("again")]).with_timeout_ms(1000);
+    assert_eq!(client.call(&delete, 5).responses[0].error_code, 0);
+    create_topic(&mut client, "again", 1);
+    assert_ne!(metadata(&mut client).topics[0].topic_id, old_id);
+    assert_eq!(drain(&mut client, "again", 0), []);
+    server.kill9();
+    let server = server.restart();
+    assert_eq!(drain(&mut TestClient::connect(&server), "again", 0), []);
+}
+
+#[test]
+fn a_stop_answers_parked_long_polls() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "parked", 1);
+    let long_poll = fetch_request("parked", 0, 0).with_min_bytes(1).with_max_wait_ms(60_000);
+    let parked = client.send(&long_poll, FETCH_VERSION);
+    // Once a later connection is served, the fetch has been read or is in the socket; either way it must not hang.
+    metadata(&mut TestClient::connect(&server));
+    assert_eq!(server.terminate().to_string(), CLEAN);
+    if let support::Reply::Frame(answer) = client.reply() {
+        let answer = support::client::decode::<FetchRequest>(answer, parked, FETCH_VERSION).expect("it decodes");
+        assert_eq!(answer.error_code, 0);
+    }
+}
+
+#[test]
+fn a_topic_is_created_by_first_use_and_stays() {
+    let mut server = TestServer::start_with(&["num.partitions=4"]);
+    let asked = MetadataRequestTopic::default().with_name(Some(topic_name("by-use")));
+    let request = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(true);
+    let answer = TestClient::connect(&server).call(&request, 5);
+    assert_eq!((answer.topics[0].error_code, answer.topics[0].partitions.len()), (0, 4));
+    server.kill9();
+    let server = server.restart();
+    assert_eq!(metadata(&mut TestClient::connect(&server)).topics.len(), 1);
+}

@@ -1,0 +1,209 @@
+//! The built broker as a child process on ports of the system's choice.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Condvar, Mutex};
+
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// A running broker; dropped, it is killed and its data directory removed.
+pub struct TestServer {
+    child: Child,
+    data_dir: Arc<TempDir>,
+    arguments: Vec<String>,
+    stdout: Receiver<String>,
+    stderr: Arc<(Mutex<VecDeque<String>>, Condvar)>,
+    /// Where the Kafka listener is bound.
+    pub address: SocketAddr,
+    /// Where metrics and health answer.
+    pub admin: SocketAddr,
+}
+
+fn joined(lines: &VecDeque<String>) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+impl TestServer {
+    /// Starts on an empty data directory and waits until it says that it is ready.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with `key=value` settings.
+    pub fn start_with(settings: &[&str]) -> Self {
+        Self::start_with_arguments(&[], settings)
+    }
+
+    /// The same with further arguments of `start`.
+    pub fn start_with_arguments(arguments: &[&str], settings: &[&str]) -> Self {
+        let data_dir = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+        Self::launch(data_dir, arguments.iter().copied().chain(settings).map(str::to_owned).collect())
+    }
+
+    fn launch(data_dir: Arc<TempDir>, arguments: Vec<String>) -> Self {
+        let mut command = Command::new(binary());
+        command.arg("start").arg("--data-dir").arg(data_dir.path());
+        command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "einmal.admin.listener=127.0.0.1:0"]);
+        command.args(&arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the built binary starts");
+
+        let (sender, stdout) = channel();
+        let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let stderr = Arc::new((Mutex::new(VecDeque::new()), Condvar::new()));
+        let (kept, lines) = (stderr.clone(), BufReader::new(child.stderr.take().expect("stderr is piped")).lines());
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                kept.0.lock().expect("no holder panics").push_back(line);
+                kept.1.notify_all();
+            }
+        });
+
+        let unbound = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Self { child, data_dir, arguments, stdout, stderr, address: unbound, admin: unbound };
+        server.wait_until_ready();
+        server
+    }
+
+    fn wait_until_ready(&mut self) {
+        loop {
+            let Ok(line) = self.stdout.recv_timeout(PATIENCE) else {
+                let _ = self.child.kill();
+                panic!("the broker ended or hung before it was ready:\n{}", self.log());
+            };
+            if let Some(address) = line.strip_prefix("listening PLAINTEXT://") {
+                self.address = address.parse().expect("an address after the listener's name");
+            } else if let Some(address) = line.strip_prefix("listening admin http://") {
+                self.admin = address.parse().expect("an address after admin");
+            } else if line == "ready" {
+                break;
+            }
+        }
+        assert_ne!(self.address.port(), 0, "ready without a Kafka listener");
+    }
+
+    /// SIGKILL: nothing is written any more, the page cache stays.
+    pub fn kill9(&mut self) {
+        self.child.kill().expect("the broker is still ours to kill");
+        self.child.wait().expect("a killed child ends");
+    }
+
+    /// SIGTERM, and how the broker ended.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        self.child.wait().expect("a child ends")
+    }
+
+    /// The same data directory and settings again, on new ports.
+    pub fn restart(mut self) -> Self {
+        if self.is_alive() {
+            self.kill9();
+        }
+        Self::launch(self.data_dir.clone(), self.arguments.clone())
+    }
+
+    /// Whether the process has not ended.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be asked").is_none()
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> String {
+        joined(&self.stderr.0.lock().expect("no holder panics"))
+    }
+
+    /// What it logged, once every one of `words` stands in it: lines come through a pipe, some time after what they tell of.
+    pub fn log_with(&self, words: &[&str]) -> String {
+        let (lines, more) = &*self.stderr;
+        let lacks_some = |lines: &mut VecDeque<String>| {
+            let log = joined(lines);
+            !words.iter().all(|word| log.contains(word))
+        };
+        let lines = lines.lock().expect("no holder panics");
+        let (lines, _) = more.wait_timeout_while(lines, PATIENCE, lacks_some).expect("no holder panics");
+        joined(&lines)
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// Resident memory, bytes.
+    pub fn resident_bytes(&self) -> usize {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most that was ever resident, bytes.
+    pub fn peak_resident_bytes(&self) -> usize {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, field: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux has /proc");
+        let line = status.lines().find(|line| line.starts_with(field)).expect("a live process has this field");
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("it is in KiB") * 1024
+    }
+
+    /// Body of `GET path` on the admin port, after its status.
+    pub fn admin_get(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.admin).expect("the admin port accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the admin port answers in time");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP head");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("an HTTP status line");
+        (status, body.to_owned())
+    }
+
+    /// Value of the first series of `family` on `/metrics` whose labels contain each of `labels`.
+    pub fn metric(&self, family: &str, labels: &[&str]) -> Option<f64> {
+        let (_, body) = self.admin_get("/metrics");
+        let line = body.lines().find(|line| {
+            let name = line.split(['{', ' ']).next().unwrap_or_default();
+            name == family && labels.iter().all(|label| line.contains(label))
+        })?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the broker's log:\n{}", self.log());
+        }
+    }
+}
+
+/// Runs the binary with `arguments` to its end, for starts that are refused.
+pub fn run(arguments: &[&str]) -> Output {
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the built binary starts");
+    let pid = child.id();
+    // A start that is not refused would run for ever: its first word on stdout ends it.
+    let mut first = [0; 1];
+    if child.stdout.as_mut().expect("stdout is piped").read(&mut first).unwrap_or(0) > 0 {
+        let _ = child.kill();
+        panic!("{arguments:?} was expected to be refused, but process {pid} started");
+    }
+    child.wait_with_output().expect("a child ends")
+}
+
+fn binary() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_einmal"))
+}
