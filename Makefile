@@ -1,0 +1,51 @@
+# Every command of the project. `make run` is the one for users, `make test` the gate for developers.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run build binary test crash compat suites bench docs clean need-build need-clients
+
+# On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
+ifdef CI
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/einmal/target
+endif
+BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/einmal
+export EINMAL := $(BINARY)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## install what is missing, build, start the broker on localhost:9092
+	exec $(BINARY) start --data-dir ./einmal-data
+
+build: need-build ## build the broker (RocksDB once per machine: about 15 minutes)
+	scripts/heartbeat cargo build --release
+
+binary: ## print the path of the built binary
+	@echo $(BINARY)
+
+test: need-build need-clients ## the whole gate
+	scripts/gate
+
+crash: build need-clients ## kill -9 the broker 100 times under idempotent producers, check the history
+	compat-tests/crash/run 100
+
+compat: build need-clients ## every client's scenarios, long form
+	compat-tests/run long
+
+suites: build ## the clients' own test suites beside this repository, if they are there
+	compat-tests/suites
+
+bench: build ## measured side by side with Apache Kafka (needs java; ~15 minutes)
+	bench/side_by_side.py
+
+docs: need-build ## renew the generated tables of README.md
+	UPDATE_README=1 cargo test --release --test readme
+
+clean: ## remove what was built here
+	cargo clean
+
+need-build:
+	@scripts/need build
+
+need-clients:
+	@scripts/need clients

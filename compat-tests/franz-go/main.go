@@ -1,0 +1,25 @@
+// franz-go against a broker.
+//
+//	franz-go scenarios BOOTSTRAP                               prints one PASS or FAIL line for each scenario
+//	franz-go writer BOOTSTRAP TOPIC PARTITIONS NAME HISTORY    writes unique values until its stdin ends
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == "scenarios":
+		os.Exit(scenarios(os.Args[2]))
+	case len(os.Args) == 7 && os.Args[1] == "writer":
+		if err := writer(os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	default:
+		fmt.Fprintln(os.Stderr, "usage: franz-go scenarios BOOTSTRAP | writer BOOTSTRAP TOPIC PARTITIONS NAME HISTORY")
+		os.Exit(2)
+	}
+}

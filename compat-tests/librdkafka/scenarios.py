@@ -1,0 +1,176 @@
+"""librdkafka through confluent-kafka against BOOTSTRAP."""
+
+import sys
+import threading
+import time
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from scenario import fresh, restart_broker, run, until
+
+BOOTSTRAP = {"bootstrap.servers": sys.argv[1], "log_level": 2}
+BEGINNING, END = -2, -1
+
+
+def producer(**settings):
+    return Producer({**BOOTSTRAP, "linger.ms": 5, **{key.replace("_", "."): value for key, value in settings.items()}})
+
+
+def consumer(group="reader"):
+    return Consumer({**BOOTSTRAP, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"})
+
+
+def create(topic, partitions=1):
+    admin = AdminClient(BOOTSTRAP)
+    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
+    return topic
+
+
+def send(client, topic, values, **record):
+    """Produces the values and returns the offsets they were acknowledged with."""
+    offsets = []
+
+    def report(error, message):
+        assert error is None, error
+        offsets.append(message.offset())
+
+    for value in values:
+        client.produce(topic, value, on_delivery=report, **record)
+    assert client.flush(30) == 0, "not everything was delivered"
+    return offsets
+
+
+def read(topic, count, offset=0, partition=0, seconds=30):
+    """The next `count` records from `offset`, by manual assignment."""
+    reader = consumer()
+    reader.assign([TopicPartition(topic, partition, offset)])
+    found, deadline = [], time.monotonic() + seconds
+    while len(found) < count and time.monotonic() < deadline:
+        message = reader.poll(0.2)
+        if message is not None:
+            assert message.error() is None, message.error()
+            found.append(message)
+    reader.close()
+    return found
+
+
+def values(messages):
+    return [message.value().decode() for message in messages]
+
+
+def create_topic_explicitly():
+    topic = create(fresh("explicit"), 3)
+    assert len(AdminClient(BOOTSTRAP).list_topics(topic, 10).topics[topic].partitions) == 3
+
+
+def create_topic_by_first_use():
+    topic = fresh("first-use")
+    assert send(producer(), topic, ["a"]) == [0]
+    assert values(read(topic, 1)) == ["a"]
+
+
+def produce_with_each_acks():
+    topic = create(fresh("acks"))
+    for acks in ["0", "1", "all"]:
+        send(producer(acks=acks), topic, [f"acks {acks}"])
+    assert values(read(topic, 3)) == ["acks 0", "acks 1", "acks all"]
+
+
+def each_codec():
+    topic = create(fresh("codec"))
+    codecs = ["none", "gzip", "snappy", "lz4", "zstd"]
+    sent = [f"{codec} {index} " + "x" * 200 for codec in codecs for index in range(20)]
+    for codec in codecs:
+        send(producer(compression_type=codec), topic, [value for value in sent if value.startswith(codec)])
+    assert values(read(topic, 100)) == sent
+
+
+def keys_headers_and_nulls():
+    topic = create(fresh("headers"))
+    send(producer(), topic, ["v"], key="k", headers=[("h", b"1"), ("h", b"2"), ("empty", None)], timestamp=1_700_000_000_123)
+    send(producer(), topic, [None], key="gone")
+    first, second = read(topic, 2)
+    assert (first.key(), first.value(), first.timestamp()[1]) == (b"k", b"v", 1_700_000_000_123)
+    assert first.headers() == [("h", b"1"), ("h", b"2"), ("empty", None)], first.headers()
+    assert (second.key(), second.value()) == (b"gone", None)
+
+
+def idempotent_producer():
+    topic = create(fresh("idempotent"), 2)
+    client = producer(enable_idempotence=True)
+    sent = [str(index) for index in range(5000)]
+    assert send(client, topic, sent, partition=1) == list(range(5000))
+    assert values(read(topic, 5000, partition=1)) == sent
+
+
+def fetch_by_offset():
+    topic = create(fresh("by-offset"))
+    send(producer(), topic, [str(index) for index in range(100)])
+    assert values(read(topic, 3, offset=57)) == ["57", "58", "59"]
+    reader = consumer()
+    assert reader.get_watermark_offsets(TopicPartition(topic, 0), 10) == (0, 100)
+    reader.close()
+
+
+def fetch_by_time():
+    topic = create(fresh("by-time"))
+    for second in range(10):
+        send(producer(), topic, [str(second)], timestamp=1_700_000_000_000 + second * 1000)
+    reader = consumer()
+    found = reader.offsets_for_times([TopicPartition(topic, 0, 1_700_000_004_500)], 10)[0]
+    beyond = reader.offsets_for_times([TopicPartition(topic, 0, 1_800_000_000_000)], 10)[0]
+    reader.close()
+    assert found.offset == 5, found
+    assert beyond.offset == END, beyond
+
+
+def tail_with_long_poll():
+    topic = create(fresh("tail"))
+    reader = consumer()
+    reader.assign([TopicPartition(topic, 0, 0)])
+    assert reader.poll(0.5) is None
+    threading.Timer(0.3, lambda: send(producer(), topic, ["at last"])).start()
+    message = until(lambda: reader.poll(1))
+    reader.close()
+    assert message.value() == b"at last"
+
+
+def commit_and_read_offsets():
+    topic, group = create(fresh("commit"), 2), fresh("group")
+    writer = consumer(group)
+    writer.commit(offsets=[TopicPartition(topic, 0, 7, "half way"), TopicPartition(topic, 1, 9)], asynchronous=False)
+    writer.close()
+    reader = consumer(group)
+    found = reader.committed([TopicPartition(topic, 0), TopicPartition(topic, 1)], 10)
+    reader.close()
+    assert [(part.offset, part.metadata or "") for part in found] == [(7, "half way"), (9, "")], found
+
+
+def kill_and_restart_in_between():
+    topic, group = create(fresh("restart")), fresh("group")
+    client = producer(enable_idempotence=True)
+    send(client, topic, [str(index) for index in range(500)])
+    reader = consumer(group)
+    reader.commit(offsets=[TopicPartition(topic, 0, 250)], asynchronous=False)
+    for index in range(500, 600):
+        client.produce(topic, str(index))
+    restart_broker()
+    send(client, topic, [str(index) for index in range(600, 1000)])
+    assert values(read(topic, 1000)) == [str(index) for index in range(1000)]
+    assert reader.committed([TopicPartition(topic, 0)], 30)[0].offset == 250
+    reader.close()
+
+
+run([
+    create_topic_explicitly,
+    create_topic_by_first_use,
+    produce_with_each_acks,
+    each_codec,
+    keys_headers_and_nulls,
+    idempotent_producer,
+    fetch_by_offset,
+    fetch_by_time,
+    tail_with_long_poll,
+    commit_and_read_offsets,
+    kill_and_restart_in_between,
+])
