@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash compat suites bench docs clean need-build need-clients
+.PHONY: help run build binary test crash compat suites bench docs clean need-build need-lints need-clients
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -15,7 +15,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## install what is missing, build, start the broker on localhost:9092
-	exec $(BINARY) start --data-dir ./einmal-data
+	exec $(BINARY) start --listen localhost:9092 --data-dir ./einmal-data
 
 build: need-build ## build the broker (RocksDB once per machine: about 15 minutes)
 	scripts/heartbeat cargo build --release
@@ -23,7 +23,7 @@ build: need-build ## build the broker (RocksDB once per machine: about 15 minute
 binary: ## print the path of the built binary
 	@echo $(BINARY)
 
-test: need-build need-clients ## the whole gate
+test: need-build need-lints need-clients ## the whole gate
 	scripts/gate
 
 crash: build need-clients ## kill -9 the broker 100 times under idempotent producers, check the history
@@ -46,6 +46,9 @@ clean: ## remove what was built here
 
 need-build:
 	@scripts/need build
+
+need-lints:
+	@scripts/need lints
 
 need-clients:
 	@scripts/need clients

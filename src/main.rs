@@ -15,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A Kafka broker that processes every message once.
 #[derive(Parser)]
-#[command(name = "einmal", args_conflicts_with_subcommands = true)]
+#[command(name = "einmal", version, args_conflicts_with_subcommands = true)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -137,4 +137,17 @@ fn main() -> ExitCode {
 fn run(start: Start) -> Result<(), Failure> {
     app::run(load(&start.sources())?)?;
     app::end(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_told_by_the_flag_that_people_try_first() {
+        for flag in ["--version", "-V"] {
+            let told = CommandLine::try_parse_from(["einmal", flag]).err().map(|error| error.kind());
+            assert_eq!(told, Some(clap::error::ErrorKind::DisplayVersion), "{flag}");
+        }
+    }
 }

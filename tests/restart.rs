@@ -43,6 +43,13 @@ fn topics_their_ids_and_the_cluster_id_survive_a_clean_restart_and_sigkill() {
 }
 
 #[test]
+fn a_stop_is_clean_although_the_signal_comes_twice_at_once() {
+    for _ in 0..5 {
+        assert_eq!(TestServer::start().terminate_with_echo().to_string(), CLEAN);
+    }
+}
+
+#[test]
 fn records_are_found_after_a_clean_restart() {
     let mut server = TestServer::start();
     let mut client = TestClient::connect(&server);

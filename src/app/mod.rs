@@ -43,6 +43,9 @@ const STOP_BUDGET: Duration = Duration::from_secs(8);
 /// Of [`STOP_BUDGET`], what connections may take.
 const DRAIN_BUDGET: Duration = Duration::from_secs(5);
 
+/// Signals this close to the first are its echo: `timeout`, for one, signals the process and then its group.
+const ECHO: Duration = Duration::from_millis(500);
+
 /// Runs a broker until it is told to stop.
 pub fn run(loaded: Loaded) -> Result<(), Failure> {
     output::install(&loaded.config.log_level)?;
@@ -174,7 +177,7 @@ async fn serve(
     let stopped = tokio::select! {
         stopped = wind_down(engine, serving, stop, began) => stopped,
         // What was answered is durable: the store recovers as after a crash.
-        () = signals.next() => return Err(Failure::Interrupted),
+        () = signals.next_after(began + ECHO) => return Err(Failure::Interrupted),
     };
     tracing::info!(duration_ms = began.elapsed().as_millis() as u64, "stopped");
     stopped
@@ -254,6 +257,14 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Returns at the next of them that comes after `instant`.
+    async fn next_after(&mut self, instant: Instant) {
+        self.next().await;
+        while Instant::now() < instant {
+            self.next().await;
         }
     }
 }

@@ -46,7 +46,7 @@ pub enum BindError {
         source: io::Error,
     },
     /// Anything else: a privileged port, an address of another machine.
-    #[error("listener {listener}: cannot bind {address}: {source}")]
+    #[error("listener {listener}: cannot bind {address} ({source}): {}", bind_advice(source))]
     Bind {
         /// Name of the listener.
         listener: Arc<str>,
@@ -55,6 +55,16 @@ pub enum BindError {
         /// From the system.
         source: io::Error,
     },
+}
+
+fn bind_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            "give an address of this machine, or none for all of them; what clients are told goes into advertised.listeners"
+        }
+        io::ErrorKind::PermissionDenied => "give a port above 1023, or this user the right to bind lower ones",
+        _ => "give the listener another address",
+    }
 }
 
 /// Binds all listeners of the configuration, in its order. Must be called within a tokio runtime.
@@ -103,11 +113,18 @@ fn addresses(listener: &Listener) -> Result<Vec<SocketAddr>, BindError> {
         return Ok(any.map(|ip| SocketAddr::new(ip, listener.port)).into());
     }
     let host = listener.host.trim_start_matches('[').trim_end_matches(']');
-    (host, listener.port).to_socket_addrs().map(Iterator::collect).map_err(|source| BindError::Resolve {
+    let addresses = (host, listener.port).to_socket_addrs().map_err(|source| BindError::Resolve {
         listener: listener.name.clone(),
         host: listener.host.clone(),
         source,
-    })
+    })?;
+    Ok(ipv4_first(addresses.collect()))
+}
+
+/// As Java orders them: Debian's localhost is `::1` first, and bound there alone, `127.0.0.1` would be refused.
+fn ipv4_first(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    addresses
 }
 
 fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -163,6 +180,12 @@ mod tests {
         assert_eq!(bound.endpoint.port, bound.address.port());
     }
 
+    #[test]
+    fn localhost_is_served_where_most_clients_look_for_it() {
+        let debian = vec![SocketAddr::from((Ipv6Addr::LOCALHOST, 9092)), SocketAddr::from((Ipv4Addr::LOCALHOST, 9092))];
+        assert_eq!(ipv4_first(debian.clone()), [debian[1], debian[0]]);
+    }
+
     #[tokio::test]
     async fn errors_name_the_listener_and_the_cause() {
         let taken = bind_one(&listener("127.0.0.1", 0, None)).unwrap();
@@ -171,5 +194,6 @@ mod tests {
         // An address of documentation, never of this machine.
         let error = bind_one(&listener("192.0.2.1", 0, None)).unwrap_err();
         assert!(matches!(&error, BindError::Bind { listener, .. } if &**listener == "PLAINTEXT"), "{error}");
+        assert!(error.to_string().contains("advertised.listeners"), "{error}");
     }
 }

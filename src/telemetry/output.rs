@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -26,8 +26,7 @@ pub fn install(level: &str) -> Result<(), InvalidFilter> {
         Ok(text) if !text.is_empty() => ("RUST_LOG", text),
         _ => ("einmal.log.level", level.to_owned()),
     };
-    let filter =
-        EnvFilter::try_new(&text).map_err(|error| InvalidFilter { origin, filter: text, detail: error.to_string() })?;
+    let filter = filter(origin, text)?;
     let registry = tracing_subscriber::registry().with(filter).with(Counted);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Fails only where a subscriber exists: then a test has set up its own.
@@ -37,6 +36,21 @@ pub fn install(level: &str) -> Result<(), InvalidFilter> {
         registry.with(lines.json().flatten_event(true)).try_init()
     };
     Ok(())
+}
+
+/// `EnvFilter` takes a word that is no level as the name of a module, and then everything else is silent, errors too.
+fn filter(origin: &'static str, text: String) -> Result<EnvFilter, InvalidFilter> {
+    let is_clear = |part: &&str| {
+        part.contains(['=', '['])
+            || part.starts_with("einmal")
+            || part.is_empty()
+            || part.parse::<LevelFilter>().is_ok()
+    };
+    if let Some(part) = text.split(',').map(str::trim).find(|part| !is_clear(part)) {
+        let detail = format!("{part} is no level");
+        return Err(InvalidFilter { origin, filter: text, detail });
+    }
+    EnvFilter::try_new(&text).map_err(|error| InvalidFilter { origin, filter: text, detail: error.to_string() })
 }
 
 /// Counts what is written, by level.
@@ -56,5 +70,21 @@ fn level_name(level: Level) -> &'static str {
         Level::INFO => "info",
         Level::DEBUG => "debug",
         Level::TRACE => "trace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_instead_of_silencing_everything() {
+        for text in ["loud", "warning", "fatal", "info,noisy", "einmal=loud"] {
+            let refused = filter("einmal.log.level", text.to_owned()).expect_err(text);
+            assert!(refused.to_string().contains("write error, warn"), "{refused}");
+        }
+        for text in ["info", "WARN", "off", "info,einmal=debug", "einmal::server=trace,warn", "einmal", "hyper=info"] {
+            filter("einmal.log.level", text.to_owned()).expect(text);
+        }
     }
 }

@@ -102,6 +102,14 @@ impl TestServer {
         self.child.wait().expect("a child ends")
     }
 
+    /// SIGTERM twice at once, as `timeout` sends it, and how the broker ended.
+    pub fn terminate_with_echo(&mut self) -> ExitStatus {
+        let twice = format!("kill -TERM {0}; sleep 0.002; kill -TERM {0}", self.child.id());
+        // The second may come too late, which is none of the test's concern.
+        let _ = Command::new("sh").args(["-c", &twice]).stderr(Stdio::null()).status().expect("sh runs");
+        self.child.wait().expect("a child ends")
+    }
+
     /// The same data directory and settings again, on new ports.
     pub fn restart(mut self) -> Self {
         if self.is_alive() {
