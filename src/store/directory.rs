@@ -117,7 +117,7 @@ pub(super) fn claim(dir: &Path) -> Result<DirectoryLock, OpenError> {
     match read_format(dir).map_err(|error| OpenError::from_io(dir, error))? {
         Some(text) => check_format(dir, &text)?,
         None => {
-            check_empty(dir)?;
+            check_unclaimed(dir)?;
             write_format(dir).map_err(|error| OpenError::from_io(dir, error))?;
         }
     }
@@ -154,20 +154,18 @@ fn check_format(dir: &Path, text: &str) -> Result<(), OpenError> {
     }
 }
 
-fn check_empty(dir: &Path) -> Result<(), OpenError> {
-    let io_error = |error| OpenError::from_io(dir, error);
-    for entry in fs::read_dir(dir).map_err(io_error)? {
-        let name = entry.map_err(io_error)?.file_name().to_string_lossy().into_owned();
-        // A fresh file system has its own folder, and mounted volumes have hidden ones.
-        let ours = [LOCK_FILE, FORMAT_FILE_NEW, "lost+found"].contains(&name.as_str()) || name.starts_with('.');
-        if name == "meta.properties" {
-            return Err(OpenError::ForeignFormat { dir: dir.to_owned(), found: "a log of Apache Kafka".to_owned() });
-        }
-        if !ours {
-            return Err(OpenError::ForeignFormat { dir: dir.to_owned(), found: name });
-        }
+/// A directory without a format file may hold anything but the data of somebody else: other files beside ours harm nobody.
+fn check_unclaimed(dir: &Path) -> Result<(), OpenError> {
+    const BETRAYALS: [(&str, &str); 4] = [
+        ("meta.properties", "a log of Apache Kafka"),
+        ("CURRENT", "a RocksDB database"),
+        ("db", "a db folder, but no format"),
+        ("SYNCED", "marks of einmal, but no format"),
+    ];
+    match BETRAYALS.iter().find(|(name, _)| dir.join(name).exists()) {
+        Some((_, found)) => Err(OpenError::ForeignFormat { dir: dir.to_owned(), found: (*found).to_owned() }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn write_format(dir: &Path) -> io::Result<()> {
@@ -215,9 +213,12 @@ mod tests {
 
     #[test]
     fn foreign_directories_are_left_alone() {
-        for (file, found) in
-            [("meta.properties", Some("Apache Kafka")), ("photo.jpg", Some("photo.jpg")), (".keep", None)]
-        {
+        for (file, found) in [
+            ("meta.properties", Some("Apache Kafka")),
+            ("CURRENT", Some("RocksDB")),
+            ("broker.log", None),
+            (".keep", None),
+        ] {
             let dir = tempfile::tempdir().unwrap();
             fs::write(dir.path().join(file), "").unwrap();
             match (claim(dir.path()), found) {
