@@ -121,7 +121,7 @@ fn addresses(listener: &Listener) -> Result<Vec<SocketAddr>, BindError> {
     Ok(ipv4_first(addresses.collect()))
 }
 
-/// As Java orders them: Debian's localhost is `::1` first, and bound there alone, `127.0.0.1` would be refused.
+/// As Java orders them, where Kafka's users expect `localhost`: Debian names `::1` first.
 fn ipv4_first(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     addresses.sort_by_key(SocketAddr::is_ipv6);
     addresses
