@@ -1,12 +1,13 @@
 //! The single writer: commands in, one write per group of them, answers out.
 //!
-//! Two threads. The *writer* takes everything that is queued, decides it in order on its own state, writes all rows as one, and
+//! Two roles. The *writer* takes everything that is queued, decides it in order on its own state, writes all rows as one, and
 //! answers what needs no more than the page cache. The *syncer* makes everything written so far durable, shows it to readers and
 //! answers the rest; meanwhile the writer collects and writes the next group. Nobody waits for a timer: what queues up while a
 //! write or a sync runs is the next group.
 //!
-//! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the threads; `append`, `topics`, `delete_records`,
-//! `commit_offsets`, `producer_ids` and `housekeeping` decide, each its own kind of command; [`group`] holds what was decided.
+//! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
+//! writer runs; `append`, `topics`, `delete_records`, `commit_offsets`, `producer_ids` and `housekeeping` decide, each its own
+//! kind of command; [`group`] holds what was decided.
 //!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
 //! Invariant: after a failed write or sync nothing more is written or answered; [`Started`]'s owner ends the process.
@@ -20,6 +21,7 @@ pub mod environment;
 mod group;
 mod housekeeping;
 mod producer_ids;
+mod seat;
 pub mod settings;
 mod start;
 mod state;
@@ -28,6 +30,7 @@ mod topics;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
@@ -38,15 +41,26 @@ use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId};
 use command::{
     Acks, AppendBatch, Appended, Command, Created, EngineGone, NewTopic, OffsetToCommit, Refused, Reply, TopicRef,
 };
+use seat::Seat;
 pub use start::{StartError, Started};
 
 /// Handle to the engine; cheap to clone. Each call queues one command, in the order of the calls, and is answered once the
 /// command is committed at the durability it needs. When the engine ends (it ends the process on a failed commit) callers get
 /// [`EngineGone`] or a closed channel, never an invented answer.
 #[derive(Debug, Clone)]
-pub struct Engine {
+pub struct Engine(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
     commands: Sender<Command>,
+    seat: Arc<Seat>,
     queued: metrics::Gauge,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.seat.abandon();
+    }
 }
 
 impl Engine {
@@ -55,6 +69,7 @@ impl Engine {
     pub fn append(&self, acks: Acks, batches: Vec<AppendBatch>) -> oneshot::Receiver<Vec<Appended>> {
         let (reply, answer) = oneshot::channel();
         self.queue(Command::Append { acks, batches, queued: Instant::now(), reply });
+        self.0.seat.offer();
         answer
     }
 
@@ -155,14 +170,16 @@ impl Engine {
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, EngineGone> {
         let (reply, answer) = oneshot::channel();
         self.queue(command(reply));
+        self.0.seat.wake();
         answer.await.map_err(|_| EngineGone)
     }
 
     /// A command that finds the engine gone is dropped, and with it the way back: the caller sees a closed channel.
     fn queue(&self, command: Command) {
-        self.queued.increment(1.0);
-        if self.commands.send(command).is_err() {
-            self.queued.decrement(1.0);
+        self.0.queued.increment(1.0);
+        self.0.seat.announce();
+        if self.0.commands.send(command).is_err() {
+            self.0.queued.decrement(1.0);
         }
     }
 }

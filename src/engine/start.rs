@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use super::Engine;
 use super::environment::Environment;
 use super::producer_ids;
+use super::seat::Seat;
 use super::settings::Settings;
 use super::state::{Counters, Dead, ProducerIds, State};
 use super::syncer::Syncer;
 use super::topics;
 use super::writer::Writer;
+use super::{Engine, Handle};
 use crate::log::catalog::{Catalog, Topic, Topics};
 use crate::log::offsets::{CommittedOffset, CommittedOffsets};
 use crate::log::partition::{Partition, Recovered};
@@ -126,9 +127,10 @@ impl Engine {
         let syncer = Syncer::start(&store, &catalog, &offsets, fatal)?;
         let (commands, queue) = channel();
         let queued = metrics::gauge!(crate::metrics::ENGINE_QUEUE_COMMANDS);
-        Writer::start(state, queue, queued.clone(), environment, syncer, &catalog)?;
+        let gauge = queued.clone();
+        let seat = Seat::start(queue, |queue| Writer::new(state, queue, gauge, environment, syncer, &catalog))?;
         Ok(Started {
-            engine: Engine { commands, queued },
+            engine: Engine(Arc::new(Handle { commands, seat, queued })),
             catalog,
             offsets,
             reader,

@@ -114,11 +114,6 @@ impl Syncer {
         self.shared.fail(error);
     }
 
-    /// Held by a thread of the engine; tells of its panic as of a failed write, for nobody would answer any more.
-    pub fn panic_watch(&self) -> PanicWatch {
-        PanicWatch(Arc::clone(&self.shared))
-    }
-
     /// Finishes what was handed over and ends the thread. Answers whether all of it is synced; if not, nothing may be written
     /// any more.
     pub fn finish(self) -> bool {
@@ -137,13 +132,13 @@ impl Shared {
     }
 }
 
-/// See [`Syncer::panic_watch`].
-pub(super) struct PanicWatch(Arc<Shared>);
+/// Held by the thread; tells of its panic as of a failed write, for nobody would answer any more.
+struct PanicWatch(Arc<Shared>);
 
 impl Drop for PanicWatch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.fail(StoreError::Failed("a thread of the engine panicked".to_owned()));
+            self.0.fail(StoreError::Failed("the engine's syncer panicked".to_owned()));
         }
     }
 }

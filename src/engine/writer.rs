@@ -1,12 +1,12 @@
-//! The writer's thread: collects a group of commands, has each decided, writes once, answers or hands over.
+//! The writer: collects a group of commands, has each decided, writes once, answers or hands over.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::command::{Acks, AppendBatch, Appended, Command, Reply};
 use super::environment::Environment;
 use super::group::{Answer, Group};
+use super::seat::Queue;
 use super::state::State;
 use super::syncer::Syncer;
 use super::{append, commit_offsets, delete_records, housekeeping, producer_ids, topics};
@@ -27,15 +27,27 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// How long what is dead waits for its publication before it is looked at again.
 const PURGE_DELAY: Duration = Duration::from_millis(10);
 
+/// What follows a round.
+pub(super) enum After {
+    /// The next round.
+    More,
+    /// [`Writer::stop`].
+    Stop,
+    /// Nothing: a write or a sync has failed.
+    Ended,
+}
+
 pub(super) struct Writer {
     state: State,
-    queue: Receiver<Command>,
+    queue: Queue,
     queued: metrics::Gauge,
     environment: Box<dyn Environment>,
     syncer: Syncer,
     catalog: Arc<Catalog>,
     next_expiry: Timestamp,
     sequence: u64,
+    /// The way back of a stop that was asked for.
+    stopping: Option<Reply<()>>,
     figures: Figures,
 }
 
@@ -49,15 +61,14 @@ struct Figures {
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub fn start(
+    pub fn new(
         state: State,
-        queue: Receiver<Command>,
+        queue: Queue,
         queued: metrics::Gauge,
         mut environment: Box<dyn Environment>,
         syncer: Syncer,
         catalog: &Arc<Catalog>,
-    ) -> std::io::Result<()> {
+    ) -> Self {
         let figures = Figures {
             busy_seconds: 0.0,
             group_commands: metrics::histogram!(crate::metrics::ENGINE_GROUP_COMMANDS),
@@ -69,37 +80,60 @@ impl Writer {
         let next_expiry = environment.now().saturating_add(EXPIRY_INTERVAL_MS);
         let sequence = state.store.sequence();
         let catalog = Arc::clone(catalog);
-        let writer = Self { state, queue, queued, environment, syncer, catalog, next_expiry, sequence, figures };
-        std::thread::Builder::new().name("engine-writer".to_owned()).spawn(move || {
-            let _watch = writer.syncer.panic_watch();
-            writer.run();
-        })?;
-        Ok(())
+        let stopping = None;
+        Self { state, queue, queued, environment, syncer, catalog, next_expiry, sequence, stopping, figures }
     }
 
-    fn run(mut self) {
-        loop {
-            let first = match self.queue.recv_timeout(self.sleep_max()) {
-                Ok(command) => Some(command),
-                Err(RecvTimeoutError::Timeout) => None,
-                // All handles are gone without a stop: nobody is left to answer to.
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let began = Instant::now();
-            match self.round(first) {
-                Ok(None) => {}
-                Ok(Some(reply)) => return self.stop(reply),
-                Err(error) => return self.syncer.fail(error),
-            }
-            if self.syncer.has_failed() {
-                return;
-            }
-            self.count_busy(began.elapsed());
+    /// Tells of a panic as of a failed write, for nobody would answer any more.
+    pub fn panicked(&self) {
+        self.syncer.fail(StoreError::Failed("the engine's writer panicked".to_owned()));
+    }
+
+    /// One group of what is queued, if anything is.
+    pub fn queued_round(&mut self) -> After {
+        match self.queue.take() {
+            Some(first) => self.turn(Some(first)),
+            None => After::More,
         }
     }
 
+    /// Groups until nothing is queued and nothing that is dead can be removed.
+    pub fn rounds(&mut self) -> After {
+        loop {
+            let first = self.queue.take();
+            let is_idle = first.is_none();
+            let after = self.turn(first);
+            if !matches!(after, After::More) || (is_idle && !self.sleep_max().is_zero()) {
+                return after;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub fn idle_round(&mut self) {
+        self.turn(None);
+    }
+
+    fn turn(&mut self, first: Option<Command>) -> After {
+        if self.syncer.has_failed() {
+            return After::Ended;
+        }
+        if self.stopping.is_some() {
+            return After::Stop;
+        }
+        let began = Instant::now();
+        if let Err(error) = self.round(first) {
+            self.syncer.fail(error);
+        }
+        if self.syncer.has_failed() {
+            return After::Ended;
+        }
+        self.count_busy(began.elapsed());
+        if self.stopping.is_some() { After::Stop } else { After::More }
+    }
+
     /// How long to wait for a command before what is dead is looked at.
-    fn sleep_max(&self) -> Duration {
+    pub fn sleep_max(&self) -> Duration {
         match self.state.dead.front() {
             None => SLEEP_MAX,
             Some((written, _)) if *written <= self.syncer.published() => Duration::ZERO,
@@ -107,23 +141,22 @@ impl Writer {
         }
     }
 
-    /// Decides, writes and publishes one group, beginning with `first`. Answers the way back of a stop, if one came.
-    fn round(&mut self, first: Option<Command>) -> Result<Option<Reply<()>>, StoreError> {
+    /// Decides, writes and publishes one group, beginning with `first`.
+    fn round(&mut self, first: Option<Command>) -> Result<(), StoreError> {
         let mut group = Group::default();
         let now = self.environment.now();
         let (mut commands, mut bytes) = (0usize, 0usize);
         let mut next = first;
-        let mut stopping = None;
         while let Some(command) = next.take() {
             commands += 1;
             bytes += command.bytes();
             if let Command::Stop { reply } = command {
-                stopping = Some(reply);
+                self.stopping = Some(reply);
                 break;
             }
             self.decide(&mut group, command, now);
             if commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
-                next = self.queue.try_recv().ok();
+                next = self.queue.take();
             }
         }
         if commands == 0 {
@@ -138,8 +171,7 @@ impl Writer {
             self.next_expiry = now.saturating_add(EXPIRY_INTERVAL_MS);
             housekeeping::expire_producers(&mut self.state, &mut group, now);
         }
-        self.commit(group)?;
-        Ok(stopping)
+        self.commit(group)
     }
 
     fn decide(&mut self, group: &mut Group, command: Command, now: Timestamp) {
@@ -246,8 +278,8 @@ impl Writer {
     }
 
     /// Marks the stop as clean, after everything before it, and closes the store.
-    fn stop(self, reply: Reply<()>) {
-        let Self { state, syncer, .. } = self;
+    pub fn stop(self) {
+        let Self { state, syncer, stopping, .. } = self;
         let mut rows = Rows::default();
         let epoch = BrokerEpoch { leader_epoch: state.leader_epoch, clean_stop: true };
         rows.put(BrokerEpoch::KEY.to_vec(), epoch.encode());
@@ -259,7 +291,7 @@ impl Writer {
             state.store.write(&rows, synced).and_then(|_| state.store.sync()).and_then(|()| state.store.close());
         match closed {
             Ok(()) => {
-                let _ = reply.send(());
+                let _ = stopping.map(|reply| reply.send(()));
             }
             // Everything acknowledged is synced; the next start only recovers a little longer.
             Err(error) => tracing::error!(%error, "the stop is not clean"),

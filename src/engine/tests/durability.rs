@@ -187,3 +187,25 @@ async fn leader_epoch_rises_after_an_unclean_stop_only() {
     let epochs: Vec<_> = broker.read("t").await.iter().map(|batch| batch.bytes[12..16].to_vec()).collect();
     assert_eq!(epochs, vec![vec![0, 0, 0, 0], vec![0, 0, 0, 0], vec![0, 0, 0, 1]]);
 }
+
+#[test]
+fn every_caller_is_answered_whoever_sits_in_the_writers_seat() {
+    const CALLERS: usize = 8;
+    const EACH: usize = 500;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
+    let broker = TestEngine::start();
+    runtime.block_on(broker.create("t", &[("flush.messages", &i64::MAX.to_string())]));
+    // A caller waits for each answer by itself, so that a command left lying in the queue would stop it for good.
+    std::thread::scope(|scope| {
+        let (engine, partition) = (broker.engine(), broker.partition("t").id);
+        for _ in 0..CALLERS {
+            scope.spawn(move || {
+                for _ in 0..EACH {
+                    let batch = to(partition, &plain(&["a"]));
+                    engine.append(Acks::All, vec![batch]).blocking_recv().expect("answered");
+                }
+            });
+        }
+    });
+    assert_eq!(broker.offsets("t").log_end, i64::try_from(CALLERS * EACH).expect("fits"));
+}

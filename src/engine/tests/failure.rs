@@ -58,17 +58,16 @@ async fn stop_after_a_failed_sync_is_not_marked_clean() {
     broker.store.syncs.hold();
     let lost = broker.send("t", Acks::All, plain(&["a"]));
     broker.store.syncs.wait_until_reached();
-    broker.time.groups.hold();
+    let held = broker.hold_writer();
     let mut stop = Box::pin(broker.engine().stop());
     tokio::select! {
         biased;
         _ = &mut stop => panic!("stopped with a sync under way"),
         () = std::future::ready(()) => {}
     }
-    broker.time.groups.wait_until_reached();
     // The sync fails while the writer is already on its way to stop.
     broker.store.memory.fail_syncs_after(0, Fault::Failed);
-    broker.time.groups.open();
+    drop(held);
     broker.store.syncs.open();
     assert_eq!(stop.await, Err(EngineGone));
     assert!(lost.await.is_err());

@@ -1,4 +1,4 @@
-//! An engine on a memory store whose syncs, and whose writer, can be held back.
+//! An engine on a memory store whose syncs can be held back.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::config::TopicConfig;
 use crate::engine::command::{Acks, AppendBatch, Appended, NewTopic};
 use crate::engine::environment::Environment;
+use crate::engine::seat::for_tests::Held;
 use crate::engine::settings::Settings;
 use crate::engine::{Engine, Started};
 use crate::log::catalog::Topic;
@@ -119,17 +120,16 @@ impl Store for GatedStore {
     }
 }
 
-/// Time as the test sets it, chance from a seed, and a gate before each group.
+/// Time as the test sets it, chance from a seed.
 #[derive(Debug)]
 pub struct TestTime {
     now: AtomicI64,
     seed: Mutex<u64>,
-    pub groups: Gate,
 }
 
 impl TestTime {
     pub fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { now: AtomicI64::new(START_TIME), seed: Mutex::new(seed), groups: Gate::default() })
+        Arc::new(Self { now: AtomicI64::new(START_TIME), seed: Mutex::new(seed) })
     }
     pub fn advance(&self, ms: Timestamp) {
         self.now.fetch_add(ms, Ordering::SeqCst);
@@ -143,7 +143,6 @@ struct TestEnvironment(Arc<TestTime>);
 
 impl Environment for TestEnvironment {
     fn now(&mut self) -> Timestamp {
-        self.0.groups.pass();
         self.0.now()
     }
     fn random(&mut self) -> u64 {
@@ -209,7 +208,6 @@ impl TestEngine {
     pub fn crash(self, keep_unsynced: usize) -> Self {
         let memory = self.store.memory.crash(keep_unsynced);
         // What the old threads may still do happens to a store that nobody looks at any more.
-        self.time.groups.open();
         self.store.syncs.open();
         Self::start_on(memory, self.time, self.settings)
     }
@@ -247,12 +245,14 @@ impl TestEngine {
         self.engine().append(Acks::Leader, Vec::new()).await.expect("answered");
     }
 
-    /// Returns once the writer has done a round without a command: the time in which it removes what is dead.
-    pub async fn idle_round(&self) {
-        self.time.groups.hold();
-        self.time.groups.wait_until_reached();
-        self.time.groups.open();
-        self.written().await;
+    /// Keeps the writer out, so that what is sent queues up.
+    pub fn hold_writer(&self) -> Held<'_> {
+        self.engine().0.seat.hold()
+    }
+
+    /// A round of the writer without a command: the time in which it removes what is dead.
+    pub fn idle_round(&self) {
+        self.engine().0.seat.idle_round();
     }
 
     /// All readable batches of the topic.

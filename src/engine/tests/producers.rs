@@ -49,12 +49,11 @@ async fn duplicate_in_the_same_group_waits_for_the_sync_of_its_original() {
     let broker = TestEngine::start();
     broker.create("t", &[]).await;
     broker.store.syncs.hold();
-    broker.time.groups.hold();
+    let held = broker.hold_writer();
     let mut original = broker.send("t", Acks::All, idempotent(9, 0, &["a"]));
-    broker.time.groups.wait_until_reached();
     let mut retried = broker.send("t", Acks::All, idempotent(9, 0, &["a"]));
     let next = broker.send("t", Acks::All, idempotent(9, 1, &["b"]));
-    broker.time.groups.open();
+    drop(held);
     broker.written().await;
     assert!(original.try_recv().is_err() && retried.try_recv().is_err());
     assert_eq!(broker.store.memory.unsynced_writes(), 1, "one group, one write");

@@ -160,7 +160,7 @@ async fn reader_is_not_sent_past_records_whose_deletion_is_under_way() {
             _ = &mut pending => panic!("answered before the sync"),
             () = broker.written() => {}
         }
-        broker.idle_round().await;
+        broker.idle_round();
         assert_eq!(base_offsets(0).await, [0, 1, 2], "until the log start moves, all is there");
         broker.store.syncs.open();
         assert_eq!(pending.await, Ok(Ok(2)));
@@ -184,7 +184,7 @@ async fn reader_of_a_topic_whose_deletion_is_under_way_still_reads_it() {
         _ = &mut pending => panic!("answered before the sync"),
         () = broker.written() => {}
     }
-    broker.idle_round().await;
+    broker.idle_round();
     assert_eq!(broker.read("t").await.len(), 1);
     broker.store.syncs.open();
     pending.await.expect("answered")[0].as_ref().expect("deleted");

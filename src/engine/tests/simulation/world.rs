@@ -160,14 +160,15 @@ impl World {
 
     /// Several batches that the writer finds queued together.
     async fn burst(&mut self) {
-        self.broker.time.groups.hold();
+        let engine = self.broker.engine().clone();
+        let held = engine.0.seat.hold();
         for _ in 0..=self.roll(5) {
             if let Some((place, id, relaxed)) = self.pick_place() {
                 // Idempotent producers ask for acks=all, and a relaxed topic may lose what it acknowledged.
                 if relaxed || self.roll(4) == 0 { self.send_plain(place, id, relaxed) } else { self.send(place, id) }
             }
         }
-        self.broker.time.groups.open();
+        drop(held);
         self.broker.written().await;
     }
 
