@@ -52,6 +52,8 @@ families! {
     PROTOCOL_ERRORS_TOTAL = "einmal_protocol_errors_total" Counter ["reason"] "Frames that ended a connection";
     PRODUCE_ACKS_TOTAL = "einmal_produce_acks_total" Counter ["acks"] "Produce requests by the promise they ask for";
     FETCH_SESSIONS = "einmal_fetch_sessions" Gauge [] "Cached fetch sessions";
+    FETCH_MEMORY_BYTES = "einmal_fetch_memory_bytes" Gauge [] "Memory granted to answers that are read or sent, as of the last fetch with data";
+    FETCH_MEMORY_WAITS_TOTAL = "einmal_fetch_memory_waits_total" Counter [] "Fetches that had to wait for memory";
     FETCH_WAITING = "einmal_fetch_waiting" Gauge [] "Fetches that wait for data";
 
     TOPIC_BYTES_IN_TOTAL = "einmal_topic_bytes_in_total" Counter ["topic"] "Bytes of appended batches";

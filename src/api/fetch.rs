@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::FetchRequest;
 
 use super::apis::{count_error, typed};
+use super::fetch_memory::Grant;
 use super::fetch_session::{Asked, Fetching, NO_SESSION, Outcome, PartitionKey, SessionRequest, TopicKey};
 use super::leader_epoch::check_leader_epoch;
 use super::topic_name::NAME_CHARACTERS_MAX;
@@ -186,13 +187,24 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     for (place, (key, asked)) in fetching.partitions.iter().enumerate() {
         let topic = topics.topic(&key.topic);
         let (answer, readable) = judge(topic.as_deref(), key, asked, terms);
-        wanted.extend(readable.map(|(partition, end)| Wanted { place, partition, asked: *asked, end }));
+        let batch_bytes_max = topic.as_ref().map_or(0, |topic| topic.config.max_message_bytes as usize);
+        wanted.extend(readable.map(|(partition, end)| Wanted {
+            place,
+            batch_bytes_max,
+            partition,
+            asked: *asked,
+            end,
+        }));
         found.push(Found { topic, answer });
     }
+    if wanted.is_empty() {
+        return found;
+    }
+    let Some(mut grant) = grant(cx, &wanted, terms).await else { return found };
     let reader = &cx.broker.reader;
     let batches = read::read_within(
         &wanted,
-        terms.bytes_max,
+        terms.bytes_max.min(grant.bytes()),
         |wanted| wanted.asked.bytes_max,
         |wanted, bytes_max| {
             let (partition, from, end) = (wanted.partition.clone(), wanted.asked.fetch_offset, wanted.end);
@@ -203,7 +215,10 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     for (wanted, batches) in wanted.iter().zip(batches) {
         let Some(Found { answer, .. }) = found.get_mut(wanted.place) else { continue };
         match batches {
-            Ok(batches) => answer.batches = batches,
+            Ok(mut batches) => {
+                grant.leave_with(&mut batches);
+                answer.batches = batches;
+            }
             Err(error) => {
                 let error = storage_error("fetch", wanted.partition.id, &error);
                 *answer = FetchPartition::refused(answer.index, error);
@@ -213,9 +228,24 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     found
 }
 
+/// Memory for what is to be read; none if the broker stops first. It is as long as the wait for a slow disk would be, whatever the
+/// request's own limit of time.
+async fn grant(cx: &Context, wanted: &[Wanted], terms: Terms) -> Option<Grant> {
+    let bytes = wanted.iter().fold(0usize, |bytes, wanted| bytes.saturating_add(wanted.asked.bytes_max));
+    let first_bytes = wanted.iter().map(|wanted| wanted.batch_bytes_max).max().unwrap_or(0);
+    let mut stopping = cx.stopping.clone();
+    tokio::select! {
+        biased;
+        grant = cx.broker.fetch_memory.grant(bytes.min(terms.bytes_max), first_bytes) => Some(grant),
+        _ = stopping.wait_for(|stopping| *stopping) => None,
+    }
+}
+
 /// A partition that has something to read.
 struct Wanted {
     place: usize,
+    /// Largest batch that the topic takes.
+    batch_bytes_max: usize,
     partition: Arc<Partition>,
     asked: Asked,
     end: Offset,

@@ -13,6 +13,7 @@ pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_configs;
 pub mod fetch;
+pub mod fetch_memory;
 pub mod fetch_session;
 pub mod leader_epoch;
 pub mod list_offsets;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::config::Config;
 use crate::engine::Engine;
@@ -75,6 +77,8 @@ pub struct Broker {
     pub offsets: Arc<CommittedOffsets>,
     /// Cached fetch sessions, `FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max)`.
     pub fetch_sessions: FetchSessions,
+    /// Memory of answers to Fetch, `FetchMemory::new(config.fetch_memory_bytes)`.
+    pub fetch_memory: FetchMemory,
     /// Held while settings are judged and changed.
     pub config_changes: tokio::sync::Mutex<()>,
     /// Addresses by listener.

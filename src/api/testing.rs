@@ -13,6 +13,7 @@ use kafka_protocol::protocol::{Decodable, HeaderVersion, Request as TypedRequest
 use tokio::sync::watch;
 
 use super::apis::find;
+use super::fetch_memory::FetchMemory;
 use super::fetch_session::FetchSessions;
 use super::{Answer, Broker, Context, Endpoint, Pending};
 use crate::config::load::{Sources, load};
@@ -59,6 +60,7 @@ impl TestBroker {
             reader: started.reader,
             offsets: started.offsets,
             fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
+            fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
             config_changes: tokio::sync::Mutex::default(),
             endpoints,
             config: ArcSwap::from_pointee(config),

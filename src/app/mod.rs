@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::Broker;
+use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::config::load::Loaded;
 use crate::config::{BrokerOverrides, Config};
@@ -157,6 +158,7 @@ async fn serve(
         reader,
         offsets,
         fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
+        fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
         config_changes: tokio::sync::Mutex::default(),
         endpoints: bound.iter().map(|bound| bound.endpoint.clone()).collect(),
         config: ArcSwap::from_pointee(config),

@@ -71,6 +71,8 @@ impl Config {
             connections_max_idle: values.duration_ms("connections.max.idle.ms")?,
             request_frame_timeout: values.duration_ms("einmal.request.frame.timeout.ms")?,
             fetch_max_bytes: values.number("fetch.max.bytes")?,
+            fetch_memory_bytes: values.number("einmal.fetch.memory.bytes")?,
+            fetch_memory_stall: values.duration_ms("einmal.fetch.memory.stall.ms")?,
             fetch_session_slots: values.number("max.incremental.fetch.session.cache.slots")?,
             fetch_session_partitions_max: values.number("einmal.fetch.session.partitions.max")?,
             tail_cache_bytes: values.number("einmal.tail.cache.bytes")?,

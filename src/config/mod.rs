@@ -84,6 +84,10 @@ pub struct Config {
     pub request_frame_timeout: Duration,
     /// `fetch.max.bytes`: upper bound of one Fetch answer.
     pub fetch_max_bytes: usize,
+    /// `einmal.fetch.memory.bytes`: Fetch answers in memory, all connections together.
+    pub fetch_memory_bytes: usize,
+    /// `einmal.fetch.memory.stall.ms`: time in which an answer must get on while that memory is spent.
+    pub fetch_memory_stall: Duration,
     /// `max.incremental.fetch.session.cache.slots`.
     pub fetch_session_slots: usize,
     /// `einmal.fetch.session.partitions.max`: partitions in all cached fetch sessions together.

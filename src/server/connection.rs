@@ -4,6 +4,8 @@
 //! is watched: a peer that goes away cancels what it waits for. While an [`Answer::LongPoll`] is, none is received. Requests of [`Answer::Pipelined`] are received and begun
 //! while earlier ones are under way, up to [`IN_FLIGHT_MAX`] and `einmal.connection.request.bytes.max`.
 //!
+//! Nothing is begun while an answer is being sent: what a peer does not take is one answer to a Fetch, or what was pipelined.
+//!
 //! Invariants: answers leave in the order of requests; a request begins after all serial ones before it have been answered; a
 //! serial one begins after all before it have been answered; once the connection is to end, what was begun is still
 //! answered.
@@ -24,13 +26,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use crate::api::Answer;
+use crate::api::fetch_memory::FetchMemory;
 use crate::config::Config;
 use crate::wire::{Close, Segments};
 
 use super::budget::RequestBudget;
 use super::in_flight::{Answered, Failure, InFlight, contain};
 use super::inbound::{self, Broken, Frame, Inbound, Received};
-use super::outbound;
+use super::outbound::{self, Patience};
 use super::table::{Dispatch, Table};
 
 /// Requests under way per connection; more wait in the socket.
@@ -48,6 +51,8 @@ pub(crate) struct Shared<D> {
     pub(crate) dispatch: D,
     pub(crate) table: Table,
     pub(crate) budget: RequestBudget,
+    /// Closes those that do not take their answers, while it is short.
+    pub(crate) fetch_memory: FetchMemory,
     pub(crate) limits: Limits,
 }
 
@@ -60,6 +65,8 @@ pub(crate) struct Limits {
     pub(crate) frame: Duration,
     /// Time without any request; also without progress of a write.
     pub(crate) idle: Duration,
+    /// Time without progress of a write, while memory for fetches is short.
+    pub(crate) stall: Duration,
     /// Bytes of requests under way, but for a single larger one.
     pub(crate) request_bytes_max: usize,
 }
@@ -70,6 +77,7 @@ impl Limits {
             first_request: config.request_frame_timeout / 3,
             frame: config.request_frame_timeout,
             idle: config.connections_max_idle,
+            stall: config.fetch_memory_stall,
             request_bytes_max: config.connection_request_bytes_max,
         }
     }
@@ -300,7 +308,9 @@ impl<D: Dispatch> Connection<'_, D> {
             failure = self.collect(answered, &mut segments).err();
         }
         if !segments.is_empty() {
-            outbound::write(self.stream, segments, self.shared.limits.idle).await.map_err(End::Io)?;
+            let (limits, memory) = (&self.shared.limits, &self.shared.fetch_memory);
+            let patience = Patience { idle: limits.idle, stall: limits.stall, memory };
+            outbound::write(self.stream, segments, patience).await.map_err(End::Io)?;
         }
         self.active_at = Instant::now();
         match failure {

@@ -121,6 +121,7 @@ fn report(end: &End, peer: &Peer, client_id: Option<&str>) {
         End::Peer => "client",
         End::Io(error) if is_reset(error) => "client",
         End::Idle | End::Slow => "idle",
+        End::Io(error) if error.kind() == io::ErrorKind::TimedOut => "idle",
         End::Stopping => "shutdown",
         End::Close(Close::TooLarge { .. }) => "limit",
         End::Close(_) | End::Io(_) | End::Panicked(_) => "error",

@@ -6,7 +6,8 @@
 //!
 //! Invariant: what a peer makes grow has a limit in the configuration: connections (`max.connections`,
 //! `max.connections.per.ip`), request bytes (`queued.max.request.bytes`, `einmal.connection.request.bytes.max`,
-//! `socket.request.max.bytes`), time (`connections.max.idle.ms`, `einmal.request.frame.timeout.ms`).
+//! `socket.request.max.bytes`), answers to fetches (`einmal.fetch.memory.bytes`), time
+//! (`connections.max.idle.ms`, `einmal.request.frame.timeout.ms`, `einmal.fetch.memory.stall.ms`).
 //!
 //! Kafka's `SocketServer` and `KafkaRequestHandler` in one.
 
@@ -45,11 +46,13 @@ use table::{Dispatch, Table};
 pub fn serve(bound: Vec<Bound>, broker: Arc<Broker>, stopping: watch::Receiver<bool>) -> JoinHandle<()> {
     let config = broker.config.load_full();
     let slots = ConnectionSlots::new(config.connections_max, config.connections_max_per_ip);
+    let fetch_memory = broker.fetch_memory.clone();
     let dispatch = BrokerDispatch { broker, stopping: stopping.clone() };
     let shared = Shared {
         table: Table::new(dispatch.apis(), config.socket_request_max_bytes),
         dispatch,
         budget: RequestBudget::new(config.queued_max_request_bytes),
+        fetch_memory,
         limits: Limits::new(&config),
     };
     listen(bound, Arc::new(shared), slots, stopping)

@@ -5,21 +5,66 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::api::fetch_memory::FetchMemory;
 
 /// Pieces of one write; more go into the next.
 const SLICES_MAX: usize = 64;
 
-/// Writes all `segments` in order. A peer that takes nothing for `stall_max` is an error.
-pub(crate) async fn write(stream: &TcpStream, mut segments: Vec<Bytes>, stall_max: Duration) -> io::Result<()> {
+/// What a peer must have taken to count as one that takes its answers.
+const PROGRESS_BYTES: usize = 64 << 10;
+
+/// How long a peer may let an answer lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience<'a> {
+    /// Time without a byte taken.
+    pub(crate) idle: Duration,
+    /// Time in which [`PROGRESS_BYTES`] are taken, while others wait for `memory`.
+    pub(crate) stall: Duration,
+    pub(crate) memory: &'a FetchMemory,
+}
+
+impl Patience<'_> {
+    /// Waits until `stream` takes more. The peer last got on at `taken_at`.
+    async fn writable(&self, stream: &TcpStream, taken_at: Instant) -> io::Result<()> {
+        let is_in_the_way = async {
+            sleep_until(taken_at + self.stall).await;
+            self.memory.is_short().await;
+        };
+        tokio::select! {
+            biased;
+            writable = timeout(self.idle, stream.writable()) => writable.map_err(|_| io::ErrorKind::TimedOut)?,
+            () = is_in_the_way => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the peer does not take its answer while fetches wait for memory",
+            )),
+        }
+    }
+}
+
+/// Writes all `segments` in order. It is an error if the peer goes beyond our `patience`.
+pub(crate) async fn write(stream: &TcpStream, mut segments: Vec<Bytes>, patience: Patience<'_>) -> io::Result<()> {
     let mut next = 0;
+    let (mut taken_at, mut taken_bytes) = (None, 0);
     while next < segments.len() {
         match write_once(stream, &segments[next..]) {
             Ok(0) if segments[next..].iter().any(|segment| !segment.is_empty()) => {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            Ok(written) => next += advance(&mut segments[next..], written),
+            Ok(written) => {
+                taken_bytes += written;
+                next += advance(&mut segments[next..], written);
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                tokio::time::timeout(stall_max, stream.writable()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+                let since = match taken_at {
+                    Some(taken_at) if taken_bytes < PROGRESS_BYTES => taken_at,
+                    _ => Instant::now(),
+                };
+                if taken_at != Some(since) {
+                    (taken_at, taken_bytes) = (Some(since), 0);
+                }
+                patience.writable(stream, since).await?;
             }
             Err(error) => return Err(error),
         }

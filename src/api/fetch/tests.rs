@@ -331,3 +331,39 @@ fn negative_limits_count_as_none_and_the_broker_caps_the_rest() {
     let terms = super::terms(&request, 1000);
     assert_eq!((terms.bytes_min, terms.bytes_max), (1000, 1000));
 }
+
+#[tokio::test]
+async fn answers_shrink_and_wait_while_others_are_not_taken() {
+    // What a Fetch may read is the first batch alone, for which as much is granted as the topic takes.
+    let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "3000"), ("message.max.bytes", "1000")]);
+    let topic = broker.create_topic("t", 1).await;
+    let value = "v".repeat(500);
+    for _ in 0..3 {
+        broker.append(&topic, 0, batch(1, &[&value])).await;
+    }
+    let batch_bytes = batch(1, &[&value]).len();
+    let asked = || request(&topic, 12, vec![part(0, 0)]).with_max_wait_ms(0);
+    let mut untaken = Vec::new();
+    let memory = &broker.cx.broker.fetch_memory;
+    // The most that leaves less than one batch of 1000 bytes free.
+    while untaken.len() * batch_bytes <= 2000 {
+        let answer = broker.send(12, &asked()).await.unwrap().unwrap();
+        assert_eq!(sizes(&decode::<FetchRequest>(12, answer.clone())), [batch_bytes], "shrunk to the first batch");
+        untaken.push(answer);
+    }
+    assert_eq!(memory.free_bytes(), 3000 - untaken.len() * batch_bytes);
+    let mut waiting = broker.send(12, &asked());
+    assert!(is_pending(&mut waiting).await, "there is no memory for its first batch");
+    untaken.pop();
+    assert_eq!(sizes(&woken(12, waiting).await), [batch_bytes]);
+    untaken.clear();
+    assert_eq!(memory.free_bytes(), 3000, "all is given back");
+
+    // A broker that stops does not wait for those who do not read.
+    let taken = memory.grant(0, 3000).await;
+    let mut waiting = broker.send(12, &asked());
+    assert!(is_pending(&mut waiting).await);
+    broker.stop();
+    assert_eq!(sizes(&woken(12, waiting).await), [0]);
+    drop(taken);
+}

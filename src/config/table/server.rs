@@ -113,6 +113,21 @@ pub const SERVER: &[Setting] = &[
     .at_least(1),
     Setting::new("fetch.max.bytes", Kind::Int, "57671680", "Largest answer to one fetch, in bytes.").at_least(1024),
     Setting::new(
+        "einmal.fetch.memory.bytes",
+        Kind::Long,
+        "134217728",
+        "Bytes of answers to fetches in memory, all connections together. The less is left, the shorter are the answers; with \
+         none left, fetches wait.",
+    )
+    .at_least(1024),
+    Setting::new(
+        "einmal.fetch.memory.stall.ms",
+        Kind::Long,
+        "10000",
+        "Time without progress of an answer after which its connection is closed while fetches wait for memory.",
+    )
+    .at_least(1),
+    Setting::new(
         "max.incremental.fetch.session.cache.slots",
         Kind::Int,
         "1000",

@@ -152,3 +152,39 @@ async fn an_idle_connection_is_closed_but_not_one_that_waits() {
     assert_eq!(waiting.answer(1).await, b"patience");
     waiting.is_closed().await;
 }
+
+/// More than the sockets' buffers take.
+const LARGE_BYTES: usize = 32 << 20;
+
+#[tokio::test]
+async fn a_peer_that_does_not_take_its_answer_is_closed_once_fetches_wait_for_memory() {
+    let mut options = Options::default();
+    options.limits.stall = Duration::ZERO;
+    let memory = options.fetch_memory.clone();
+    let mut server = Server::start(options).await;
+    let mut silent = server.connect().await;
+    silent.write(&[request(FETCH, 1, 1, b""), request(PRODUCE, 1, 2, b"")].concat()).await;
+    server.begun(1).await.answer(&vec![7; LARGE_BYTES]);
+    // While it takes nothing, nothing more of it is begun; as long as nobody waits for memory that is all.
+    server.begins_nothing().await;
+    server.stopping.send(true).unwrap();
+    server.begins_nothing().await;
+    assert!(!server.handle.is_finished(), "its answer is still being sent");
+    let others = memory.grant(0, 1 << 20).await;
+    let mut waiting = tokio::spawn(async move { memory.grant(0, 1).await.bytes() });
+    within(&mut server.handle).await.unwrap();
+    drop(others);
+    assert_eq!(within(&mut waiting).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_takes_nothing_for_the_idle_time_is_closed() {
+    let mut options = Options::default();
+    options.limits.idle = SHORT;
+    let mut server = Server::start(options).await;
+    let mut silent = server.connect().await;
+    silent.send(FETCH, 1, b"").await;
+    server.begun(1).await.answer(&vec![7; LARGE_BYTES]);
+    server.stopping.send(true).unwrap();
+    within(&mut server.handle).await.unwrap();
+}

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::api::fetch_memory::FetchMemory;
 use crate::api::{Answer, Api, Context, Endpoint, Pending};
 use crate::server::bind::Bound;
 use crate::server::budget::RequestBudget;
@@ -110,6 +111,7 @@ impl Dispatch for Manual {
 pub(super) struct Options {
     pub(super) limits: Limits,
     pub(super) budget_bytes: usize,
+    pub(super) fetch_memory: FetchMemory,
     pub(super) connections_max: usize,
 }
 
@@ -118,8 +120,8 @@ pub(super) const LONG: Duration = Duration::from_secs(3600);
 
 impl Default for Options {
     fn default() -> Self {
-        let limits = Limits { first_request: LONG, frame: LONG, idle: LONG, request_bytes_max: 1 << 20 };
-        Self { limits, budget_bytes: 1 << 24, connections_max: 100 }
+        let limits = Limits { first_request: LONG, frame: LONG, idle: LONG, stall: LONG, request_bytes_max: 1 << 20 };
+        Self { limits, budget_bytes: 1 << 24, fetch_memory: FetchMemory::new(1 << 20), connections_max: 100 }
     }
 }
 
@@ -143,6 +145,7 @@ impl Server {
             dispatch: Manual { begun: begun_sender },
             table: Table::new(APIS, 8 << 20),
             budget: budget.clone(),
+            fetch_memory: options.fetch_memory,
             limits: options.limits,
         };
         let slots = ConnectionSlots::new(options.connections_max, 100);

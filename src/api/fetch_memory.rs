@@ -1,0 +1,232 @@
+//! The memory that answers to Fetch may take, all connections together (`einmal.fetch.memory.bytes`).
+//!
+//! Kafka sends from its log files and holds nothing for a client that does not read. Here the batches of an answer are in memory
+//! until the client has taken them, so they are granted before they are read, and the grant goes with their bytes. While much is
+//! free a Fetch gets what it asks for, with less free its answer is shorter, and with nothing free it waits. It waits
+//! before it has read anything, so nobody waits for memory while holding some; and while somebody waits, connections that do
+//! not take their answers are closed ([`FetchMemory::is_short`]).
+//!
+//! Batches from the tail cache are granted like all others. An answer shares them with the cache, and then they are counted
+//! twice; but the cache lets go of them long before a client that does not read, and from then on they are the answer's alone.
+//!
+//! Invariant: what is granted and not given back is at most the budget. A batch larger than its topic's `max.message.bytes`, which
+//! has been lowered since, is granted as far as there is room.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use crate::metrics::{FETCH_MEMORY_BYTES, FETCH_MEMORY_WAITS_TOTAL};
+
+/// What one Fetch gets at most is this part of what is free: a few that do not read must not take it all.
+const SHARE: usize = 4;
+
+/// Batches are given back in pieces of at least these bytes, so that small ones do not cost a piece each.
+const PIECE_BYTES: usize = 16 << 10;
+
+/// See the module. Clones share one budget.
+#[derive(Debug, Clone)]
+pub struct FetchMemory {
+    bytes: Arc<Semaphore>,
+    bytes_max: usize,
+    /// Fetches that wait for memory.
+    waiting: watch::Sender<usize>,
+    granted: metrics::Gauge,
+}
+
+/// Memory for one answer; what no batch holds is given back when this is dropped.
+#[derive(Debug)]
+pub struct Grant {
+    memory: FetchMemory,
+    permit: OwnedSemaphorePermit,
+}
+
+impl FetchMemory {
+    /// A budget of `bytes`.
+    pub fn new(bytes: usize) -> Self {
+        let bytes_max = bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
+        Self {
+            bytes: Arc::new(Semaphore::new(bytes_max)),
+            bytes_max,
+            waiting: watch::Sender::new(0),
+            granted: metrics::gauge!(FETCH_MEMORY_BYTES),
+        }
+    }
+
+    /// Memory for an answer of `wanted_bytes`, or for as much of it as may be had, but always for its first batch of at most
+    /// `first_bytes` (all of the budget, where that is smaller). Waits in turn for as long as there is less. The caller must not
+    /// hold a grant.
+    pub async fn grant(&self, wanted_bytes: usize, first_bytes: usize) -> Grant {
+        let first_bytes = first_bytes.min(self.bytes_max);
+        let share_bytes = wanted_bytes.min(self.free_bytes() / SHARE).max(first_bytes);
+        if let Some(permit) = self.take(share_bytes) {
+            return self.granted(permit);
+        }
+        let _waiting = Waiting::begin(&self.waiting);
+        metrics::counter!(FETCH_MEMORY_WAITS_TOTAL).increment(1);
+        let permit = Arc::clone(&self.bytes).acquire_many_owned(first_bytes as u32).await;
+        self.granted(permit.expect("nobody closes the budget"))
+    }
+
+    /// Resolves while a Fetch waits for memory.
+    pub async fn is_short(&self) {
+        // Its sender is in `self`.
+        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await;
+    }
+
+    /// What nobody has been granted.
+    pub fn free_bytes(&self) -> usize {
+        self.bytes.available_permits()
+    }
+
+    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes).ok()?;
+        Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok()
+    }
+
+    fn granted(&self, permit: OwnedSemaphorePermit) -> Grant {
+        self.observe();
+        Grant { memory: self.clone(), permit }
+    }
+
+    fn observe(&self) {
+        self.granted.set(self.bytes_max.saturating_sub(self.free_bytes()) as f64);
+    }
+}
+
+impl Grant {
+    /// What may be read.
+    pub fn bytes(&self) -> usize {
+        self.permit.num_permits()
+    }
+
+    /// Leaves with `batches` the memory that they take; it is given back as they are dropped, which is as they are sent.
+    pub fn leave_with(&mut self, batches: &mut [Bytes]) {
+        let mut piece_bytes = 0;
+        let count = batches.len();
+        for (index, batch) in batches.iter_mut().enumerate() {
+            piece_bytes += batch.len();
+            if piece_bytes >= PIECE_BYTES || index + 1 == count {
+                if let Some(permit) = self.split(piece_bytes) {
+                    *batch = Bytes::from_owner(Granted { bytes: std::mem::take(batch), _permit: permit });
+                }
+                piece_bytes = 0;
+            }
+        }
+    }
+
+    fn split(&mut self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let lacking = bytes.saturating_sub(self.bytes()).min(self.memory.free_bytes());
+        if let Some(permit) = self.memory.take(lacking) {
+            self.permit.merge(permit);
+        }
+        self.permit.split(bytes.min(self.bytes()))
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        drop(self.permit.split(self.bytes()));
+        self.memory.observe();
+    }
+}
+
+/// A batch, and the memory of it and of those before it.
+struct Granted {
+    bytes: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Granted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Counts a Fetch for as long as it waits for memory, also when its connection drops it.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waiting<'a> {
+    fn begin(waiting: &'a watch::Sender<usize>) -> Self {
+        waiting.send_modify(|waiting| *waiting += 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|waiting| *waiting -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    fn batches(sizes: &[usize]) -> Vec<Bytes> {
+        sizes.iter().map(|size| Bytes::from(vec![0; *size])).collect()
+    }
+
+    fn grant(memory: &FetchMemory, wanted_bytes: usize, first_bytes: usize) -> Option<Grant> {
+        memory.grant(wanted_bytes, first_bytes).now_or_never()
+    }
+
+    #[test]
+    fn answers_shrink_with_what_is_free_down_to_the_first_batch() {
+        let memory = FetchMemory::new(1000);
+        let granted: Vec<Grant> = (0..100).map_while(|_| grant(&memory, 400, 100)).collect();
+        assert_eq!(granted.iter().map(Grant::bytes).collect::<Vec<_>>(), [250, 187, 140, 105, 100, 100, 100]);
+        assert_eq!(grant(&FetchMemory::new(1000), 10, 100).map(|grant| grant.bytes()), Some(100));
+    }
+
+    #[test]
+    fn first_batch_beyond_the_budget_comes_alone() {
+        let memory = FetchMemory::new(1000);
+        let other = grant(&memory, 1, 1).expect("all is free");
+        assert!(grant(&memory, 1, 5000).is_none(), "something is in use");
+        drop(other);
+        let mut large = grant(&memory, 1, 5000).expect("nothing is in use");
+        let mut held = batches(&[5000]);
+        large.leave_with(&mut held);
+        drop(large);
+        assert!(grant(&memory, 1, 1).is_none());
+        drop(held);
+        assert_eq!(memory.free_bytes(), 1000);
+    }
+
+    #[test]
+    fn memory_comes_back_as_batches_are_dropped() {
+        let memory = FetchMemory::new(1 << 20);
+        let mut all = grant(&memory, 200_000, 0).expect("much is free");
+        let mut held = batches(&[20_000, 10_000, 10_000, 100, 30_000]);
+        let mut few = batches(&[70]);
+        all.leave_with(&mut held);
+        all.leave_with(&mut few);
+        drop(all);
+        for left in [70_170, 50_170, 50_170, 30_170, 30_170, 70] {
+            assert_eq!(memory.free_bytes(), (1 << 20) - left);
+            if !held.is_empty() {
+                held.remove(0);
+            }
+        }
+        drop(few);
+        assert_eq!(memory.free_bytes(), 1 << 20);
+    }
+
+    #[test]
+    fn it_is_short_while_somebody_waits() {
+        let memory = FetchMemory::new(1000);
+        let first = grant(&memory, 0, 1000).expect("all is free");
+        assert!(memory.is_short().now_or_never().is_none());
+        let mut second = Box::pin(memory.grant(0, 1));
+        assert!(second.as_mut().now_or_never().is_none());
+        assert!(memory.is_short().now_or_never().is_some());
+        drop(first);
+        assert!(second.as_mut().now_or_never().is_some());
+        drop(second);
+        assert!(memory.is_short().now_or_never().is_none());
+    }
+}
