@@ -28,6 +28,9 @@ pub struct TimestampHit {
     pub leader_epoch: LeaderEpoch,
 }
 
+/// What a search asks from time to time: whether somebody still waits for its answer.
+pub(super) type IsWanted<'a> = &'a dyn Fn() -> bool;
+
 type Job = Box<dyn FnOnce(&dyn Store) + Send>;
 
 /// Reads batches and finds records by time. Cheap to clone; the threads end with the last clone.
@@ -35,6 +38,8 @@ type Job = Box<dyn FnOnce(&dyn Store) + Send>;
 pub struct LogReader {
     jobs: Sender<Job>,
     places: Arc<Semaphore>,
+    /// Searches by time may take long: where there are several threads, one is left to reads.
+    searches: Arc<Semaphore>,
     hits: metrics::Counter,
     misses: metrics::Counter,
 }
@@ -56,6 +61,7 @@ impl LogReader {
         Ok(Self {
             jobs,
             places: Arc::new(Semaphore::new(READS_QUEUED_MAX)),
+            searches: Arc::new(Semaphore::new(threads.saturating_sub(1).max(1))),
             hits: metrics::counter!(TAIL_CACHE_HITS_TOTAL),
             misses: metrics::counter!(TAIL_CACHE_MISSES_TOTAL),
         })
@@ -84,7 +90,7 @@ impl LogReader {
         }
         self.misses.increment(1);
         let id = partition.id;
-        let mut batches = self.run(move |store| store.read_log(id, from, to, bytes_max)).await?;
+        let mut batches = self.run(move |store, _| store.read_log(id, from, to, bytes_max)).await?;
         batches.retain(|batch| batch.last_offset < to);
         if batches.first().is_some_and(|first| first.base_offset > from) && partition.offsets().log_start > from {
             batches.clear();
@@ -92,7 +98,9 @@ impl LogReader {
         Ok(batches)
     }
 
-    /// The first record at or after `timestamp` with an offset in `[log start, to)`.
+    /// The first record at or after `timestamp` with an offset in `[log start, to)`. Where many batches hold no such record though
+    /// their headers say so, the headers are believed from some point on: the answer is then the start of such a batch, never
+    /// behind the record that was asked for.
     ///
     /// # Errors
     /// As [`LogReader::read`].
@@ -103,7 +111,8 @@ impl LogReader {
         to: Offset,
     ) -> Result<Option<TimestampHit>, StoreError> {
         let (id, from) = (partition.id, partition.offsets().log_start);
-        self.run(move |store| search::first_at_or_after(store, id, timestamp, from, to)).await
+        let _search = self.searches.acquire().await.map_err(|_| gone())?;
+        self.run(move |store, is_wanted| search::first_at_or_after(store, id, timestamp, from..to, is_wanted)).await
     }
 
     /// The record with the largest timestamp in `[log start, to)`, the first of them if several (ListOffsets -3).
@@ -116,26 +125,31 @@ impl LogReader {
         to: Offset,
     ) -> Result<Option<TimestampHit>, StoreError> {
         let (id, from) = (partition.id, partition.offsets().log_start);
-        self.run(move |store| search::max_timestamp(store, id, from, to)).await
+        let _search = self.searches.acquire().await.map_err(|_| gone())?;
+        self.run(move |store, is_wanted| search::max_timestamp(store, id, from, to, is_wanted)).await
     }
 
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&dyn Store) -> Result<T, StoreError> + Send + 'static,
+        job: impl FnOnce(&dyn Store, IsWanted<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let gone = || StoreError::Failed("the reader threads have ended".to_owned());
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |store| {
             // A reader that has left meanwhile takes its answer with it.
             if !answer.is_closed() {
-                let _ = answer.send(job(store));
+                let found = job(store, &|| !answer.is_closed());
+                let _ = answer.send(found);
             }
             drop(place);
         });
         self.jobs.send(job).map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
+}
+
+fn gone() -> StoreError {
+    StoreError::Failed("the reader threads have ended".to_owned())
 }
 
 fn run_jobs(queue: &Mutex<Receiver<Job>>, store: &dyn Store) {

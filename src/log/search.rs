@@ -3,21 +3,31 @@
 //! The sparse index tells the largest time before a batch, and that never falls along the log, so everything before the last
 //! entry below the wanted time can be passed over.
 
-use super::reader::TimestampHit;
+use std::ops::Range;
+
+use super::reader::{IsWanted, TimestampHit};
 use crate::record::BatchHeader;
-use crate::record::codec::DecompressionLimits;
-use crate::record::records::{self, RecordTime};
+use crate::record::codec::{DecompressError, DecompressionLimits};
+use crate::record::records::{self, RecordsInvalid};
 use crate::store::schema::{LogKey, RowValue, SparseRow, sparse_of_key, sparse_prefix};
 use crate::store::{Store, StoreError, StoredBatch};
 use crate::types::{Offset, PartitionId, Timestamp};
 
-/// The first record with a time ≥ `timestamp` and an offset in `[from, to)`.
+/// What one search reads and expands of batches in which it finds nothing. A header may tell a larger time than any of its
+/// records has, and each such batch would cost its expansion; of honest batches only the one at the log start may hold nothing.
+const FRUITLESS_BYTES_MAX: u64 = 128 << 20;
+
+/// What looking into a batch costs beside its bytes.
+const LOOK_BYTES: u64 = 4096;
+
+/// The first record with a time ≥ `timestamp` and an offset in `[from, to)`; beyond [`FRUITLESS_BYTES_MAX`] the start of the next
+/// batch whose header tells such a time. Nothing once nobody waits for it.
 pub(super) fn first_at_or_after(
     store: &dyn Store,
     partition: PartitionId,
     timestamp: Timestamp,
-    from: Offset,
-    to: Offset,
+    Range { start: from, end: to }: Range<Offset>,
+    is_wanted: IsWanted<'_>,
 ) -> Result<Option<TimestampHit>, StoreError> {
     let mut start = from;
     for_each_sparse(store, partition, |base_offset, row| {
@@ -25,15 +35,28 @@ pub(super) fn first_at_or_after(
             start = start.max(base_offset);
         }
     })?;
+    let mut left_bytes = FRUITLESS_BYTES_MAX;
     loop {
-        let key = first_key(store, partition, start, to, |key| key.max_timestamp >= timestamp)?;
+        let key = first_key(store, partition, start, to, is_wanted, |key| key.max_timestamp >= timestamp)?;
         let Some(key) = key else { return Ok(None) };
-        // The log start may lie within the batch, behind the record that made it a candidate.
-        let hit = records_in(store, &key)?.into_iter().find(|hit| hit.timestamp >= timestamp && hit.offset >= from);
-        if hit.is_some() {
-            return Ok(hit);
-        }
         start = key.last_offset() + 1;
+        let Some(batch) = Batch::read(store, &key)? else { continue };
+        let mut seen_bytes = LOOK_BYTES + batch.stored.bytes.len() as u64;
+        let mut found = None;
+        // The log start may lie within the batch, behind the record that made it a candidate.
+        let end = batch.visit(left_bytes.saturating_sub(seen_bytes), |hit, bytes| {
+            seen_bytes += bytes;
+            found = (hit.timestamp >= timestamp && hit.offset >= from).then_some(hit);
+            found.is_none() && is_wanted()
+        })?;
+        match (found, end) {
+            (Some(_), _) => return Ok(found),
+            (None, Visited::TooLarge) => return Ok(Some(batch.as_its_header_tells(from))),
+            (None, Visited::Whole) => left_bytes = left_bytes.saturating_sub(seen_bytes),
+        }
+        if !is_wanted() {
+            return Ok(None);
+        }
     }
 }
 
@@ -43,6 +66,7 @@ pub(super) fn max_timestamp(
     partition: PartitionId,
     from: Offset,
     to: Offset,
+    is_wanted: IsWanted<'_>,
 ) -> Result<Option<TimestampHit>, StoreError> {
     // What the newest entry says of the batches before it holds as long as the one it names is still there.
     let mut start = from;
@@ -54,22 +78,27 @@ pub(super) fn max_timestamp(
     })?;
     let mut best: Option<LogKey> = None;
     if let Some(offset) = named {
-        best = first_key(store, partition, offset, to, |_| true)?;
+        best = first_key(store, partition, offset, to, is_wanted, |_| true)?;
     }
     store.scan_log(partition, start, to, &mut |key| {
         if key.last_offset() < to && best.is_none_or(|best| key.max_timestamp > best.max_timestamp) {
             best = Some(key);
         }
-        true
+        is_wanted()
     })?;
     let Some(key) = best else { return Ok(None) };
+    let Some(batch) = Batch::read(store, &key)? else { return Ok(None) };
     let mut latest: Option<TimestampHit> = None;
-    for hit in records_in(store, &key)?.into_iter().filter(|hit| hit.offset >= from) {
-        if latest.is_none_or(|latest| hit.timestamp > latest.timestamp) {
+    let end = batch.visit(FRUITLESS_BYTES_MAX, |hit, _| {
+        if hit.offset >= from && latest.is_none_or(|latest| hit.timestamp > latest.timestamp) {
             latest = Some(hit);
         }
+        is_wanted()
+    })?;
+    match end {
+        Visited::Whole => Ok(latest),
+        Visited::TooLarge => Ok(Some(batch.as_its_header_tells(from))),
     }
-    Ok(latest)
 }
 
 fn for_each_sparse(
@@ -92,6 +121,7 @@ fn first_key(
     partition: PartitionId,
     from: Offset,
     to: Offset,
+    is_wanted: IsWanted<'_>,
     mut wanted: impl FnMut(&LogKey) -> bool,
 ) -> Result<Option<LogKey>, StoreError> {
     let mut found = None;
@@ -99,27 +129,76 @@ fn first_key(
         if key.last_offset() < to && wanted(&key) {
             found = Some(key);
         }
-        found.is_none()
+        found.is_none() && is_wanted()
     })?;
     Ok(found)
 }
 
-/// Offsets and times of the records of one batch.
-fn records_in(store: &dyn Store, key: &LogKey) -> Result<Vec<TimestampHit>, StoreError> {
-    let corrupt = |detail: String| StoreError::Corrupt {
+/// One batch to look into.
+struct Batch {
+    key: LogKey,
+    stored: StoredBatch,
+    header: BatchHeader,
+}
+
+/// How a visit ended.
+enum Visited {
+    /// At the last record, or where the visitor ended it.
+    Whole,
+    /// At more bytes than were allowed.
+    TooLarge,
+}
+
+impl Batch {
+    /// None if it has been deleted since its key was seen: there is nothing to find in it any more.
+    fn read(store: &dyn Store, key: &LogKey) -> Result<Option<Self>, StoreError> {
+        let batches = store.read_log(key.partition, key.base_offset, key.last_offset() + 1, 0)?;
+        let Some(stored) = batches.into_iter().next() else { return Ok(None) };
+        let header = BatchHeader::parse(&stored.bytes).map_err(|error| corrupt(key, &error))?;
+        Ok(Some(Self { key: *key, stored, header }))
+    }
+
+    /// Streams offset, time and size of each record until `visit` answers false.
+    fn visit(&self, bytes_max: u64, mut visit: impl FnMut(TimestampHit, u64) -> bool) -> Result<Visited, StoreError> {
+        let limits = DecompressionLimits::default();
+        let limits = DecompressionLimits { bytes_max: limits.bytes_max.min(bytes_max), ..limits };
+        let failed = |error: RecordsInvalid| match error {
+            RecordsInvalid::Decompress(DecompressError::TooLarge { .. }) => Ok(Visited::TooLarge),
+            error => Err(corrupt(&self.key, &error)),
+        };
+        let times = match records::times(&self.stored.bytes, limits) {
+            Ok(times) => times,
+            Err(error) => return failed(error),
+        };
+        for time in times {
+            let record = match time {
+                Ok(record) => record,
+                Err(error) => return failed(error),
+            };
+            let hit = TimestampHit {
+                offset: self.stored.base_offset + Offset::from(record.offset_delta),
+                timestamp: record.timestamp,
+                leader_epoch: self.header.leader_epoch,
+            };
+            if !visit(hit, record.bytes) {
+                break;
+            }
+        }
+        Ok(Visited::Whole)
+    }
+
+    fn as_its_header_tells(&self, from: Offset) -> TimestampHit {
+        TimestampHit {
+            offset: self.key.base_offset.max(from),
+            timestamp: self.key.max_timestamp,
+            leader_epoch: self.header.leader_epoch,
+        }
+    }
+}
+
+fn corrupt(key: &LogKey, error: &dyn std::error::Error) -> StoreError {
+    StoreError::Corrupt {
         place: format!("partition {} offset {}", key.partition, key.base_offset),
-        detail,
-    };
-    let batches = store.read_log(key.partition, key.base_offset, key.last_offset() + 1, 0)?;
-    // Deleted since its key was seen: there is nothing to find in it any more.
-    let Some(StoredBatch { bytes, base_offset, .. }) = batches.into_iter().next() else { return Ok(Vec::new()) };
-    let header = BatchHeader::parse(&bytes).map_err(|error| corrupt(error.to_string()))?;
-    let times = records::times(&bytes, DecompressionLimits::default());
-    let times = times.map_err(|error| corrupt(error.to_string()))?;
-    let hit = |record: RecordTime| TimestampHit {
-        offset: base_offset + Offset::from(record.offset_delta),
-        timestamp: record.timestamp,
-        leader_epoch: header.leader_epoch,
-    };
-    times.map(|time| time.map(hit).map_err(|error| corrupt(error.to_string()))).collect()
+        detail: error.to_string(),
+    }
 }

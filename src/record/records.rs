@@ -23,6 +23,8 @@ pub struct RecordTime {
     pub offset_delta: i32,
     /// Its time, ms.
     pub timestamp: Timestamp,
+    /// Its size without the length before it, bytes, expanded.
+    pub bytes: u64,
 }
 
 /// Why records cannot be read.
@@ -63,7 +65,11 @@ pub fn times(
     let header = BatchHeader::parse(bytes)?;
     let heads = heads(bytes, &header, limits)?;
     Ok(heads.map(move |head| {
-        head.map(|head| RecordTime { offset_delta: head.offset_delta, timestamp: head.timestamp(&header) })
+        head.map(|head| RecordTime {
+            offset_delta: head.offset_delta,
+            timestamp: head.timestamp(&header),
+            bytes: head.bytes,
+        })
     }))
 }
 

@@ -1,8 +1,12 @@
 use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
 use kafka_protocol::protocol::StrBytes;
 
+use bytes::BytesMut;
+
 use super::*;
 use crate::api::testing::{TestBroker, batch};
+use crate::record::build::BatchBuilder;
+use crate::record::codec::Codec;
 
 #[test]
 fn sentinels_are_known_from_their_version_on() {
@@ -120,4 +124,32 @@ async fn epoch_that_is_not_ours_is_refused() {
         let answer = broker.call(4, &request).await;
         assert_eq!(answer.topics[0].partitions[0].error_code, error, "epoch {epoch}");
     }
+}
+
+/// A batch of one record at time 100 that expands to `bytes`, whose header tells a time of 900.
+fn lying(bytes: usize) -> BytesMut {
+    let mut batch = BatchBuilder::new().codec(Codec::Zstd).record(100, None, Some(&vec![0; bytes])).build();
+    batch[35..43].copy_from_slice(&900i64.to_be_bytes());
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
+}
+
+#[tokio::test]
+async fn headers_that_lie_about_their_times_are_looked_behind_only_so_often() {
+    let broker = TestBroker::start();
+    let topic = broker.create_topic("t", 1).await;
+    let epoch = topic.partitions[0].leader_epoch().0;
+    for _ in 0..3 {
+        broker.append(&topic, 0, lying(15 << 20)).await;
+    }
+    broker.append(&topic, 0, batch(500, &["a"])).await;
+    assert_eq!(ask(&broker, 7, 0, 200).await, (0, 3, 500, epoch), "a few lies change nothing");
+    for _ in 0..20 {
+        broker.append(&topic, 0, lying(15 << 20)).await;
+    }
+    broker.append(&topic, 0, batch(700, &["a"])).await;
+    // 128 MiB hold eight of them; the first is at offset 0, and the honest one at 3 is passed by its header.
+    assert_eq!(ask(&broker, 7, 0, 600).await, (0, 9, 900, epoch), "from then on the header is believed");
+    assert_eq!(ask(&broker, 7, 0, 901).await, (0, -1, -1, -1));
 }

@@ -14,6 +14,8 @@ pub(in crate::record) struct RecordHead {
     pub(in crate::record) offset_delta: i32,
     pub(in crate::record) timestamp_delta: i64,
     pub(in crate::record) has_key: bool,
+    /// Bytes after its length, expanded.
+    pub(in crate::record) bytes: u64,
 }
 
 impl RecordHead {
@@ -66,7 +68,7 @@ impl Heads<'_> {
         if io::copy(&mut record, &mut io::sink())? < rest_bytes {
             return Err(ReadError::Malformed("it ends early"));
         }
-        Ok(RecordHead { offset_delta, timestamp_delta, has_key: key_bytes.is_some() })
+        Ok(RecordHead { offset_delta, timestamp_delta, has_key: key_bytes.is_some(), bytes: length as u64 })
     }
 
     /// After the last record: nothing may follow.
