@@ -58,7 +58,12 @@ async fn answer(cx: &Context, header: &RequestHeader, request: FetchRequest) -> 
     let sessions = &cx.broker.fetch_sessions;
     let by_topic_id = header.api_version >= TOPIC_ID_FROM;
     let session = SessionRequest { id: request.session_id, epoch: request.session_epoch, by_topic_id };
-    let terms = terms(&request, cx.broker.config.load().fetch_max_bytes);
+    let terms = {
+        let config = cx.broker.config.load();
+        let terms = terms(&request, config.fetch_max_bytes);
+        // Kafka closes a connection that is idle for as long, whether a Fetch of it waits or not.
+        Terms { wait_max: terms.wait_max.min(config.connections_max_idle), ..terms }
+    };
     let (named, forgotten) = named(header, &request)?;
     // Its names are slices of the whole frame, which is not to be kept through the wait.
     drop(request);

@@ -367,3 +367,11 @@ async fn answers_shrink_and_wait_while_others_are_not_taken() {
     assert_eq!(sizes(&woken(12, waiting).await), [0]);
     drop(taken);
 }
+
+#[tokio::test]
+async fn no_fetch_waits_longer_than_a_connection_may_be_idle() {
+    let broker = TestBroker::with_settings(&[("connections.max.idle.ms", "50")]);
+    let topic = broker.create_topic("t", 1).await;
+    let waiting = parked(&broker, 12, request(&topic, 12, vec![part(0, 0)]).with_max_wait_ms(FOREVER_MS)).await;
+    assert_eq!(sizes(&woken(12, waiting).await), [0]);
+}
