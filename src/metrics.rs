@@ -87,6 +87,7 @@ families! {
     WAL_SYNCS_TOTAL = "einmal_wal_syncs_total" Counter [] "Fsyncs of the write-ahead log";
     FSYNC_DISABLED = "einmal_fsync_disabled" Gauge [] "1 if the broker's default answers acks=all from the page cache";
     TOPICS_RELAXED_DURABILITY = "einmal_topics_relaxed_durability" Gauge [] "Topics whose acks=all is answered from the page cache";
+    DISK_LOW = "einmal_disk_low" Gauge [] "1 while Produce and new topics are refused, as less than the reserve of disk space is free";
     TAIL_CACHE_BYTES = "einmal_tail_cache_bytes" Gauge [] "Newest batches kept in memory";
     TAIL_CACHE_HITS_TOTAL = "einmal_tail_cache_hits_total" Counter [] "Reads answered from the tail cache";
     TAIL_CACHE_MISSES_TOTAL = "einmal_tail_cache_misses_total" Counter [] "Reads answered by the store";

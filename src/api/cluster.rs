@@ -1,8 +1,6 @@
 //! DescribeCluster and DescribeLogDirs: the one broker, and what lies in its data directory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
@@ -17,6 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::apis::count_error;
 use super::{Context, authorized_operations, partition_of};
 use crate::log::catalog::Topic;
+use crate::store::disk::DiskSpace;
 use crate::types::{ErrorCode, PartitionIndex};
 use crate::wire::{Close, RequestHeader};
 
@@ -82,7 +81,7 @@ pub async fn describe_log_dirs(
         .with_log_dir(StrBytes::from_string(absolute(&config.data_dir)))
         .with_topics(found);
     if header.api_version >= 4 {
-        (result.total_bytes, result.usable_bytes) = disk(&config.data_dir).unwrap_or((-1, -1));
+        (result.total_bytes, result.usable_bytes) = disk(&config.data_dir);
     }
     Ok(DescribeLogDirsResponse::default().with_results(vec![result]))
 }
@@ -108,19 +107,10 @@ fn absolute(dir: &Path) -> String {
     std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).display().to_string()
 }
 
-/// Total and usable bytes of the file system that holds `dir`.
-fn disk(dir: &Path) -> Option<(i64, i64)> {
-    let path = CString::new(dir.as_os_str().as_bytes()).ok()?;
-    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the path is a C string, and the struct is read only after the call has filled it.
-    let stat = unsafe {
-        if libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) != 0 {
-            return None;
-        }
-        stat.assume_init()
-    };
-    let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(stat.f_frsize)).unwrap_or(i64::MAX);
-    Some((bytes(stat.f_blocks), bytes(stat.f_bavail)))
+/// Total and usable bytes of the file system that holds `dir`, -1 where the system does not tell.
+fn disk(dir: &Path) -> (i64, i64) {
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    DiskSpace::of(dir).map_or((-1, -1), |space| (bytes(space.total_bytes), bytes(space.free_bytes)))
 }
 
 #[cfg(test)]

@@ -144,10 +144,16 @@ async fn serve(
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let Opening { started, store, config, failed } = opening;
-    let Started { engine, catalog, offsets, reader, cluster_id, directory_id, leader_epoch } = started;
+    let Started { engine, catalog, offsets, reader, cluster_id, directory_id, leader_epoch, disk_low } = started;
     let fsync_disabled = config.topic_defaults.is_relaxed();
-    let collector =
-        Collector::new(catalog.clone(), store, config.data_dir.clone(), config.metrics_series_max, fsync_disabled);
+    let collector = Collector::new(
+        catalog.clone(),
+        store,
+        config.data_dir.clone(),
+        config.metrics_series_max,
+        fsync_disabled,
+        disk_low,
+    );
     // Set once, here.
     let _ = observed.collector.set(collector);
     let broker = Arc::new(Broker {

@@ -81,6 +81,7 @@ impl Config {
             producer_id_expiration: values.duration_ms("producer.id.expiration.ms")?,
             producer_ids_max: values.number("einmal.producer.ids.max")?,
             partitions_max: values.number("einmal.partitions.max")?,
+            disk_reserve_bytes: values.number("einmal.disk.reserve.bytes")?,
             storage_memtable_bytes: values.number("einmal.storage.memtable.bytes")?,
             storage_block_cache_bytes: values.number("einmal.storage.block.cache.bytes")?,
             storage_accept_loss: values.boolean("einmal.storage.accept.loss")?,

@@ -104,6 +104,8 @@ pub struct Config {
     pub producer_ids_max: usize,
     /// `einmal.partitions.max`: partitions of all topics together.
     pub partitions_max: usize,
+    /// `einmal.disk.reserve.bytes`: 0 switches it off.
+    pub disk_reserve_bytes: u64,
     /// `einmal.storage.memtable.bytes`.
     pub storage_memtable_bytes: usize,
     /// `einmal.storage.block.cache.bytes`.

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use super::command::{AppendBatch, Appended};
+use super::disk;
 use super::group::Group;
 use super::state::{Counters, PartitionLog, SparseProgress, State};
 use crate::config::TimestampType;
@@ -51,6 +52,8 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
     if batch.header.is_idempotent() {
         let producers = log.producers.as_ref().expect("loaded above");
         match producer::decide(producers.get(&batch.header.producer_id), &batch.header) {
+            // A retry of what is stored needs no room.
+            Ok(Decision::Append) if state.disk.is_low() => return (no_room(log), false),
             Ok(Decision::Append) => {}
             Ok(Decision::Duplicate(original)) => {
                 state.counters.duplicate.increment(1);
@@ -59,6 +62,8 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
             Err(rejected) => return (refused(log, &topic, &rejected, &state.counters), synced),
         }
         state.counters.appended.increment(1);
+    } else if state.disk.is_low() {
+        return (no_room(log), false);
     } else {
         state.counters.nonidempotent.increment(1);
     }
@@ -100,6 +105,16 @@ fn unreadable(log: &PartitionLog, topic: &Topic, error: &StoreError) -> Appended
         log_append_time: -1,
         log_start_offset: log.row.log_start,
         message: Some("the state of the partition cannot be read".to_owned()),
+    }
+}
+
+fn no_room(log: &PartitionLog) -> Appended {
+    Appended {
+        error: ErrorCode::KAFKA_STORAGE_ERROR,
+        base_offset: -1,
+        log_append_time: -1,
+        log_start_offset: log.row.log_start,
+        message: Some(disk::REFUSAL.to_owned()),
     }
 }
 

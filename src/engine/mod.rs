@@ -17,6 +17,7 @@ mod append;
 pub mod command;
 mod commit_offsets;
 mod delete_records;
+mod disk;
 pub mod environment;
 mod group;
 mod housekeeping;

@@ -1,6 +1,7 @@
 //! What the engine takes from the configuration.
 
 use crate::config::{Config, TopicConfig};
+use crate::store::rocks::MEMTABLES_MAX;
 use crate::types::Timestamp;
 
 /// Limits and defaults of the engine.
@@ -16,6 +17,9 @@ pub struct Settings {
     pub producer_ids_max: usize,
     /// Partitions of all topics (`einmal.partitions.max`).
     pub partitions_max: usize,
+    /// Free bytes of the disk below which appends and new topics are refused: `einmal.disk.reserve.bytes`, and what the memtables
+    /// still have to write out by then; 0: never.
+    pub disk_reserve_bytes: u64,
     /// Settings of topics that have none of their own.
     pub topic_defaults: TopicConfig,
     /// `cluster.id` for a new data directory; none: a random one.
@@ -31,8 +35,20 @@ impl From<&Config> for Settings {
             producer_id_expiration_ms: Timestamp::try_from(expiration_ms).unwrap_or(Timestamp::MAX),
             producer_ids_max: config.producer_ids_max,
             partitions_max: config.partitions_max,
+            disk_reserve_bytes: disk_reserve_bytes(config),
             topic_defaults: config.topic_defaults.clone(),
             cluster_id: config.cluster_id.clone(),
         }
+    }
+}
+
+/// A setting of 0 switches the reserve off. Any other is for what is still written after the last look at the disk: the write-ahead
+/// log of what goes on, one group of appends, and compactions. The memtables come on top, whose records are in the write-ahead log
+/// and are written a second time.
+fn disk_reserve_bytes(config: &Config) -> u64 {
+    let memtables_bytes = (config.storage_memtable_bytes as u64).saturating_mul(MEMTABLES_MAX);
+    match config.disk_reserve_bytes {
+        0 => 0,
+        bytes => bytes.saturating_add(memtables_bytes),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::channel;
 
+use super::disk::DiskWatch;
 use super::environment::Environment;
 use super::producer_ids;
 use super::seat::Seat;
@@ -41,6 +43,8 @@ pub struct Started {
     pub directory_id: Uuid,
     /// Epoch in which all partitions are led.
     pub leader_epoch: LeaderEpoch,
+    /// Set while appends and new topics are refused for want of disk space.
+    pub disk_low: Arc<AtomicBool>,
 }
 
 /// Why the engine does not start.
@@ -114,6 +118,7 @@ impl Engine {
             counters: Counters::new(),
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
             dead: Default::default(),
+            disk: DiskWatch::new(settings.disk_reserve_bytes),
             settings,
         };
         recover_topics(&mut state)?;
@@ -121,6 +126,9 @@ impl Engine {
         // Synced before the listeners open: an unclean stop after this raises the epoch again.
         store.write(&rows, 0)?;
         store.sync()?;
+        // Before the first client comes.
+        state.disk.look(store.as_ref(), environment.now());
+        let disk_low = state.disk.flag();
         let catalog = Arc::new(Catalog::default());
         catalog.publish(Arc::new(state.topics.clone()));
         let offsets = Arc::clone(&state.offsets);
@@ -137,6 +145,7 @@ impl Engine {
             cluster_id: Arc::from(identity.cluster_id),
             directory_id: identity.directory_id,
             leader_epoch,
+            disk_low,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::disk::DiskWatch;
 use super::settings::Settings;
 use crate::log::catalog::{Topic, Topics};
 use crate::log::offsets::CommittedOffsets;
@@ -30,6 +31,7 @@ pub(super) struct State {
     pub producer_state_count: usize,
     pub offsets: Arc<CommittedOffsets>,
     pub counters: Counters,
+    pub disk: DiskWatch,
     pub broker_overrides: BTreeMap<String, String>,
     /// What is dead and still takes space, each with the sequence number of the write that made it so.
     pub dead: VecDeque<(u64, Dead)>,

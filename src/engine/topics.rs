@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::command::{Created, NewTopic, Refused, TopicRef};
+use super::disk;
 use super::environment::Environment;
 use super::group::{Effect, Group};
 use super::state::{Dead, PartitionLog, SparseProgress, State};
@@ -31,6 +32,7 @@ pub(super) fn create(
     }
     check_partitions_max(state, new.partitions as usize)?;
     let config = resolve(state, &new.overrides)?;
+    check_disk(state)?;
     let no = state.next_topic_no;
     let topic = Topic {
         no,
@@ -104,6 +106,7 @@ pub(super) fn create_partitions(
         return Err(refused(ErrorCode::INVALID_PARTITIONS, message));
     }
     check_partitions_max(state, total as usize - count)?;
+    check_disk(state)?;
     if validate_only {
         return Ok(());
     }
@@ -231,6 +234,13 @@ fn check_partitions_max(state: &State, more: usize) -> Result<(), Refused> {
             state.partition_count
         );
         return Err(refused(ErrorCode::POLICY_VIOLATION, message));
+    }
+    Ok(())
+}
+
+fn check_disk(state: &State) -> Result<(), Refused> {
+    if state.disk.is_low() {
+        return Err(refused(ErrorCode::KAFKA_STORAGE_ERROR, disk::REFUSAL.to_owned()));
     }
     Ok(())
 }

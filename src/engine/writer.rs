@@ -22,7 +22,9 @@ const GROUP_COMMANDS_MAX: usize = 4096;
 /// Time between two looks for producers to forget.
 const EXPIRY_INTERVAL_MS: Timestamp = 600_000;
 /// How long the writer sleeps at the most, so that what it does on its own account comes about.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_secs(10);
+/// The same while it waits for room on the disk.
+const SLEEP_MAX_DISK_LOW: Duration = Duration::from_secs(1);
 
 /// How long what is dead waits for its publication before it is looked at again.
 const PURGE_DELAY: Duration = Duration::from_millis(10);
@@ -135,6 +137,7 @@ impl Writer {
     /// How long to wait for a command before what is dead is looked at.
     pub fn sleep_max(&self) -> Duration {
         match self.state.dead.front() {
+            None if self.state.disk.is_low() => SLEEP_MAX_DISK_LOW,
             None => SLEEP_MAX,
             Some((written, _)) if *written <= self.syncer.published() => Duration::ZERO,
             Some(_) => PURGE_DELAY,
@@ -145,6 +148,7 @@ impl Writer {
     fn round(&mut self, first: Option<Command>) -> Result<(), StoreError> {
         let mut group = Group::default();
         let now = self.environment.now();
+        self.state.disk.look(self.state.store.as_ref(), now);
         let (mut commands, mut bytes) = (0usize, 0usize);
         let mut next = first;
         while let Some(command) = next.take() {
@@ -159,6 +163,7 @@ impl Writer {
                 next = self.queue.take();
             }
         }
+        self.state.disk.note_written(bytes);
         if commands == 0 {
             // Alone in its group: rows that a command stages are not in the store yet, and would be missed.
             housekeeping::purge(&mut self.state, &mut group, self.syncer.published());

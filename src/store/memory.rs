@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::disk::DiskSpace;
 use super::schema::{LogKey, log_prefix, log_seek_key, next_prefix};
 use super::{Row, Rows, Store, StoreError, StoreStats, StoredBatch};
 use crate::types::{Offset, PartitionId};
@@ -61,6 +62,7 @@ struct State {
     unsynced: Vec<Rows>,
     write_fault: Option<Countdown>,
     sync_fault: Option<Countdown>,
+    disk_space: Option<DiskSpace>,
 }
 
 /// Rows in memory, for tests and simulation.
@@ -102,6 +104,11 @@ impl MemoryStore {
     /// Lets `calls` more syncs succeed and fails all later ones. A failed sync makes nothing durable.
     pub fn fail_syncs_after(&self, calls: u64, fault: Fault) {
         self.state().sync_fault = Some(Countdown { calls_left: calls, fault });
+    }
+
+    /// Lets the rows lie on a disk with `free_bytes` left. It does not fill: the test says how it goes on.
+    pub fn set_free_bytes(&self, free_bytes: u64) {
+        self.state().disk_space = Some(DiskSpace { total_bytes: u64::MAX, free_bytes });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -223,6 +230,10 @@ impl Store for MemoryStore {
             }
         }
         Ok(())
+    }
+
+    fn disk_space(&self) -> Option<DiskSpace> {
+        self.state().disk_space
     }
 
     fn stats(&self) -> StoreStats {

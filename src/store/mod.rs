@@ -7,6 +7,7 @@
 //! Invariant: after an error from [`Store::write`] or [`Store::sync`] the caller ends the process; there is no rollback.
 
 mod directory;
+pub mod disk;
 pub mod memory;
 mod processor;
 pub mod rocks;
@@ -161,6 +162,9 @@ pub trait Store: Send + Sync + 'static {
         to: Offset,
         visit: &mut dyn FnMut(schema::LogKey) -> bool,
     ) -> Result<(), StoreError>;
+
+    /// Space of the disk under the rows; none if there is none or nobody can tell. Cheap, but a call of the system.
+    fn disk_space(&self) -> Option<disk::DiskSpace>;
 
     /// Figures for `/metrics`.
     fn stats(&self) -> StoreStats;

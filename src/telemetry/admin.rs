@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
 use super::collector::{Collector, page};
-use super::health::Health;
+use super::health::{Health, notices};
 
 /// What the admin port shows.
 pub struct Observed {
@@ -71,13 +71,15 @@ async fn metrics(State(observed): State<Arc<Observed>>) -> Response {
 }
 
 async fn readiness(State(observed): State<Arc<Observed>>) -> Response {
-    let reasons = tokio::task::spawn_blocking(move || {
-        let storage = observed.collector.get().map(|collector| collector.store_stats().gauges).unwrap_or_default();
-        observed.health.reasons(&storage)
+    let judged = tokio::task::spawn_blocking(move || {
+        let storage = observed.collector.get().map(Collector::fitness).unwrap_or_default();
+        (observed.health.reasons(&storage), notices(&storage))
     });
-    match reasons.await {
-        Ok(reasons) if reasons.is_empty() => "ready\n".into_response(),
-        Ok(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
+    match judged.await {
+        Ok((reasons, notices)) if reasons.is_empty() => {
+            ([&["ready"], &notices[..]].concat().join("\n") + "\n").into_response()
+        }
+        Ok((reasons, _)) => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,7 @@ pub struct Collector {
     series_max: usize,
     /// Whether acks=all is answered from the page cache where a topic says nothing.
     fsync_disabled: bool,
+    disk_low: Arc<AtomicBool>,
     sampled: Mutex<Option<(Instant, StoreStats)>>,
 }
 
@@ -63,6 +64,7 @@ const SINGLE: &[&str] = &[
     catalogue::PARTITIONS,
     catalogue::TOPICS_RELAXED_DURABILITY,
     catalogue::FSYNC_DISABLED,
+    catalogue::DISK_LOW,
     catalogue::RECOVERY_SECONDS,
     catalogue::RECOVERY_REPLAYED_BYTES,
     catalogue::WAL_BYTES_WRITTEN_TOTAL,
@@ -86,8 +88,9 @@ impl Collector {
         data_dir: PathBuf,
         series_max: usize,
         fsync_disabled: bool,
+        disk_low: Arc<AtomicBool>,
     ) -> Self {
-        Self { catalog, store, data_dir, series_max, fsync_disabled, sampled: Mutex::new(None) }
+        Self { catalog, store, data_dir, series_max, fsync_disabled, disk_low, sampled: Mutex::new(None) }
     }
 
     /// The store's figures, not older than a moment.
@@ -103,6 +106,17 @@ impl Collector {
         }
     }
 
+    /// The gauges that say whether clients may be sent, by name.
+    pub fn fitness(&self) -> Vec<(&'static str, f64)> {
+        let mut gauges = self.store_stats().gauges;
+        gauges.push((catalogue::DISK_LOW, self.disk_low()));
+        gauges
+    }
+
+    fn disk_low(&self) -> f64 {
+        f64::from(u8::from(self.disk_low.load(Ordering::Relaxed)))
+    }
+
     /// Appends everything to `text`, which holds the recorder's families already.
     pub fn render(&self, text: &mut String) {
         let topics = self.catalog.topics();
@@ -113,6 +127,7 @@ impl Collector {
         writer.single(catalogue::PARTITIONS, partitions as f64);
         writer.single(catalogue::TOPICS_RELAXED_DURABILITY, relaxed as f64);
         writer.single(catalogue::FSYNC_DISABLED, f64::from(u8::from(self.fsync_disabled)));
+        writer.single(catalogue::DISK_LOW, self.disk_low());
         self.by_topic(&mut writer, &topics);
         self.by_partition(&mut writer, &topics, partitions);
         self.of_store(&mut writer);

@@ -35,7 +35,7 @@ impl Health {
         }
     }
 
-    /// Why no clients should be sent, none if they may. `storage` are figures of the store by metric name.
+    /// Why no clients should be sent, none if they may. `storage` are gauges of store and disk by metric name.
     pub fn reasons(&self, storage: &[(&'static str, f64)]) -> Vec<&'static str> {
         let is_set = |name: &str| storage.iter().any(|(found, value)| *found == name && *value > 0.0);
         [
@@ -50,10 +50,17 @@ impl Health {
     }
 }
 
+/// What those should know who are ready all the same: while the disk is nearly full, consumers and those who delete must find
+/// their way here, or it stays full.
+pub fn notices(storage: &[(&'static str, f64)]) -> Vec<&'static str> {
+    let is_low = storage.iter().any(|(found, value)| *found == crate::metrics::DISK_LOW && *value > 0.0);
+    Vec::from_iter(is_low.then_some("disk nearly full: produce requests and new topics are refused"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{STORAGE_BACKGROUND_ERRORS, STORAGE_WRITE_STOPPED};
+    use crate::metrics::{DISK_LOW, STORAGE_BACKGROUND_ERRORS, STORAGE_WRITE_STOPPED};
 
     #[test]
     fn only_a_serving_broker_with_a_sound_store_is_ready() {
@@ -63,6 +70,8 @@ mod tests {
         health.enter(Phase::Serving);
         assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 0.0), (STORAGE_BACKGROUND_ERRORS, 0.0)]), 0);
         assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 1.0), (STORAGE_BACKGROUND_ERRORS, 2.0)]), 2);
+        assert_eq!((count(&[(DISK_LOW, 1.0)]), notices(&[(DISK_LOW, 1.0)]).len()), (0, 1), "ready to read and delete");
+        assert_eq!(notices(&[(DISK_LOW, 0.0)]).len(), 0);
         health.enter(Phase::Stopping);
         assert_eq!(count(&[]), 1);
     }

@@ -118,6 +118,15 @@ impl TestServer {
         Self::launch(self.data_dir.clone(), self.arguments.clone())
     }
 
+    /// The same data directory with other settings.
+    pub fn restart_with(mut self, settings: &[&str]) -> Self {
+        if self.is_alive() {
+            self.kill9();
+        }
+        let arguments = settings.iter().flat_map(|setting| ["--set", setting]).map(str::to_owned);
+        Self::launch(self.data_dir.clone(), arguments.collect())
+    }
+
     /// Whether the process has not ended.
     pub fn is_alive(&mut self) -> bool {
         self.child.try_wait().expect("a child can be asked").is_none()

@@ -167,6 +167,14 @@ pub const SERVER: &[Setting] = &[
     .at_least(0),
     Setting::new("einmal.reader.threads", Kind::Int, "4", "Threads that read older batches from the store.").at_least(1),
     Setting::new(
+        "einmal.disk.reserve.bytes",
+        Kind::Long,
+        "268435456",
+        "Disk space that is kept free, beside that of four write buffers. With less, produce requests and new topics are refused; \
+         reading and deleting go on. 0 fills the disk, and the broker ends when it is full.",
+    )
+    .at_least(0),
+    Setting::new(
         "einmal.storage.memtable.bytes",
         Kind::Long,
         "67108864",

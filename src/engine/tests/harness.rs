@@ -17,6 +17,7 @@ use crate::log::catalog::Topic;
 use crate::log::partition::{Offsets, Partition};
 use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
+use crate::store::disk::DiskSpace;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::LogKey;
 use crate::store::{Rows, Store, StoreError, StoreStats, StoredBatch};
@@ -112,6 +113,9 @@ impl Store for GatedStore {
             visit(key)
         })
     }
+    fn disk_space(&self) -> Option<DiskSpace> {
+        self.memory.disk_space()
+    }
     fn stats(&self) -> StoreStats {
         self.memory.stats()
     }
@@ -165,6 +169,7 @@ pub fn settings() -> Settings {
         producer_id_expiration_ms: 86_400_000,
         producer_ids_max: 1000,
         partitions_max: 100,
+        disk_reserve_bytes: 0,
         topic_defaults: TopicConfig::default(),
         cluster_id: None,
     }

@@ -22,13 +22,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rocksdb::{DB, ReadOptions, WriteBatch, WriteOptions};
 
 pub use self::open::{Opened, RecoveryReport};
-pub use self::options::StoreOptions;
+pub use self::options::{MEMTABLES_MAX, StoreOptions};
 pub use super::directory::{FORMAT_VERSION, OpenError};
 pub use super::wal::TailCut;
 
 use self::error::store_error;
 use self::keys::LogCursor;
 use super::directory::DirectoryLock;
+use super::disk::DiskSpace;
 use super::schema::{LogKey, next_prefix};
 use super::wal::{self, Keeper};
 use super::{Row, Rows, Store, StoreError, StoreStats, StoredBatch};
@@ -185,6 +186,10 @@ impl Store for RocksStore {
             }
         }
         Ok(())
+    }
+
+    fn disk_space(&self) -> Option<DiskSpace> {
+        DiskSpace::of(self.database.db.path())
     }
 
     fn stats(&self) -> StoreStats {

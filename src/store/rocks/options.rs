@@ -6,6 +6,8 @@ use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Optio
 const MIB: u64 = 1024 * 1024;
 /// Table and blob files held open; far below the usual descriptor limit, most of which is for connections.
 const OPEN_FILES_MAX: i32 = 512;
+/// Memtables in memory: the one that is written to, and those that wait to be written out.
+pub const MEMTABLES_MAX: u64 = 4;
 
 /// What the configuration decides about the store.
 #[derive(Debug, Clone)]
@@ -61,7 +63,7 @@ fn set_wal(db: &mut Options) {
 
 fn set_memtables(db: &mut Options, options: &StoreOptions) {
     db.set_write_buffer_size(options.memtable_bytes);
-    db.set_max_write_buffer_number(4);
+    db.set_max_write_buffer_number(MEMTABLES_MAX as i32);
     // There is one writer.
     db.set_allow_concurrent_memtable_write(false);
 }

@@ -1,9 +1,5 @@
 //! Figures of the store for `/metrics`.
 
-use std::ffi::CString;
-use std::mem::MaybeUninit;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use rocksdb::properties;
@@ -11,7 +7,8 @@ use rocksdb::statistics::Ticker;
 
 use super::{Database, RocksStore};
 use crate::metrics;
-use crate::store::StoreStats;
+use crate::store::disk::DiskSpace;
+use crate::store::{Store, StoreStats};
 
 /// Gauges by property. Those of blob files have no constant in the crate.
 fn gauges(database: &Database) -> Vec<(&'static str, f64)> {
@@ -50,7 +47,10 @@ fn counters(options: &rocksdb::Options) -> Vec<(&'static str, u64)> {
 
 pub(super) fn collect(store: &RocksStore) -> StoreStats {
     let mut gauges = gauges(&store.database);
-    gauges.extend(disk(store.database.db.path()));
+    if let Some(DiskSpace { total_bytes, free_bytes }) = store.disk_space() {
+        gauges.push((metrics::STORAGE_DISK_TOTAL_BYTES, total_bytes as f64));
+        gauges.push((metrics::STORAGE_DISK_FREE_BYTES, free_bytes as f64));
+    }
     gauges.push((metrics::RECOVERY_SECONDS, store.recovery.duration.as_secs_f64()));
     gauges.push((metrics::RECOVERY_REPLAYED_BYTES, store.recovery.replayed_bytes as f64));
     let mut counters = counters(&store.options);
@@ -59,22 +59,4 @@ pub(super) fn collect(store: &RocksStore) -> StoreStats {
         .push((metrics::STORAGE_STALL_SECONDS_TOTAL, store.options.get_ticker_count(Ticker::StallMicros) / 1_000_000));
     counters.push((metrics::STORAGE_CORRUPTION_TOTAL, store.corruptions.load(Ordering::Relaxed)));
     StoreStats { gauges, counters }
-}
-
-/// Size and free space of the file system that holds `dir`; nothing if the system does not tell.
-fn disk(dir: &Path) -> Vec<(&'static str, f64)> {
-    let Ok(path) = CString::new(dir.as_os_str().as_bytes()) else { return Vec::new() };
-    let mut stat = MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: the path ends with a zero byte, and the result is read only if the call says that it wrote it.
-    let stat = unsafe {
-        if libc::statvfs(path.as_ptr(), stat.as_mut_ptr()) != 0 {
-            return Vec::new();
-        }
-        stat.assume_init()
-    };
-    let bytes = |blocks: libc::fsblkcnt_t| blocks as f64 * stat.f_frsize as f64;
-    vec![
-        (metrics::STORAGE_DISK_TOTAL_BYTES, bytes(stat.f_blocks)),
-        (metrics::STORAGE_DISK_FREE_BYTES, bytes(stat.f_bavail)),
-    ]
 }

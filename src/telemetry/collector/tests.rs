@@ -23,7 +23,7 @@ fn topics(names: &[&str]) -> Topics {
 fn collector(names: &[&str], series_max: usize) -> Collector {
     let catalog = Arc::new(Catalog::default());
     catalog.publish(Arc::new(topics(names)));
-    Collector::new(catalog, Arc::new(MemoryStore::new()), PathBuf::from("/data"), series_max, false)
+    Collector::new(catalog, Arc::new(MemoryStore::new()), PathBuf::from("/data"), series_max, false, Arc::default())
 }
 
 /// The values of the samples that begin with `series`.
