@@ -73,6 +73,9 @@ families! {
     PRODUCER_SEQUENCE_WRAPS_TOTAL = "einmal_producer_sequence_wraps_total" Counter [] "Sequences that wrapped to 0";
     PRODUCER_NONIDEMPOTENT_BATCHES_TOTAL = "einmal_producer_nonidempotent_batches_total" Counter [] "Batches without a producer id";
 
+    GROUP_OFFSETS = "einmal_group_offsets" Gauge [] "Committed offsets, over all groups";
+    GROUP_OFFSETS_EXPIRED_TOTAL = "einmal_group_offsets_expired_total" Counter [] "Committed offsets forgotten after offsets.retention.minutes or a time of their own";
+
     TOPICS = "einmal_topics" Gauge [] "Topics";
     PARTITIONS = "einmal_partitions" Gauge [] "Partitions of all topics";
     PARTITION_HIGH_WATERMARK = "einmal_partition_high_watermark" Gauge ["topic", "partition"] "End of what consumers may see";

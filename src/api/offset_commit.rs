@@ -52,13 +52,17 @@ pub async fn offset_commit(
     for topic in &request.topics {
         offsets.extend(topic.partitions.iter().filter_map(|partition| judge(topic, partition).ok()));
     }
+    let mut not_stored = BTreeMap::new();
     if !offsets.is_empty() {
         let group = request.group_id.to_string();
         let offsets =
             offsets.into_iter().map(|(partition, committed)| OffsetToCommit { partition, committed }).collect();
-        cx.broker.engine.commit_offsets(group, offsets).await.map_err(|_| Close::Ending)?;
+        not_stored = cx.broker.engine.commit_offsets(group, offsets).await.map_err(|_| Close::Ending)?;
     }
-    Ok(answer(&header, &request, |topic, partition| judge(topic, partition).err().unwrap_or(ErrorCode::NONE)))
+    Ok(answer(&header, &request, |topic, partition| match judge(topic, partition) {
+        Ok((id, _)) => not_stored.get(&id).copied().unwrap_or(ErrorCode::NONE),
+        Err(error) => error,
+    }))
 }
 
 /// An empty group id is one too, as in Kafka: old tools commit with it. Who commits without a generation is no member and may be

@@ -115,3 +115,13 @@ async fn group_id_longer_than_a_protocol_string_is_refused() {
     assert_eq!(errors(&broker.call(9, &commit(&too_long, "t", vec![partition(0, 1, None)])).await), [24]);
     assert_eq!(errors(&broker.call(9, &commit("g", "t", vec![partition(0, 1, None)])).await), [0]);
 }
+
+#[tokio::test]
+async fn offsets_beyond_the_memory_for_them_are_refused_one_by_one() {
+    let broker = TestBroker::with_settings(&[("einmal.group.offsets.bytes.max", "300")]);
+    broker.create_topic("t", 2).await;
+    let both = vec![partition(0, 1, None), partition(1, 1, None)];
+    let first = errors(&broker.call(9, &commit("g", "t", both)).await);
+    assert_eq!(first, [0, ErrorCode::INVALID_COMMIT_OFFSET_SIZE.0]);
+    assert_eq!(errors(&broker.call(9, &commit("g", "t", vec![partition(0, 2, None)])).await), [0]);
+}

@@ -78,6 +78,11 @@ impl Config {
             tail_cache_bytes: values.number("einmal.tail.cache.bytes")?,
             reader_threads: values.number("einmal.reader.threads")?,
             offset_metadata_max_bytes: values.number("offset.metadata.max.bytes")?,
+            offsets_retention: Duration::from_secs(
+                values.number::<u64>("offsets.retention.minutes")?.saturating_mul(60),
+            ),
+            offsets_retention_check_interval: values.duration_ms("offsets.retention.check.interval.ms")?,
+            group_offsets_bytes_max: values.number("einmal.group.offsets.bytes.max")?,
             producer_id_expiration: values.duration_ms("producer.id.expiration.ms")?,
             producer_ids_max: values.number("einmal.producer.ids.max")?,
             partitions_max: values.number("einmal.partitions.max")?,

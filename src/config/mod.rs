@@ -98,6 +98,12 @@ pub struct Config {
     pub reader_threads: usize,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_max_bytes: usize,
+    /// `offsets.retention.minutes`.
+    pub offsets_retention: Duration,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_interval: Duration,
+    /// `einmal.group.offsets.bytes.max`: memory of committed offsets, all groups together.
+    pub group_offsets_bytes_max: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
     /// `einmal.producer.ids.max`: producer states kept in all partitions together.

@@ -142,7 +142,7 @@ pub(super) enum Command {
     CommitOffsets {
         group: String,
         offsets: Vec<OffsetToCommit>,
-        reply: Reply<()>,
+        reply: Reply<BTreeMap<PartitionId, ErrorCode>>,
     },
     InitProducerId {
         reply: Reply<(ProducerId, ProducerEpoch)>,

@@ -3,13 +3,14 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::offset_index::Committed;
 use super::state::{Dead, State};
 use crate::log::catalog::{Catalog, Topics};
 use crate::log::offsets::{CommittedOffset, CommittedOffsets};
 use crate::log::partition::Partition;
 use crate::store::Rows;
 use crate::store::schema::{RowValue, partition_key, producer_key};
-use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
+use crate::types::{Offset, PartitionId, ProducerId};
 
 /// Tells a caller the outcome.
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
@@ -23,9 +24,11 @@ pub(super) enum Effect {
     /// New set of topics.
     Topics(Arc<Topics>),
     /// A topic that is gone.
-    Deleted { topic: TopicNo, partitions: Vec<Arc<Partition>> },
+    Deleted { partitions: Vec<Arc<Partition>> },
     /// Progress of a group.
     Committed { group: String, committed: Vec<(PartitionId, CommittedOffset)> },
+    /// Progress that has expired, or was made in a topic that is gone.
+    Forgotten { offsets: Vec<Committed> },
 }
 
 impl Effect {
@@ -37,11 +40,9 @@ impl Effect {
             }
             Self::LogStart { partition, log_start, start_bytes } => partition.publish_log_start(log_start, start_bytes),
             Self::Topics(topics) => catalog.publish(topics),
-            Self::Deleted { topic, partitions } => {
-                offsets.publish_deleted(topic);
-                partitions.iter().for_each(|partition| partition.publish_deleted());
-            }
+            Self::Deleted { partitions } => partitions.iter().for_each(|partition| partition.publish_deleted()),
             Self::Committed { group, committed } => offsets.publish(&group, committed),
+            Self::Forgotten { offsets: forgotten } => offsets.publish_forgotten(&forgotten),
         }
     }
 }

@@ -21,6 +21,7 @@ mod disk;
 pub mod environment;
 mod group;
 mod housekeeping;
+mod offset_index;
 mod producer_ids;
 mod seat;
 pub mod settings;
@@ -38,7 +39,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::config::TopicConfig;
-use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId};
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId};
 use command::{
     Acks, AppendBatch, Appended, Command, Created, EngineGone, NewTopic, OffsetToCommit, Refused, Reply, TopicRef,
 };
@@ -144,11 +145,15 @@ impl Engine {
         self.ask(|reply| Command::DeleteRecords { partition, before, reply }).await
     }
 
-    /// Stores offsets of `group` in one write, synced before the answer.
+    /// Stores offsets of `group` in one write, synced before the answer. Answers those that are not stored, and why.
     ///
     /// # Errors
     /// [`EngineGone`].
-    pub async fn commit_offsets(&self, group: String, offsets: Vec<OffsetToCommit>) -> Result<(), EngineGone> {
+    pub async fn commit_offsets(
+        &self,
+        group: String,
+        offsets: Vec<OffsetToCommit>,
+    ) -> Result<BTreeMap<PartitionId, ErrorCode>, EngineGone> {
         self.ask(|reply| Command::CommitOffsets { group, offsets, reply }).await
     }
 

@@ -1,5 +1,7 @@
 //! What the engine takes from the configuration.
 
+use std::time::Duration;
+
 use crate::config::{Config, TopicConfig};
 use crate::store::rocks::MEMTABLES_MAX;
 use crate::types::Timestamp;
@@ -15,6 +17,12 @@ pub struct Settings {
     pub producer_id_expiration_ms: Timestamp,
     /// Producer states in memory, over all partitions (`einmal.producer.ids.max`).
     pub producer_ids_max: usize,
+    /// `offsets.retention.minutes`.
+    pub offsets_retention_ms: Timestamp,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_interval_ms: Timestamp,
+    /// Memory of committed offsets, bytes (`einmal.group.offsets.bytes.max`).
+    pub group_offsets_bytes_max: usize,
     /// Partitions of all topics (`einmal.partitions.max`).
     pub partitions_max: usize,
     /// Free bytes of the disk below which appends and new topics are refused: `einmal.disk.reserve.bytes`, and what the memtables
@@ -28,11 +36,14 @@ pub struct Settings {
 
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
-        let expiration_ms = config.producer_id_expiration.as_millis();
+        let ms = |duration: Duration| Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX);
         Self {
             tail_cache_bytes: config.tail_cache_bytes,
             reader_threads: config.reader_threads,
-            producer_id_expiration_ms: Timestamp::try_from(expiration_ms).unwrap_or(Timestamp::MAX),
+            producer_id_expiration_ms: ms(config.producer_id_expiration),
+            offsets_retention_ms: ms(config.offsets_retention),
+            offsets_retention_check_interval_ms: ms(config.offsets_retention_check_interval),
+            group_offsets_bytes_max: config.group_offsets_bytes_max,
             producer_ids_max: config.producer_ids_max,
             partitions_max: config.partitions_max,
             disk_reserve_bytes: disk_reserve_bytes(config),

@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 
 use super::disk::DiskWatch;
 use super::environment::Environment;
+use super::offset_index::OffsetIndex;
 use super::producer_ids;
 use super::seat::Seat;
 use super::settings::Settings;
@@ -115,6 +116,7 @@ impl Engine {
             producer_ids,
             producer_state_count: 0,
             offsets: Arc::default(),
+            offset_index: OffsetIndex::default(),
             counters: Counters::new(),
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
             dead: Default::default(),
@@ -271,6 +273,8 @@ fn recover_offsets(state: &mut State, rows: &mut Rows) -> Result<(), StartError>
             commit_timestamp: row.commit_timestamp,
             expire_timestamp: row.expire_timestamp,
         };
+        // A limit that was lowered takes nothing away.
+        state.offset_index.insert(&group, partition, &committed, usize::MAX);
         state.offsets.publish(&group, [(partition, committed)]);
     }
     Ok(())

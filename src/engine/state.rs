@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::disk::DiskWatch;
+use super::offset_index::OffsetIndex;
 use super::settings::Settings;
 use crate::log::catalog::{Topic, Topics};
 use crate::log::offsets::CommittedOffsets;
@@ -30,6 +31,8 @@ pub(super) struct State {
     /// Producer states in memory, over all partitions.
     pub producer_state_count: usize,
     pub offsets: Arc<CommittedOffsets>,
+    /// Of the same offsets: which there are as of the newest decision.
+    pub offset_index: OffsetIndex,
     pub counters: Counters,
     pub disk: DiskWatch,
     pub broker_overrides: BTreeMap<String, String>,

@@ -5,6 +5,7 @@ mod durability;
 mod failure;
 mod harness;
 mod model;
+mod offsets;
 mod producers;
 mod reads;
 mod simulation;

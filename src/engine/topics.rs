@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::command::{Created, NewTopic, Refused, TopicRef};
+use super::commit_offsets;
 use super::disk;
 use super::environment::Environment;
 use super::group::{Effect, Group};
@@ -12,7 +13,7 @@ use super::state::{Dead, PartitionLog, SparseProgress, State};
 use crate::config::TopicConfig;
 use crate::log::catalog::Topic;
 use crate::log::partition::{Partition, Recovered};
-use crate::store::schema::{NextTopicNo, PartitionRow, RowValue, TopicRow, offset_key, topic_key};
+use crate::store::schema::{NextTopicNo, PartitionRow, RowValue, TopicRow, topic_key};
 use crate::types::{ErrorCode, PartitionId, TopicNo, Uuid};
 
 /// Creates one topic.
@@ -79,11 +80,9 @@ pub(super) fn delete(state: &mut State, group: &mut Group, which: &TopicRef) -> 
     group.dead.push(Dead::TopicLog(topic.no));
     group.dead.extend(topic.partitions.iter().map(|partition| Dead::Partition(partition.id)));
     group.rows.delete(topic_key(topic.no));
-    for (group_id, partition) in state.offsets.of_topic(topic.no) {
-        group.rows.delete(offset_key(&group_id, partition));
-    }
+    commit_offsets::forget(group, state.offset_index.remove_topic(topic.no));
     group.topics_changed = true;
-    group.when_synced.effects.push(Effect::Deleted { topic: topic.no, partitions: topic.partitions.clone() });
+    group.when_synced.effects.push(Effect::Deleted { partitions: topic.partitions.clone() });
     Ok(topic)
 }
 

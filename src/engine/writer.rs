@@ -47,6 +47,10 @@ pub(super) struct Writer {
     syncer: Syncer,
     catalog: Arc<Catalog>,
     next_expiry: Timestamp,
+    /// When offsets are looked through the next time.
+    next_offsets_check: Timestamp,
+    /// Whether the last look has more to see.
+    is_checking_offsets: bool,
     sequence: u64,
     /// The way back of a stop that was asked for.
     stopping: Option<Reply<()>>,
@@ -60,6 +64,7 @@ struct Figures {
     append_relaxed: metrics::Histogram,
     tail_cache_bytes: metrics::Gauge,
     producer_ids: metrics::Gauge,
+    group_offsets: metrics::Gauge,
 }
 
 impl Writer {
@@ -78,12 +83,26 @@ impl Writer {
             append_relaxed: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "os"),
             tail_cache_bytes: metrics::gauge!(crate::metrics::TAIL_CACHE_BYTES),
             producer_ids: metrics::gauge!(crate::metrics::PRODUCER_IDS, "kind" => "idempotent"),
+            group_offsets: metrics::gauge!(crate::metrics::GROUP_OFFSETS),
         };
         let next_expiry = environment.now().saturating_add(EXPIRY_INTERVAL_MS);
+        let next_offsets_check = environment.now().saturating_add(state.settings.offsets_retention_check_interval_ms);
         let sequence = state.store.sequence();
         let catalog = Arc::clone(catalog);
-        let stopping = None;
-        Self { state, queue, queued, environment, syncer, catalog, next_expiry, sequence, stopping, figures }
+        Self {
+            state,
+            queue,
+            queued,
+            environment,
+            syncer,
+            catalog,
+            next_expiry,
+            next_offsets_check,
+            is_checking_offsets: false,
+            sequence,
+            stopping: None,
+            figures,
+        }
     }
 
     /// Tells of a panic as of a failed write, for nobody would answer any more.
@@ -137,6 +156,7 @@ impl Writer {
     /// How long to wait for a command before what is dead is looked at.
     pub fn sleep_max(&self) -> Duration {
         match self.state.dead.front() {
+            _ if self.is_checking_offsets => Duration::ZERO,
             None if self.state.disk.is_low() => SLEEP_MAX_DISK_LOW,
             None => SLEEP_MAX,
             Some((written, _)) if *written <= self.syncer.published() => Duration::ZERO,
@@ -175,6 +195,10 @@ impl Writer {
         if now >= self.next_expiry && commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
             self.next_expiry = now.saturating_add(EXPIRY_INTERVAL_MS);
             housekeeping::expire_producers(&mut self.state, &mut group, now);
+        }
+        if now >= self.next_offsets_check || self.is_checking_offsets {
+            self.is_checking_offsets = !commit_offsets::expire(&mut self.state, &mut group, now);
+            self.next_offsets_check = now.saturating_add(self.state.settings.offsets_retention_check_interval_ms);
         }
         self.commit(group)
     }
@@ -215,8 +239,8 @@ impl Writer {
                 answer_synced(group, reply, outcome);
             }
             Command::CommitOffsets { group: group_id, offsets, reply } => {
-                commit_offsets::commit(state, group, group_id, offsets);
-                answer_synced(group, reply, ());
+                let refused = commit_offsets::commit(state, group, group_id, offsets);
+                answer_synced(group, reply, refused);
             }
             Command::InitProducerId { reply } => {
                 let id = producer_ids::next(state, group);
@@ -312,6 +336,7 @@ impl Writer {
             self.figures.busy_seconds -= whole;
         }
         self.figures.tail_cache_bytes.set(self.state.tail_cache.bytes() as f64);
+        self.figures.group_offsets.set(self.state.offset_index.count() as f64);
         self.figures.producer_ids.set(self.state.producer_state_count as f64);
     }
 }

@@ -1,8 +1,9 @@
 //! Committed offsets of all groups, as of the last committed change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicNo};
+use crate::types::{LeaderEpoch, Offset, PartitionId, Timestamp};
 
 /// Committed progress of one group in one partition, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,37 +43,26 @@ impl CommittedOffsets {
         self.groups.contains_key(group)
     }
 
-    /// Groups and partitions of `topic` with something committed.
-    pub(crate) fn of_topic(&self, topic: TopicNo) -> Vec<(String, PartitionId)> {
-        let mut found = Vec::new();
-        for group in &self.groups {
-            let of_topic = group.value().range(first_of(topic)..).take_while(|(partition, _)| partition.topic == topic);
-            found.extend(of_topic.map(|(partition, _)| (group.key().clone(), *partition)));
-        }
-        found
-    }
-
     /// Takes over what `group` committed.
     pub(crate) fn publish(&self, group: &str, committed: impl IntoIterator<Item = (PartitionId, CommittedOffset)>) {
         self.groups.entry(group.to_owned()).or_default().extend(committed);
     }
 
-    /// Forgets everything about `topic`; groups that had nothing else are gone.
-    pub(crate) fn publish_deleted(&self, topic: TopicNo) {
-        self.groups.retain(|_, committed| {
-            committed.retain(|partition, _| partition.topic != topic);
-            !committed.is_empty()
-        });
+    /// Forgets these offsets; groups that had nothing else are gone.
+    pub(crate) fn publish_forgotten(&self, offsets: &[(Arc<str>, PartitionId)]) {
+        for (group, partition) in offsets {
+            if let Some(mut committed) = self.groups.get_mut(&**group) {
+                committed.remove(partition);
+            }
+            self.groups.remove_if(&**group, |_, committed| committed.is_empty());
+        }
     }
-}
-
-fn first_of(topic: TopicNo) -> PartitionId {
-    PartitionId { topic, index: 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::TopicNo;
 
     fn committed(offset: Offset) -> CommittedOffset {
         CommittedOffset {
@@ -85,13 +75,12 @@ mod tests {
     }
 
     #[test]
-    fn deleted_topic_takes_its_offsets_and_no_others() {
+    fn forgotten_offsets_go_and_no_others() {
         let offsets = CommittedOffsets::default();
         let at = |topic, index| PartitionId { topic: TopicNo(topic), index };
         offsets.publish("both", [(at(1, 0), committed(10)), (at(2, 0), committed(20))]);
         offsets.publish("one", [(at(1, 1), committed(11))]);
-        assert_eq!(offsets.of_topic(TopicNo(2)), vec![("both".to_owned(), at(2, 0))]);
-        offsets.publish_deleted(TopicNo(1));
+        offsets.publish_forgotten(&[("both".into(), at(1, 0)), ("one".into(), at(1, 1)), ("none".into(), at(1, 0))]);
         assert_eq!(offsets.all("one"), None);
         assert_eq!(offsets.get("both", at(1, 0)), None);
         assert_eq!(offsets.get("both", at(2, 0)), Some(committed(20)));

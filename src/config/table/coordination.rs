@@ -54,13 +54,6 @@ pub const COORDINATION: &[Setting] = &[
         "",
         "Listener for traffic between brokers, of which there is none.",
     ),
-    kept(
-        "offsets.retention.minutes",
-        Kind::Int,
-        "10080",
-        "Time after which offsets of a group without members are forgotten.",
-    )
-    .at_least(1),
     kept("offsets.topic.num.partitions", Kind::Int, "50", INTERNAL_TOPIC).at_least(1),
     kept("offsets.topic.replication.factor", Kind::Short, "1", INTERNAL_TOPIC).at_least(1),
     kept(

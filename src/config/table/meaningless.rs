@@ -96,7 +96,6 @@ const NAMES: &[&str] = &[
     "offsets.commit.required.acks",
     "offsets.commit.timeout.ms",
     "offsets.load.buffer.size",
-    "offsets.retention.check.interval.ms",
     "offsets.topic.compression.codec",
     "offsets.topic.segment.bytes",
     "password.encoder.secret",

@@ -144,6 +144,27 @@ pub const SERVER: &[Setting] = &[
     Setting::new("offset.metadata.max.bytes", Kind::Int, "4096", "Longest text that a client may attach to a committed offset.")
         .at_least(0),
     Setting::new(
+        "offsets.retention.minutes",
+        Kind::Int,
+        "10080",
+        "Time after its commit at which an offset of a group without members is forgotten.",
+    )
+    .at_least(1),
+    Setting::new(
+        "offsets.retention.check.interval.ms",
+        Kind::Long,
+        "600000",
+        "Time between two looks for committed offsets to forget.",
+    )
+    .at_least(1),
+    Setting::new(
+        "einmal.group.offsets.bytes.max",
+        Kind::Long,
+        "268435456",
+        "Memory of committed offsets, all groups together; more are refused. Each takes 256 bytes, its metadata and its group's id.",
+    )
+    .at_least(0),
+    Setting::new(
         "producer.id.expiration.ms",
         Kind::Int,
         "86400000",

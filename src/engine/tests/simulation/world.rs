@@ -253,7 +253,7 @@ impl World {
         let engine = self.broker.engine().clone();
         let commit = vec![OffsetToCommit { partition, committed }];
         let group_id = group.clone();
-        let done = tokio::spawn(async move { engine.commit_offsets(group_id, commit).await });
+        let done = tokio::spawn(async move { engine.commit_offsets(group_id, commit).await.map(drop) });
         self.queued(Pending::Committed { group, partition, offset, done }).await;
     }
 

@@ -1,0 +1,95 @@
+//! How long committed offsets are kept, and how many.
+
+use std::collections::BTreeMap;
+
+use super::harness::{TestEngine, rows, settings};
+use crate::engine::command::{OffsetToCommit, TopicRef};
+use crate::engine::settings::Settings;
+use crate::log::offsets::CommittedOffset;
+use crate::store::schema::offsets_prefix;
+use crate::types::{ErrorCode, LeaderEpoch, PartitionId, Timestamp};
+
+const RETENTION_MS: Timestamp = 10_000_000;
+const CHECK_INTERVAL_MS: Timestamp = 600_000;
+
+fn start() -> TestEngine {
+    TestEngine::start_with(Settings { offsets_retention_ms: RETENTION_MS, ..settings() })
+}
+
+impl TestEngine {
+    async fn commit(&self, group: &str, partition: PartitionId, keep_ms: Option<Timestamp>) -> Option<ErrorCode> {
+        let committed = CommittedOffset {
+            offset: 1,
+            leader_epoch: LeaderEpoch(-1),
+            metadata: String::new(),
+            commit_timestamp: self.time.now(),
+            expire_timestamp: keep_ms.map_or(-1, |keep_ms| self.time.now() + keep_ms),
+        };
+        let commit = vec![OffsetToCommit { partition, committed }];
+        let mut refused = self.engine().commit_offsets(group.to_owned(), commit).await.expect("engine runs");
+        refused.remove(&partition)
+    }
+
+    /// Returns once a look for expired offsets is over.
+    async fn checked(&self) {
+        self.time.advance(CHECK_INTERVAL_MS);
+        self.written().await;
+        // Readers are told after the sync of what was found: behind it stands another one.
+        self.engine().commit_offsets("none".to_owned(), Vec::new()).await.expect("engine runs");
+    }
+}
+
+#[tokio::test]
+async fn an_offset_is_forgotten_when_its_time_is_over_and_not_before() {
+    let broker = start();
+    broker.create("t", &[]).await;
+    let at = broker.partition("t").id;
+    assert_eq!(broker.commit("old", at, None).await, None);
+    assert_eq!(broker.commit("own", at, Some(1)).await, None);
+    assert_eq!(broker.commit("kept", at, Some(RETENTION_MS * 2)).await, None);
+    let known = |broker: &TestEngine| ["old", "own", "kept"].map(|group| broker.started.offsets.is_known(group));
+    broker.checked().await;
+    assert_eq!(known(&broker), [true, false, true]);
+    broker.time.advance(RETENTION_MS - CHECK_INTERVAL_MS * 2 - 1);
+    broker.checked().await;
+    assert_eq!(known(&broker), [true, false, true]);
+    // Whoever commits anew is not forgotten.
+    assert_eq!(broker.commit("own", at, None).await, None);
+    broker.checked().await;
+    assert_eq!(known(&broker), [false, true, true]);
+    assert_eq!(rows(&broker, &offsets_prefix()), 2);
+    // What was kept still expires after a restart, by the time that was stored with it.
+    let broker = broker.restart().await;
+    assert_eq!(known(&broker), [false, true, true]);
+    broker.time.advance(RETENTION_MS * 2);
+    broker.checked().await;
+    assert_eq!(known(&broker), [false, false, false]);
+    let broker = broker.crash(0);
+    assert_eq!(rows(&broker, &offsets_prefix()), 0);
+}
+
+#[tokio::test]
+async fn offsets_beyond_the_limit_are_refused_until_there_is_room() {
+    let broker = TestEngine::start_with(Settings { group_offsets_bytes_max: 300, ..settings() });
+    broker.create("t", &[]).await;
+    broker.create("u", &[]).await;
+    let (t, u) = (broker.partition("t").id, broker.partition("u").id);
+    assert_eq!(broker.commit("a", t, None).await, None);
+    assert_eq!(broker.commit("b", u, None).await, Some(ErrorCode::INVALID_COMMIT_OFFSET_SIZE));
+    assert!(!broker.started.offsets.is_known("b"));
+    assert_eq!(broker.commit("a", t, None).await, None, "progress in what is known");
+    // What is stored counts after a restart, too.
+    let broker = broker.restart().await;
+    assert_eq!(broker.commit("b", u, None).await, Some(ErrorCode::INVALID_COMMIT_OFFSET_SIZE));
+    broker
+        .engine()
+        .delete_topics(vec![TopicRef::Name("t".to_owned())])
+        .await
+        .expect("engine runs")
+        .remove(0)
+        .expect("deleted");
+    assert_eq!(broker.commit("a", t, None).await, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+    assert_eq!(broker.commit("b", u, None).await, None);
+    assert_eq!(rows(&broker, &offsets_prefix()), 1);
+    assert_eq!(broker.engine().commit_offsets("c".to_owned(), Vec::new()).await, Ok(BTreeMap::new()));
+}
