@@ -10,7 +10,7 @@ use crate::log::offsets::{CommittedOffset, CommittedOffsets};
 use crate::log::partition::Partition;
 use crate::store::Rows;
 use crate::store::schema::{RowValue, partition_key, producer_key};
-use crate::types::{Offset, PartitionId, ProducerId};
+use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
 
 /// Tells a caller the outcome.
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
@@ -80,6 +80,8 @@ pub(super) struct Group {
     pub topics_changed: bool,
     /// What the group makes dead. Its rows go with a later write, once readers know.
     pub dead: Vec<Dead>,
+    /// Topics whose last log rows the group removes.
+    pub purged: Vec<TopicNo>,
     /// Once written.
     pub when_written: Consequences,
     /// Once synced.

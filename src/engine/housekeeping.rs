@@ -31,6 +31,7 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
             Dead::TopicLog(topic) => {
                 let (from, to) = topic_log_range(topic);
                 group.rows.delete_log_range(from, to);
+                group.purged.push(topic);
                 continue;
             }
             Dead::Partition(partition) => partition,

@@ -3,7 +3,7 @@
 //! Two roles. The *writer* takes everything that is queued, decides it in order on its own state, writes all rows as one, and
 //! answers what needs no more than the page cache. The *syncer* makes everything written so far durable, shows it to readers and
 //! answers the rest; meanwhile the writer collects and writes the next group. Nobody waits for a timer: what queues up while a
-//! write or a sync runs is the next group.
+//! write or a sync runs is the next group. What nobody waits for has a thread of its own ([`reclaimer`]).
 //!
 //! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
 //! writer runs; `append`, `topics`, `delete_records`, `commit_offsets`, `producer_ids` and `housekeeping` decide, each its own
@@ -23,6 +23,7 @@ mod group;
 mod housekeeping;
 mod offset_index;
 mod producer_ids;
+mod reclaimer;
 mod seat;
 pub mod settings;
 mod start;

@@ -9,6 +9,7 @@ use super::disk::DiskWatch;
 use super::environment::Environment;
 use super::offset_index::OffsetIndex;
 use super::producer_ids;
+use super::reclaimer::Reclaimer;
 use super::seat::Seat;
 use super::settings::Settings;
 use super::state::{Counters, Dead, ProducerIds, State};
@@ -138,7 +139,9 @@ impl Engine {
         let (commands, queue) = channel();
         let queued = metrics::gauge!(crate::metrics::ENGINE_QUEUE_COMMANDS);
         let gauge = queued.clone();
-        let seat = Seat::start(queue, |queue| Writer::new(state, queue, gauge, environment, syncer, &catalog))?;
+        let reclaimer = Reclaimer::start(&state.store)?;
+        let seat =
+            Seat::start(queue, |queue| Writer::new(state, queue, gauge, environment, syncer, &catalog, reclaimer))?;
         Ok(Started {
             engine: Engine(Arc::new(Handle { commands, seat, queued })),
             catalog,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::command::{Acks, AppendBatch, Appended, Command, Reply};
 use super::environment::Environment;
 use super::group::{Answer, Group};
+use super::reclaimer::Reclaimer;
 use super::seat::Queue;
 use super::state::State;
 use super::syncer::Syncer;
@@ -45,6 +46,7 @@ pub(super) struct Writer {
     queued: metrics::Gauge,
     environment: Box<dyn Environment>,
     syncer: Syncer,
+    reclaimer: Reclaimer,
     catalog: Arc<Catalog>,
     next_expiry: Timestamp,
     /// When offsets are looked through the next time.
@@ -75,6 +77,7 @@ impl Writer {
         mut environment: Box<dyn Environment>,
         syncer: Syncer,
         catalog: &Arc<Catalog>,
+        reclaimer: Reclaimer,
     ) -> Self {
         let figures = Figures {
             busy_seconds: 0.0,
@@ -95,6 +98,7 @@ impl Writer {
             queued,
             environment,
             syncer,
+            reclaimer,
             catalog,
             next_expiry,
             next_offsets_check,
@@ -291,6 +295,7 @@ impl Writer {
             self.sequence = self.state.store.write(&group.rows, self.syncer.synced())?;
             self.syncer.written(self.sequence);
         }
+        group.purged.drain(..).for_each(|topic| self.reclaimer.hand_over(topic));
         self.state.dead.extend(group.dead.drain(..).map(|dead| (self.sequence, dead)));
         group.publish_appended(&self.state);
         if !self.syncer.has_failed() {

@@ -232,6 +232,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn reclaim_log_range(&self, _: &[u8], _: &[u8]) {}
+
     fn disk_space(&self) -> Option<DiskSpace> {
         self.state().disk_space
     }

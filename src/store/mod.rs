@@ -163,6 +163,10 @@ pub trait Store: Send + Sync + 'static {
         visit: &mut dyn FnMut(schema::LogKey) -> bool,
     ) -> Result<(), StoreError>;
 
+    /// Gives the space of log rows in `[from, to)` that were removed back to the disk, as far as it can be had without reading
+    /// record batches. Takes as long as it takes; a failure leaves the space to a later compaction.
+    fn reclaim_log_range(&self, from: &[u8], to: &[u8]);
+
     /// Space of the disk under the rows; none if there is none or nobody can tell. Cheap, but a call of the system.
     fn disk_space(&self) -> Option<disk::DiskSpace>;
 

@@ -297,3 +297,30 @@ proptest! {
         prop_assert_eq!(none, 0);
     }
 }
+
+#[test]
+fn space_of_removed_rows_is_reclaimed_without_reading_batches() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RocksStore::open(dir.path(), &small()).unwrap().store;
+    let other = PartitionId { topic: TopicNo(2), index: 0 };
+    for partition in [PARTITION, other] {
+        (0..100).for_each(|offset| append(&store, partition, offset, 1, 20_000));
+        // A blob file for each topic.
+        store.close().unwrap();
+    }
+    let blob_bytes = || {
+        let gauges = store.stats().gauges;
+        gauges.into_iter().find(|(name, _)| *name == crate::metrics::STORAGE_BLOB_BYTES).unwrap().1
+    };
+    let (before, read) = (blob_bytes(), store.blob_bytes_read());
+    assert!(before > 4e6, "{before}");
+    let (from, to) = topic_log_range(PARTITION.topic);
+    let mut rows = Rows::default();
+    rows.delete_log_range(from.clone(), to.clone());
+    store.write(&rows, 0).unwrap();
+    store.reclaim_log_range(&from, &to);
+    let after = blob_bytes();
+    assert!(after > 2e6 && after < before * 0.6, "{before} before, {after} after");
+    assert_eq!(store.blob_bytes_read(), read);
+    assert_eq!(store.read_log(other, 0, 100, usize::MAX).unwrap().len(), 100);
+}

@@ -65,13 +65,28 @@ impl Gate {
     }
 }
 
+/// Keys from and to.
+type Range = (Vec<u8>, Vec<u8>);
+
 /// A memory store behind gates.
 #[derive(Debug, Default)]
 pub struct GatedStore {
     pub memory: MemoryStore,
     pub syncs: Gate,
+    pub reclaims: Gate,
+    /// Ranges of the log whose space was reclaimed.
+    pub reclaimed: (Mutex<Vec<Range>>, Condvar),
     /// Keys of the log that were visited.
     pub log_keys_seen: AtomicUsize,
+}
+
+impl GatedStore {
+    /// The reclaimed ranges, once there are `count`.
+    pub fn wait_until_reclaimed(&self, count: usize) -> Vec<Range> {
+        let ranges = self.reclaimed.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ranges = self.reclaimed.1.wait_while(ranges, |ranges| ranges.len() < count);
+        ranges.unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Store for GatedStore {
@@ -112,6 +127,11 @@ impl Store for GatedStore {
             self.log_keys_seen.fetch_add(1, Ordering::SeqCst);
             visit(key)
         })
+    }
+    fn reclaim_log_range(&self, from: &[u8], to: &[u8]) {
+        self.reclaims.pass();
+        self.reclaimed.0.lock().unwrap_or_else(PoisonError::into_inner).push((from.to_vec(), to.to_vec()));
+        self.reclaimed.1.notify_all();
     }
     fn disk_space(&self) -> Option<DiskSpace> {
         self.memory.disk_space()

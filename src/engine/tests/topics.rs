@@ -5,7 +5,8 @@ use crate::engine::command::{NewTopic, OffsetToCommit, TopicRef};
 use crate::log::offsets::CommittedOffset;
 use crate::log::partition::Waiter;
 use crate::store::schema::{
-    RowValue, TopicRow, offset_key, partitions_prefix, producers_prefix, sparse_prefix, topic_key, topic_prefixes,
+    RowValue, TopicRow, offset_key, partitions_prefix, producers_prefix, sparse_prefix, topic_key, topic_log_range,
+    topic_prefixes,
 };
 use crate::store::{Rows, Store};
 use crate::types::{ErrorCode, LeaderEpoch, Offset, TopicNo};
@@ -220,4 +221,28 @@ async fn broker_defaults_change_beside_a_topic_with_a_setting_that_is_not_taken_
     for name in ["old", "plain"] {
         assert_eq!(broker.started.catalog.topic(name).expect("there").config.retention_ms, 7, "{name}");
     }
+}
+
+#[tokio::test]
+async fn space_of_deleted_topics_is_reclaimed_together_while_the_engine_goes_on() {
+    let broker = TestEngine::start();
+    let mut topics = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        topics.push(broker.create(name, &[]).await.no);
+        broker.append(name, plain(&["x"])).await;
+    }
+    broker.store.reclaims.hold();
+    delete(&broker, "d").await;
+    purged(&broker, topics[3]).await;
+    broker.store.reclaims.wait_until_reached();
+    // Rows are gone before their space is asked for, and nobody waits meanwhile.
+    assert_eq!(rows(&broker, &topic_log_range(topics[3]).0), 0);
+    for (name, topic) in [("a", topics[0]), ("b", topics[1])] {
+        delete(&broker, name).await;
+        purged(&broker, topic).await;
+    }
+    assert_eq!(broker.append("c", plain(&["y"])).await, at(1));
+    broker.store.reclaims.open();
+    let (from, to) = (topic_log_range(topics[0]).0, topic_log_range(topics[1]).1);
+    assert_eq!(broker.store.wait_until_reclaimed(2), [topic_log_range(topics[3]), (from, to)]);
 }

@@ -19,7 +19,7 @@ mod stats;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rocksdb::{DB, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{CompactOptions, DB, ReadOptions, WriteBatch, WriteOptions};
 
 pub use self::open::{Opened, RecoveryReport};
 pub use self::options::{MEMTABLES_MAX, StoreOptions};
@@ -186,6 +186,13 @@ impl Store for RocksStore {
             }
         }
         Ok(())
+    }
+
+    fn reclaim_log_range(&self, from: &[u8], to: &[u8]) {
+        let mut options = CompactOptions::default();
+        // Compactions that writes wait for must not wait for this one.
+        options.set_exclusive_manual_compaction(false);
+        self.database.db.compact_range_opt(Some(from), Some(to), &options);
     }
 
     fn disk_space(&self) -> Option<DiskSpace> {
