@@ -2,6 +2,7 @@
 //!
 //! Mirrors `ConfigHelper`. A deviation: where a topic's value comes from `log.retention.hours` or another setting in a coarser unit
 //! that somebody has set, the source says so; Kafka shows it as its own default.
+//! Another: where `advertised.listeners` is not given, `listeners` is shown in its place, as it counts then.
 
 use std::collections::BTreeMap;
 
@@ -105,7 +106,16 @@ pub fn broker(config: &Config, node: bool) -> Vec<Entry> {
     entries
 }
 
+/// Follows `listeners`.
+const ADVERTISED_LISTENERS: &str = "advertised.listeners";
+
 fn broker_entry(config: &Config, setting: &'static Setting) -> Entry {
+    // Where it is not given, clients are told what is bound.
+    if setting.name == ADVERTISED_LISTENERS && !config.texts.contains_key(ADVERTISED_LISTENERS) {
+        let synonyms = broker_synonyms(config, &["listeners"]);
+        let value = synonyms.first().and_then(|synonym| synonym.value.clone());
+        return entry(setting, value, synonyms, true);
+    }
     let synonyms = broker_synonyms(config, family(setting.name));
     // Of a family of units each member shows its own value; the synonyms show the whole family, beginning with itself.
     let first_own = synonyms.iter().position(|synonym| synonym.name == setting.name);

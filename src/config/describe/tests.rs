@@ -73,3 +73,19 @@ fn read_only_null_and_secret_settings_are_shown_as_such() {
     assert!(secret.sensitive && secret.value.is_none());
     assert_eq!(show(&secret), ["sasl.jaas.config=null StaticBroker"]);
 }
+
+#[test]
+fn advertised_listeners_show_what_counts_for_them() {
+    let (told, bound) =
+        (("advertised.listeners", "PLAINTEXT://kafka.example:1"), ("listeners", "PLAINTEXT://localhost:9092"));
+    for (given, value, source) in [
+        (&[told, bound][..], told.1, Source::StaticBroker),
+        (&[bound], bound.1, Source::StaticBroker),
+        (&[], "PLAINTEXT://:9092", Source::Default),
+    ] {
+        let entries = broker(&config(given).expect("allowed"), true);
+        let entry = find(entries, "advertised.listeners");
+        assert_eq!((entry.value.as_deref(), entry.source), (Some(value), source));
+        assert!(entry.read_only);
+    }
+}
