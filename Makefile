@@ -15,7 +15,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## install what is missing, build, start the broker on localhost:9092
-	exec $(BINARY) start --advertise localhost:9092 --data-dir ./einmal-data
+	exec $(BINARY) start --listen localhost:9092 --data-dir ./einmal-data
 
 build: need-build ## build the broker (RocksDB once per machine: about 15 minutes)
 	scripts/heartbeat cargo build --release

@@ -94,7 +94,10 @@ impl Start {
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE, e.g. num.partitions=3")?;
-    Ok((name.trim().to_owned(), value.to_owned()))
+    match name.trim() {
+        "" => Err("the name before = is missing: write it as NAME=VALUE, e.g. num.partitions=3".to_owned()),
+        name => Ok((name.to_owned(), value.to_owned())),
+    }
 }
 
 /// The form of the setting: addresses without a name are PLAINTEXT.

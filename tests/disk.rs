@@ -24,7 +24,8 @@ fn a_reserve_that_the_disk_cannot_keep_refuses_records_and_a_smaller_one_takes_t
     assert_eq!(server.metric("einmal_disk_low", &[]), Some(1.0));
     let (status, body) = server.admin_get("/readyz");
     assert!(status == 200 && body.contains("disk"), "{status} {body}");
-    server.log_with(&["the disk is nearly full"]);
+    let told = "the disk is nearly full";
+    assert!(server.log_with(&[told]).contains(told));
     assert!(server.terminate().success());
 
     let server = server.restart_with(&["einmal.disk.reserve.bytes=1"]);

@@ -72,8 +72,11 @@ fn a_data_directory_that_is_a_file_is_refused() {
     let (dir, _) = data_dir();
     let file = dir.path().join("file");
     std::fs::write(&file, "not a directory").expect("ours to write");
-    let output = start(file.to_str().expect("a path of UTF-8"), &[]);
-    assert!(output.status.code().is_some_and(|code| code == DATA_DIRECTORY || code == USAGE), "{output:?}");
+    for path in [file.clone(), file.join("below")] {
+        let path = path.to_str().expect("a path of UTF-8");
+        let sentence = refused(&start(path, &[]), DATA_DIRECTORY);
+        assert!(sentence.contains(path) && sentence.contains("is a file"), "{sentence}");
+    }
 }
 
 #[test]
@@ -84,6 +87,7 @@ fn a_bad_value_names_the_setting() {
         ("num.partitions=0", "num.partitions"),
         ("node.id=-1", "node.id"),
         ("listeners=PLAINTEXT://127.0.0.1:99999", "listeners"),
+        ("listeners=PLAINTEXT://127.0.0.1:99999", "no port 99999"),
         ("listeners=SECRET://127.0.0.1:0", "SECRET"),
         ("advertised.listeners=PLAINTEXT://0.0.0.0:9092", "advertised.listeners"),
     ] {
@@ -110,4 +114,21 @@ fn a_missing_configuration_file_is_named() {
     let (_dir, path) = data_dir();
     let sentence = refused(&run(&["start", "--data-dir", &path, "--config", "/nonexistent/server.properties"]), USAGE);
     assert!(sentence.contains("/nonexistent/server.properties"), "{sentence}");
+}
+
+#[test]
+fn a_setting_without_a_name_is_refused_as_such() {
+    let (_dir, path) = data_dir();
+    let output = run(&["start", "--data-dir", &path, "--set", "=1"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(USAGE), "{stderr}");
+    assert!(stderr.contains("name before = is missing"), "{stderr}");
+}
+
+#[test]
+fn an_advertised_host_that_nobody_knows_is_told() {
+    let server = TestServer::start_with(&["advertised.listeners=PLAINTEXT://no-such-host.invalid:9092"]);
+    let words = ["a host that this machine does not know", "no-such-host.invalid"];
+    let log = server.log_with(&words);
+    assert!(words.iter().all(|word| log.contains(word)), "{log}");
 }

@@ -19,9 +19,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::Broker;
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
+use crate::api::{Broker, Endpoint};
 use crate::config::load::Loaded;
 use crate::config::{BrokerOverrides, Config};
 use crate::engine::environment::SystemEnvironment;
@@ -76,7 +76,8 @@ pub fn end(code: u8) -> ! {
 async fn broker(config: Config, observed: Arc<Observed>) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(Failure::Runtime)?;
     let bound = server::bind(&config)?;
-    let names: Vec<&str> = bound.iter().map(|bound| &*bound.endpoint.listener).collect();
+    let endpoints = endpoints(&bound);
+    let names: Vec<&str> = endpoints.iter().map(|endpoint| &*endpoint.listener).collect();
     recorder::begin(&names, collects);
     tokio::spawn(recorder::keep_up(observed.recorder.clone()));
     let mut lines = addresses(&bound);
@@ -166,10 +167,12 @@ async fn serve(
         fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
         fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
         config_changes: tokio::sync::Mutex::default(),
-        endpoints: bound.iter().map(|bound| bound.endpoint.clone()).collect(),
+        endpoints: endpoints(&bound),
         config: ArcSwap::from_pointee(config),
     });
     let (stop, stopping) = watch::channel(false);
+    // Not waited for: a resolver may take its time.
+    tokio::spawn(server::warn_of_unknown_hosts(broker.endpoints.clone()));
     introduce(&broker, leader_epoch, fsync_disabled);
     let serving = server::serve(bound, broker, stopping);
     observed.health.enter(Phase::Serving);
@@ -234,6 +237,13 @@ fn introduce(broker: &Broker, leader_epoch: LeaderEpoch, fsync_disabled: bool) {
 pub fn build() -> (&'static str, &'static str, &'static str) {
     let revision = option_env!("EINMAL_REVISION").unwrap_or("unknown");
     (env!("CARGO_PKG_VERSION"), revision, option_env!("EINMAL_RUSTC").unwrap_or("unknown"))
+}
+
+/// One of each listener, however many addresses it has.
+fn endpoints(bound: &[Bound]) -> Vec<Endpoint> {
+    let mut endpoints: Vec<Endpoint> = bound.iter().map(|bound| bound.endpoint.clone()).collect();
+    endpoints.dedup();
+    endpoints
 }
 
 fn addresses(bound: &[Bound]) -> Vec<String> {

@@ -38,6 +38,8 @@ pub struct Listeners {
 pub enum ListenerError {
     #[error("{setting} has {text:?}: write it as NAME://host:port, e.g. PLAINTEXT://localhost:9092")]
     Malformed { setting: &'static str, text: String },
+    #[error("{setting} has {text:?}: there is no port {port}, the last one is 65535")]
+    NoPort { setting: &'static str, text: String, port: String },
     #[error(
         "{setting} names {name} twice: give each listener a name of its own and map it in listener.security.protocol.map"
     )]
@@ -170,13 +172,26 @@ struct Address {
 fn addresses(setting: &'static str, text: &str) -> Result<Vec<Address>, ListenerError> {
     let mut addresses: Vec<Address> = Vec::new();
     for element in list(text) {
-        let address = address(element).ok_or_else(|| ListenerError::Malformed { setting, text: element.to_owned() })?;
+        let address = address(element).ok_or_else(|| not_an_address(setting, element))?;
         if addresses.iter().any(|other| other.name == address.name) {
             return Err(ListenerError::DuplicateName { setting, name: address.name });
         }
         addresses.push(address);
     }
     Ok(addresses)
+}
+
+/// What is wrong with `text`, of which [`address`] makes nothing.
+fn not_an_address(setting: &'static str, text: &str) -> ListenerError {
+    let text = text.to_owned();
+    match text.rsplit_once(':').map(|(_, port)| port) {
+        Some(port)
+            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_err() =>
+        {
+            ListenerError::NoPort { setting, port: port.to_owned(), text }
+        }
+        _ => ListenerError::Malformed { setting, text },
+    }
 }
 
 /// `NAME://host:port`; the host may be empty or an IPv6 address in brackets, which are dropped.

@@ -1,5 +1,6 @@
 //! Listening sockets, and what clients are told of them.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use crate::config::{Config, Listener};
 
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: u32 = 1024;
+/// How often the system may choose a port that is not free at all addresses of a host.
+const SHARED_PORT_ATTEMPTS: u32 = 10;
 
 /// A listener that accepts, and its address for clients.
 #[derive(Debug)]
@@ -67,43 +70,82 @@ fn bind_advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// Binds all listeners of the configuration, in its order. Must be called within a tokio runtime.
+/// Binds all listeners of the configuration, in its order, each at every address of its host. Must be called within a tokio
+/// runtime.
 pub fn bind(config: &Config) -> Result<Vec<Bound>, BindError> {
-    config.listeners.iter().map(bind_one).collect()
+    let mut bound = Vec::new();
+    for listener in &config.listeners {
+        bound.extend(bind_listener(listener)?);
+    }
+    Ok(bound)
 }
 
-fn bind_one(listener: &Listener) -> Result<Bound, BindError> {
-    let mut refused = None;
-    for address in addresses(listener)? {
+/// The listener at every address of its host, so that a client that takes another one of them than its neighbour is not refused.
+fn bind_listener(listener: &Listener) -> Result<Vec<Bound>, BindError> {
+    let addresses = addresses(listener)?;
+    let mut attempts = if listener.port == 0 { SHARED_PORT_ATTEMPTS } else { 1 };
+    let sockets = loop {
+        attempts -= 1;
+        match bind_addresses(listener, &addresses) {
+            // The port that the system chose at the first address is taken at another one: it may choose better.
+            Err(BindError::InUse { .. }) if attempts > 0 => {}
+            sockets => break sockets?,
+        }
+    };
+    let first = sockets.first().map(|(_, address)| *address).expect("an error otherwise");
+    let (host, port) = advertised(listener, first);
+    let endpoint = Endpoint { listener: listener.name.clone(), host, port };
+    let bound = |(socket, address)| Bound { endpoint: endpoint.clone(), address, socket };
+    Ok(sockets.into_iter().map(bound).collect())
+}
+
+/// Sockets at as many of the addresses as this machine has, at least one, all at the same port.
+fn bind_addresses(listener: &Listener, addresses: &[SocketAddr]) -> Result<Vec<(TcpListener, SocketAddr)>, BindError> {
+    let name = || listener.name.clone();
+    let (mut sockets, mut refused) = (Vec::new(), Vec::new());
+    for mut address in addresses.iter().copied() {
+        if let Some((_, first)) = sockets.first() {
+            // The whole machine is one address, over IPv6 where there is that, else over IPv4.
+            if listener.host.is_empty() {
+                break;
+            }
+            address.set_port(SocketAddr::port(first));
+        }
         match listen(address) {
-            Ok((socket, address)) => {
-                let (host, port) = advertised(listener, address);
-                return Ok(Bound {
-                    endpoint: Endpoint { listener: listener.name.clone(), host, port },
-                    address,
-                    socket,
-                });
+            Ok(socket) => sockets.push(socket),
+            // Whoever has it would get some of the clients.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(BindError::InUse { listener: name(), address });
             }
-            // A machine without IPv6 has the next address; a port that is in use stays so.
-            Err(error) => {
-                let is_in_use = error.kind() == io::ErrorKind::AddrInUse;
-                refused = Some((address, error));
-                if is_in_use {
-                    break;
-                }
-            }
+            // A machine without IPv6 has the other one; a name may also stand for other machines.
+            Err(error) => refused.push((address, error)),
         }
     }
-    let name = listener.name.clone();
-    Err(match refused {
-        Some((address, error)) if error.kind() == io::ErrorKind::AddrInUse => {
-            BindError::InUse { listener: name, address }
+    if sockets.is_empty() {
+        return Err(match refused.pop() {
+            Some((address, source)) => BindError::Bind { listener: name(), address, source },
+            None => {
+                let source = io::ErrorKind::NotFound.into();
+                BindError::Resolve { listener: name(), host: listener.host.clone(), source }
+            }
+        });
+    }
+    for (address, error) in refused.iter().filter(|_| !listener.host.is_empty()) {
+        tracing::warn!(listener = %listener.name, %address, %error, "one of the addresses of the listener's host is not served");
+    }
+    Ok(sockets)
+}
+
+/// Says of which endpoints this machine does not know the host: clients may know it, but more often it is a slip.
+pub async fn warn_of_unknown_hosts(endpoints: Vec<Endpoint>) {
+    for Endpoint { listener, host, port } in endpoints {
+        let found = tokio::net::lookup_host((host.as_str(), port)).await;
+        if let Err(error) =
+            found.map(|mut addresses| addresses.next()).and_then(|found| found.ok_or(io::ErrorKind::NotFound.into()))
+        {
+            tracing::warn!(%listener, host, %error, "clients are told a host that this machine does not know; see advertised.listeners");
         }
-        Some((address, source)) => BindError::Bind { listener: name, address, source },
-        None => {
-            BindError::Resolve { listener: name, host: listener.host.clone(), source: io::ErrorKind::NotFound.into() }
-        }
-    })
+    }
 }
 
 /// Addresses to try in order. An empty host is every address, IPv4 through IPv6 where the machine has it.
@@ -121,9 +163,11 @@ fn addresses(listener: &Listener) -> Result<Vec<SocketAddr>, BindError> {
     Ok(ipv4_first(addresses.collect()))
 }
 
-/// As Java orders them, where Kafka's users expect `localhost`: Debian names `::1` first.
+/// Each once, those of IPv4 first: the first is the one that is told of, as Java orders them.
 fn ipv4_first(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     addresses.sort_by_key(SocketAddr::is_ipv6);
+    let mut seen = HashSet::new();
+    addresses.retain(|address| seen.insert(*address));
     addresses
 }
 
@@ -180,10 +224,54 @@ mod tests {
         assert_eq!(bound.endpoint.port, bound.address.port());
     }
 
+    /// The first of the sockets.
+    fn bind_one(listener: &Listener) -> Result<Bound, BindError> {
+        bind_listener(listener).map(|mut bound| bound.remove(0))
+    }
+
     #[test]
-    fn localhost_is_served_where_most_clients_look_for_it() {
-        let debian = vec![SocketAddr::from((Ipv6Addr::LOCALHOST, 9092)), SocketAddr::from((Ipv4Addr::LOCALHOST, 9092))];
-        assert_eq!(ipv4_first(debian.clone()), [debian[1], debian[0]]);
+    fn each_address_of_a_host_is_tried_once_ipv4_first() {
+        let debian = [SocketAddr::from((Ipv6Addr::LOCALHOST, 9092)), SocketAddr::from((Ipv4Addr::LOCALHOST, 9092))];
+        assert_eq!(ipv4_first([debian, debian].concat()), [debian[1], debian[0]]);
+    }
+
+    #[tokio::test]
+    async fn all_addresses_of_a_host_are_served_at_one_port() {
+        let loopback = |last| SocketAddr::from(([127, 0, 0, last], 0));
+        let local = listener("a.host", 0, None);
+        let sockets = bind_addresses(&local, &[loopback(1), loopback(2), loopback(3)]).unwrap();
+        let bound: Vec<_> = sockets.iter().map(|(_, address)| *address).collect();
+        assert_eq!(bound.len(), 3);
+        assert!(bound.iter().all(|address| address.port() == bound[0].port() && address.port() != 0), "{bound:?}");
+        for address in &bound {
+            tokio::net::TcpStream::connect(address).await.unwrap();
+        }
+        // One that is taken is not left out: its holder would get some of the clients.
+        let (_taken, holder) = listen(loopback(2)).unwrap();
+        let fixed = Listener { port: holder.port(), ..local.clone() };
+        let port = |mut address: SocketAddr| {
+            address.set_port(holder.port());
+            address
+        };
+        let error = bind_addresses(&fixed, &[port(loopback(4)), port(loopback(2))]).unwrap_err();
+        assert!(matches!(error, BindError::InUse { address, .. } if address == holder), "{error}");
+        // One that this machine does not have is.
+        let elsewhere = SocketAddr::from(([192, 0, 2, 1], 0));
+        let sockets = bind_addresses(&local, &[elsewhere, loopback(1)]).unwrap();
+        assert_eq!(sockets.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn localhost_is_served_wherever_it_is() {
+        let bound = bind_listener(&listener("localhost", 0, None)).unwrap();
+        assert!(bound.iter().all(|bound| bound.endpoint == bound_endpoint(&bound.endpoint, bound.address.port())));
+        for bound in &bound {
+            tokio::net::TcpStream::connect(bound.address).await.unwrap();
+        }
+    }
+
+    fn bound_endpoint(endpoint: &Endpoint, port: u16) -> Endpoint {
+        Endpoint { listener: endpoint.listener.clone(), host: "localhost".to_owned(), port }
     }
 
     #[tokio::test]

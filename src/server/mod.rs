@@ -32,7 +32,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::api::{self, Answer, Api, Broker, Context};
 use crate::wire::Request;
 
-pub use bind::{BindError, Bound, bind};
+pub use bind::{BindError, Bound, bind, warn_of_unknown_hosts};
 
 use budget::RequestBudget;
 use connection::{Limits, Peer, Shared};

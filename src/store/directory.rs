@@ -29,6 +29,12 @@ pub enum OpenError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file of that name is in the way, or of the name of a directory above.
+    #[error("data directory {} cannot be: it is a file, or lies under one; name a directory", dir.display())]
+    NotADirectory {
+        /// The data directory.
+        dir: PathBuf,
+    },
     /// A later version wrote it.
     #[error(
         "data directory has format {found} and this version of einmal reads up to {supported}: start the version that wrote it, or a later one"
@@ -83,7 +89,11 @@ impl OpenError {
     /// Exit code of the process: 3 the directory cannot be used as it is, 4 damage, 6 disk full, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Locked { .. } | Self::NotWritable { .. } | Self::NewerFormat { .. } | Self::ForeignFormat { .. } => 3,
+            Self::Locked { .. }
+            | Self::NotADirectory { .. }
+            | Self::NotWritable { .. }
+            | Self::NewerFormat { .. }
+            | Self::ForeignFormat { .. } => 3,
             Self::Damaged { .. } => 4,
             Self::NoSpace { .. } => 6,
             Self::Processor { .. } | Self::Failed { .. } => 1,
@@ -94,11 +104,9 @@ impl OpenError {
     pub(super) fn from_io(dir: &Path, source: io::Error) -> Self {
         let dir = dir.to_owned();
         match source.kind() {
-            io::ErrorKind::PermissionDenied
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::NotADirectory
-            // Making the directory meets a file of its name.
-            | io::ErrorKind::AlreadyExists => Self::NotWritable { dir, source },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::NotWritable { dir, source },
+            // Making the directory meets a file of its name, or under one.
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Self::NotADirectory { dir },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace { dir },
             _ => Self::Failed { dir, detail: source.to_string() },
         }
