@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
 
 use kafka_protocol::messages::DeleteTopicsRequest;
 use support::requests::{Producer, batch, create_topic, drain, produce, topic_name};
@@ -75,4 +76,18 @@ fn every_family_has_help_and_type_and_stands_in_the_catalogue() {
     // `process_` families are those that every Prometheus client library has.
     let unlisted: Vec<_> = typed.difference(&catalogue).filter(|name| !name.starts_with("process_")).collect();
     assert!(unlisted.is_empty(), "not in the catalogue: {unlisted:?}");
+}
+
+#[test]
+fn who_sends_nothing_to_the_admin_port_holds_up_nobody_for_long() {
+    let settings = ["einmal.admin.connections.max=1", "einmal.admin.request.timeout.ms=200"];
+    let server = TestServer::start_with(&settings);
+    let mut silent = std::net::TcpStream::connect(server.admin).expect("the admin port accepts");
+    silent.write_all(b"GET /livez HTTP/1.1\r\n").expect("it reads");
+    silent.set_read_timeout(Some(support::PATIENCE)).expect("a timeout above zero");
+    // The one connection is taken until it is closed.
+    assert_eq!(server.admin_get("/livez").0, 200);
+    let mut rest = Vec::new();
+    silent.read_to_end(&mut rest).expect("closed, not reset or hung");
+    assert!(rest.is_empty(), "{rest:?}");
 }

@@ -85,7 +85,11 @@ async fn broker(config: Config, observed: Arc<Observed>) -> Result<(), Failure> 
         let socket = admin::bind(address).await?;
         let address = socket.local_addr().map_err(Failure::Runtime)?;
         lines.push(format!("listening admin http://{address}"));
-        tokio::spawn(admin::serve(socket, observed.clone()));
+        let limits = admin::Limits {
+            connections_max: config.admin_connections_max,
+            request_timeout: config.admin_request_timeout,
+        };
+        tokio::spawn(admin::serve(socket, observed.clone(), limits));
     }
 
     let opening = tokio::task::spawn_blocking(move || open(&config));

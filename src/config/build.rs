@@ -10,6 +10,8 @@ use super::listeners::{self, ListenerError, Listeners};
 use super::table::{self, InvalidSetting, list};
 use super::{BrokerOverrides, Config, Origin, TopicConfig};
 
+const CREATION_RATE: &str = "max.connection.creation.rate";
+
 /// Texts by name, with their origin.
 pub type Texts = BTreeMap<String, (String, Origin)>;
 
@@ -68,6 +70,10 @@ impl Config {
             connection_request_bytes_max: values.number("einmal.connection.request.bytes.max")?,
             connections_max: values.number("max.connections")?,
             connections_max_per_ip: values.number("max.connections.per.ip")?,
+            connection_creation_rate_max: values.number(CREATION_RATE)?,
+            listener_connection_creation_rates: values.listener_creation_rates()?,
+            admin_connections_max: values.number("einmal.admin.connections.max")?,
+            admin_request_timeout: values.duration_ms("einmal.admin.request.timeout.ms")?,
             connections_max_idle: values.duration_ms("connections.max.idle.ms")?,
             request_frame_timeout: values.duration_ms("einmal.request.frame.timeout.ms")?,
             fetch_max_bytes: values.number("fetch.max.bytes")?,
@@ -171,6 +177,19 @@ impl<'a> Values<'a> {
         let name = if !self.is_given("log.dirs") && self.is_given("log.dir") { "log.dir" } else { "log.dirs" };
         let text = self.text(name).unwrap_or_default();
         list(text).next().map(PathBuf::from).ok_or_else(|| invalid(name, text, "it must name a directory"))
+    }
+
+    /// By name of the listener, which is in lower case in the names of settings.
+    fn listener_creation_rates(&self) -> Result<BTreeMap<String, u32>, InvalidSetting> {
+        let setting = table::broker(CREATION_RATE).expect("it is in the table");
+        let mut rates = BTreeMap::new();
+        for (name, (text, _)) in self.texts {
+            if let Some(listener) = table::listener_of(name, CREATION_RATE) {
+                let rate = setting.check(text)?;
+                rates.insert(listener.to_uppercase(), rate.parse().map_err(|_| invalid(name, &rate, "out of range"))?);
+            }
+        }
+        Ok(rates)
     }
 
     fn admin_listener(&self, all_ports_free: bool) -> Result<Option<SocketAddr>, InvalidSetting> {

@@ -142,6 +142,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
                 places.insert(name.clone(), place);
                 texts.insert(name, (text, origin));
             }
+            None if table::of_listener(&name).is_some() => {
+                places.insert(name.clone(), place);
+                texts.insert(name, (text, origin));
+            }
             None if table::is_meaningless(&name) => without_effect.push(name),
             None if sources.allow_unknown => unknown.push(name),
             None => {

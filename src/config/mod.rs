@@ -78,6 +78,14 @@ pub struct Config {
     pub connections_max: usize,
     /// `max.connections.per.ip`.
     pub connections_max_per_ip: usize,
+    /// `max.connection.creation.rate`: new connections in a second, all listeners together.
+    pub connection_creation_rate_max: u32,
+    /// `listener.name.NAME.max.connection.creation.rate`, by name of the listener.
+    pub listener_connection_creation_rates: BTreeMap<String, u32>,
+    /// `einmal.admin.connections.max`.
+    pub admin_connections_max: usize,
+    /// `einmal.admin.request.timeout.ms`.
+    pub admin_request_timeout: Duration,
     /// `connections.max.idle.ms`.
     pub connections_max_idle: Duration,
     /// `einmal.request.frame.timeout.ms`: time to finish a begun frame; also to send a first whole request ÷ 3.

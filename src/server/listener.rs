@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::Gauge;
 use tokio::net::TcpStream;
@@ -15,6 +15,7 @@ use crate::wire::{Close, Foreign};
 
 use super::bind::Bound;
 use super::connection::{self, End, Peer, Shared, stopped};
+use super::creation_rate::CreationRate;
 use super::slots::{ConnectionSlots, Slot};
 use super::table::Dispatch;
 
@@ -28,6 +29,7 @@ pub(crate) async fn accept<D: Dispatch>(
     bound: Bound,
     shared: Arc<Shared<D>>,
     slots: Arc<ConnectionSlots>,
+    rates: Vec<Arc<CreationRate>>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let Bound { endpoint, socket, .. } = bound;
@@ -47,6 +49,14 @@ pub(crate) async fn accept<D: Dispatch>(
         match accepted {
             Ok((stream, address)) => {
                 back_off = BACK_OFF_MIN;
+                let now = Instant::now();
+                let wait = rates.iter().map(|rate| rate.count(now)).max().unwrap_or_default();
+                if !wait.is_zero() {
+                    tokio::select! {
+                        () = stopped(&mut stopping) => break,
+                        () = tokio::time::sleep(wait) => {}
+                    }
+                }
                 let peer = Peer { listener: listener.clone(), address };
                 if let Some(open) = open(&peer, &slots) {
                     connections.spawn(serve(stream, peer, open, shared.clone(), stopping.clone()));

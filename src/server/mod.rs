@@ -5,8 +5,8 @@
 //! their API (`table`), and writes the answers in order (`outbound`).
 //!
 //! Invariant: what a peer makes grow has a limit in the configuration: connections (`max.connections`,
-//! `max.connections.per.ip`), request bytes (`queued.max.request.bytes`, `einmal.connection.request.bytes.max`,
-//! `socket.request.max.bytes`), answers to fetches (`einmal.fetch.memory.bytes`), time
+//! `max.connections.per.ip`, `max.connection.creation.rate`), request bytes (`queued.max.request.bytes`,
+//! `einmal.connection.request.bytes.max`, `socket.request.max.bytes`), answers to fetches (`einmal.fetch.memory.bytes`), time
 //! (`connections.max.idle.ms`, `einmal.request.frame.timeout.ms`, `einmal.fetch.memory.stall.ms`).
 //!
 //! Kafka's `SocketServer` and `KafkaRequestHandler` in one.
@@ -14,6 +14,7 @@
 mod bind;
 mod budget;
 mod connection;
+mod creation_rate;
 mod in_flight;
 mod inbound;
 mod listener;
@@ -36,6 +37,7 @@ pub use bind::{BindError, Bound, bind, warn_of_unknown_hosts};
 
 use budget::RequestBudget;
 use connection::{Limits, Peer, Shared};
+use creation_rate::CreationRates;
 use slots::ConnectionSlots;
 use table::{Dispatch, Table};
 
@@ -55,19 +57,27 @@ pub fn serve(bound: Vec<Bound>, broker: Arc<Broker>, stopping: watch::Receiver<b
         fetch_memory,
         limits: Limits::new(&config),
     };
-    listen(bound, Arc::new(shared), slots, stopping)
+    let rate_of = |listener: &str| config.listener_connection_creation_rates.get(listener).copied();
+    let rates = CreationRates::new(
+        config.connection_creation_rate_max,
+        bound.iter().map(|bound| &*bound.endpoint.listener),
+        rate_of,
+    );
+    listen(bound, Arc::new(shared), slots, rates, stopping)
 }
 
 fn listen<D: Dispatch>(
     bound: Vec<Bound>,
     shared: Arc<Shared<D>>,
     slots: Arc<ConnectionSlots>,
+    rates: CreationRates,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut listeners = JoinSet::new();
         for bound in bound {
-            listeners.spawn(listener::accept(bound, shared.clone(), slots.clone(), stopping.clone()));
+            let rates = rates.of(&bound.endpoint.listener);
+            listeners.spawn(listener::accept(bound, shared.clone(), slots.clone(), rates, stopping.clone()));
         }
         while listeners.join_next().await.is_some() {}
     })

@@ -5,17 +5,25 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::collector::{Collector, page};
 use super::health::{Health, notices};
+
+/// Pause after a failed accept, such as for want of descriptors.
+const ACCEPT_BACK_OFF: Duration = Duration::from_secs(1);
 
 /// What the admin port shows.
 pub struct Observed {
@@ -49,15 +57,42 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, AdminBindError> {
     TcpListener::bind(address).await.map_err(|source| AdminBindError { address, source })
 }
 
+/// What those who connect may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// `einmal.admin.connections.max`.
+    pub connections_max: usize,
+    /// `einmal.admin.request.timeout.ms`: for a connection, which serves one request.
+    pub request_timeout: Duration,
+}
+
 /// Answers until the process ends.
-pub async fn serve(socket: TcpListener, observed: Arc<Observed>) {
+pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits) {
     let routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
         .with_state(observed);
-    if let Err(error) = axum::serve(socket, routes).await {
-        tracing::error!(%error, "admin port ended");
+    let slots = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
+    loop {
+        // More wait in the system's backlog.
+        let Ok(slot) = slots.clone().acquire_owned().await else { return };
+        match socket.accept().await {
+            Ok((stream, _)) => {
+                let service = TowerToHyperService::new(routes.clone());
+                tokio::spawn(async move {
+                    let connection =
+                        http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+                    // How a request ends badly is the client's concern.
+                    let _ = tokio::time::timeout(limits.request_timeout, connection).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections to the admin port, trying again");
+                tokio::time::sleep(ACCEPT_BACK_OFF).await;
+            }
+        }
     }
 }
 

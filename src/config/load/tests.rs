@@ -116,3 +116,19 @@ fn unreadable_and_malformed_files_are_refused_with_their_path() {
             .ends_with("server.properties: line 1: \\u must be followed by four hexadecimal digits")
     );
 }
+
+#[test]
+fn a_listener_may_have_a_rate_of_its_own() {
+    let flags = |name: &str, value: &str| Sources {
+        flags: vec![(name.to_owned(), value.to_owned())],
+        host_name: "here".to_owned(),
+        ..Sources::default()
+    };
+    let loaded = load(&flags("listener.name.plaintext.max.connection.creation.rate", "7")).unwrap();
+    assert_eq!(loaded.config.listener_connection_creation_rates, BTreeMap::from([("PLAINTEXT".to_owned(), 7)]));
+    assert!(loaded.notices.is_empty(), "{:?}", loaded.notices);
+    let error = load(&flags("listener.name.plaintext.max.connection.creation.rate", "0")).unwrap_err();
+    assert!(error.to_string().contains("max.connection.creation.rate"), "{error}");
+    let loaded = load(&flags("listener.name.plaintext.no.such.setting", "7")).unwrap();
+    assert_eq!(loaded.notices.len(), 1, "as before without effect");
+}

@@ -38,3 +38,17 @@ pub fn nearest_broker(name: &str) -> Option<&'static str> {
     let known = broker_settings().map(|setting| setting.name).chain(meaningless::names().iter().copied());
     nearest::nearest(name, known)
 }
+
+/// Settings that a listener may have of its own, as `listener.name.NAME.SETTING`.
+const OF_LISTENERS: &[&str] = &["max.connection.creation.rate"];
+
+/// The listener whose own `setting` is called `name`.
+pub fn listener_of<'a>(name: &'a str, setting: &str) -> Option<&'a str> {
+    let listener = name.strip_prefix("listener.name.")?.strip_suffix(setting)?.strip_suffix('.')?;
+    (!listener.is_empty() && !listener.contains('.')).then_some(listener)
+}
+
+/// The listener that `name` is a setting of, if such settings have an effect.
+pub fn of_listener(name: &str) -> Option<&str> {
+    OF_LISTENERS.iter().find_map(|setting| listener_of(name, setting))
+}

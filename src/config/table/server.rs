@@ -57,6 +57,20 @@ pub const SERVER: &[Setting] = &[
          this one by default.",
     ),
     Setting::new(
+        "einmal.admin.connections.max",
+        Kind::Int,
+        "64",
+        "Open connections of the admin port; more wait until others are closed.",
+    )
+    .at_least(1),
+    Setting::new(
+        "einmal.admin.request.timeout.ms",
+        Kind::Long,
+        "10000",
+        "Time in which a request to the admin port must have arrived and its answer been taken; then its connection is closed.",
+    )
+    .at_least(1),
+    Setting::new(
         "auto.create.topics.enable",
         Kind::Boolean,
         "true",
@@ -102,6 +116,14 @@ pub const SERVER: &[Setting] = &[
         .at_least(0),
     Setting::new("max.connections.per.ip", Kind::Int, "2000", "Open connections per client address; more are refused.")
         .at_least(0),
+    Setting::new(
+        "max.connection.creation.rate",
+        Kind::Int,
+        "2147483647",
+        "New connections in a second, all listeners together; more are accepted later. \
+         listener.name.NAME.max.connection.creation.rate is the same for one listener.",
+    )
+    .at_least(1),
     Setting::new("connections.max.idle.ms", Kind::Long, "600000", "Time without a request after which a connection is closed.")
         .at_least(1),
     Setting::new(

@@ -188,3 +188,23 @@ async fn a_peer_that_takes_nothing_for_the_idle_time_is_closed() {
     server.stopping.send(true).unwrap();
     within(&mut server.handle).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_connection_that_comes_too_fast_waits_and_is_not_refused() {
+    // A few milliseconds late, so that it is served in the end.
+    let mut server = Server::start(Options { creation_rate: (1_000, 1_020), ..Options::default() }).await;
+    let mut client = server.connect().await;
+    client.send(FETCH, 1, b"").await;
+    server.begun(1).await.answer(b"");
+    client.answer(1).await;
+
+    // Minutes late, and the broker stops meanwhile.
+    let mut server = Server::start(Options { creation_rate: (1, 300), ..Options::default() }).await;
+    let mut client = server.connect().await;
+    client.write(&request(FETCH, 1, 1, b"")).await;
+    server.begins_nothing().await;
+    server.stopping.send_replace(true);
+    within(&mut server.handle).await.unwrap();
+    client.is_closed().await;
+    server.begins_nothing().await;
+}

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +16,7 @@ use crate::api::{Answer, Api, Context, Endpoint, Pending};
 use crate::server::bind::Bound;
 use crate::server::budget::RequestBudget;
 use crate::server::connection::{Limits, Peer, Shared};
+use crate::server::creation_rate::CreationRates;
 use crate::server::listen;
 use crate::server::slots::ConnectionSlots;
 use crate::server::table::{Dispatch, Table};
@@ -113,6 +114,8 @@ pub(super) struct Options {
     pub(super) budget_bytes: usize,
     pub(super) fetch_memory: FetchMemory,
     pub(super) connections_max: usize,
+    /// Connections in a second, and how many have just come.
+    pub(super) creation_rate: (u32, usize),
 }
 
 /// Long enough never to be reached.
@@ -121,7 +124,8 @@ pub(super) const LONG: Duration = Duration::from_secs(3600);
 impl Default for Options {
     fn default() -> Self {
         let limits = Limits { first_request: LONG, frame: LONG, idle: LONG, stall: LONG, request_bytes_max: 1 << 20 };
-        Self { limits, budget_bytes: 1 << 24, fetch_memory: FetchMemory::new(1 << 20), connections_max: 100 }
+        let fetch_memory = FetchMemory::new(1 << 20);
+        Self { limits, budget_bytes: 1 << 24, fetch_memory, connections_max: 100, creation_rate: (u32::MAX, 0) }
     }
 }
 
@@ -149,8 +153,13 @@ impl Server {
             limits: options.limits,
         };
         let slots = ConnectionSlots::new(options.connections_max, 100);
+        let (per_second, come) = options.creation_rate;
+        let rates = CreationRates::new(per_second, std::iter::empty(), |_| None);
+        for _ in 0..come {
+            let _ = rates.of("TEST")[0].count(Instant::now());
+        }
         let bound = Bound { endpoint, address, socket };
-        let handle = listen(vec![bound], Arc::new(shared), slots, stopping_receiver);
+        let handle = listen(vec![bound], Arc::new(shared), slots, rates, stopping_receiver);
         Self { address, begun, budget, stopping, handle }
     }
 
