@@ -57,6 +57,9 @@ fn batches_that_break_the_format_are_refused_and_leave_no_trace() {
     let short = good.slice(..good.len() - 1);
     let one_codec_bit_too_many = patch(good.clone(), 21, &7i16.to_be_bytes());
 
+    let shorter = patch(good.slice(..good.len() - 1), 8, &(good.len() as i32 - 13).to_be_bytes());
+    let fewer = patch(patch(good.clone(), 57, &1i32.to_be_bytes()), 23, &0i32.to_be_bytes());
+
     let cases: Vec<(&str, Bytes, Option<i16>)> = vec![
         ("wrong CRC", wrong_crc, Some(CORRUPT_MESSAGE)),
         ("length one too many", patch(good.clone(), 8, &(good.len() as i32 - 11).to_be_bytes()), Some(CORRUPT_MESSAGE)),
@@ -78,6 +81,11 @@ fn batches_that_break_the_format_are_refused_and_leave_no_trace() {
         ("record count above the delta", patched(57, &i32::MAX.to_be_bytes()), Some(INVALID_RECORD)),
         ("producer id without sequence", patched(53, &(-1i32).to_be_bytes()), Some(INVALID_RECORD)),
         ("producer id -2", patched(43, &(-2i64).to_be_bytes()), Some(INVALID_RECORD)),
+        ("first record's length one too many", patched(61, &[good[61] + 2]), Some(INVALID_RECORD)),
+        ("first record's length 0", patched(61, &[0]), Some(INVALID_RECORD)),
+        ("last byte of records missing", shorter, Some(INVALID_RECORD)),
+        ("a record more than the header counts", fewer, Some(INVALID_RECORD)),
+        ("records of noise", patched(61, &[0xff; 14]), Some(INVALID_RECORD)),
         ("log append time set by the client", patched(21, &0x08i16.to_be_bytes()), Some(INVALID_TIMESTAMP)),
         ("times far ahead", patched(27, &[(i64::MAX / 2).to_be_bytes(); 2].concat()), Some(INVALID_TIMESTAMP)),
     ];

@@ -1,11 +1,13 @@
 //! Records of a batch: their times as a stream, and borrowed views of all they hold.
 //!
 //! [`times`] and the checks of [`validate`](super::validate) read what precedes a record's value and skip the rest, in memory
-//! that does not grow with the batch. [`records`] gives the whole of each record, of records that are decompressed already.
+//! that does not grow with the batch; of most batches they look at no more than the lengths of uncompressed records.
+//! [`records`] gives the whole of each record, of records that are decompressed already.
 //!
 //! Invariant: exactly the records that the header counts, to the last byte, or an error.
 
 mod heads;
+mod lengths;
 mod varint;
 mod views;
 
@@ -14,6 +16,7 @@ use super::{BatchHeader, BatchInvalid};
 use crate::types::Timestamp;
 
 pub(super) use heads::{RecordHead, heads};
+pub(super) use lengths::{RECORD_BODY_BYTES_MIN, check_lengths};
 pub use views::{RecordView, Records, records};
 
 /// When a record of a batch is from.

@@ -110,6 +110,68 @@ fn batch_that_a_client_may_send_is_taken() {
     check_client_batch(&with(counts)).expect("compressed records are not counted");
 }
 
+/// What stands where the records should be, how many the header counts, and what is said of them; nothing if they are taken.
+/// `r` is a record of 9 bytes, `R` one of 200 whose length takes two bytes; all else is hexadecimal.
+const LENGTHS: &str = "
+    1 r                              ->
+    3 r r r                          ->
+    2 R r                            ->
+    1 0c 00 00 00 00 00 00           ->
+    1 r r                            -> bytes are left after the 1 records
+    2 r r 00                         -> bytes are left after the 2 records
+    2 r R r                          -> bytes are left after the 2 records
+    3 r R                            -> record 2 is malformed: it ends early
+    2 r 01 00 00 00 00 00 00         -> record 1 is malformed: its length is negative
+    2 r 0b 00 00 00 00 00 00         -> record 1 is malformed: a length is negative
+    1 0a 00 00 00 00 00 00           -> record 0 is malformed: it is too short
+    1 00 00 00 00 00 00 00           -> record 0 is malformed: it is too short
+    1 0e 00 00 00 00 00 00           -> record 0 is malformed: it ends early
+    2 r 10 00 00 00 00 00 00         -> record 1 is malformed: it ends early
+    1 ff ff ff ff 0f 00 00 00        -> record 0 is malformed: a length is negative
+    1 fe ff ff ff 0f 00 00 00        -> record 0 is malformed: it ends early
+    1 ff ff ff ff ff 00 00 00        -> record 0 is malformed: a number is too long
+    1 ff ff ff ff ff ff ff           -> record 0 is malformed: a number is too long
+    1 80 80 80 80 80 80 80 80        -> record 0 is malformed: a number is too long
+";
+
+#[test]
+fn uncompressed_records_end_where_the_batch_ends() {
+    let record = |length: usize| {
+        let bytes = BatchBuilder::new().record(NOW, None, Some(&vec![7; length])).build();
+        bytes[HEADER_BYTES..].to_vec()
+    };
+    for line in LENGTHS.lines().filter(|line| !line.trim().is_empty()) {
+        let (given, expected) = line.split_once("->").expect("an arrow");
+        let mut given = given.split_whitespace();
+        let record_count: i32 = given.next().and_then(|count| count.parse().ok()).expect("a count");
+        let mut records = Vec::new();
+        for word in given {
+            match word {
+                "r" => records.extend(record(2)),
+                "R" => records.extend(record(192)),
+                byte => records.push(u8::from_str_radix(byte, 16).expect("a byte")),
+            }
+        }
+        let size_bytes = (HEADER_BYTES + records.len()) as u32;
+        let header = BatchHeader { record_count, last_offset_delta: record_count - 1, size_bytes, ..valid() };
+        let mut bytes = [&header.to_bytes()[..], &records].concat();
+        patch::set_crc(&mut bytes);
+        match (check_client_batch(&bytes), expected.trim()) {
+            (Ok(_), "") => {}
+            (Err(rejected), expected) if !expected.is_empty() => {
+                assert_eq!(rejected.error(), ErrorCode::INVALID_RECORD, "{line}");
+                assert!(rejected.to_string().contains(expected), "{line}: {rejected}");
+            }
+            (checked, _) => panic!("{line}: {checked:?}"),
+        }
+        // A compressed batch is not looked into.
+        let compressed = BatchHeader { attributes: 1, ..header };
+        let mut bytes = [&compressed.to_bytes()[..], &records].concat();
+        patch::set_crc(&mut bytes);
+        check_client_batch(&bytes).expect("compressed records are taken as they are");
+    }
+}
+
 /// Each line: before.max.ms, after.max.ms, then times of records relative to now (`none` for -1) and the indexes refused.
 const TIMESTAMPS: &str = "
     max   3600  0                 ->
