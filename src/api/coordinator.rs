@@ -17,7 +17,8 @@ const TRANSACTION: i8 = 1;
 /// Message of a coordinator that was found, in the versions that look for one.
 const FOUND: StrBytes = StrBytes::from_static_str("NONE");
 
-/// Answers with the address of the listener that the request came through.
+/// Answers with the address of the listener that the request came through. Coordinators of share groups (KIP-932), which only
+/// brokers look for, are refused at every version: Kafka has them from version 6 on, and there are none here.
 pub async fn find_coordinator(
     cx: Context,
     header: RequestHeader,

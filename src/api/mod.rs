@@ -119,6 +119,8 @@ pub enum Answer {
     /// Changes nothing and may wait for long (Fetch): dropped when the client has gone. By the time it waits it holds nothing of its
     /// request, and the next one is not even received: what waits must not take memory that others need to be served at all.
     LongPoll(Pending),
+    /// None, and nothing that came behind the request is begun: what came before it is still answered, then the connection ends.
+    Close(Close),
 }
 
 /// One API: everything that is to be said about it stands in its line of [`APIS`].

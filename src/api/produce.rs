@@ -9,7 +9,6 @@
 mod check;
 
 use std::collections::BTreeSet;
-use std::future::ready;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,7 +24,7 @@ use super::apis::{count_error, frame};
 use super::{Answer, Context, partition_of, topic_name};
 use crate::engine::command::{Acks, AppendBatch, Appended};
 use crate::log::catalog::{Topic, Topics};
-use crate::types::{ErrorCode, Timestamp};
+use crate::types::{ErrorCode, Offset, Timestamp};
 use crate::wire::produce_request::{
     self, ProducePartition, ProduceRequest, ProduceTopic, RECORD_BATCH_FROM, TopicRef, encode_unsupported_format,
 };
@@ -40,21 +39,25 @@ const OLD_CLIENTS_TOLD_MAX: usize = 100;
 
 /// Answers a Produce of version 0 to 13.
 pub fn produce(cx: Context, request: Request) -> Answer {
+    begin(&cx, request).unwrap_or_else(Answer::Close)
+}
+
+fn begin(cx: &Context, request: Request) -> Result<Answer, Close> {
     // More partitions than there may be are not named by mistake.
-    let answer = match produce_request::decode(request, cx.broker.config.load().partitions_max) {
-        Ok((header, request)) if header.api_version < RECORD_BATCH_FROM => refuse_old_format(&cx, &header, &request),
-        Ok((header, request)) => return Answer::Pipelined(Box::pin(Appending::begin(&cx, header, request).answer())),
-        Err(close) => Err(close),
-    };
-    Answer::Pipelined(Box::pin(ready(answer)))
+    let (header, request) = produce_request::decode(request, cx.broker.config.load().partitions_max)?;
+    if header.api_version < RECORD_BATCH_FROM {
+        let refused = refuse_old_format(cx, &header, &request)?;
+        return Ok(Answer::Pipelined(Box::pin(async move { Ok(Some(refused)) })));
+    }
+    let appending = Appending::begin(cx, header, request);
+    match appending.unacknowledged_refusal() {
+        Some(error) => Err(Close::UnacknowledgedProduceFailed { error }),
+        None => Ok(Answer::Pipelined(Box::pin(appending.answer()))),
+    }
 }
 
 /// Versions 0 to 2 carry message formats that are not stored. Kafka 4 closes the connection; a refusal is easier to read.
-fn refuse_old_format(
-    cx: &Context,
-    header: &RequestHeader,
-    request: &ProduceRequest,
-) -> Result<Option<Segments>, Close> {
+fn refuse_old_format(cx: &Context, header: &RequestHeader, request: &ProduceRequest) -> Result<Segments, Close> {
     static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let client_id = header.client_id.as_deref().unwrap_or_default();
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +76,7 @@ fn refuse_old_format(
     }
     match request.acks {
         0 => Err(Close::UnacknowledgedProduceFailed { error }),
-        _ => encode_unsupported_format(header, request).map(Some),
+        _ => encode_unsupported_format(header, request),
     }
 }
 
@@ -134,6 +137,24 @@ impl Appending {
         Self { header, acks, timeout: timeout(acks, request.timeout_ms), topics: appending, appended }
     }
 
+    /// Why the connection of a client that waits for no answer has to end, where that is known before the engine has looked
+    /// at the batches. What such a client sent behind this request must not be appended, as if this one had been.
+    fn unacknowledged_refusal(&self) -> Option<ErrorCode> {
+        if self.acks != Some(Acks::None) {
+            return None;
+        }
+        let mut first = None;
+        for topic in &self.topics {
+            for (index, refusal) in &topic.partitions {
+                if let Some(refusal) = refusal {
+                    count(&self.header, topic.topic.as_deref(), refused(*index, refusal.clone(), None));
+                    first = first.or(Some(refusal.error));
+                }
+            }
+        }
+        first
+    }
+
     async fn answer(mut self) -> Result<Option<Segments>, Close> {
         let appended = match self.appended.take() {
             Some(receiver) => wait(receiver, self.timeout).await?,
@@ -158,8 +179,12 @@ impl Appending {
         for topic in self.topics.drain(..) {
             let partitions = topic.partitions.into_iter().map(|(index, refusal)| {
                 let answer = match (refusal, &mut appended) {
-                    (Some(refusal), _) => refused(index, refusal),
-                    (None, None) => refused(index, Refusal::of(ErrorCode::REQUEST_TIMED_OUT)),
+                    (Some(refusal), _) => {
+                        let log = topic.topic.as_deref().filter(|_| refusal.is_by_log);
+                        let log_start = log.and_then(|topic| Some(partition_of(topic, index)?.offsets().log_start));
+                        refused(index, refusal, log_start)
+                    }
+                    (None, None) => refused(index, Refusal::of(ErrorCode::REQUEST_TIMED_OUT), None),
                     (None, Some(appended)) => done(index, appended.next()),
                 };
                 count(header, topic.topic.as_deref(), answer)
@@ -282,7 +307,7 @@ fn forbid_transactions(
     kept
 }
 
-fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
+fn refused(index: i32, refusal: Refusal, log_start: Option<Offset>) -> PartitionProduceResponse {
     let records = refusal.records.into_iter().map(|record| {
         BatchIndexAndErrorMessage::default()
             .with_batch_index(record.batch_index)
@@ -293,7 +318,7 @@ fn refused(index: i32, refusal: Refusal) -> PartitionProduceResponse {
         .with_error_code(refusal.error.0)
         .with_base_offset(-1)
         .with_log_append_time_ms(-1)
-        .with_log_start_offset(-1)
+        .with_log_start_offset(log_start.unwrap_or(-1))
         .with_record_errors(records.collect())
         .with_error_message(refusal.message.map(StrBytes::from_string))
 }

@@ -20,19 +20,23 @@ pub async fn init_producer_id(
     header: RequestHeader,
     request: InitProducerIdRequest,
 ) -> Result<InitProducerIdResponse, Close> {
-    if request.transactional_id.is_some() {
-        let error = ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-        count_error(&header, error);
-        return Ok(answer(error, ProducerId::NONE, ProducerEpoch::NONE));
-    }
-    // An old id comes with its epoch, or neither comes.
-    if (request.producer_id.0 == ProducerId::NONE.0) != (request.producer_epoch == ProducerEpoch::NONE.0) {
-        let error = ErrorCode::INVALID_REQUEST;
+    if let Some(error) = refusal(&request) {
         count_error(&header, error);
         return Ok(answer(error, ProducerId::NONE, ProducerEpoch::NONE));
     }
     let (producer_id, epoch) = cx.broker.engine.init_producer_id().await.map_err(|_| Close::Ending)?;
     Ok(answer(ErrorCode::NONE, producer_id, epoch))
+}
+
+fn refusal(request: &InitProducerIdRequest) -> Option<ErrorCode> {
+    match &request.transactional_id {
+        Some(id) if id.is_empty() => return Some(ErrorCode::INVALID_REQUEST),
+        Some(_) => return Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+        None => {}
+    }
+    // An old id comes with its epoch, or neither comes.
+    let is_torn = (request.producer_id.0 == ProducerId::NONE.0) != (request.producer_epoch == ProducerEpoch::NONE.0);
+    is_torn.then_some(ErrorCode::INVALID_REQUEST)
 }
 
 fn answer(error: ErrorCode, producer_id: ProducerId, epoch: ProducerEpoch) -> InitProducerIdResponse {
@@ -82,10 +86,12 @@ mod tests {
     async fn transactional_id_is_refused_for_good() {
         let broker = TestBroker::start();
         for version in 0..=5 {
-            let id = StrBytes::from_static_str("payments").into();
-            let request = InitProducerIdRequest::default().with_transactional_id(Some(id));
-            let answer = broker.call(version, &request).await;
-            assert_eq!((answer.error_code, answer.producer_id.0, answer.producer_epoch), (53, -1, -1));
+            for (id, error) in [("payments", 53), ("", 42)] {
+                let id = StrBytes::from_static_str(id).into();
+                let request = InitProducerIdRequest::default().with_transactional_id(Some(id));
+                let answer = broker.call(version, &request).await;
+                assert_eq!((answer.error_code, answer.producer_id.0, answer.producer_epoch), (error, -1, -1));
+            }
         }
     }
 }

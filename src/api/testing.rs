@@ -99,6 +99,7 @@ impl TestBroker {
         let api = find(api_key).expect("an API of the table");
         match (api.handler)(self.cx.clone(), Request { header, body, frame_bytes }) {
             Answer::Pipelined(pending) | Answer::Serial(pending) | Answer::LongPoll(pending) => pending,
+            Answer::Close(close) => Box::pin(std::future::ready(Err(close))),
         }
     }
 

@@ -165,6 +165,8 @@ fn stamp(
     if topic.config.message_timestamp_type == TimestampType::LogAppendTime {
         patch::stamp_log_append_time(&mut batch.bytes, now);
         (header.max_timestamp, log_append_time) = (now, now);
+    } else if header.is_log_append_time() {
+        patch::unstamp_log_append_time(&mut batch.bytes);
     }
     let bytes = if batch.bytes.len() < COPIED_BATCH_BYTES_MAX {
         Bytes::copy_from_slice(&batch.bytes)

@@ -22,6 +22,14 @@ pub fn stamp_log_append_time(batch: &mut [u8], now: Timestamp) {
     set_crc(batch);
 }
 
+/// Takes the timestamp type LogAppendTime back that a client set, and computes the CRC anew: the times are the producer's.
+/// `batch` holds one whole batch that [`BatchHeader::parse`](crate::record::BatchHeader::parse) accepted.
+pub fn unstamp_log_append_time(batch: &mut [u8]) {
+    let attributes = i16::from_be_bytes([batch[ATTRIBUTES_AT], batch[ATTRIBUTES_AT + 1]]);
+    put(batch, ATTRIBUTES_AT, (attributes & !LOG_APPEND_TIME_BIT).to_be_bytes());
+    set_crc(batch);
+}
+
 /// CRC-32C of what a batch's CRC covers.
 pub(super) fn computed_crc(batch: &[u8]) -> u32 {
     crc32c::crc32c(&batch[ATTRIBUTES_AT..])
@@ -72,5 +80,8 @@ mod tests {
         };
         assert_eq!(after, expected);
         assert_eq!(received[61..], stored[61..]);
+        unstamp_log_append_time(&mut stored);
+        let back = check_client_batch(&stored).expect("valid");
+        assert_eq!(back, BatchHeader { crc: back.crc, max_timestamp: NOW + 5, ..before });
     }
 }

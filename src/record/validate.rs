@@ -41,7 +41,17 @@ pub enum BatchRejected {
         /// As found.
         magic: i8,
     },
-    /// Bytes are missing or left over.
+    /// There are fewer bytes than the batch declares, or than a batch has.
+    #[error(
+        "Produce requests must have exactly one record batch per partition, but of {declared} bytes {present} are present"
+    )]
+    Truncated {
+        /// Bytes of the whole batch as its length field tells; at least those of a header.
+        declared: i64,
+        /// Bytes present.
+        present: usize,
+    },
+    /// Bytes are left over, or the length is none of a batch.
     #[error("Record batch is corrupt: it declares {declared} bytes, but {present} are present")]
     Length {
         /// Bytes of the whole batch as its length field tells.
@@ -92,9 +102,6 @@ pub enum BatchRejected {
     /// A transaction needs a producer.
     #[error("Transactional record batch has no producer id")]
     TransactionalWithoutProducer,
-    /// Only the broker stamps append times.
-    #[error("Invalid timestamp type: producers should not set it to LogAppendTime")]
-    LogAppendTime,
     /// The codec does not exist.
     #[error("Record batch has the unknown compression type {codec}")]
     UnknownCodec {
@@ -126,10 +133,11 @@ impl BatchRejected {
     pub fn error(&self) -> ErrorCode {
         match self {
             Self::Length { .. } | Self::Crc { .. } => ErrorCode::CORRUPT_MESSAGE,
-            Self::LogAppendTime | Self::Timestamps { .. } => ErrorCode::INVALID_TIMESTAMP,
+            Self::Timestamps { .. } => ErrorCode::INVALID_TIMESTAMP,
             Self::UnknownCodec { .. } => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
             Self::NoBatch
             | Self::SeveralBatches
+            | Self::Truncated { .. }
             | Self::Magic { .. }
             | Self::BaseOffset { .. }
             | Self::RecordCount { .. }
@@ -140,6 +148,20 @@ impl BatchRejected {
             | Self::KeysMissing { .. }
             | Self::Undecodable { .. } => ErrorCode::INVALID_RECORD,
         }
+    }
+
+    /// Whether the bytes are one intact batch, which the log then refuses for what it says or holds: Kafka finds that in
+    /// `LogValidator` and tells the log's start with the refusal.
+    pub fn is_intact(&self) -> bool {
+        !matches!(
+            self,
+            Self::NoBatch
+                | Self::SeveralBatches
+                | Self::Truncated { .. }
+                | Self::Magic { .. }
+                | Self::Length { .. }
+                | Self::Crc { .. }
+        )
     }
 
     /// The single records at fault, where it is single ones (`record_errors` of the response).
@@ -185,16 +207,17 @@ pub fn check_client_batch(bytes: &[u8]) -> Result<BatchHeader, BatchRejected> {
 fn not_one_batch(bytes: &[u8], invalid: BatchInvalid) -> BatchRejected {
     match invalid {
         BatchInvalid::TooShort { bytes: 0 } => BatchRejected::NoBatch,
-        BatchInvalid::TooShort { bytes } => BatchRejected::Length { declared: HEADER_BYTES as i64, present: bytes },
+        BatchInvalid::TooShort { bytes } => BatchRejected::Truncated { declared: HEADER_BYTES as i64, present: bytes },
         BatchInvalid::Magic { magic } => BatchRejected::Magic { magic },
         BatchInvalid::Length { declared, present } => {
             let first = usize::try_from(declared).ok().filter(|declared| *declared >= HEADER_BYTES);
-            match first.and_then(|declared| bytes.get(declared..)).map(BatchHeader::parse) {
+            match first.map(|declared| bytes.get(declared..).map(BatchHeader::parse)) {
                 // Whether the second is whole or has others behind it does not matter.
-                Some(Ok(_) | Err(BatchInvalid::Length { .. } | BatchInvalid::Magic { .. })) => {
+                Some(Some(Ok(_) | Err(BatchInvalid::Length { .. } | BatchInvalid::Magic { .. }))) => {
                     BatchRejected::SeveralBatches
                 }
-                Some(Err(BatchInvalid::TooShort { .. })) | None => BatchRejected::Length { declared, present },
+                Some(None) => BatchRejected::Truncated { declared, present },
+                Some(Some(Err(BatchInvalid::TooShort { .. }))) | None => BatchRejected::Length { declared, present },
             }
         }
     }
@@ -209,9 +232,6 @@ fn check_attributes(header: &BatchHeader) -> Result<(), BatchRejected> {
     }
     if header.delete_horizon().is_some() {
         return Err(BatchRejected::DeleteHorizon);
-    }
-    if header.is_log_append_time() {
-        return Err(BatchRejected::LogAppendTime);
     }
     Ok(())
 }

@@ -294,6 +294,7 @@ impl<D: Dispatch> Connection<'_, D> {
                 self.serial = Some(in_flight.into_long_poll());
             }
             Ok(Answer::LongPoll(_)) => {}
+            Ok(Answer::Close(close)) => self.stop(End::Close(close)),
             Err(failure) => self.stop(failure.into()),
         }
     }

@@ -23,11 +23,13 @@ pub(super) struct Refusal {
     pub(super) message: Option<String>,
     /// The single records at fault, where it is single ones.
     pub(super) records: Vec<RecordError>,
+    /// Whether the log itself refused, and its start offset is told.
+    pub(super) is_by_log: bool,
 }
 
 impl Refusal {
     pub(super) fn of(error: ErrorCode) -> Self {
-        Self { error, message: None, records: Vec::new() }
+        Self { error, message: None, records: Vec::new(), is_by_log: false }
     }
 
     fn saying(error: ErrorCode, message: String) -> Self {
@@ -38,7 +40,7 @@ impl Refusal {
 impl From<BatchRejected> for Refusal {
     fn from(rejected: BatchRejected) -> Self {
         let records = rejected.record_errors().to_vec();
-        Self { records, ..Self::saying(rejected.error(), rejected.to_string()) }
+        Self { records, is_by_log: rejected.is_intact(), ..Self::saying(rejected.error(), rejected.to_string()) }
     }
 }
 

@@ -46,6 +46,7 @@ fn appending(version: i16, acks: i16, timeout_ms: i32, receiver: oneshot::Receiv
         error: ErrorCode::INVALID_RECORD,
         message: Some("no".into()),
         records: vec![crate::record::validate::RecordError { batch_index: 3, message: "why".into() }],
+        is_by_log: false,
     };
     let named = if version >= 13 { TopicRef::Id(Uuid::from_u128(9)) } else { TopicRef::Name("u".into()) };
     let other = AppendingTopic { named, topic: None, partitions: vec![(5, None)] };
@@ -259,7 +260,7 @@ async fn refused_batches_are_counted_for_their_topic() {
 fn clients_that_do_not_know_storage_errors_are_told_to_look_for_the_leader() {
     for (version, expected) in [(3, 6), (4, 56), (13, 56)] {
         let header = RequestHeader { api_key: 0, api_version: version, correlation_id: 0, client_id: None };
-        let answer = count(&header, None, refused(0, Refusal::of(ErrorCode::KAFKA_STORAGE_ERROR)));
+        let answer = count(&header, None, refused(0, Refusal::of(ErrorCode::KAFKA_STORAGE_ERROR), None));
         assert_eq!(answer.error_code, expected, "version {version}");
     }
 }
@@ -270,4 +271,28 @@ async fn names_of_kafkas_internal_topics_take_no_records() {
     let topic = broker.create_topic("__consumer_offsets", 1).await;
     let answer = broker.call(9, &produce_request(&topic, -1, &[(0, testing::batch(1, &["v"]))])).await;
     assert_eq!(rows(&answer), [(17, -1)]);
+}
+
+#[tokio::test]
+async fn start_of_the_log_is_told_with_what_the_log_itself_refuses() {
+    let broker = TestBroker::start();
+    let topic = broker.create_topic("t", 1).await;
+    broker.append(&topic, 0, testing::batch(1, &["a", "b"])).await;
+    broker.cx.broker.engine.delete_records(partition_of(&topic, 0).unwrap().id, 2).await.unwrap().unwrap();
+    let far = testing::batch(i64::MAX / 2, &["v"]);
+    let truncated = testing::batch(1, &["v"]).split_to(70);
+    let too_large = testing::batch(1, &[&"v".repeat(1 << 21)]);
+    let batches = [
+        (0, far),
+        (0, idempotent(9, 0)),
+        (0, idempotent(9, 5)),
+        (0, truncated),
+        (0, too_large),
+        (0, BytesMut::new()),
+        (7, testing::batch(1, &["v"])),
+    ];
+    let answer = broker.call(9, &produce_request(&topic, -1, &batches)).await;
+    let partitions = answer.responses[0].partition_responses.iter();
+    let told: Vec<_> = partitions.map(|answer| (answer.error_code, answer.log_start_offset)).collect();
+    assert_eq!(told, [(32, 2), (0, 2), (45, 2), (87, -1), (10, -1), (87, -1), (3, -1)]);
 }
