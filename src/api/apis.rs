@@ -132,13 +132,17 @@ pub fn count_error(header: &RequestHeader, error: ErrorCode) {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
     use std::pin::Pin;
 
+    use bytes::BytesMut;
     use kafka_protocol::messages;
-    use kafka_protocol::protocol::{HeaderVersion, Message, Request as TypedRequest};
+    use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request as TypedRequest};
 
     use super::*;
+    use crate::api::richest::{assert_round_trips, richest};
     use crate::api::testing::TestBroker;
+    use crate::wire::header;
 
     type Calling<'a> = Pin<Box<dyn Future<Output = Result<bool, Close>> + 'a>>;
 
@@ -149,9 +153,19 @@ mod tests {
         header_versions: fn(i16) -> (i16, i16),
         /// Sends the default request; whether it was answered.
         call: for<'a> fn(&'a TestBroker, i16) -> Calling<'a>,
+        /// The same with the richest request.
+        call_richest: for<'a> fn(&'a TestBroker, i16) -> Calling<'a>,
+        /// Asserts of requests and responses that the crate reads what it writes.
+        assert_round_trips: fn(&str, i16),
+        /// The richest response of the version as a frame, by the crate alone and by [`frame`].
+        frames: fn(&RequestHeader) -> (Vec<u8>, Vec<u8>),
     }
 
-    fn codec<Req: TypedRequest + Default + 'static>() -> Codec {
+    fn codec<Req>() -> Codec
+    where
+        Req: TypedRequest + Default + PartialEq + Debug + 'static,
+        Req::Response: PartialEq + Debug,
+    {
         let (request, response) = (Req::VERSIONS, <Req::Response as Message>::VERSIONS);
         Codec {
             key: Req::KEY,
@@ -162,6 +176,26 @@ mod tests {
                     let request = Req::default();
                     broker.try_call(version, &request).await.map(|answer| answer.is_some())
                 })
+            },
+            call_richest: |broker, version| {
+                Box::pin(async move {
+                    let request: Req = richest(version);
+                    broker.try_call(version, &request).await.map(|answer| answer.is_some())
+                })
+            },
+            assert_round_trips: |name, version| {
+                assert_round_trips::<Req>(name, version);
+                assert_round_trips::<Req::Response>(name, version);
+            },
+            frames: |header| {
+                let response: Req::Response = richest(header.api_version);
+                let mut theirs = BytesMut::from(&[0; 4][..]);
+                let id = messages::ResponseHeader::default().with_correlation_id(header.correlation_id);
+                id.encode(&mut theirs, Req::Response::header_version(header.api_version)).expect("encodes");
+                response.encode(&mut theirs, header.api_version).expect("encodes");
+                let length = (theirs.len() - 4) as u32;
+                theirs[..4].copy_from_slice(&length.to_be_bytes());
+                (theirs.to_vec(), frame(header, &response).expect("encodes").concat())
             },
         }
     }
@@ -235,6 +269,52 @@ mod tests {
                 let answered = (codec.call)(&broker, version).await;
                 assert_eq!(answered, Ok(api.name != "Produce"), "{} {version}", api.name);
             }
+        }
+    }
+
+    /// Each API at each version that the crate has.
+    fn versions() -> impl Iterator<Item = (&'static Api, Codec, i16)> {
+        APIS.iter().flat_map(|api| {
+            let find = || codecs().into_iter().find(|codec| codec.key == api.key).expect(api.name);
+            (api.versions.0.max(find().versions.0)..=api.versions.1).map(move |version| (api, find(), version))
+        })
+    }
+
+    #[test]
+    fn messages_are_read_as_they_were_written_in_every_version() {
+        for (api, codec, version) in versions() {
+            (codec.assert_round_trips)(api.name, version);
+        }
+    }
+
+    #[test]
+    fn headers_are_the_crates_in_every_version() {
+        for (api, codec, version) in versions() {
+            let (key, flexible) = (api.key, version >= api.flexible_from);
+            let sent: messages::RequestHeader = richest(if flexible { 2 } else { 1 });
+            let sent = sent.with_request_api_key(key).with_request_api_version(version);
+            let mut bytes = BytesMut::new();
+            sent.encode(&mut bytes, (codec.header_versions)(version).0).expect("encodes");
+            bytes.extend_from_slice(b"body");
+            let form = if flexible { header::HeaderVersion::V2 } else { header::HeaderVersion::V1 };
+            let Request { header, body, .. } = header::parse(bytes, form).expect("a header");
+            assert_eq!(
+                (header.api_key, header.api_version, header.correlation_id),
+                (key, version, sent.correlation_id)
+            );
+            assert_eq!(header.client_id.as_deref(), sent.client_id.as_deref(), "{} v{version}", api.name);
+            assert_eq!(&body[..], b"body", "{} v{version}", api.name);
+            let (theirs, ours) = (codec.frames)(&header);
+            assert_eq!(ours, theirs, "{} v{version}", api.name);
+        }
+    }
+
+    #[tokio::test]
+    async fn richest_request_is_answered_in_every_version() {
+        let broker = TestBroker::start();
+        for (api, codec, version) in versions() {
+            let answered = (codec.call_richest)(&broker, version).await;
+            assert_eq!(answered, Ok(true), "{} v{version}", api.name);
         }
     }
 }

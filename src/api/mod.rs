@@ -23,6 +23,8 @@ pub mod offset_fetch;
 pub mod produce;
 pub mod producer_id;
 #[cfg(test)]
+mod richest;
+#[cfg(test)]
 pub(crate) mod testing;
 pub mod topic_name;
 
