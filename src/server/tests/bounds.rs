@@ -73,6 +73,15 @@ async fn a_connection_stops_reading_at_its_request_bytes() {
     // A single request may be larger than the limit.
     client.send(PRODUCE, 4, &[0; 100_000]).await;
     server.begun(4).await.answer(b"");
+    for id in 1..=4 {
+        client.answer(id).await;
+    }
+    // What is answered counts no more: the next two fit beside each other.
+    client.send(PRODUCE, 5, &[0; 5_000]).await;
+    client.send(PRODUCE, 6, &[0; 5_000]).await;
+    let (fifth, sixth) = (server.begun(5).await, server.begun(6).await);
+    fifth.answer(b"");
+    sixth.answer(b"");
 }
 
 #[tokio::test]
@@ -132,6 +141,32 @@ async fn a_frame_that_is_not_finished_in_time_closes_the_connection() {
     client.answer(1).await;
     client.write(&request(FETCH, 1, 2, b"")[..9]).await;
     client.is_closed().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_the_broker_does_not_receive_is_not_overdue() {
+    let mut options = Options::default();
+    options.limits.frame = SHORT;
+    options.limits.request_bytes_max = 1_000;
+    let mut server = Server::start(options).await;
+    let mut client = server.connect().await;
+    client.send(PRODUCE, 1, &[0; 600]).await;
+    let first = server.begun(1).await;
+    let second = request(PRODUCE, 1, 2, &[0; 600]);
+    client.write(&second[..100]).await;
+    settle().await;
+    // A later frame is late for as long; when that is over the one for which there is no room is still welcome.
+    let mut late = server.connect().await;
+    late.send(FETCH, 3, b"").await;
+    server.begun(3).await.answer(b"");
+    late.answer(3).await;
+    late.write(&request(FETCH, 1, 4, b"")[..9]).await;
+    late.is_closed().await;
+    client.write(&second[100..]).await;
+    first.answer(b"one");
+    assert_eq!(client.answer(1).await, b"one");
+    server.begun(2).await.answer(b"two");
+    assert_eq!(client.answer(2).await, b"two");
 }
 
 #[tokio::test]

@@ -49,6 +49,21 @@ fn killed_after_writes(dir: &Path, mark: impl Fn(u64) -> u64) {
     }
 }
 
+#[test]
+fn what_is_noted_as_synced_is_the_last_that_was_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), BEFORE).unwrap().store;
+    append(&store, PARTITION, 0, 1, BATCH_BYTES);
+    append(&store, PARTITION, 1, 1, BATCH_BYTES);
+    assert_eq!(store.sequence(), 2);
+    store.sync().unwrap();
+    let noted = || SyncedFile::open(dir.path()).unwrap().1.expect("a whole file").sequence;
+    while noted() == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(noted(), 2);
+}
+
 fn set_synced(dir: &Path, sequence: u64) {
     let mut file = SyncedFile::open(dir).unwrap().0;
     file.write(Synced { sequence, clean: false, boot_id: BEFORE }).unwrap();

@@ -125,6 +125,19 @@ mod tests {
     }
 
     #[test]
+    fn pending_sequence_never_falls_and_an_error_is_told_from_then_on() {
+        let state = State { pending: None, stop: false, error: None };
+        let (state, changed, file) = (Mutex::new(state), Condvar::new(), Mutex::new(None));
+        let keeper = Keeper { shared: Arc::new(Shared { state, changed, file, boot_id: None }), thread: None };
+        for (sequence, pending) in [(7, 7), (9, 9), (8, 9)] {
+            assert_eq!(keeper.advance(sequence), Ok(()));
+            assert_eq!(lock(&keeper.shared.state).pending, Some(pending));
+        }
+        lock(&keeper.shared.state).error = Some("disk full".to_owned());
+        assert_eq!(keeper.advance(10), Err("disk full".to_owned()));
+    }
+
+    #[test]
     fn file_follows_the_syncs_and_ends_with_the_clean_stop() {
         let dir = tempfile::tempdir().unwrap();
         let keeper = Keeper::start(SyncedFile::open(dir.path()).unwrap().0, 5, None).unwrap();
