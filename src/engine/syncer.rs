@@ -153,9 +153,9 @@ struct Thread {
 
 impl Thread {
     fn run(&self, queue: &Receiver<Job>) {
-        let mut due: Option<(Instant, u64)> = None;
+        let mut due = Due(None);
         loop {
-            let first = match due {
+            let first = match due.0 {
                 None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some((at, _)) => queue.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
@@ -169,14 +169,11 @@ impl Thread {
                                 target = target.max(sequence);
                                 groups.push((sequence, consequences));
                             }
-                            Job::Within { sequence, at } => {
-                                let (earliest, newest) = due.unwrap_or((at, sequence));
-                                due = Some((earliest.min(at), newest.max(sequence)));
-                            }
+                            Job::Within { sequence, at } => due.add(sequence, at),
                         }
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => target = due.map_or(0, |(_, sequence)| sequence),
+                Err(RecvTimeoutError::Timeout) => target = due.0.map_or(0, |(_, sequence)| sequence),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if let Err(error) = self.sync_up_to(target) {
@@ -184,7 +181,7 @@ impl Thread {
                 return;
             }
             let synced = self.shared.synced.load(Ordering::Acquire);
-            due = due.filter(|(_, sequence)| *sequence > synced);
+            due.synced(synced);
             for (sequence, consequences) in groups {
                 // A write that failed meanwhile freezes what readers see, too.
                 if self.shared.failed.load(Ordering::Acquire) {
@@ -206,5 +203,42 @@ impl Thread {
         self.syncs.record(began.elapsed());
         self.shared.synced.store(written, Ordering::Release);
         Ok(())
+    }
+}
+
+/// The sync that relaxed topics asked for: when it is due, and up to which sequence number.
+struct Due(Option<(Instant, u64)>);
+
+impl Due {
+    /// One sync does for all who asked; the earliest time counts.
+    fn add(&mut self, sequence: u64, at: Instant) {
+        let (earliest, newest) = self.0.unwrap_or((at, sequence));
+        self.0 = Some((earliest.min(at), newest.max(sequence)));
+    }
+
+    /// Up to `sequence` all is durable: what nobody needs any more would come due for ever.
+    fn synced(&mut self, sequence: u64) {
+        self.0 = self.0.filter(|(_, newest)| *newest > sequence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sync_is_due_at_the_earliest_time_and_until_the_newest_write_is_durable() {
+        let (early, late) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        let mut due = Due(None);
+        due.add(5, early);
+        due.add(7, late);
+        due.add(6, late);
+        due.synced(6);
+        assert_eq!(due.0, Some((early, 7)));
+        due.synced(7);
+        assert_eq!(due.0, None);
+        due.add(9, late);
+        due.add(8, early);
+        assert_eq!(due.0, Some((early, 9)));
     }
 }

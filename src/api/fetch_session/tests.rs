@@ -209,3 +209,18 @@ fn session_that_outgrows_the_cache_is_closed() {
     assert_eq!(client.open(&[0, 1, 2, 3]), NO_SESSION);
     assert_ne!(client.open(&[0, 1, 2]), NO_SESSION);
 }
+
+#[test]
+fn session_is_idle_from_its_answer_on() {
+    let sessions = FetchSessions::new(1, 100);
+    let start = Instant::now();
+    let client = |now| Client { sessions: &sessions, now };
+    let id = client(start).open(&[0]);
+    // A long poll: asked for at once, answered much later.
+    let fetching = sessions.begin(start, request(id, 1), vec![], &[]).expect("next epoch");
+    let answered = start + IDLE_BEFORE_EVICTION;
+    sessions.finish(answered, &fetching, &[QUIET], || None).expect("answered");
+    let almost = answered + IDLE_BEFORE_EVICTION - Duration::from_millis(1);
+    assert_eq!(client(almost).open(&[0]), 0, "no room yet");
+    assert_ne!(client(answered + IDLE_BEFORE_EVICTION).open(&[0]), 0);
+}

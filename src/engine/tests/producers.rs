@@ -160,6 +160,17 @@ async fn idle_producer_is_forgotten_after_its_expiry_and_not_before() {
 }
 
 #[tokio::test]
+async fn producer_is_forgotten_at_its_expiry_to_the_millisecond() {
+    let broker = TestEngine::start();
+    broker.create("t", &[]).await;
+    broker.append("t", idempotent(9, 0, &["a"])).await;
+    broker.time.advance(broker.settings.producer_id_expiration_ms);
+    broker.append("t", idempotent(1, 0, &["x"])).await;
+    let accepted = broker.append("t", idempotent(9, 7, &["a"])).await;
+    assert_eq!(outcome(&accepted), (ErrorCode::NONE, 2));
+}
+
+#[tokio::test]
 async fn expired_producer_stays_forgotten_over_a_restart() {
     let broker = TestEngine::start();
     broker.create("t", &[]).await;
