@@ -3,6 +3,8 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource as ToChange, AlterableConfig as ConfigToChange,
 };
 
+use futures_util::StreamExt;
+
 use super::*;
 use crate::api::testing::{TestBroker, text};
 
@@ -197,4 +199,21 @@ async fn broker_settings_reach_topics_without_their_own() {
     let request = incremental(vec![to_change(BROKER, "1", &[("message.max.bytes", DELETE, None)])]);
     assert_eq!(show(&broker.call(1, &request).await), ["0 -"]);
     assert_eq!((bytes_max("plain"), bytes_max("own")), (100, 11));
+}
+
+#[tokio::test]
+async fn changes_that_arrive_together_are_all_kept() {
+    let broker = TestBroker::start();
+    broker.create_topic("t", 1).await;
+    let change = |resource_type, name, setting| {
+        broker.send(1, &incremental(vec![to_change(resource_type, name, &[(setting, SET, Some("100"))])]))
+    };
+    // Each is judged on the settings that the one before it left: on one thread all begin before the first is stored.
+    let topic =
+        [change(TOPIC, "t", "retention.ms"), change(TOPIC, "t", "flush.ms"), change(TOPIC, "t", "retention.bytes")];
+    let mut answers: futures_util::stream::FuturesUnordered<_> = topic.into_iter().collect();
+    while let Some(answer) = answers.next().await {
+        answer.expect("answered");
+    }
+    assert_eq!(own_settings(&broker, "t"), ["flush.ms=100", "retention.bytes=100", "retention.ms=100"]);
 }

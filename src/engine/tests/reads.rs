@@ -237,9 +237,10 @@ async fn deletion_of_many_records_looks_at_few() {
         let deleted = broker.engine().delete_records(partition.id, before).await.expect("engine runs");
         assert_eq!(deleted, Ok(before));
         assert_eq!(partition.size_bytes(), batches_left * batch_bytes, "from {before}");
-        // Those since the entry before the new start, and two for each removal of rows that falls into this time.
+        // Those since the entry before the new start, and two for each removal of rows that falls into this time, which on a
+        // busy machine may be all of them. Looking at all batches would be some thirty.
         let seen = broker.store.log_keys_seen.load(Ordering::SeqCst);
-        assert!(seen <= 10, "{seen} batches were looked at for {before}");
+        assert!(seen <= 20, "{seen} batches were looked at for {before}");
     }
 }
 
