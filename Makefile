@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash compat suites bench docs clean need-build need-lints need-clients
+.PHONY: help run build binary test crash fuzz compat suites bench docs clean need-build need-lints need-clients
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -28,6 +28,10 @@ test: need-build need-lints need-clients ## the whole gate
 
 crash: build need-clients ## kill -9 the broker 100 times under idempotent producers, check the history
 	compat-tests/crash/run 100
+
+# Mutated bytes only: coverage-guided fuzzing would need RocksDB and the rest compiled once more, by a nightly compiler.
+fuzz: need-build ## mutate frames, requests, batches and fetch sessions for FUZZ_SECONDS=60 from a new seed
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) nice cargo test --release --test fuzz -- --nocapture
 
 compat: build need-clients ## every client's scenarios, long form
 	compat-tests/run long
