@@ -36,6 +36,7 @@
 //! | [`server`] | listeners and connections |
 //! | [`telemetry`] | tracing, metrics and health as operators see them |
 //! | [`app`] | one broker from start to stop |
+//! | [`bench`](mod@bench) | measures any broker from a client's side; uses [`record`] and [`types`] alone |
 //!
 //! A produced batch comes in through [`server`], is decoded by [`wire`] and checked by [`record`] on its connection's task,
 //! handed by [`api`] to [`engine`], which asks [`producer`], writes to [`store`] and publishes to [`log`]. A fetch goes from
@@ -88,3 +89,5 @@ pub mod server;
 pub mod telemetry;
 
 pub mod app;
+
+pub mod bench;

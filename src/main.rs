@@ -36,6 +36,9 @@ enum Command {
         #[arg(long)]
         bootstrap: Option<String>,
     },
+    /// Measure a broker, einmal or any Kafka
+    #[command(subcommand)]
+    Bench(Box<einmal::bench::Command>),
     /// Print version and build
     Version,
 }
@@ -122,6 +125,7 @@ fn main() -> ExitCode {
             print!("{}", document::markdown());
             Ok(())
         }
+        Some(Command::Bench(command)) => return bench(&command),
         Some(Command::Version) => {
             let (version, revision, rustc) = app::build();
             println!("einmal {version} (revision {revision}, rustc {rustc})");
@@ -140,6 +144,18 @@ fn main() -> ExitCode {
 fn run(start: Start) -> Result<(), Failure> {
     app::run(load(&start.sources())?)?;
     app::end(0)
+}
+
+/// Exit code 0 if all went well, 1 if errors were met or something is not as it was sent.
+fn bench(command: &einmal::bench::Command) -> ExitCode {
+    match einmal::bench::run(command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("einmal: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[cfg(test)]

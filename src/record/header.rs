@@ -14,15 +14,15 @@ const MAGIC_V2: i8 = 2;
 
 // Where the fields lie. The CRC covers everything from the attributes on.
 pub(super) const BASE_OFFSET_AT: usize = 0;
-pub(super) const LENGTH_AT: usize = 8;
+pub(crate) const LENGTH_AT: usize = 8;
 pub(super) const LEADER_EPOCH_AT: usize = 12;
 pub(super) const MAGIC_AT: usize = 16;
-pub(super) const CRC_AT: usize = 17;
-pub(super) const ATTRIBUTES_AT: usize = 21;
+pub(crate) const CRC_AT: usize = 17;
+pub(crate) const ATTRIBUTES_AT: usize = 21;
 const LAST_OFFSET_DELTA_AT: usize = 23;
 const BASE_TIMESTAMP_AT: usize = 27;
 pub(super) const MAX_TIMESTAMP_AT: usize = 35;
-const PRODUCER_ID_AT: usize = 43;
+pub(crate) const PRODUCER_ID_AT: usize = 43;
 const PRODUCER_EPOCH_AT: usize = 51;
 const BASE_SEQUENCE_AT: usize = 53;
 const RECORD_COUNT_AT: usize = 57;

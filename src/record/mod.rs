@@ -13,4 +13,5 @@ pub mod patch;
 pub mod records;
 pub mod validate;
 
+pub(crate) use header::{ATTRIBUTES_AT, CRC_AT, LENGTH_AT, PRODUCER_ID_AT};
 pub use header::{BatchHeader, BatchInvalid, HEADER_BYTES, advance_sequence};

@@ -1,0 +1,282 @@
+//! What is asked once, before and after a run: versions, topics, producer ids, offsets. Blocks.
+//!
+//! Only the bootstrap server is talked to: runs are against one broker.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{ApiKey, ProducerId as WireProducerId};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, RequestHeader, ResponseHeader, TopicName,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+
+use super::BenchError;
+use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId};
+
+/// Time for each answer. Kafka takes long to create thousands of partitions.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Time until the partitions of a new topic have a leader.
+const LEADER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Largest answer that is read; metadata of a million partitions are 40 MB.
+const ANSWER_BYTES_MAX: usize = 128 << 20;
+
+/// Partitions that Kafka's controller creates at a time, and that one ListOffsets asks for.
+const PARTITIONS_PER_REQUEST: i32 = 10_000;
+
+/// Which end of a partition ListOffsets is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum End {
+    Earliest,
+    Latest,
+}
+
+/// A connection for one request at a time.
+pub(super) struct Admin {
+    stream: TcpStream,
+    /// Key, lowest and highest version of each API.
+    versions: Vec<(i16, i16, i16)>,
+    correlation_id: i32,
+    /// Where the broker is.
+    pub(super) address: SocketAddr,
+}
+
+impl Admin {
+    /// Connects to `bootstrap` (host:port) and asks for its versions.
+    pub(super) fn connect(bootstrap: &str) -> Result<Self, BenchError> {
+        let refused = |error| BenchError::Connect { address: bootstrap.to_owned(), error };
+        let (stream, address) = connect(bootstrap).map_err(refused)?;
+        let mut admin = Self { stream, versions: Vec::new(), correlation_id: 0, address };
+        let answer = admin.call_at("ApiVersions", &ApiVersionsRequest::default(), 0)?;
+        check("ApiVersions", answer.error_code)?;
+        admin.versions = answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
+        Ok(admin)
+    }
+
+    /// The highest version of an API that both sides know.
+    pub(super) fn version(&self, api: &'static str, key: i16, (min, max): (i16, i16)) -> Result<i16, BenchError> {
+        let served = self.versions.iter().find(|(served, ..)| *served == key);
+        let common = served.map(|(_, low, high)| (min.max(*low), max.min(*high)));
+        common.filter(|(low, high)| low <= high).map(|(_, high)| high).ok_or(BenchError::Unsupported { api, min, max })
+    }
+
+    /// Number of partitions of `topic`, all of them with a leader; none if there is no such topic.
+    pub(super) fn partition_count(&mut self, topic: &str) -> Result<Option<i32>, BenchError> {
+        let asked = MetadataRequestTopic::default().with_name(Some(name(topic)));
+        let request = MetadataRequest::default().with_topics(Some(vec![asked])).with_allow_auto_topic_creation(false);
+        let give_up = Instant::now() + LEADER_PATIENCE;
+        loop {
+            let answer = self.call("Metadata", &request, (4, 9))?;
+            let Some(topic) = answer.topics.first() else { return Ok(None) };
+            match ErrorCode(topic.error_code) {
+                ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => return Ok(None),
+                ErrorCode::NONE => {
+                    let errors = topic.partitions.iter().map(|partition| ErrorCode(partition.error_code));
+                    let unready = errors.filter(|error| !error.is_none()).last();
+                    match unready {
+                        None => return Ok(i32::try_from(topic.partitions.len()).ok()),
+                        Some(error) if Instant::now() > give_up => {
+                            return Err(BenchError::Refused { api: "Metadata", error });
+                        }
+                        Some(_) => {}
+                    }
+                }
+                ErrorCode::LEADER_NOT_AVAILABLE if Instant::now() < give_up => {}
+                error => return Err(BenchError::Refused { api: "Metadata", error }),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Creates `topic` if it is missing. Answers how many partitions it has.
+    pub(super) fn create_topic(
+        &mut self,
+        topic: &str,
+        partitions: i32,
+        configs: &[(String, String)],
+    ) -> Result<i32, BenchError> {
+        if let Some(count) = self.partition_count(topic)? {
+            return Ok(count);
+        }
+        let configs = configs
+            .iter()
+            .map(|(key, value)| CreatableTopicConfig::default().with_name(text(key)).with_value(Some(text(value))));
+        let mut created = partitions.min(PARTITIONS_PER_REQUEST);
+        let asked = CreatableTopic::default()
+            .with_name(name(topic))
+            .with_num_partitions(created)
+            .with_replication_factor(1)
+            .with_configs(configs.collect());
+        let request = CreateTopicsRequest::default().with_topics(vec![asked]).with_timeout_ms(60_000);
+        let answer = self.call("CreateTopics", &request, (2, 6))?;
+        check("CreateTopics", answer.topics.first().map_or(0, |topic| topic.error_code))?;
+        while created < partitions {
+            self.wait_for_partitions(topic, created)?;
+            created = partitions.min(created + PARTITIONS_PER_REQUEST);
+            let asked =
+                CreatePartitionsTopic::default().with_name(name(topic)).with_count(created).with_assignments(None);
+            let request = CreatePartitionsRequest::default().with_topics(vec![asked]).with_timeout_ms(60_000);
+            let answer = self.call("CreatePartitions", &request, (0, 3))?;
+            check("CreatePartitions", answer.results.first().map_or(0, |result| result.error_code))?;
+        }
+        self.wait_for_partitions(topic, partitions)
+    }
+
+    /// A broker knows of what its controller did a little later.
+    fn wait_for_partitions(&mut self, topic: &str, partitions: i32) -> Result<i32, BenchError> {
+        let give_up = Instant::now() + LEADER_PATIENCE;
+        loop {
+            match self.partition_count(topic)? {
+                Some(count) if count >= partitions => return Ok(count),
+                _ if Instant::now() > give_up => {
+                    let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+                    return Err(BenchError::Refused { api: "Metadata", error });
+                }
+                _ => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// A fresh producer id and its epoch.
+    pub(super) fn init_producer_id(&mut self) -> Result<(ProducerId, ProducerEpoch), BenchError> {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
+            .with_transaction_timeout_ms(60_000)
+            .with_producer_id(WireProducerId(-1))
+            .with_producer_epoch(-1);
+        let give_up = Instant::now() + LEADER_PATIENCE;
+        loop {
+            let answer = self.call("InitProducerId", &request, (2, 4))?;
+            match ErrorCode(answer.error_code) {
+                ErrorCode::NONE => return Ok((ProducerId(answer.producer_id.0), ProducerEpoch(answer.producer_epoch))),
+                // A Kafka that has just started has no block of ids yet.
+                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS | ErrorCode::COORDINATOR_NOT_AVAILABLE
+                    if Instant::now() < give_up =>
+                {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                error => return Err(BenchError::Refused { api: "InitProducerId", error }),
+            }
+        }
+    }
+
+    /// First or next offset of partitions 0 to `partitions` of `topic`.
+    pub(super) fn offsets(&mut self, topic: &str, partitions: i32, end: End) -> Result<Vec<Offset>, BenchError> {
+        let timestamp = match end {
+            End::Earliest => -2,
+            End::Latest => -1,
+        };
+        let mut offsets = vec![0; usize::try_from(partitions).unwrap_or(0)];
+        for from in (0..partitions).step_by(PARTITIONS_PER_REQUEST as usize) {
+            let asked = (from..partitions.min(from + PARTITIONS_PER_REQUEST)).map(|index: PartitionIndex| {
+                ListOffsetsPartition::default()
+                    .with_partition_index(index)
+                    .with_current_leader_epoch(-1)
+                    .with_timestamp(timestamp)
+            });
+            let asked = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(asked.collect());
+            let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
+            let answer = self.call("ListOffsets", &request, (2, 7))?;
+            for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
+                check("ListOffsets", partition.error_code)?;
+                let place = usize::try_from(partition.partition_index).ok().and_then(|index| offsets.get_mut(index));
+                if let Some(place) = place {
+                    *place = partition.offset;
+                }
+            }
+        }
+        Ok(offsets)
+    }
+
+    fn call<R: Request>(
+        &mut self,
+        api: &'static str,
+        request: &R,
+        versions: (i16, i16),
+    ) -> Result<R::Response, BenchError> {
+        let version = self.version(api, R::KEY, versions)?;
+        self.call_at(api, request, version)
+    }
+
+    fn call_at<R: Request>(&mut self, api: &'static str, request: &R, version: i16) -> Result<R::Response, BenchError> {
+        let undecodable = |detail: String| BenchError::Decode { api, detail };
+        self.correlation_id += 1;
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(self.correlation_id)
+            .with_client_id(Some(StrBytes::from_static_str("einmal-bench")));
+        let mut payload = BytesMut::new();
+        header
+            .encode(&mut payload, R::header_version(version))
+            .and_then(|()| request.encode(&mut payload, version))
+            .map_err(|error| undecodable(format!("{error:#}")))?;
+        let mut frame = BytesMut::with_capacity(payload.len() + 4);
+        frame.put_u32(payload.len() as u32);
+        frame.put(payload);
+        let broken = |error| BenchError::Broken { doing: api, error };
+        let mut answer = self.exchange(&frame).map_err(broken)?;
+        let header_version = match R::KEY == ApiKey::ApiVersions as i16 {
+            true => 0,
+            false => R::Response::header_version(version),
+        };
+        let header = ResponseHeader::decode(&mut answer, header_version).map_err(|e| undecodable(format!("{e:#}")))?;
+        if header.correlation_id != self.correlation_id {
+            return Err(undecodable(format!("its correlation id is {}", header.correlation_id)));
+        }
+        R::Response::decode(&mut answer, version).map_err(|error| undecodable(format!("{error:#}")))
+    }
+
+    fn exchange(&mut self, frame: &[u8]) -> io::Result<Bytes> {
+        self.stream.write_all(frame)?;
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length) as usize;
+        if length > ANSWER_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+        }
+        let mut answer = vec![0; length];
+        self.stream.read_exact(&mut answer)?;
+        Ok(answer.into())
+    }
+}
+
+fn connect(bootstrap: &str) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut refused = io::Error::from(io::ErrorKind::NotFound);
+    for address in bootstrap.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                return Ok((stream, address));
+            }
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+fn check(api: &'static str, error_code: i16) -> Result<(), BenchError> {
+    match ErrorCode(error_code) {
+        ErrorCode::NONE => Ok(()),
+        error => Err(BenchError::Refused { api, error }),
+    }
+}
+
+fn name(topic: &str) -> TopicName {
+    TopicName(text(topic))
+}
+
+fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}

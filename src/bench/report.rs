@@ -1,0 +1,227 @@
+//! The result of a run: a table for people, JSON for harnesses.
+//!
+//! The JSON object has these members, and later versions only add to them:
+//!
+//! | Member | Holds |
+//! |---|---|
+//! | `mode` | `produce`, `consume`, `e2e` or `connections` |
+//! | `args` | what the run was told, by the names of the flags with `_`, and `partitions`, as found |
+//! | `records`, `bytes` | in the measured window; produce counts the values of acknowledged records, consume and e2e the batches that were read, all consumers together |
+//! | `seconds` | length of the window: without `--duration` up to the last completion |
+//! | `records_per_s`, `mb_per_s` | their quotients; MB are 10^6 bytes |
+//! | `requests` | answered requests (produce) or batches read (consume, e2e) in the window |
+//! | `latency_us` | `p50 p90 p99 p99_9 p99_99 max mean count`; produce: from the intended send time to the answer; e2e: from the intended send time to the arrival at a consumer; null where nothing was measured |
+//! | `send_lag_us` | the same members: from the intended send time to when the request was handed to the system |
+//! | `timeline` | for each second from the run's start on, warm-up included: `second records bytes p50_us p99_us p99_9_us max_us errors backlog` |
+//! | `errors` | by name of the error code, all partitions and the warm-up; `CLIENT_TIMEOUT` has no code |
+//! | `backlog` | requests that were due and unsent when sending ended |
+//! | `held` | whether the backlog did not grow; null in a closed loop |
+//! | `client_cpu_s` | CPU time of the client's thread during the run, warm-up included |
+//! | `verified` | null, or `ok records expected batches gaps overlaps corrupt_batches corrupt_records first_fault` |
+//! | `produce` | e2e only: the sending side, with the members from `records` to `held` |
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use super::BenchError;
+use super::measure::{Latencies, Measure};
+use super::verify::Verified;
+
+/// One side of a run, ready to be told.
+pub(super) struct Side {
+    pub(super) measure: Measure,
+    pub(super) seconds: f64,
+    /// The sending side's.
+    pub(super) sent: Option<Sent>,
+}
+
+/// What only the sending side has.
+pub(super) struct Sent {
+    pub(super) send_lag: Latencies,
+    pub(super) backlog: u64,
+    /// None in a closed loop.
+    pub(super) held: Option<bool>,
+}
+
+/// A whole run.
+pub(super) struct Report {
+    pub(super) mode: &'static str,
+    pub(super) args: Map<String, Value>,
+    pub(super) side: Side,
+    /// The sending side of a run that reads too.
+    pub(super) produce: Option<Side>,
+    pub(super) client_cpu_s: f64,
+    /// What was found, and the records that should have been.
+    pub(super) verified: Option<(Verified, u64)>,
+}
+
+impl Report {
+    /// Whether everything that was asked for went well. A broker that does not hold a rate is a result, no failure.
+    pub(super) fn is_clean(&self) -> bool {
+        let sides = [Some(&self.side), self.produce.as_ref()];
+        let has_errors = sides.iter().flatten().any(|side| !side.measure.errors.is_empty());
+        let verified = self.verified.as_ref();
+        !has_errors && verified.is_none_or(|(verified, expected)| is_ok(verified, *expected))
+    }
+
+    /// As JSON.
+    pub(super) fn json(&self) -> Value {
+        let mut result = Map::new();
+        result.insert("mode".to_owned(), json!(self.mode));
+        result.insert("args".to_owned(), Value::Object(self.args.clone()));
+        result.extend(self.side.json());
+        result.insert("client_cpu_s".to_owned(), json!(self.client_cpu_s));
+        let verified = self.verified.as_ref().map(|(verified, expected)| verified_json(verified, *expected));
+        result.insert("verified".to_owned(), verified.unwrap_or(Value::Null));
+        if let Some(produce) = &self.produce {
+            result.insert("produce".to_owned(), Value::Object(produce.json()));
+        }
+        Value::Object(result)
+    }
+
+    /// For people.
+    pub(super) fn table(&self) -> String {
+        let mut lines = Vec::new();
+        let arguments = self.args.iter().map(|(name, value)| match value {
+            Value::String(text) => format!("{name}={text}"),
+            value => format!("{name}={value}"),
+        });
+        lines.push(format!("{}: {}", self.mode, arguments.collect::<Vec<_>>().join(" ")));
+        if let Some(produce) = &self.produce {
+            produce.put_lines("sent", "acknowledged after", &mut lines);
+        }
+        match self.mode {
+            "produce" => self.side.put_lines("sent", "acknowledged after", &mut lines),
+            _ => self.side.put_lines("read", "end to end", &mut lines),
+        }
+        let gigabytes = self.side.measure.bytes as f64 / 1e9;
+        let share =
+            if gigabytes > 0.0 { format!(", {:.3} CPU-s/GB", self.client_cpu_s / gigabytes) } else { String::new() };
+        lines.push(format!("client's own CPU: {:.3} s{share}", self.client_cpu_s));
+        if let Some((verified, expected)) = &self.verified {
+            let verdict = if is_ok(verified, *expected) { "verified" } else { "VERIFICATION FAILED" };
+            lines.push(format!(
+                "{verdict}: {} of {expected} records, {} batches, {} gaps, {} overlaps, {} corrupt batches, {} corrupt records",
+                verified.records,
+                verified.batches,
+                verified.gaps,
+                verified.overlaps,
+                verified.corrupt_batches,
+                verified.corrupt_records
+            ));
+            lines.extend(verified.first_fault.clone());
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Side {
+    fn json(&self) -> Map<String, Value> {
+        let measure = &self.measure;
+        let (records, bytes) = (measure.records, measure.bytes);
+        let (records_per_s, mb_per_s) = self.rates();
+        let timeline = measure.timeline.iter().enumerate().map(|(second, row)| {
+            json!({
+                "second": second, "records": row.records, "bytes": row.bytes, "p50_us": row.p50_us,
+                "p99_us": row.p99_us, "p99_9_us": row.p999_us, "max_us": row.max_us, "errors": row.errors,
+                "backlog": row.backlog,
+            })
+        });
+        let members = json!({
+            "records": records, "bytes": bytes, "seconds": self.seconds, "records_per_s": records_per_s,
+            "mb_per_s": mb_per_s, "requests": measure.count, "latency_us": latencies_json(&measure.latencies),
+            "send_lag_us": self.sent.as_ref().map(|sent| latencies_json(&sent.send_lag)),
+            "timeline": timeline.collect::<Vec<_>>(), "errors": measure.errors,
+            "backlog": self.sent.as_ref().map_or(0, |sent| sent.backlog),
+            "held": self.sent.as_ref().and_then(|sent| sent.held),
+        });
+        match members {
+            Value::Object(members) => members,
+            _ => Map::new(),
+        }
+    }
+
+    fn rates(&self) -> (f64, f64) {
+        let per_second = |count: u64| if self.seconds > 0.0 { count as f64 / self.seconds } else { 0.0 };
+        (per_second(self.measure.records), per_second(self.measure.bytes) / 1e6)
+    }
+
+    fn put_lines(&self, verb: &str, latency: &str, lines: &mut Vec<String>) {
+        let (records_per_s, mb_per_s) = self.rates();
+        lines.push(format!(
+            "{verb}: {} records in {:.3} s: {records_per_s:.0} records/s, {mb_per_s:.1} MB/s",
+            self.measure.records, self.seconds
+        ));
+        let mut put = |what: &str, latencies: &Latencies| {
+            if latencies.count() > 0 {
+                let percentiles = PERCENTILES.iter().map(|(name, percent)| {
+                    format!("{} {}", name.replacen('_', ".", 1), latencies.percentile_us(*percent))
+                });
+                let percentiles = percentiles.collect::<Vec<_>>().join("  ");
+                lines.push(format!("{what}, µs: {percentiles}  max {}", latencies.max_us()));
+            }
+        };
+        put(latency, &self.measure.latencies);
+        if let Some(sent) = &self.sent {
+            match sent.held {
+                None => lines.push("closed loop: latency from the send time, the rate is the broker's".to_owned()),
+                Some(held) => {
+                    put("sent late by", &sent.send_lag);
+                    let verdict = if held { "held" } else { "NOT HELD" };
+                    lines.push(format!("{verdict}: {} requests were due and unsent at the end", sent.backlog));
+                }
+            }
+        }
+        if !self.measure.errors.is_empty() {
+            lines.push(format!("errors: {}", errors_text(&self.measure.errors)));
+        }
+    }
+}
+
+const PERCENTILES: &[(&str, f64)] = &[("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99_9", 99.9), ("p99_99", 99.99)];
+
+fn latencies_json(latencies: &Latencies) -> Value {
+    if latencies.count() == 0 {
+        return Value::Null;
+    }
+    let percentiles =
+        PERCENTILES.iter().map(|(name, percent)| ((*name).to_owned(), json!(latencies.percentile_us(*percent))));
+    let mut members: Map<String, Value> = percentiles.collect();
+    members.insert("max".to_owned(), json!(latencies.max_us()));
+    members.insert("mean".to_owned(), json!(latencies.mean_us()));
+    members.insert("count".to_owned(), json!(latencies.count()));
+    Value::Object(members)
+}
+
+fn errors_text(errors: &BTreeMap<String, u64>) -> String {
+    errors.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+fn is_ok(verified: &Verified, expected: u64) -> bool {
+    verified.is_clean() && verified.records == expected
+}
+
+fn verified_json(verified: &Verified, expected: u64) -> Value {
+    json!({
+        "ok": is_ok(verified, expected), "records": verified.records, "expected": expected,
+        "batches": verified.batches, "gaps": verified.gaps, "overlaps": verified.overlaps,
+        "corrupt_batches": verified.corrupt_batches, "corrupt_records": verified.corrupt_records,
+        "first_fault": verified.first_fault,
+    })
+}
+
+/// Prints the table, and writes the JSON where it was asked for; on stdout the JSON stands alone.
+pub(super) fn publish(table: &str, json: &Value, file: Option<&str>) -> Result<(), BenchError> {
+    let failed = |error| BenchError::System { what: "the result file", error };
+    match file {
+        Some("-") => writeln!(std::io::stdout(), "{json:#}").map_err(failed),
+        file => {
+            if let Some(path) = file {
+                std::fs::write(path, format!("{json:#}\n")).map_err(failed)?;
+            }
+            write!(std::io::stdout(), "{table}").map_err(failed)
+        }
+    }
+}
