@@ -80,8 +80,8 @@ impl Admin {
             match ErrorCode(topic.error_code) {
                 ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => return Ok(None),
                 ErrorCode::NONE => {
-                    let errors = topic.partitions.iter().map(|partition| ErrorCode(partition.error_code));
-                    let unready = errors.filter(|error| !error.is_none()).last();
+                    let mut errors = topic.partitions.iter().map(|partition| ErrorCode(partition.error_code));
+                    let unready = errors.find(|error| !error.is_none());
                     match unready {
                         None => return Ok(i32::try_from(topic.partitions.len()).ok()),
                         Some(error) if Instant::now() > give_up => {

@@ -14,6 +14,10 @@ pub enum Command {
     Consume(Consume),
     /// Send records and read them at the same time, and measure the time from one to the other
     E2e(EndToEnd),
+    /// Open many connections and hold them
+    Connections(Connections),
+    /// Serve fixed answers: what a run against it costs is the client's own cost
+    NullServer(NullServer),
 }
 
 /// Where and what.
@@ -156,6 +160,46 @@ pub struct EndToEnd {
     /// Consumers, each of which reads everything
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub consumers: u32,
+}
+
+/// `einmal bench connections`
+#[derive(Debug, Clone, Args)]
+pub struct Connections {
+    /// Where the broker listens, host:port
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    pub bootstrap_server: String,
+    /// Connections to open
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub count: u32,
+    /// ApiVersions requests a second on each connection, once all are open
+    #[arg(long, value_name = "REQUESTS_PER_S", default_value_t = 0.0, value_parser = rate)]
+    pub rate_per_connection: f64,
+    /// Seconds to hold them once all are open. Default: until killed
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<f64>,
+    /// Spread over this many loopback addresses from 127.0.0.1 on, for limits per address and more than 28,000 connections
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=250))]
+    pub source_addresses: u8,
+    /// Write the result to a file as JSON; - for stdout
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<String>,
+}
+
+/// `einmal bench null-server`
+#[derive(Debug, Clone, Args)]
+pub struct NullServer {
+    /// Where to listen
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    pub listen: String,
+    /// Partitions of each topic
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
+    pub partitions: i32,
+    /// Bytes of each record of a fetch's answer
+    #[arg(long, value_name = "BYTES", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=64 << 20))]
+    pub record_size: u32,
+    /// Records in the one batch that a fetch gives of each partition
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub records_per_batch: u32,
 }
 
 /// Compression of the sent batches.

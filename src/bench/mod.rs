@@ -11,12 +11,14 @@ mod arguments;
 mod checksum;
 mod clock;
 mod connection;
+mod connections;
 mod consumer;
 mod cursor;
 mod drive;
 mod error;
 mod fetch_codec;
 mod measure;
+mod null_server;
 mod payload;
 mod produce_codec;
 mod producer;
@@ -41,6 +43,8 @@ pub fn run(command: &Command) -> Result<bool, BenchError> {
         Command::Produce(produce) => (runs::produce(produce)?, &produce.target.json),
         Command::Consume(consume) => (runs::consume(consume)?, &consume.target.json),
         Command::E2e(end_to_end) => (runs::end_to_end(end_to_end)?, &end_to_end.target.json),
+        Command::Connections(connections) => (connections::hold(connections)?, &connections.json),
+        Command::NullServer(arguments) => return null_server::serve(arguments).map(|never| match never {}),
     };
     report::publish(&report.table(), &report.json(), file.as_deref())?;
     Ok(report.is_clean())

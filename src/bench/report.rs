@@ -18,6 +18,7 @@
 //! | `held` | whether the backlog did not grow; null in a closed loop |
 //! | `client_cpu_s` | CPU time of the client's thread during the run, warm-up included |
 //! | `verified` | null, or `ok records expected batches gaps overlaps corrupt_batches corrupt_records first_fault` |
+//! | `opened` | connections only: `up failed seconds per_s`; the other members are of the requests on them |
 //! | `produce` | e2e only: the sending side, with the members from `records` to `held` |
 
 use std::collections::BTreeMap;
@@ -55,6 +56,28 @@ pub(super) struct Report {
     pub(super) client_cpu_s: f64,
     /// What was found, and the records that should have been.
     pub(super) verified: Option<(Verified, u64)>,
+    /// How connections came up, where that is the subject.
+    pub(super) opened: Option<Opened>,
+}
+
+/// Connections of a run that is about them.
+pub(super) struct Opened {
+    pub(super) up: usize,
+    pub(super) failed: usize,
+    /// From the first attempt to the last answer.
+    pub(super) seconds: f64,
+}
+
+impl Opened {
+    /// For people, and for scripts that wait for it.
+    pub(super) fn line(&self) -> String {
+        let per_s = self.per_s();
+        format!("{} connections up in {:.3} s: {per_s:.0} connections/s, {} failed", self.up, self.seconds, self.failed)
+    }
+
+    fn per_s(&self) -> f64 {
+        if self.seconds > 0.0 { self.up as f64 / self.seconds } else { 0.0 }
+    }
 }
 
 impl Report {
@@ -75,6 +98,11 @@ impl Report {
         result.insert("client_cpu_s".to_owned(), json!(self.client_cpu_s));
         let verified = self.verified.as_ref().map(|(verified, expected)| verified_json(verified, *expected));
         result.insert("verified".to_owned(), verified.unwrap_or(Value::Null));
+        if let Some(Opened { up, failed, seconds, .. }) = &self.opened {
+            let per_s = self.opened.as_ref().map(Opened::per_s);
+            let opened = json!({ "up": up, "failed": failed, "seconds": seconds, "per_s": per_s });
+            result.insert("opened".to_owned(), opened);
+        }
         if let Some(produce) = &self.produce {
             result.insert("produce".to_owned(), Value::Object(produce.json()));
         }
@@ -89,11 +117,13 @@ impl Report {
             value => format!("{name}={value}"),
         });
         lines.push(format!("{}: {}", self.mode, arguments.collect::<Vec<_>>().join(" ")));
+        lines.extend(self.opened.as_ref().map(Opened::line));
         if let Some(produce) = &self.produce {
             produce.put_lines("sent", "acknowledged after", &mut lines);
         }
         match self.mode {
             "produce" => self.side.put_lines("sent", "acknowledged after", &mut lines),
+            "connections" => put_latencies("answered after", &self.side.measure.latencies, &mut lines),
             _ => self.side.put_lines("read", "end to end", &mut lines),
         }
         let gigabytes = self.side.measure.bytes as f64 / 1e9;
@@ -154,21 +184,12 @@ impl Side {
             "{verb}: {} records in {:.3} s: {records_per_s:.0} records/s, {mb_per_s:.1} MB/s",
             self.measure.records, self.seconds
         ));
-        let mut put = |what: &str, latencies: &Latencies| {
-            if latencies.count() > 0 {
-                let percentiles = PERCENTILES.iter().map(|(name, percent)| {
-                    format!("{} {}", name.replacen('_', ".", 1), latencies.percentile_us(*percent))
-                });
-                let percentiles = percentiles.collect::<Vec<_>>().join("  ");
-                lines.push(format!("{what}, µs: {percentiles}  max {}", latencies.max_us()));
-            }
-        };
-        put(latency, &self.measure.latencies);
+        put_latencies(latency, &self.measure.latencies, lines);
         if let Some(sent) = &self.sent {
             match sent.held {
                 None => lines.push("closed loop: latency from the send time, the rate is the broker's".to_owned()),
                 Some(held) => {
-                    put("sent late by", &sent.send_lag);
+                    put_latencies("sent late by", &sent.send_lag, lines);
                     let verdict = if held { "held" } else { "NOT HELD" };
                     lines.push(format!("{verdict}: {} requests were due and unsent at the end", sent.backlog));
                 }
@@ -177,6 +198,16 @@ impl Side {
         if !self.measure.errors.is_empty() {
             lines.push(format!("errors: {}", errors_text(&self.measure.errors)));
         }
+    }
+}
+
+fn put_latencies(what: &str, latencies: &Latencies, lines: &mut Vec<String>) {
+    if latencies.count() > 0 {
+        let percentiles = PERCENTILES
+            .iter()
+            .map(|(name, percent)| format!("{} {}", name.replacen('_', ".", 1), latencies.percentile_us(*percent)));
+        let percentiles = percentiles.collect::<Vec<_>>().join("  ");
+        lines.push(format!("{what}, µs: {percentiles}  max {}", latencies.max_us()));
     }
 }
 

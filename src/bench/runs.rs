@@ -28,6 +28,9 @@ const IDEMPOTENT_IN_FLIGHT_MAX: u32 = 5;
 /// Time between preparation and the first send, so that connections stand.
 const HEAD_START_NS: u64 = SECOND_NS / 20;
 
+/// Time in which what was sent must become readable.
+const READABLE_NS: u64 = 30 * SECOND_NS;
+
 /// Reading for verification: large answers, no waiting for more.
 const VERIFY_READING: Reading = Reading {
     fetch_max_wait_ms: 100,
@@ -52,11 +55,11 @@ pub(super) fn produce(arguments: &Produce) -> Result<Report, BenchError> {
     producers.measure.finish(producers.backlog);
     let expected = producers.acked.iter().sum();
     let verified = match target.verify {
-        true => Some((read_back(&mut prepared.admin, target, prepared.starts)?, expected)),
+        true => Some((read_back(&mut prepared.admin, target, prepared.starts, expected)?, expected)),
         false => None,
     };
     let side = sent_side(producers, load, prepared.per_second, ended_ns);
-    Ok(Report { mode: "produce", args: prepared.args, side, produce: None, client_cpu_s, verified })
+    Ok(Report { mode: "produce", args: prepared.args, side, produce: None, client_cpu_s, verified, opened: None })
 }
 
 /// `einmal bench consume`
@@ -87,7 +90,7 @@ pub(super) fn consume(arguments: &Consume) -> Result<Report, BenchError> {
         measure: Measure::new(start_ns, start_ns, end_ns)?,
     })?;
     // What has no gaps at the end need not have had all of it: compacted and control records have offsets, too.
-    let expected = latest.iter().zip(&starts).map(|(end, start)| end.saturating_sub(*start).unsigned_abs()).sum();
+    let expected = count(&starts, &latest);
     if is_catching_up {
         consumers.end_at(latest);
     }
@@ -112,7 +115,7 @@ pub(super) fn consume(arguments: &Consume) -> Result<Report, BenchError> {
     });
     let seconds = consumers.measure.seconds(ended_ns);
     let side = Side { measure: consumers.measure, seconds, sent: None };
-    Ok(Report { mode: "consume", args: object(args), side, produce: None, client_cpu_s, verified })
+    Ok(Report { mode: "consume", args: object(args), side, produce: None, client_cpu_s, verified, opened: None })
 }
 
 /// `einmal bench e2e`
@@ -155,7 +158,7 @@ pub(super) fn end_to_end(arguments: &EndToEnd) -> Result<Report, BenchError> {
     let produce = sent_side(producers, load, prepared.per_second, ended_ns);
     let seconds = consumers.measure.seconds(ended_ns);
     let side = Side { measure: consumers.measure, seconds, sent: None };
-    Ok(Report { mode: "e2e", args: prepared.args, side, produce: Some(produce), client_cpu_s, verified })
+    Ok(Report { mode: "e2e", args: prepared.args, side, produce: Some(produce), client_cpu_s, verified, opened: None })
 }
 
 /// Everything of a sending run but the run.
@@ -209,6 +212,7 @@ fn prepare(target: &Target, load: &Load) -> Result<Prepared, BenchError> {
         schedule: (per_second > 0.0).then(|| Schedule::new(load.arrival, per_second, start_ns, load.seed)),
         until: load.records.map_or(Until::Time(to_ns), Until::Records),
         measure: Measure::new(start_ns, from_ns, to_ns)?,
+        start_ns,
         address: admin.address,
         producers: ids,
     })?;
@@ -252,10 +256,18 @@ fn sent_side(producers: Producers, load: &Load, per_second: f64, ended_ns: u64) 
     Side { measure: producers.measure, seconds, sent: Some(sent) }
 }
 
-/// Reads everything from `starts` to the ends and checks it.
-fn read_back(admin: &mut Admin, target: &Target, starts: Vec<Offset>) -> Result<Verified, BenchError> {
+/// Reads everything from `starts` to the ends and checks it. With acks=0 and 1 what was sent, `expected` records, may not be
+/// readable at once.
+fn read_back(admin: &mut Admin, target: &Target, starts: Vec<Offset>, expected: u64) -> Result<Verified, BenchError> {
     let partitions = i32::try_from(starts.len()).unwrap_or(i32::MAX);
-    let ends = admin.offsets(&target.topic, partitions, End::Latest)?;
+    let give_up_ns = monotonic_ns() + READABLE_NS;
+    let ends = loop {
+        let ends = admin.offsets(&target.topic, partitions, End::Latest)?;
+        if count(&starts, &ends) >= expected || monotonic_ns() > give_up_ns {
+            break ends;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
     let now_ns = monotonic_ns();
     let mut consumers = Consumers::new(ConsumersSpec {
         frame: fetch_frame(&target.topic, &VERIFY_READING),
@@ -271,6 +283,11 @@ fn read_back(admin: &mut Admin, target: &Target, starts: Vec<Offset>) -> Result<
     let mut run = Run { producers: None, consumers: Some(consumers), read_until: never() };
     run.drive(&mut Progress::new(now_ns))?;
     Ok(run.consumers.map(|consumers| consumers.verified()).unwrap_or_default())
+}
+
+/// Offsets between `starts` and `ends`.
+fn count(starts: &[Offset], ends: &[Offset]) -> u64 {
+    starts.iter().zip(ends).map(|(start, end)| end.saturating_sub(*start).max(0).unsigned_abs()).sum()
 }
 
 fn existing(admin: &mut Admin, topic: &str) -> Result<i32, BenchError> {
