@@ -14,7 +14,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{ApiKey, ProducerId as WireProducerId};
 use kafka_protocol::messages::{
     ApiVersionsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, InitProducerIdRequest,
-    ListOffsetsRequest, MetadataRequest, RequestHeader, ResponseHeader, TopicName,
+    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, RequestHeader, ResponseHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
@@ -57,7 +57,7 @@ impl Admin {
         let (stream, address) = connect(bootstrap).map_err(refused)?;
         let mut admin = Self { stream, versions: Vec::new(), correlation_id: 0, address };
         let answer = admin.call_at("ApiVersions", &ApiVersionsRequest::default(), 0)?;
-        check("ApiVersions", answer.error_code)?;
+        check("ApiVersions", answer.error_code, None)?;
         admin.versions = answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
         Ok(admin)
     }
@@ -85,13 +85,13 @@ impl Admin {
                     match unready {
                         None => return Ok(i32::try_from(topic.partitions.len()).ok()),
                         Some(error) if Instant::now() > give_up => {
-                            return Err(BenchError::Refused { api: "Metadata", error });
+                            return Err(refused("Metadata", error));
                         }
                         Some(_) => {}
                     }
                 }
                 ErrorCode::LEADER_NOT_AVAILABLE if Instant::now() < give_up => {}
-                error => return Err(BenchError::Refused { api: "Metadata", error }),
+                error => return Err(refused("Metadata", error)),
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -118,7 +118,9 @@ impl Admin {
             .with_configs(configs.collect());
         let request = CreateTopicsRequest::default().with_topics(vec![asked]).with_timeout_ms(60_000);
         let answer = self.call("CreateTopics", &request, (2, 6))?;
-        check("CreateTopics", answer.topics.first().map_or(0, |topic| topic.error_code))?;
+        for topic in &answer.topics {
+            check("CreateTopics", topic.error_code, topic.error_message.as_ref())?;
+        }
         while created < partitions {
             self.wait_for_partitions(topic, created)?;
             created = partitions.min(created + PARTITIONS_PER_REQUEST);
@@ -126,7 +128,9 @@ impl Admin {
                 CreatePartitionsTopic::default().with_name(name(topic)).with_count(created).with_assignments(None);
             let request = CreatePartitionsRequest::default().with_topics(vec![asked]).with_timeout_ms(60_000);
             let answer = self.call("CreatePartitions", &request, (0, 3))?;
-            check("CreatePartitions", answer.results.first().map_or(0, |result| result.error_code))?;
+            for result in &answer.results {
+                check("CreatePartitions", result.error_code, result.error_message.as_ref())?;
+            }
         }
         self.wait_for_partitions(topic, partitions)
     }
@@ -139,7 +143,7 @@ impl Admin {
                 Some(count) if count >= partitions => return Ok(count),
                 _ if Instant::now() > give_up => {
                     let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-                    return Err(BenchError::Refused { api: "Metadata", error });
+                    return Err(refused("Metadata", error));
                 }
                 _ => std::thread::sleep(Duration::from_millis(20)),
             }
@@ -164,7 +168,7 @@ impl Admin {
                 {
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                error => return Err(BenchError::Refused { api: "InitProducerId", error }),
+                error => return Err(refused("InitProducerId", error)),
             }
         }
     }
@@ -185,9 +189,8 @@ impl Admin {
             });
             let asked = ListOffsetsTopic::default().with_name(name(topic)).with_partitions(asked.collect());
             let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
-            let answer = self.call("ListOffsets", &request, (2, 7))?;
+            let answer = self.settled_offsets(&request)?;
             for partition in answer.topics.iter().flat_map(|topic| &topic.partitions) {
-                check("ListOffsets", partition.error_code)?;
                 let place = usize::try_from(partition.partition_index).ok().and_then(|index| offsets.get_mut(index));
                 if let Some(place) = place {
                     *place = partition.offset;
@@ -195,6 +198,24 @@ impl Admin {
             }
         }
         Ok(offsets)
+    }
+
+    /// The answer without errors. A Kafka that has just created partitions tells of them before it leads them.
+    fn settled_offsets(&mut self, request: &ListOffsetsRequest) -> Result<ListOffsetsResponse, BenchError> {
+        let give_up = Instant::now() + LEADER_PATIENCE;
+        loop {
+            let answer = self.call("ListOffsets", request, (2, 7))?;
+            let mut errors = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|p| ErrorCode(p.error_code));
+            match errors.find(|error| !error.is_none()) {
+                None => return Ok(answer),
+                Some(
+                    ErrorCode::NOT_LEADER_OR_FOLLOWER
+                    | ErrorCode::LEADER_NOT_AVAILABLE
+                    | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                ) if Instant::now() < give_up => std::thread::sleep(Duration::from_millis(20)),
+                Some(error) => return Err(refused("ListOffsets", error)),
+            }
+        }
     }
 
     fn call<R: Request>(
@@ -266,10 +287,14 @@ fn connect(bootstrap: &str) -> io::Result<(TcpStream, SocketAddr)> {
     Err(refused)
 }
 
-fn check(api: &'static str, error_code: i16) -> Result<(), BenchError> {
+fn refused(api: &'static str, error: ErrorCode) -> BenchError {
+    BenchError::Refused { api, error, message: String::new() }
+}
+
+fn check(api: &'static str, error_code: i16, message: Option<&StrBytes>) -> Result<(), BenchError> {
     match ErrorCode(error_code) {
         ErrorCode::NONE => Ok(()),
-        error => Err(BenchError::Refused { api, error }),
+        error => Err(BenchError::Refused { api, error, message: message.map(ToString::to_string).unwrap_or_default() }),
     }
 }
 

@@ -71,9 +71,9 @@ pub(super) fn hold(arguments: &Connections) -> Result<Report, BenchError> {
     let mut stderr = std::io::stderr();
     let _ = writeln!(stderr, "{}", opened.line()).and_then(|()| stderr.flush());
     let end_ns = arguments.duration.map_or(u64::MAX, |seconds| all_up_ns + (seconds * SECOND_NS as f64) as u64);
-    let errors = std::mem::take(&mut holder.measure.errors);
+    let (errors, failed) = (std::mem::take(&mut holder.measure.errors), holder.measure.failed);
     holder.measure = Measure::new(all_up_ns, all_up_ns, end_ns)?;
-    holder.measure.errors = errors;
+    (holder.measure.errors, holder.measure.failed) = (errors, failed);
     let per_second = arguments.rate_per_connection * holder.up as f64;
     let schedule = (per_second > 0.0).then(|| Schedule::new(Arrival::Constant, per_second, all_up_ns, 0));
     holder.keep(schedule, end_ns)?;
@@ -110,6 +110,7 @@ impl Holder {
             if now_ns >= give_up_ns {
                 let waiting = self.held.iter().flatten().filter(|held| !held.is_up).count();
                 self.measure.error("NOT_UP_IN_TIME", waiting as u64);
+                self.measure.failed += waiting as u64;
                 self.failed += waiting;
                 return Ok(());
             }
@@ -143,7 +144,7 @@ impl Holder {
             self.up -= 1;
         }
         self.failed += 1;
-        self.measure.error(&error.kind().to_string(), 1);
+        self.measure.failure(&error.kind().to_string());
     }
 
     fn on_ready(&mut self, ready: Ready, now_ns: u64) {
@@ -190,7 +191,7 @@ impl Holder {
         let Some(held) = &mut self.held[index] else { return };
         if held.intended_ns.is_some() {
             // A second request would hide how long the first waits.
-            return self.measure.error("STILL_UNANSWERED", 1);
+            return self.measure.failure("STILL_UNANSWERED");
         }
         held.intended_ns = Some(intended_ns);
         held.connection.out.extend_from_slice(API_VERSIONS);

@@ -232,7 +232,7 @@ impl Reader<'_> {
     fn partition(&mut self, fetched: Fetched<'_>) {
         let at = usize::try_from(fetched.index).unwrap_or(usize::MAX) / self.stride;
         let Some(place) = self.places.get_mut(at).filter(|place| place.index == fetched.index) else {
-            return self.measure.error("UNASKED_PARTITION", 1);
+            return self.measure.failure("UNASKED_PARTITION");
         };
         if fetched.error != ErrorCode::NONE {
             return self.measure.error(fetched.error.name(), 1);
@@ -240,7 +240,7 @@ impl Reader<'_> {
         let before = place.next;
         for batch in batches(fetched.records) {
             let Ok(header) = BatchHeader::parse(batch) else {
-                self.measure.error("UNREADABLE_BATCH", 1);
+                self.measure.failure("UNREADABLE_BATCH");
                 break;
             };
             let end = header.base_offset.saturating_add(i64::from(header.last_offset_delta)).saturating_add(1);

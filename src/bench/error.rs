@@ -51,12 +51,14 @@ pub enum BenchError {
         max: i16,
     },
     /// The broker refused a step of the preparation.
-    #[error("{api} was refused: {error}")]
+    #[error("{api} was refused: {error} {message}")]
     Refused {
         /// What was asked.
         api: &'static str,
         /// The answer.
         error: ErrorCode,
+        /// What the broker says to it; may be empty.
+        message: String,
     },
     /// The system refused what a run needs.
     #[error("the system refused {what}: {error}")]

@@ -70,6 +70,8 @@ pub(super) struct Measure {
     pub(super) bytes: u64,
     /// By name: all, also of the warm-up.
     pub(super) errors: BTreeMap<String, u64>,
+    /// Of these errors, those that nothing made good.
+    pub(super) failed: u64,
     pub(super) timeline: Vec<Second>,
     second: Latencies,
     second_records: u64,
@@ -89,6 +91,7 @@ impl Measure {
             records: 0,
             bytes: 0,
             errors: BTreeMap::new(),
+            failed: 0,
             timeline: Vec::new(),
             second: Latencies::new()?,
             second_records: 0,
@@ -122,6 +125,13 @@ impl Measure {
         }
     }
 
+    /// An error that nothing makes good, once.
+    pub(super) fn failure(&mut self, name: &str) {
+        self.failed += 1;
+        self.error(name, 1);
+    }
+
+    /// An error that need not be the end: what it befell is sent again.
     pub(super) fn error(&mut self, name: &str, count: u64) {
         self.second_errors += count;
         match self.errors.get_mut(name) {

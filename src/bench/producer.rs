@@ -328,7 +328,7 @@ impl Producers {
                 }
                 if !std::mem::replace(&mut sending.is_timed_out, true) {
                     self.measure.latency(sending.intended_ns, now_ns);
-                    self.measure.error("CLIENT_TIMEOUT", 1);
+                    self.measure.failure("CLIENT_TIMEOUT");
                 }
             }
             if !self.senders[index].retries.is_empty() {
@@ -498,11 +498,13 @@ impl Producers {
                     self.acked_end[place] = self.acked_end[place].max(end);
                 }
                 error => {
-                    self.measure.error(error.name(), 1);
                     // Behind a batch that was refused, all later ones of the producer are out of order.
                     let is_behind = is_idempotent && retries_wait && error == ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
                     if is_behind || RETRIABLE.contains(&error) {
+                        self.measure.error(error.name(), 1);
                         again.push(*partition);
+                    } else {
+                        self.measure.failure(error.name());
                     }
                 }
             }

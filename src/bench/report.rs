@@ -14,6 +14,7 @@
 //! | `send_lag_us` | the same members: from the intended send time to when the request was handed to the system |
 //! | `timeline` | for each second from the run's start on, warm-up included: `second records bytes p50_us p99_us p99_9_us max_us errors backlog` |
 //! | `errors` | by name of the error code, all partitions and the warm-up; `CLIENT_TIMEOUT` has no code |
+//! | `failed` | how many of the errors nothing made good: refusals that are final, and timeouts |
 //! | `backlog` | requests that were due and unsent when sending ended |
 //! | `held` | whether the backlog did not grow; null in a closed loop |
 //! | `client_cpu_s` | CPU time of the client's thread during the run, warm-up included |
@@ -81,12 +82,13 @@ impl Opened {
 }
 
 impl Report {
-    /// Whether everything that was asked for went well. A broker that does not hold a rate is a result, no failure.
+    /// Whether everything that was asked for went well. A broker that does not hold a rate, or refuses what is then sent again,
+    /// is a result, no failure.
     pub(super) fn is_clean(&self) -> bool {
         let sides = [Some(&self.side), self.produce.as_ref()];
-        let has_errors = sides.iter().flatten().any(|side| !side.measure.errors.is_empty());
+        let has_failed = sides.iter().flatten().any(|side| side.measure.failed > 0);
         let verified = self.verified.as_ref();
-        !has_errors && verified.is_none_or(|(verified, expected)| is_ok(verified, *expected))
+        !has_failed && verified.is_none_or(|(verified, expected)| is_ok(verified, *expected))
     }
 
     /// As JSON.
@@ -126,9 +128,13 @@ impl Report {
             "connections" => put_latencies("answered after", &self.side.measure.latencies, &mut lines),
             _ => self.side.put_lines("read", "end to end", &mut lines),
         }
-        let gigabytes = self.side.measure.bytes as f64 / 1e9;
-        let share =
-            if gigabytes > 0.0 { format!(", {:.3} CPU-s/GB", self.client_cpu_s / gigabytes) } else { String::new() };
+        // CPU time is that of the whole run, so the bytes are, too: those of the warm-up, and in both directions.
+        let sides = [Some(&self.side), self.produce.as_ref()];
+        let moved = sides.iter().flatten().flat_map(|side| &side.measure.timeline).map(|row| row.bytes).sum::<u64>();
+        let share = match moved {
+            0 => String::new(),
+            bytes => format!(", {:.3} CPU-s/GB", self.client_cpu_s * 1e9 / bytes as f64),
+        };
         lines.push(format!("client's own CPU: {:.3} s{share}", self.client_cpu_s));
         if let Some((verified, expected)) = &self.verified {
             let verdict = if is_ok(verified, *expected) { "verified" } else { "VERIFICATION FAILED" };
@@ -163,7 +169,7 @@ impl Side {
             "records": records, "bytes": bytes, "seconds": self.seconds, "records_per_s": records_per_s,
             "mb_per_s": mb_per_s, "requests": measure.count, "latency_us": latencies_json(&measure.latencies),
             "send_lag_us": self.sent.as_ref().map(|sent| latencies_json(&sent.send_lag)),
-            "timeline": timeline.collect::<Vec<_>>(), "errors": measure.errors,
+            "timeline": timeline.collect::<Vec<_>>(), "errors": measure.errors, "failed": measure.failed,
             "backlog": self.sent.as_ref().map_or(0, |sent| sent.backlog),
             "held": self.sent.as_ref().and_then(|sent| sent.held),
         });
@@ -196,7 +202,8 @@ impl Side {
             }
         }
         if !self.measure.errors.is_empty() {
-            lines.push(format!("errors: {}", errors_text(&self.measure.errors)));
+            let text = errors_text(&self.measure.errors);
+            lines.push(format!("errors: {text}; {} of them final", self.measure.failed));
         }
     }
 }
