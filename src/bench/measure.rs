@@ -168,9 +168,9 @@ impl Measure {
         self.second.0.reset();
     }
 
-    /// Whole seconds of the run that are over at `now_ns`.
-    pub(super) fn whole_seconds_until(&self, now_ns: u64) -> usize {
-        usize::try_from(now_ns.saturating_sub(self.start_ns) / SECOND_NS).unwrap_or(usize::MAX)
+    /// Seconds of the run, warm-up included, that are over at `now_ns`.
+    pub(super) fn seconds_until(&self, now_ns: u64) -> f64 {
+        now_ns.saturating_sub(self.start_ns) as f64 / 1e9
     }
 
     /// Seconds over which records and bytes count: the window, or up to the last completion where the window is open or the
@@ -184,11 +184,12 @@ impl Measure {
     }
 }
 
-/// Whether a broker held an open-loop run of `per_second` requests a second: at the end less than a second's requests were
-/// due and unsent, and the backlog did not grow by more than 1 % of the rate, by the least-squares line through its values at
-/// the end of each second of the window.
-pub(super) fn is_held(backlogs: &[u64], final_backlog: u64, per_second: f64) -> bool {
-    if final_backlog as f64 > per_second.max(1.0) {
+/// Whether a broker held an open-loop run of `per_second` requests a second over `seconds`: at the end less than a second's
+/// requests, and a tenth of all, were due and unsent, and the backlog did not grow by more than 1 % of the rate, by the
+/// least-squares line through its values at the end of each second of the window.
+pub(super) fn is_held(backlogs: &[u64], final_backlog: u64, per_second: f64, seconds: f64) -> bool {
+    let allowed = per_second * (seconds / 10.0).min(1.0);
+    if final_backlog as f64 > allowed.max(1.0) {
         return false;
     }
     // A line through two points is made by one hiccup.
@@ -223,8 +224,10 @@ mod tests {
             (&[300, 200, 100, 0], 0, true),
             (&[], 0, true),
         ] {
-            assert_eq!(is_held(backlogs, last, 1000.0), held, "{backlogs:?} {last}");
+            assert_eq!(is_held(backlogs, last, 1000.0, 60.0), held, "{backlogs:?} {last}");
         }
+        assert!(is_held(&[], 50, 1000.0, 0.5));
+        assert!(!is_held(&[], 51, 1000.0, 0.5), "a tenth of what a short run offers");
     }
 
     #[test]

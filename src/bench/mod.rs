@@ -1,7 +1,7 @@
 //! `einmal bench`: measures any broker that speaks Kafka's protocol, with one thread and one event loop.
 //!
 //! Requests are sent when they are due, whether or not the broker keeps up, and their latency counts from then
-//! ([`schedule`]). Batches are encoded once ([`payload`]); what a request costs the client is little more than sending it, and
+//! (`schedule`). Batches are encoded once (`payload`); what a request costs the client is little more than sending it, and
 //! that is printed with every result, because the client shares the machine with what it measures.
 //!
 //! It uses what lies at the bottom of the library, [`crate::record`] and [`crate::types`], and nothing of the broker.

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use super::BenchError;
 use super::arguments::{Acks, Load};
-use super::clock::SECOND_NS;
+use super::clock::{SECOND_NS, monotonic_ns};
 use super::connection::{Connection, Reading};
 use super::measure::{Latencies, Measure};
 use super::payload::{Payload, Producer};
@@ -97,7 +97,10 @@ pub(super) struct Producers {
     senders: Vec<Sender>,
     lanes: Vec<Lane>,
     next_lane: usize,
+    /// Senders with something to do.
     dirty: Vec<usize>,
+    /// An empty list in reserve.
+    spare: Vec<usize>,
     /// Records of requests that became due.
     due_records: u64,
     /// Nothing is sent before, so that connections stand when it counts.
@@ -191,6 +194,7 @@ impl Producers {
             in_flight_max: spec.load.in_flight as usize,
             timeout_ns: u64::from(spec.load.request_timeout_ms) * (SECOND_NS / 1000),
             dirty: (0..senders.len()).collect(),
+            spare: Vec::new(),
             senders,
             lanes,
             next_lane: 0,
@@ -246,15 +250,21 @@ impl Producers {
             self.next_check_ns = now_ns + CHECK_NS;
             self.find_timeouts(now_ns);
         }
-        while let Some(index) = self.dirty.pop() {
+        // One round: without acknowledgements a sender is dirty again at once, and answers and the end must get their turn.
+        let mut turn = std::mem::replace(&mut self.dirty, std::mem::take(&mut self.spare));
+        for index in turn.drain(..) {
             self.senders[index].is_dirty = false;
             self.fill(index, now_ns)?;
         }
+        self.spare = turn;
         Ok(())
     }
 
     /// When [`Producers::send_due`] has something to do, if nothing happens before.
     pub(super) fn next_wake_ns(&self) -> u64 {
+        if !self.dirty.is_empty() {
+            return self.start_ns;
+        }
         let due_ns = match &self.schedule {
             Some(schedule) if self.is_sending => schedule.due_ns(),
             _ => u64::MAX,
@@ -304,6 +314,7 @@ impl Producers {
         {
             self.is_sending = false;
             self.ended_ns = Some(now_ns);
+            self.final_backlog = self.backlog;
         }
     }
 
@@ -343,7 +354,7 @@ impl Producers {
             let Some(sending) = self.next_sending(index, now_ns) else { break };
             self.put(index, sending, now_ns);
         }
-        self.flush(index, now_ns)
+        self.flush(index)
     }
 
     fn next_sending(&mut self, index: usize, now_ns: u64) -> Option<Sending> {
@@ -404,11 +415,12 @@ impl Producers {
         sender.in_flight.push_back(sending);
     }
 
-    fn flush(&mut self, index: usize, now_ns: u64) -> Result<(), BenchError> {
+    fn flush(&mut self, index: usize) -> Result<(), BenchError> {
         let sender = &mut self.senders[index];
         sender.connection.flush().map_err(|error| BenchError::Broken { doing: "sending", error })?;
         if self.frame.acks == Acks::None.number() && sender.connection.is_flushed() && !sender.in_flight.is_empty() {
-            // Nothing is answered: what the system has taken is done.
+            // Nothing is answered: what the system has taken is done, now and not when it was begun.
+            let now_ns = monotonic_ns();
             while let Some(sending) = self.senders[index].in_flight.pop_front() {
                 let lane = &self.lanes[sending.lane];
                 let (first, count) = (lane.first_partition as usize, lane.partition_count);
@@ -435,7 +447,7 @@ impl Producers {
             if let Ok(Some(error)) = self.senders[index].connection.take_error() {
                 return Err(BenchError::Broken { doing: "connecting", error });
             }
-            self.flush(index, now_ns)?;
+            self.flush(index)?;
         }
         if ready.is_readable {
             self.receive(index, now_ns)?;

@@ -243,11 +243,11 @@ fn sent_side(producers: Producers, load: &Load, per_second: f64, ended_ns: u64) 
     let sent = Sent {
         held: (per_second > 0.0).then(|| {
             let ended_at = producers.ended_ns.unwrap_or(ended_ns);
-            let seconds = producers.measure.whole_seconds_until(ended_at);
+            let seconds = producers.measure.seconds_until(ended_at);
             let rows = &producers.measure.timeline;
-            let window = rows.get(load.warm_up as usize..seconds.min(rows.len())).unwrap_or_default();
+            let window = rows.get(load.warm_up as usize..(seconds as usize).min(rows.len())).unwrap_or_default();
             let backlogs: Vec<u64> = window.iter().map(|row| row.backlog).collect();
-            is_held(&backlogs, backlog, per_second)
+            is_held(&backlogs, backlog, per_second, seconds)
         }),
         send_lag: producers.send_lag,
         backlog,
