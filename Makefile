@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash fuzz compat suites bench docs clean need-build need-lints need-clients
+.PHONY: help run build binary test crash fuzz compat suites bench instructions docs clean need-build need-lints need-counts need-clients
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -12,7 +12,7 @@ BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/einmal
 export EINMAL := $(BINARY)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## install what is missing, build, start the broker on localhost:9092
 	exec $(BINARY) start --listen localhost:9092 --data-dir ./einmal-data
@@ -23,7 +23,7 @@ build: need-build ## build the broker (RocksDB once per machine: about 15 minute
 binary: ## print the path of the built binary
 	@echo $(BINARY)
 
-test: need-build need-lints need-clients ## the whole gate
+test: need-build need-lints need-counts need-clients ## the whole gate
 	scripts/gate
 
 crash: build need-clients ## kill -9 the broker 100 times under idempotent producers, check the history
@@ -42,6 +42,9 @@ suites: build ## the clients' own test suites beside this repository, if they ar
 bench: build ## measured side by side with Apache Kafka (needs java; ~15 minutes)
 	bench/side_by_side.py
 
+instructions: need-build need-counts ## renew the instruction counts that the gate compares with
+	scripts/instructions --renew
+
 docs: need-build ## renew the generated tables of README.md
 	UPDATE_README=1 cargo test --release --test readme
 
@@ -53,6 +56,9 @@ need-build:
 
 need-lints:
 	@scripts/need lints
+
+need-counts:
+	@scripts/need counts
 
 need-clients:
 	@scripts/need clients

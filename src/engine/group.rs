@@ -60,6 +60,8 @@ impl Consequences {
     }
 
     /// Shows the effects to readers, then tells the callers.
+    // A function of its own: `scripts/instructions` finds it by its name.
+    #[inline(never)]
     pub fn run(self, catalog: &Catalog, offsets: &CommittedOffsets) {
         self.effects.into_iter().for_each(|effect| effect.publish(catalog, offsets));
         self.answers.into_iter().for_each(|answer| answer());

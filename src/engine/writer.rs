@@ -169,6 +169,8 @@ impl Writer {
     }
 
     /// Decides, writes and publishes one group, beginning with `first`.
+    // A function of its own: `scripts/instructions` finds it by its name.
+    #[inline(never)]
     fn round(&mut self, first: Option<Command>) -> Result<(), StoreError> {
         let mut group = Group::default();
         let now = self.environment.now();
