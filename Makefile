@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash fuzz compat suites bench instructions docs clean need-build need-lints need-counts need-clients
+.PHONY: help run build binary test crash fuzz compat suites bench bench-full bench-smoke instructions docs clean need-build need-lints need-counts need-clients need-java
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -39,8 +39,14 @@ compat: build need-clients ## every client's scenarios, long form
 suites: build ## the clients' own test suites beside this repository, if they are there
 	compat-tests/suites
 
-bench: build ## measured side by side with Apache Kafka (needs java; ~15 minutes)
-	bench/side_by_side.py
+bench: build need-java ## measured side by side with Apache Kafka: the headline rows (15 minutes)
+	bench/side_by_side.py --form short
+
+bench-full: build need-java ## the same: every row, five repetitions of a minute each (hours)
+	bench/side_by_side.py --form full
+
+bench-smoke: build ## the same: every row once with hardly any data, to see that it works (2 minutes)
+	bench/side_by_side.py --form smoke
 
 instructions: need-build need-counts ## renew the instruction counts that the gate compares with
 	scripts/instructions --renew
@@ -62,3 +68,6 @@ need-counts:
 
 need-clients:
 	@scripts/need clients
+
+need-java:
+	@scripts/need java

@@ -126,3 +126,19 @@ def first_produce(port, topic, deadline_s):
         except OSError:
             pass
     raise TimeoutError(f"no produce was accepted on port {port} within {deadline_s} s")
+
+
+def create_topic(port, topic, partitions, deadline_s=120):
+    """Creates it and waits until all of its partitions are served: Kafka answers before they have leaders."""
+    connection = Connection(port, deadline_s)
+    try:
+        error = connection.create_topic(topic, partitions)
+        assert error == 0, f"creating {topic} was answered {error}"
+        missing, end = set(range(partitions)), time.monotonic() + deadline_s
+        while missing:
+            some = sorted(missing)[:1000]
+            missing -= {partition for partition, (error, _, _) in connection.fetch_sizes(topic, some).items() if error == 0}
+            if time.monotonic() > end:
+                raise TimeoutError(f"{len(missing)} partitions of {topic} are not served after {deadline_s} s")
+    finally:
+        connection.close()

@@ -11,6 +11,7 @@ use std::thread::Thread;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use einmal::api::apis::find;
+use einmal::api::fetch_memory::FetchMemory;
 use einmal::api::fetch_session::FetchSessions;
 use einmal::api::{Answer, Broker, Context, Endpoint, Pending};
 use einmal::config::load::{Sources, load};
@@ -72,6 +73,7 @@ impl BenchBroker {
             reader: started.reader,
             offsets: started.offsets,
             fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
+            fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
             config_changes: tokio::sync::Mutex::default(),
             endpoints: vec![Endpoint { listener: "PLAINTEXT".into(), host: "localhost".into(), port: 9092 }],
             config: ArcSwap::from_pointee(config),
@@ -164,6 +166,7 @@ impl Connection<'_> {
         let api = find(request.header.api_key).expect("an API of the table");
         match (api.handler)(self.broker.cx.clone(), request) {
             Answer::Pipelined(pending) | Answer::Serial(pending) | Answer::LongPoll(pending) => pending,
+            Answer::Close(close) => panic!("a good request was refused: {close}"),
         }
     }
 

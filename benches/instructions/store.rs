@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
+use einmal::store::disk::DiskSpace;
 use einmal::store::schema::LogKey;
 use einmal::store::{Rows, Store, StoreError, StoreStats, StoredBatch};
 use einmal::types::{Offset, PartitionId};
@@ -75,6 +76,12 @@ impl Store for NullStore {
         _: &mut dyn FnMut(LogKey) -> bool,
     ) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn reclaim_log_range(&self, _: &[u8], _: &[u8]) {}
+
+    fn disk_space(&self) -> Option<DiskSpace> {
+        None
     }
 
     fn stats(&self) -> StoreStats {

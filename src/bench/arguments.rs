@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::limits::Options as Limits;
 use super::schedule::Arrival;
 use crate::record::codec::Codec;
 
@@ -14,6 +15,8 @@ pub enum Command {
     Consume(Consume),
     /// Send records and read them at the same time, and measure the time from one to the other
     E2e(EndToEnd),
+    /// Measure what this machine can do at best: memory, checksums, loopback, page cache, disk
+    Limits(Limits),
     /// Open many connections and hold them
     Connections(Connections),
     /// Serve fixed answers: what a run against it costs is the client's own cost

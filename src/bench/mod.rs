@@ -1,8 +1,9 @@
 //! `einmal bench`: measures any broker that speaks Kafka's protocol, with one thread and one event loop.
 //!
 //! Requests are sent when they are due, whether or not the broker keeps up, and their latency counts from then
-//! (`schedule`). Batches are encoded once (`payload`); what a request costs the client is little more than sending it, and
-//! that is printed with every result, because the client shares the machine with what it measures.
+//! ([`schedule`]). Batches are encoded once ([`payload`]); what a request costs the client is little more than sending it, and
+//! that is printed with every result, because the client shares the machine with what it measures. [`limits`] measures that
+//! machine itself.
 //!
 //! It uses what lies at the bottom of the library, [`crate::record`] and [`crate::types`], and nothing of the broker.
 
@@ -17,6 +18,7 @@ mod cursor;
 mod drive;
 mod error;
 mod fetch_codec;
+pub mod limits;
 mod measure;
 mod null_server;
 mod payload;
@@ -42,6 +44,9 @@ pub fn run(command: &Command) -> Result<bool, BenchError> {
     let (report, file) = match command {
         Command::Produce(produce) => (runs::produce(produce)?, &produce.target.json),
         Command::Consume(consume) => (runs::consume(consume)?, &consume.target.json),
+        Command::Limits(options) => {
+            return limits::run(options).map(|()| true).map_err(BenchError::system("what measures the machine"));
+        }
         Command::E2e(end_to_end) => (runs::end_to_end(end_to_end)?, &end_to_end.target.json),
         Command::Connections(connections) => (connections::hold(connections)?, &connections.json),
         Command::NullServer(arguments) => return null_server::serve(arguments).map(|never| match never {}),

@@ -1,0 +1,97 @@
+"""From repetitions to figures: medians, ranges, ratios, and what may be claimed of them."""
+import statistics
+from dataclasses import dataclass, field
+
+# Fewer repetitions have no range worth the name.
+CLAIM_REPETITIONS_MIN = 3
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`kind`: "ratio" of einmal to Kafka, or "value" of einmal's own."""
+
+    kind: str
+    bound: float
+
+    def words(self, figure):
+        sign = "≤" if figure.better == "lower" else "≥"
+        return f"{sign} {self.bound:g} × Kafka" if self.kind == "ratio" else f"{sign} {self.bound:g} {figure.unit}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a workload: its key among the values of a repetition, and what it means."""
+
+    key: str
+    what: str
+    unit: str
+    better: str = "lower"
+    goal: Goal | None = None
+    # Name of a function of bounds.py.
+    bound: str | None = None
+
+
+@dataclass
+class Row:
+    """One figure of a workload in one durability class, over all repetitions that count."""
+
+    workload: str
+    what: str
+    unit: str
+    better: str
+    durability: str
+    mode: str
+    einmal: list = field(default_factory=list)
+    kafka: list = field(default_factory=list)
+    goal: str | None = None
+    reached: bool | None = None
+    ratio: tuple | None = None
+    claim: bool = False
+    bound: float | None = None
+    bound_fraction: float | None = None
+    bound_term: str | None = None
+    discarded: int = 0
+    notes: list = field(default_factory=list)
+
+
+def median(figures):
+    return statistics.median(figures) if figures else None
+
+
+def ratio(einmal, kafka):
+    """(ratio of medians, smallest, largest of repetition by repetition); none without both."""
+    if not einmal or not kafka or median(kafka) == 0:
+        return None
+    pairs = [a / b for a, b in zip(einmal, kafka) if b]
+    # Where one side was measured less often, its median stands for it.
+    pairs += [a / median(kafka) for a in einmal[len(kafka) :]]
+    return median(einmal) / median(kafka), min(pairs), max(pairs)
+
+
+def row(workload, figure, durability, mode, samples, limits, bounds, discarded, notes):
+    """`samples`: one {"einmal": values, "kafka": values} per repetition, either of them absent."""
+    made = Row(workload.name, f"{workload.title}: {figure.what}", figure.unit, figure.better, durability, mode)
+    for name in ("einmal", "kafka"):
+        values = [pair[name].get(figure.key) for pair in samples if name in pair]
+        setattr(made, name, [value for value in values if value is not None])
+    made.discarded, made.notes = discarded, notes
+    made.ratio = ratio(made.einmal, made.kafka)
+    if made.ratio:
+        enough = min(len(made.einmal), len(made.kafka)) >= CLAIM_REPETITIONS_MIN
+        made.claim = enough and not made.ratio[1] <= 1 <= made.ratio[2]
+    judge(made, figure)
+    if figure.bound and limits and made.einmal:
+        made.bound, made.bound_term = bounds[figure.bound](limits, durability)
+        ours = median(made.einmal)
+        if ours:
+            made.bound_fraction = made.bound / ours if figure.better == "lower" else ours / made.bound
+    return made
+
+
+def judge(made, figure):
+    if not figure.goal:
+        return
+    made.goal = figure.goal.words(figure)
+    reach = median(made.einmal) if figure.goal.kind == "value" else made.ratio and made.ratio[0]
+    if reach is not None:
+        made.reached = reach <= figure.goal.bound if figure.better == "lower" else reach >= figure.goal.bound

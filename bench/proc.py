@@ -1,0 +1,94 @@
+"""What the kernel tells of processes, devices and the machine; every function reads once and keeps nothing."""
+import os
+import re
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+SECTOR_BYTES = 512
+
+
+def cpu_seconds(pid):
+    """User and system time of a process, its threads included."""
+    return _stat(pid)[1]
+
+
+def _stat(pid):
+    """Parent and CPU seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def processes():
+    """{pid: (parent, CPU seconds)} of all that run."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                found[int(entry.name)] = _stat(entry.name)
+            except OSError:
+                pass
+    return found
+
+
+def machine_seconds():
+    """(processes, steal, total) of all cores since the boot; the first is user and system time."""
+    user, nice, system, idle, wait, irq, softirq, steal = (
+        int(field) / TICKS for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    )
+    return user + nice + system, steal, user + nice + system + idle + wait + irq + softirq + steal
+
+
+def rss_mb(pid):
+    return _status(pid, "VmRSS") / 1024
+
+
+def rss_peak_mb(pid):
+    """Since the start, or the last [`forget_peak`]."""
+    return _status(pid, "VmHWM") / 1024
+
+
+def forget_peak(pid):
+    try:
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
+    except OSError:
+        pass
+
+
+def context_switches(pid):
+    """Of the threads that live."""
+    count = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            count += sum(int(number) for number in re.findall(r"ctxt_switches:\s+(\d+)", (task / "status").read_text()))
+        except OSError:
+            pass
+    return count
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def _status(pid, name):
+    return int(re.search(rf"^{name}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[1])
+
+
+def device_written(directory):
+    """(bytes written, flushes) of the device that holds the directory, or none where it is not one of the kernel's."""
+    device = os.stat(directory).st_dev
+    number = [str(os.major(device)), str(os.minor(device))]
+    for line in Path("/proc/diskstats").read_text().splitlines():
+        fields = line.split()
+        if fields[:2] == number:
+            return int(fields[9]) * SECTOR_BYTES, int(fields[18]) if len(fields) > 18 else 0
+    return None
+
+
+def file_system(directory):
+    """Type of the file system that holds the directory."""
+    best = ("", "unknown")
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, where, kind = line.split()[:3]
+        if str(directory).startswith(where) and len(where) >= len(best[0]):
+            best = (where, kind)
+    return best[1]

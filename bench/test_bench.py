@@ -1,0 +1,119 @@
+"""What the harness says of figures: `python3 -m unittest discover bench`."""
+import sys
+import unittest
+from pathlib import Path
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import figures
+import page
+import plots
+import proc
+from bounds import BOUNDS
+from figures import Figure, Goal
+from forms import FORMS
+from interval import Interval
+from workloads import workloads
+
+LIMITS = {
+    "loopback_receive_64_kib": {"gb_per_s": 4, "cpu_s_per_gb": 0.2},
+    "loopback_send_64_kib": {"gb_per_s": 4, "cpu_s_per_gb": 0.15},
+    "crc32c": {"gb_per_s": 20, "cpu_s_per_gb": 0.05},
+    "write_new_pages": {"gb_per_s": 3, "cpu_s_per_gb": 0.25},
+    "request_1_in_flight": {"per_s": 50_000, "cpu_us": 8},
+    "reply_1_in_flight": {"per_s": 50_000, "cpu_us": 7},
+    "fdatasync_4_kib": {"p99_us": 400, "cpu_us": 60, "gb_per_s": 0.02},
+    "fdatasync_1024_kib": {"p99_us": 900, "cpu_us": 200, "gb_per_s": 1.3},
+}
+
+
+def row(figure, einmal, kafka, durability="D2"):
+    workload = SimpleNamespace(name="X", title="a load")
+    count = max(len(einmal), len(kafka))
+    samples = [{side: {figure.key: values[i]} for side, values in (("einmal", einmal), ("kafka", kafka)) if i < len(values)} for i in range(count)]
+    return figures.row(workload, figure, durability, "shared", samples, LIMITS, BOUNDS, 0, [])
+
+
+class Figures(unittest.TestCase):
+    def check(self, einmal, kafka, ratio, claim, reached):
+        made = row(Figure("k", "time", "s", goal=Goal("ratio", 0.5)), einmal, kafka)
+        self.assertEqual((made.ratio, made.claim, made.reached), (ratio, claim, reached))
+
+    def test_a_claim_needs_a_range_without_1_and_three_repetitions(self):
+        self.check([1, 2, 3], [4, 4, 4], (0.5, 0.25, 0.75), True, True)
+        self.check([1, 3, 5], [4, 4, 4], (0.75, 0.25, 1.25), False, False)
+        self.check([8, 8, 8], [4, 4, 4], (2, 2, 2), True, False)
+        self.check([1, 1], [4, 4], (0.25, 0.25, 0.25), False, True)
+        self.check([2, 4, 4], [4], (1, 0.5, 1), False, False)
+        self.check([1, 2, 3], [], None, False, None)
+
+    def test_a_value_is_judged_without_kafka_and_in_its_direction(self):
+        for better, bound, expected in (("lower", 2, True), ("lower", 1.9, False), ("higher", 2, True), ("higher", 2.1, False)):
+            self.assertEqual(row(Figure("k", "what", "s", better, Goal("value", bound)), [1, 2, 3], []).reached, expected, (better, bound))
+
+    def test_the_bound_is_a_share_with_the_largest_term(self):
+        cpu = row(Figure("k", "CPU", "CPU-s/GB", bound="produce_cpu"), [5.0], [])
+        self.assertEqual((round(cpu.bound_fraction, 3), cpu.bound_term), (0.1, "write of new pages"))
+        rate = row(Figure("k", "rate", "records/s", "higher", bound="record_rate"), [126953.125], [])
+        self.assertEqual((round(rate.bound_fraction, 3), rate.bound_term), (0.1, "fdatasync of 1 MiB"))
+
+    def test_every_figure_has_its_bound_and_every_row_a_class(self):
+        for form in FORMS.values():
+            for workload in workloads(form):
+                self.assertTrue(workload.classes and workload.figures, workload.name)
+                for figure in workload.figures:
+                    self.assertIn(figure.bound, {None, *BOUNDS}, workload.name)
+
+
+class Disturbance(unittest.TestCase):
+    def measured(self, busy, broker, children=0.0, steal=0.0, wall=10.0):
+        """An interval of two cores in which all processes took `busy` seconds."""
+        interval = Interval(SimpleNamespace(pid=50), SimpleNamespace(pid=51))
+        still = {"at": 0, "switches": 0, "syncs": None, "device": None, "own": 0.0}
+        interval._before = {**still, "processes": {}, "machine": (0, 0, 0), "children": 0.0}
+        processes = {50: (1, broker), 51: (1, 0.5), 60: (2, 1.0), 70: (1, 0.0)}
+        interval._snapshot = lambda: {**still, "processes": processes, "machine": (busy, steal, 2 * wall), "children": children}
+        peak, proc.rss_peak_mb = proc.rss_peak_mb, lambda _: 1.0
+        try:
+            interval.__exit__(None)
+        finally:
+            proc.rss_peak_mb = peak
+        return interval
+
+    def test_only_what_is_nobodys_counts(self):
+        # The broker 5 s, the idle one 0.5 s, a kernel thread 1 s, clients 3 s.
+        for busy, steal, expected in ((9.5, 0.0, False), (10.0, 0.0, False), (10.2, 0.0, True), (9.5, 0.19, False), (9.5, 0.3, True)):
+            self.assertEqual(self.measured(busy, 5.0, 3.0, steal).is_disturbed, expected, (busy, steal))
+
+
+class Page(unittest.TestCase):
+    def test_a_row_that_claims_nothing_is_in_parentheses(self):
+        figure = Figure("k", "CPU", "CPU-s/GB", goal=Goal("ratio", 0.5), bound="produce_cpu")
+        table = page.table([row(figure, [1, 2, 3], [4, 4, 4]), row(figure, [1, 3, 5], [4, 4, 4])])
+        self.assertIn("| 0.5 [0.25–0.75] | ≤ 0.5 × Kafka: reached | 25.0% (write of new pages) |", table)
+        self.assertIn("| (0.75 [0.25–1.25]) | ≤ 0.5 × Kafka: **missed** |", table)
+
+    def test_plots_are_whole_and_show_each_broker(self):
+        rows = [row(Figure("k", "broker CPU", "CPU-s/GB"), [1, 2, 3], [4, 4, 4]), row(Figure("k", "rate", "records/s"), [1], [2]), row(Figure("k", "rate", "records/s"), [10], [2])]
+        rows[1].workload, rows[2].workload = "P3-1", "P3-1000"
+        told = [{"workload": "P5", "title": "one < two", "durability": "D1", "broker": side, "us": {"p50": 100.0, "p99": 900.0, "max": 1e4}} for side in ("einmal", "kafka")]
+        pictures = plots.all_of(rows, told)
+        self.assertEqual(set(pictures), {"cpu-per-gb", "partitions", "latency-P5-D1"})
+        for name, picture in pictures.items():
+            ElementTree.fromstring(picture)
+            for colour in plots.COLOURS.values():
+                self.assertIn(colour, picture, name)
+
+
+    def test_an_axis_ends_at_or_above_its_largest_value(self):
+        for largest in (0.07, 1, 1.2, 5.9, 6.1, 12, 99, 100, 7000):
+            for is_logarithmic in (True, False):
+                plot = plots.Plot("t", "u", [largest / 7, largest], is_logarithmic)
+                self.assertLessEqual(plots.TOP - 0.01, plot.y(largest), (largest, is_logarithmic))
+                self.assertGreater(plot.y(plot.low), plot.y(largest))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,315 @@
+"""The table of workloads: what is done to a broker once, and which figures come of it. Ids as in the README: P produce, C consume,
+N connections, S start and memory.
+
+A workload's function takes a [`Turn`](turn.py) and answers the values of one repetition by the keys of its figures; under
+"latency_us" percentiles for the plot.
+"""
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+import clients
+import kafka_wire
+import proc
+from figures import Figure, Goal
+
+RECORD_BYTES = 1024
+PARTITIONS = 6
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`classes`: durability classes it is measured in. `own`: starts brokers of its own, so that no warm Kafka may run beside;
+    Kafka takes part in the first `kafka_repetitions` of it, if that is given, else of `form.kafka_starts`."""
+
+    name: str
+    title: str
+    run: Callable
+    figures: tuple
+    classes: tuple = ("D1", "D2")
+    own: bool = False
+    kafka_repetitions: int | None = None
+    einmal_only: bool = False
+    # Its client comes with Kafka.
+    kafka_client: bool = False
+    headline: bool = True
+
+
+def ms(result, percentile):
+    return result["latency_us"][percentile] / 1000
+
+
+def start(turn):
+    """From exec to the first accepted produce, on a data directory with a topic and a clean stop behind it."""
+    with turn.own_broker() as broker:
+        kafka_wire.create_topic(broker.port, "start", 1)
+        kafka_wire.first_produce(broker.port, "start", 60)
+        began = broker.restart()
+        return {"ms": (kafka_wire.first_produce(broker.port, "start", 60) - began) * 1000}
+
+
+def idle(turn):
+    with turn.own_broker() as broker:
+        kafka_wire.create_topic(broker.port, "idle", 1)
+        time.sleep(turn.form.pause_s)
+        return {"rss_mb": proc.rss_mb(broker.pid)}
+
+
+def recovery(turn):
+    """From the start after SIGKILL to the first accepted produce; nothing of the log had been flushed by the broker."""
+    with turn.own_broker() as broker:
+        records = turn.form.unflushed_mb * 1_000_000 // RECORD_BYTES
+        kafka_wire.create_topic(broker.port, "unflushed", PARTITIONS)
+        clients.produce(broker.port, "unflushed", records=records, record_size=RECORD_BYTES)
+        broker.kill()
+        began = broker.restart()
+        seconds = kafka_wire.first_produce(broker.port, "unflushed", 300) - began
+        return {"s": seconds, "s_per_gb": seconds / (1 + turn.form.unflushed_mb / 1000)}
+
+
+def many_partitions(count):
+    def run(turn):
+        """Creates, produces one record to, and reads back every partition."""
+        with turn.own_broker(f"einmal.partitions.max={count}") as broker:
+            connection = kafka_wire.Connection(broker.port, 300)
+            began = time.monotonic()
+            for first in range(0, count, 10_000):
+                error = connection.create_topic(f"many-{first}", min(10_000, count - first))
+                assert error == 0, f"creating partitions was answered {error}"
+            batch = kafka_wire.record_batch(b"x" * RECORD_BYTES, int(time.time() * 1000))
+            for first in range(0, count, 10_000):
+                _write_and_read(connection, f"many-{first}", min(10_000, count - first), batch)
+            seconds = time.monotonic() - began
+            return {"rss_mb": proc.rss_mb(broker.pid), "rss_peak_mb": proc.rss_peak_mb(broker.pid), "s": seconds, "descriptors": proc.descriptors(broker.pid)}
+
+    return run
+
+
+def _write_and_read(connection, topic, count, batch):
+    for first in range(0, count, 1000):
+        some = range(first, min(first + 1000, count))
+        answers = connection.produce(topic, {partition: batch for partition in some})
+        assert all(answer == (0, 0) for answer in answers.values()) and len(answers) == len(some), "a produce was refused"
+    missing = set(range(count))
+    while missing:
+        answers = connection.fetch_sizes(topic, sorted(missing)[:1000])
+        got = {p for p, (error, high, size) in answers.items() if error == 0 and high == 1 and size == len(batch)}
+        assert got, "a fetch brought nothing"
+        missing -= got
+
+
+def connections(turn):
+    """Memory while connections are held that have each asked for the versions."""
+    with turn.own_broker() as broker:
+        before, descriptors = proc.rss_mb(broker.pid), proc.descriptors(broker.pid)
+        holder = clients.connections(broker.port, turn.form.connections, 300)
+        try:
+            deadline = time.monotonic() + 120
+            while proc.descriptors(broker.pid) - descriptors < turn.form.connections:
+                assert holder.poll() is None and time.monotonic() < deadline, "the connections were not all opened"
+                time.sleep(0.1)
+            time.sleep(turn.form.pause_s)
+            rss = proc.rss_mb(broker.pid)
+        finally:
+            holder.terminate()
+            holder.wait()
+        return {"rss_mb": rss, "kb_each": (rss - before) * 1024 / turn.form.connections}
+
+
+def produce(turn):
+    """Kafka's own ProducerPerformance, idempotent, acks=all."""
+    records = turn.form.records[turn.durability]
+    with turn.broker() as broker:
+        kafka_wire.create_topic(broker.port, turn.topic, PARTITIONS)
+        kafka_wire.first_produce(broker.port, turn.topic, 60)
+        with turn.interval(broker, to_device=True) as interval:
+            rate = clients.producer_performance(broker.port, turn.topic, records, RECORD_BYTES)
+        if turn.is_first:
+            read = clients.read_back(broker.port, turn.topic, own_payload=False)
+            assert read == records + 1, f"{records + 1} records were acknowledged, {read} are there"
+        return {"records_per_s": rate, **interval.costs(records * RECORD_BYTES / 1e9)}
+
+
+def single_records(turn):
+    """2,000 requests a second of one record each."""
+    with turn.broker() as broker:
+        kafka_wire.create_topic(broker.port, turn.topic, 1)
+        load = {"record_size": RECORD_BYTES, "records_per_batch": 1, "rate": 2000, "connections": 1, "in_flight": 100}
+        clients.produce(broker.port, turn.topic, **load, duration=max(turn.form.settle_s, 0.5))
+        with turn.interval(broker) as interval:
+            result = clients.produce(broker.port, turn.topic, **load, duration=turn.form.seconds, verify=turn.is_first)
+        return {"cpu_us": interval.cpu_s * 1e6 / result["records"], "p50_ms": ms(result, "p50"), "p99_ms": ms(result, "p99"), **turn.latency(result)}
+
+
+def light_load(turn):
+    """100 requests a second of one record each."""
+    with turn.broker() as broker:
+        kafka_wire.create_topic(broker.port, turn.topic, 1)
+        load = {"record_size": RECORD_BYTES, "records_per_batch": 1, "rate": 100, "connections": 1, "in_flight": 100}
+        clients.produce(broker.port, turn.topic, **load, duration=max(turn.form.settle_s, 0.5))
+        with turn.interval(broker):
+            result = clients.produce(broker.port, turn.topic, **load, duration=turn.form.seconds)
+        return {"p50_ms": ms(result, "p50"), "p99_ms": ms(result, "p99"), **turn.latency(result)}
+
+
+def one_in_flight(turn):
+    """One producer with one request in flight, as fast as it is answered."""
+    with turn.broker() as broker:
+        kafka_wire.create_topic(broker.port, turn.topic, 1)
+        load = {"record_size": RECORD_BYTES, "records_per_batch": 1, "connections": 1, "in_flight": 1}
+        clients.produce(broker.port, turn.topic, **load, duration=max(turn.form.settle_s, 0.5))
+        with turn.interval(broker):
+            result = clients.produce(broker.port, turn.topic, **load, duration=turn.form.seconds)
+        return {"p50_ms": ms(result, "p50"), "p99_ms": ms(result, "p99"), "records_per_s": result["records_per_s"], **turn.latency(result)}
+
+
+def partitions(count):
+    def run(turn):
+        """Batches of one record to partitions in turn, 16 a request, as fast as they are answered."""
+        with turn.broker() as broker:
+            kafka_wire.create_topic(broker.port, turn.topic, count)
+            load = {"record_size": RECORD_BYTES, "records_per_batch": 1, "connections": 4, "in_flight": 5}
+            load["partitions_per_request"] = min(count, 16)
+            clients.produce(broker.port, turn.topic, **load, duration=max(2 * turn.form.settle_s, 0.5))
+            with turn.interval(broker) as interval:
+                result = clients.produce(broker.port, turn.topic, **load, duration=turn.form.seconds)
+            if turn.is_first:
+                clients.read_back(broker.port, turn.topic)
+            costs = interval.costs(result["records"] * RECORD_BYTES / 1e9)
+            return {"records_per_s": result["records_per_s"], "p99_ms": ms(result, "p99"), **costs}
+
+    return run
+
+
+def consume(turn):
+    """A topic read from its start by one consumer; it lies in the page cache."""
+    with turn.broker() as broker:
+        kafka_wire.create_topic(broker.port, turn.topic, PARTITIONS)
+        clients.produce(broker.port, turn.topic, records=turn.form.fill_records, record_size=RECORD_BYTES)
+        with turn.interval(broker) as interval:
+            result = clients.consume(broker.port, turn.topic)
+        if turn.is_first:
+            read = clients.read_back(broker.port, turn.topic)
+            assert read == result["records"], f"{read} records are there, {result['records']} were read"
+        return {"records_per_s": result["records_per_s"], **interval.costs(result["records"] * RECORD_BYTES / 1e9)}
+
+
+def idempotence(turn):
+    """The same load with and without; the ratio is the broker's own."""
+    load = {"record_size": RECORD_BYTES, "connections": 1, "in_flight": 5, "duration": turn.form.seconds}
+    with turn.broker() as broker:
+        rates, costs = {}, {}
+        for idempotent in (False, True):
+            topic = f"{turn.topic}-{idempotent}".lower()
+            kafka_wire.create_topic(broker.port, topic, PARTITIONS)
+            with turn.interval(broker) as interval:
+                result = clients.produce(broker.port, topic, **load, idempotent=idempotent)
+            rates[idempotent] = result["records_per_s"]
+            costs[idempotent] = interval.cpu_s / result["records"]
+        return {"rate_ratio": rates[True] / rates[False], "cpu_ratio": costs[True] / costs[False]}
+
+
+def tail(share):
+    def run(turn):
+        """A consumer at the end of the log, at a share of what the slower broker holds."""
+        with turn.broker() as broker:
+            kafka_wire.create_topic(broker.port, turn.topic, PARTITIONS)
+            load = {"record_size": RECORD_BYTES, "records_per_batch": 1, "connections": 4, "in_flight": 50}
+            rate = max(round(turn.slower_rate() * share / 100), 50)
+            with turn.interval(broker):
+                result = clients.end_to_end(broker.port, turn.topic, **load, rate=rate, duration=turn.form.seconds, warm_up=turn.form.settle_s)
+            held = 1.0 if result["produce"]["held"] else 0.0
+            return {"rate": rate, "held": held, "p50_ms": ms(result, "p50"), "p99_ms": ms(result, "p99"), **turn.latency(result)}
+
+    return run
+
+
+def producers(count):
+    def run(turn):
+        """Producers that share 1,000 requests a second."""
+        with turn.broker() as broker:
+            kafka_wire.create_topic(broker.port, turn.topic, PARTITIONS)
+            load = {"record_size": RECORD_BYTES, "records_per_batch": 1, "connections": count, "in_flight": 5, "rate": 1000}
+            with turn.interval(broker):
+                result = clients.produce(broker.port, turn.topic, **load, duration=turn.form.seconds, warm_up=turn.form.settle_s)
+            return {"p50_ms": ms(result, "p50"), "p99_ms": ms(result, "p99"), "p999_ms": ms(result, "p99_9"), **turn.latency(result)}
+
+    return run
+
+
+def cpu(goals=None, bound="produce_cpu"):
+    return Figure("cpu_s_per_gb", "broker CPU", "CPU-s/GB", goal=goals, bound=bound)
+
+
+P50, P99 = Figure("p50_ms", "p50", "ms"), Figure("p99_ms", "p99", "ms", bound="latency_p99")
+RATE = Figure("records_per_s", "rate", "records/s", "higher", bound="record_rate")
+RSS_PEAK = Figure("rss_peak_mb", "RSS, peak", "MB")
+
+
+def p99(ratio):
+    return Figure("p99_ms", "p99", "ms", goal=Goal("ratio", ratio), bound="latency_p99")
+
+
+def rate(ratio=None):
+    return Figure("records_per_s", "rate", "records/s", "higher", Goal("ratio", ratio) if ratio else None, "record_rate")
+
+
+COSTS = (
+    RSS_PEAK,
+    Figure("client_cpu_s_per_gb", "client CPU", "CPU-s/GB"),
+    Figure("context_switches_per_gb", "context switches", "per GB"),
+    Figure("syncs_per_gb", "syncs", "per GB"),
+    Figure("device_flushes_per_gb", "device flushes", "per GB"),
+)
+
+
+def device_bytes(bound):
+    return Figure("device_bytes_ratio", "bytes to the device ÷ payload", "×", goal=Goal("value", bound))
+
+
+def workloads(form):
+    """All rows in the order of the page. Goals differ between the classes, so such a workload has a line for each."""
+    table = [
+        Workload("S1", "exec to first accepted produce", start, (Figure("ms", "time", "ms", goal=Goal("value", 50)),), ("D2",), own=True,
+                 kafka_repetitions=form.repetitions),
+        Workload("S2", "idle", idle, (Figure("rss_mb", "RSS", "MB", goal=Goal("value", 30)),), ("D2",), own=True),
+        Workload("S3", f"recovery after SIGKILL, {form.unflushed_mb} MB unflushed", recovery, (
+            Figure("s", "start to first accepted produce", "s"), Figure("s_per_gb", "of the allowed 1 s + 1 s per GB", "×", goal=Goal("value", 1)),
+        ), ("D1",), own=True),
+        Workload("N1", f"{form.connections:,} idle connections", connections, (
+            Figure("rss_mb", "RSS", "MB", goal=Goal("value", 250)), Figure("kb_each", "RSS of each", "KiB"),
+        ), ("D2",), own=True),
+    ]
+    for count in form.partition_counts:
+        table.append(Workload(f"P3-{count}-open", f"{count:,} partitions created, produced to, read back", many_partitions(count), (
+            Figure("rss_mb", "RSS", "MB", goal=Goal("value", 1000 if count > 10_000 else 300)), RSS_PEAK, Figure("s", "time", "s"),
+        ), ("D2",), own=True, einmal_only=True))
+    for durability, cpu_goal, rate_goal, device_goal in (("D1", 0.3, 1, 1.1), ("D2", 0.1, 3, 2.1)):
+        table.append(Workload("P2", "produce 1 KiB, 6 partitions, ProducerPerformance", produce, (
+            cpu(Goal("ratio", cpu_goal)), rate(rate_goal), device_bytes(device_goal), *COSTS,
+        ), (durability,), kafka_client=True))
+    table += [
+        Workload("P5-2000", "2,000 single records a second", single_records, (
+            Figure("cpu_us", "broker CPU per request", "µs", goal=Goal("ratio", 0.3), bound="request_cpu"), P50, p99(1),
+        )),
+        Workload("P5-100", "100 single records a second", light_load, (P50, p99(0.2))),
+        Workload("P5", "one request in flight", one_in_flight, (P50, p99(0.2), RATE)),
+    ]
+    for count in form.partitions:
+        goal = 10 if count >= 1000 else None
+        table.append(Workload(f"P3-{count}", f"batches of one record, {count:,} partitions", partitions(count), (rate(goal), cpu(), P99, RSS_PEAK), ("D2",)))
+    for count in form.producers:
+        table.append(Workload(f"P4-{count}", f"{count} producers, 1,000 requests a second", producers(count), (
+            P50, p99(1), Figure("p999_ms", "p99.9", "ms"),
+        ), ("D2",), headline=False))
+    table.append(Workload("C2", "consume from the start, 6 partitions", consume, (
+        cpu(Goal("ratio", 0.5), "consume_cpu"), Figure("records_per_s", "rate", "records/s", "higher"), RSS_PEAK,
+    ), ("D1",)))
+    for share in form.tail_shares:
+        table.append(Workload(f"C1-{share}", f"tailing consumer at {share} % of the slower broker's maximum", tail(share), (
+            Figure("rate", "offered", "records/s", "higher"), Figure("held", "held", "of 1", "higher"), P50, p99(1),
+        )))
+    table.append(Workload("P6", "idempotent producer ÷ plain one", idempotence, (
+        Figure("rate_ratio", "rate", "×", "higher", Goal("value", 0.97)), Figure("cpu_ratio", "broker CPU per record", "×"),
+    ), ("D2",), headline=False))
+    return [each for each in table if form.all_rows or each.headline]
