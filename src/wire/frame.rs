@@ -18,10 +18,10 @@ use super::{Close, Foreign};
 #[cfg(test)]
 mod tests;
 
-/// First allocation of a frame, at most.
+/// First allocation of a frame of which hardly anything is there, at most.
 const FIRST_BYTES: usize = 16 * 1024;
 
-/// Second allocation of a frame, at most; later ones double.
+/// First allocation of any other frame, and second of all, at most; later ones double.
 pub const STEP_BYTES: usize = 256 * 1024;
 
 /// Rests shorter than this are not worth a read of their own.
@@ -72,7 +72,10 @@ impl FrameCutter {
                     if *received == bytes.len() {
                         let declared = *bytes;
                         let length = self.frame_length(declared)?;
-                        let frame = BytesMut::with_capacity(length.min(FIRST_BYTES));
+                        // Whoever has sent half a buffer already sends the rest: no growth, which would copy it.
+                        let is_trusted = input.remaining() >= FIRST_BYTES / 2;
+                        let first = if is_trusted { STEP_BYTES } else { FIRST_BYTES };
+                        let frame = BytesMut::with_capacity(length.min(first));
                         self.state = State::Frame { frame, length, is_admitted: false };
                         self.is_first = false;
                     }

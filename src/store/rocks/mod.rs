@@ -9,6 +9,7 @@
 //! Invariant: no row enters the database but through [`Store::write`]; the gap-free sequence numbers that recovery demands
 //! depend on it.
 
+mod allocator;
 mod error;
 mod keys;
 mod open;

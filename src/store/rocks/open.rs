@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rocksdb::{DB, ErrorKind};
 
+use super::allocator;
 use super::error::is_no_space;
 use super::options::database_options;
 use super::{Database, RocksStore, StoreOptions};
@@ -87,6 +88,7 @@ impl RocksStore {
 }
 
 fn open_database(dir: &Path, db_dir: &Path, options: &StoreOptions) -> Result<(DB, rocksdb::Options), OpenError> {
+    allocator::keep_memtables();
     let open = || {
         let options = database_options(options)?;
         // By name, because only then the crate keeps the handle that reads of many rows want.

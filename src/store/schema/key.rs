@@ -5,7 +5,7 @@ use super::{RowError, prefix};
 use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
 
 /// Bytes of a prefix with topic and partition.
-pub(super) const PARTITION_PREFIX_BYTES: usize = 9;
+pub const PARTITION_PREFIX_BYTES: usize = 9;
 
 pub(super) fn of_partition(prefix: u8, partition: PartitionId, capacity: usize) -> Vec<u8> {
     let mut key = Vec::with_capacity(PARTITION_PREFIX_BYTES + capacity);

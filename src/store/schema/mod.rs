@@ -28,8 +28,8 @@ mod topic;
 mod value;
 
 pub use key::{
-    aborted_prefix, next_prefix, partition_key, partition_of_key, partitions_prefix, producer_key, producer_of_key,
-    producers_prefix, sparse_key, sparse_of_key, sparse_prefix, topic_prefixes,
+    PARTITION_PREFIX_BYTES, aborted_prefix, next_prefix, partition_key, partition_of_key, partitions_prefix,
+    producer_key, producer_of_key, producers_prefix, sparse_key, sparse_of_key, sparse_prefix, topic_prefixes,
 };
 pub use log_key::{LOG_KEY_BYTES, LogKey, log_prefix, log_range, log_seek_key, topic_log_range};
 pub use meta::{BrokerEpoch, BrokerOverrides, Identity, NextTopicNo, ProducerIdBlock};
