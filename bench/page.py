@@ -43,7 +43,7 @@ def head(facts, form, session):
     lines = [
         f"Measured {facts['date']} at commit {facts['commit']} ({facts['form']} form, {facts['minutes']} minutes): {facts['einmal']} beside Apache Kafka "
         f"4.3.1 on {facts['java']} (KRaft, one node, heap 1 GiB, stock settings but for D2's).",
-        f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Linux {facts['kernel']}, {facts['file_system']}. " + CORES_IN_WORDS[facts["mode"]],
+        f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Linux {facts['kernel']}, {facts['file_system']}; {facts['memory']}. " + CORES_IN_WORDS[facts["mode"]],
         f"Medians with their range, {form.repetitions} interleaved repetitions. A ratio is einmal ÷ Kafka, with the range of its repetitions; in "
         "parentheses where that range includes 1 or stands on fewer than three repetitions: such a row claims nothing. % of bound: how near einmal "
         "comes to what this machine could do, and what limits it there.",

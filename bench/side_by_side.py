@@ -23,6 +23,7 @@ import clients
 import figures
 import kafka_wire
 import machine
+import memory
 import page
 import proc
 from bounds import BOUNDS
@@ -147,8 +148,22 @@ def main():
     if not with_kafka:
         say("without Kafka: only einmal's column is measured")
     began = time.monotonic()
+    with memory.prepared(options.form != "smoke") as prepared:
+        session = measured(form, with_kafka, options.only)
+    facts = machine.facts(options.form, options.mode, time.monotonic() - began) | {"memory": prepared}
+    out = options.out or (Path(tempfile.mkdtemp(prefix="einmal-smoke-")) if options.form == "smoke" else REPOSITORY / "bench/results")
+    print(page.write(out, facts, form, session))
+    missed = [f"{row.what} ({row.durability})" for row in session.rows if row.reached is False]
+    if missed and options.form != "smoke":
+        say(f"missed: {'; '.join(missed)}")
+    if session.failures:
+        sys.exit("could not run: " + "; ".join(session.failures))
+
+
+def measured(form, with_kafka, only):
+    """The session with its rows; those before an interruption count."""
     session = Session(form, with_kafka)
-    chosen = [each for each in workloads(form) if not options.only or each.name.startswith(tuple(options.only.split(",")))]
+    chosen = [each for each in workloads(form) if not only or each.name.startswith(tuple(only.split(",")))]
     if not reference_kafka():
         left_out = [each.name for each in chosen if each.kafka_client]
         if left_out:
@@ -158,14 +173,7 @@ def main():
         session.run(chosen)
     except KeyboardInterrupt:
         say("interrupted: what was measured so far is written")
-    facts = machine.facts(options.form, options.mode, time.monotonic() - began)
-    out = options.out or (Path(tempfile.mkdtemp(prefix="einmal-smoke-")) if options.form == "smoke" else REPOSITORY / "bench/results")
-    print(page.write(out, facts, form, session))
-    missed = [f"{row.what} ({row.durability})" for row in session.rows if row.reached is False]
-    if missed and options.form != "smoke":
-        say(f"missed: {'; '.join(missed)}")
-    if session.failures:
-        sys.exit("could not run: " + "; ".join(session.failures))
+    return session
 
 
 if __name__ == "__main__":
