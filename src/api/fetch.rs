@@ -2,7 +2,7 @@
 //!
 //! Mirrors `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages` and `DelayedFetch` of Kafka. The session decides what is
 //! read, [`read`] how much, and this file who may read what and how long it waits. A long poll holds no batches and runs no
-//! timer but its deadline: whoever moves a high watermark wakes it.
+//! timer but its deadline: whoever moves a high watermark wakes it, and [`wait`] tells from sums whether it is worth a read.
 
 mod lookup;
 mod position;
@@ -27,7 +27,7 @@ use crate::wire::fetch_response::{FetchPartition, FetchResponse, FetchTopic};
 use crate::wire::{Close, Request, RequestHeader};
 use lookup::Lookup;
 use position::{Position, position};
-use wait::{Waiting, watch};
+use wait::{Noted, Waiting, watch};
 
 /// First version that names topics by id.
 const TOPIC_ID_FROM: i16 = 13;
@@ -145,28 +145,28 @@ fn named(header: &RequestHeader, request: &FetchRequest) -> Result<Named, Close>
 struct Found {
     topic: Option<Arc<Topic>>,
     answer: FetchPartition,
+    noted: Noted,
 }
 
-/// Reads until there is enough, an error, the deadline, or the broker stops.
+/// Reads what there is, and once more if that was not enough: when there is, or an error, or at the deadline, or when the broker
+/// stops. As in Kafka the second answer may be shorter than was asked for: what is there need not fit into its limits.
 async fn poll(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     let found = pass(cx, fetching, terms).await;
     let mut stopping = cx.stopping.clone();
     if is_enough(&found, terms) || terms.wait_max.is_zero() || *stopping.borrow() {
         return found;
     }
-    drop(found);
+    // What was read is read again after the wait: a parked request holds no batches.
+    let noted: Vec<_> = found.into_iter().map(|found| found.noted).collect();
     let _waiting = Waiting::begin();
     let deadline = tokio::time::sleep(terms.wait_max);
     tokio::pin!(deadline);
     loop {
-        // First watch, then read: what is published in between wakes.
+        // First watch, then look: what is published in between wakes.
         let waiter = watch(cx, fetching);
-        let found = pass(cx, fetching, terms).await;
-        if is_enough(&found, terms) {
-            return found;
+        if is_worth_a_read(cx, fetching, terms, &noted) {
+            break;
         }
-        // What was read is read again after the wait: a parked request holds no batches.
-        drop(found);
         tokio::select! {
             () = waiter.woken() => {}
             () = &mut deadline => break,
@@ -176,11 +176,28 @@ async fn poll(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     pass(cx, fetching, terms).await
 }
 
+/// Whether there is something to tell, or as much to read as is waited for. Reads nothing.
+fn is_worth_a_read(cx: &Context, fetching: &Fetching, terms: Terms, noted: &[Noted]) -> bool {
+    let mut topics = Lookup::new(cx);
+    let mut bytes = 0usize;
+    for ((key, asked), noted) in fetching.partitions.iter().zip(noted) {
+        let topic = topics.topic(&key.topic);
+        let Judged { answer, partition, end } = judge(topic.as_deref(), key, asked, terms);
+        let Some(partition) = partition.filter(|_| !is_told_at_once(&answer)) else { return true };
+        let Some(available) = noted.available_bytes(&partition, end) else { return true };
+        bytes = bytes.saturating_add(available.min(asked.bytes_max));
+    }
+    bytes >= terms.bytes_min
+}
+
+fn is_told_at_once(answer: &FetchPartition) -> bool {
+    !answer.error.is_none() || answer.diverging_epoch.is_some()
+}
+
 /// An error or a diverging epoch is told at once; so is that there is nothing to read.
 fn is_enough(found: &[Found], terms: Terms) -> bool {
-    let told_at_once = |found: &Found| !found.answer.error.is_none() || found.answer.diverging_epoch.is_some();
     found.is_empty()
-        || found.iter().any(told_at_once)
+        || found.iter().any(|found| is_told_at_once(&found.answer))
         || found.iter().map(|found| found.answer.records_bytes()).sum::<usize>() >= terms.bytes_min
 }
 
@@ -191,16 +208,14 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     let mut wanted = Vec::new();
     for (place, (key, asked)) in fetching.partitions.iter().enumerate() {
         let topic = topics.topic(&key.topic);
-        let (answer, readable) = judge(topic.as_deref(), key, asked, terms);
+        let partition = topic.as_deref().and_then(|topic| partition_of(topic, key.index));
+        let mut noted = Noted::before_reading(partition.map(|partition| &**partition));
+        let Judged { answer, partition, end } = judge(topic.as_deref(), key, asked, terms);
+        noted.end = end;
+        let readable = partition.filter(|_| !is_told_at_once(&answer) && asked.fetch_offset < end);
         let batch_bytes_max = topic.as_ref().map_or(0, |topic| topic.config.max_message_bytes as usize);
-        wanted.extend(readable.map(|(partition, end)| Wanted {
-            place,
-            batch_bytes_max,
-            partition,
-            asked: *asked,
-            end,
-        }));
-        found.push(Found { topic, answer });
+        wanted.extend(readable.map(|partition| Wanted { place, batch_bytes_max, partition, asked: *asked, end }));
+        found.push(Found { topic, answer, noted });
     }
     if wanted.is_empty() {
         return found;
@@ -218,10 +233,11 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     )
     .await;
     for (wanted, batches) in wanted.iter().zip(batches) {
-        let Some(Found { answer, .. }) = found.get_mut(wanted.place) else { continue };
+        let Some(Found { answer, noted, .. }) = found.get_mut(wanted.place) else { continue };
         match batches {
             Ok(mut batches) => {
                 grant.leave_with(&mut batches);
+                noted.read_bytes = batches.iter().map(bytes::Bytes::len).sum();
                 answer.batches = batches;
             }
             Err(error) => {
@@ -256,15 +272,20 @@ struct Wanted {
     end: Offset,
 }
 
+/// What is to be said of a partition before it is read.
+struct Judged {
+    answer: FetchPartition,
+    /// None if there is nothing more to say.
+    partition: Option<Arc<Partition>>,
+    /// Of what may be read, exclusive.
+    end: Offset,
+}
+
 /// Kafka's order of checks: authorisation, existence, leader epoch, log start, diverging epoch, range. What passes them all
-/// and is not at its end yet is to be read up to the offset beside it.
-fn judge(
-    topic: Option<&Topic>,
-    key: &PartitionKey,
-    asked: &Asked,
-    terms: Terms,
-) -> (FetchPartition, Option<(Arc<Partition>, Offset)>) {
-    let refused = |error| (FetchPartition::refused(key.index, error), None);
+/// may be read up to the end beside it.
+fn judge(topic: Option<&Topic>, key: &PartitionKey, asked: &Asked, terms: Terms) -> Judged {
+    let told = |answer| Judged { answer, partition: None, end: 0 };
+    let refused = |error| told(FetchPartition::refused(key.index, error));
     if terms.from_follower {
         return refused(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
@@ -288,11 +309,11 @@ fn judge(
     match position(asked, &offsets, |epoch| partition.epoch_end(epoch)) {
         Position::OutOfRange => {
             answer.error = ErrorCode::OFFSET_OUT_OF_RANGE;
-            (answer, None)
+            told(answer)
         }
         Position::Diverging(diverging) => {
             answer.diverging_epoch = Some(diverging);
-            (answer, None)
+            told(answer)
         }
         Position::InLog => {
             let end = match terms.isolation {
@@ -301,7 +322,7 @@ fn judge(
             };
             // There are no transactions, so none is aborted; the array tells a read_committed consumer so.
             answer.aborted = (terms.isolation == IsolationLevel::ReadCommitted).then(Vec::new);
-            (answer, (asked.fetch_offset < end).then(|| (partition.clone(), end)))
+            Judged { answer, partition: Some(Arc::clone(partition)), end }
         }
     }
 }
@@ -329,7 +350,7 @@ fn outcome(answer: &FetchPartition) -> Outcome {
 fn group<'a>(header: &RequestHeader, listed: impl Iterator<Item = (&'a PartitionKey, Found)>) -> Vec<FetchTopic> {
     let mut topics = Vec::<FetchTopic>::new();
     let mut last = None;
-    for (key, Found { topic, mut answer }) in listed {
+    for (key, Found { topic, mut answer, .. }) in listed {
         if answer.error == ErrorCode::KAFKA_STORAGE_ERROR && header.api_version < STORAGE_ERROR_FROM {
             answer.error = ErrorCode::NOT_LEADER_OR_FOLLOWER;
         }

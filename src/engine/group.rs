@@ -18,7 +18,7 @@ pub(super) type Answer = Box<dyn FnOnce() + Send>;
 /// A change of what readers see.
 pub(super) enum Effect {
     /// New end of the readable log.
-    Readable { partition: Arc<Partition>, high_watermark: Offset, last_stable_offset: Offset },
+    Readable { partition: Arc<Partition>, high_watermark: Offset, last_stable_offset: Offset, readable_bytes: u64 },
     /// New start of the log.
     LogStart { partition: Arc<Partition>, log_start: Offset, start_bytes: u64 },
     /// New set of topics.
@@ -35,8 +35,8 @@ impl Effect {
     /// Shows it to readers.
     pub fn publish(self, catalog: &Catalog, offsets: &CommittedOffsets) {
         match self {
-            Self::Readable { partition, high_watermark, last_stable_offset } => {
-                partition.publish_readable(high_watermark, last_stable_offset);
+            Self::Readable { partition, high_watermark, last_stable_offset, readable_bytes } => {
+                partition.publish_readable(high_watermark, last_stable_offset, readable_bytes);
             }
             Self::LogStart { partition, log_start, start_bytes } => partition.publish_log_start(log_start, start_bytes),
             Self::Topics(topics) => catalog.publish(topics),
@@ -122,6 +122,7 @@ impl Group {
                 partition: Arc::clone(&log.view),
                 high_watermark: log.row.log_end,
                 last_stable_offset: log.row.last_stable_offset,
+                readable_bytes: log.row.size_bytes,
             };
             let consequences = if topic.config.is_relaxed() { &mut self.when_written } else { &mut self.when_synced };
             consequences.effects.push(effect);

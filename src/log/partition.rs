@@ -51,6 +51,7 @@ pub struct Partition {
     high_watermark: AtomicI64,
     log_end: AtomicI64,
     appended_bytes: AtomicU64,
+    readable_bytes: AtomicU64,
     start_bytes: AtomicU64,
     leader_epoch: AtomicI32,
     deleted: AtomicBool,
@@ -77,6 +78,7 @@ impl Partition {
             high_watermark: AtomicI64::new(recovered.log_end),
             log_end: AtomicI64::new(recovered.log_end),
             appended_bytes: AtomicU64::new(recovered.appended_bytes),
+            readable_bytes: AtomicU64::new(recovered.appended_bytes),
             start_bytes: AtomicU64::new(recovered.start_bytes),
             leader_epoch: AtomicI32::new(leader_epoch.0),
             deleted: AtomicBool::new(false),
@@ -126,6 +128,12 @@ impl Partition {
     pub fn size_bytes(&self) -> u64 {
         let start_bytes = self.start_bytes.load(Ordering::Acquire);
         self.appended_bytes.load(Ordering::Acquire).saturating_sub(start_bytes)
+    }
+
+    /// Bytes of all batches ever appended that lie below the high watermark. It only rises, and after the high watermark does: who
+    /// notes it and reads the offsets after has missed nothing by which it will have risen, and may take some of it for new.
+    pub fn readable_bytes(&self) -> u64 {
+        self.readable_bytes.load(Ordering::Acquire)
     }
 
     /// Registers `waiter` to be woken once when high watermark or log start moves, or the partition is deleted. Register first,
@@ -191,12 +199,14 @@ impl Partition {
         self.log_end.fetch_max(log_end, Ordering::AcqRel);
     }
 
-    /// Moves the end of what readers see, and wakes those that wait.
-    pub(crate) fn publish_readable(&self, high_watermark: Offset, last_stable_offset: Offset) {
+    /// Moves the end of what readers see, and wakes those that wait. `readable_bytes` are those ever appended below the high
+    /// watermark.
+    pub(crate) fn publish_readable(&self, high_watermark: Offset, last_stable_offset: Offset, readable_bytes: u64) {
         assert!(last_stable_offset <= high_watermark, "last stable offset {last_stable_offset} > {high_watermark}");
         assert!(high_watermark <= self.log_end.load(Ordering::Acquire), "high watermark {high_watermark} > log end");
         let high_watermark_before = self.high_watermark.fetch_max(high_watermark, Ordering::AcqRel);
         let last_stable_before = self.last_stable_offset.fetch_max(last_stable_offset, Ordering::AcqRel);
+        self.readable_bytes.fetch_max(readable_bytes, Ordering::AcqRel);
         // A wake-up costs each long poll a look at all of its partitions.
         if high_watermark_before < high_watermark || last_stable_before < last_stable_offset {
             self.wake();
@@ -303,7 +313,8 @@ mod tests {
         let waiter = Arc::new(Waiter::default());
         partition.wake_on_change(&waiter);
         partition.publish_appended(3, 100, None);
-        partition.publish_readable(3, 3);
+        partition.publish_readable(3, 3, 100);
+        assert_eq!(partition.readable_bytes(), 100);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(waiter.woken());
     }

@@ -6,11 +6,13 @@ use kafka_protocol::messages::FetchResponse as Response;
 use kafka_protocol::messages::fetch_request::{FetchPartition as Part, FetchTopic as Named, ForgottenTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::protocol::StrBytes;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use super::*;
 use crate::api::Pending;
 use crate::api::testing::{TestBroker, batch, decode, produce_request};
 use crate::engine::command::TopicRef;
+use crate::metrics::{TAIL_CACHE_HITS_TOTAL, TAIL_CACHE_MISSES_TOTAL};
 use crate::types::Uuid;
 
 const VERSIONS: std::ops::RangeInclusive<i16> = 4..=18;
@@ -231,6 +233,83 @@ async fn parked_fetch_is_woken_by_an_append_and_not_by_less_than_it_waits_for() 
     assert!(is_pending(&mut pending).await, "one batch is not enough");
     broker.append(&topic, 0, batch.clone()).await;
     assert_eq!(sizes(&woken(13, pending).await), [batch.len(), batch.len()]);
+}
+
+/// Reads of the log so far, by the metrics that count them.
+fn reads(metrics: &PrometheusHandle) -> u64 {
+    let told = metrics.render();
+    let counts = [TAIL_CACHE_HITS_TOTAL, TAIL_CACHE_MISSES_TOTAL].map(|name| {
+        let line = told.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        line.unwrap_or(0)
+    });
+    counts.iter().sum()
+}
+
+#[tokio::test]
+async fn parked_fetch_reads_once_more_when_there_is_enough_however_often_it_is_woken() {
+    for (tail_cache_bytes, isolation) in [("33554432", 0), ("0", 1)] {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let start = || TestBroker::with_settings(&[("einmal.tail.cache.bytes", tail_cache_bytes)]);
+        let broker = metrics::with_local_recorder(&recorder, start);
+        let metrics = recorder.handle();
+        let topic = broker.create_topic("t", 2).await;
+        let batch = batch(1, &["a"]);
+        broker.append(&topic, 0, batch.clone()).await;
+        let patient = request(&topic, 13, vec![part(0, 0), part(1, 0)])
+            .with_max_wait_ms(FOREVER_MS)
+            .with_isolation_level(isolation)
+            .with_min_bytes(batch.len() as i32 * 20);
+        let mut pending = broker.send(13, &patient);
+        // A read from the store comes from another thread, so the first poll need not have parked it.
+        while reads(&metrics) == 0 {
+            assert!(is_pending(&mut pending).await);
+        }
+        for count in 1..19 {
+            broker.append(&topic, count % 2, batch.clone()).await;
+            assert!(is_pending(&mut pending).await, "{count} batches more are not enough");
+        }
+        assert_eq!(reads(&metrics), 1, "of the one batch at the start");
+        broker.append(&topic, 0, batch.clone()).await;
+        assert_eq!(sizes(&woken(13, pending).await).iter().sum::<usize>(), batch.len() * 20);
+        assert_eq!(reads(&metrics), 3, "of both partitions");
+    }
+}
+
+#[tokio::test]
+async fn limit_of_a_partition_bounds_what_a_parked_fetch_waits_for() {
+    let broker = TestBroker::start();
+    let topic = broker.create_topic("t", 2).await;
+    let batch = batch(1, &["a"]);
+    let size = batch.len() as i32;
+    let limited = |index| part(index, 0).with_partition_max_bytes(size);
+    let patient =
+        request(&topic, 13, vec![limited(0), limited(1)]).with_max_wait_ms(FOREVER_MS).with_min_bytes(size * 2);
+    let mut pending = parked(&broker, 13, patient).await;
+    for _ in 0..3 {
+        broker.append(&topic, 0, batch.clone()).await;
+        assert!(is_pending(&mut pending).await, "one partition alone cannot give enough");
+    }
+    broker.append(&topic, 1, batch.clone()).await;
+    assert_eq!(sizes(&woken(13, pending).await), [batch.len(), batch.len()]);
+}
+
+#[tokio::test]
+async fn parked_fetch_is_told_of_a_log_start_beyond_its_offset_and_of_a_new_topic_of_the_same_name() {
+    let broker = TestBroker::start();
+    let topic = broker.create_topic("t", 1).await;
+    let batch = batch(1, &["a"]);
+    let patient = || request(&topic, 12, vec![part(0, 0)]).with_max_wait_ms(FOREVER_MS).with_min_bytes(1 << 20);
+    broker.append(&topic, 0, batch.clone()).await;
+    let pending = parked(&broker, 12, patient()).await;
+    broker.cx.broker.engine.delete_records(topic.partitions[0].id, 1).await.unwrap().unwrap();
+    assert_eq!(errors(&woken(12, pending).await), [1]);
+
+    broker.cx.broker.engine.delete_topics(vec![TopicRef::Name("t".into())]).await.unwrap();
+    broker.create_topic("t", 1).await;
+    let mut pending = parked(&broker, 12, patient()).await;
+    broker.cx.broker.engine.delete_topics(vec![TopicRef::Name("t".into())]).await.unwrap();
+    broker.create_topic("t", 1).await;
+    assert!(!is_pending(&mut pending).await, "what it waits for is not there any more");
 }
 
 #[tokio::test]

@@ -1,11 +1,49 @@
-//! What a parked Fetch waits with: a waiter left at each of its partitions, and the count of parked requests.
+//! What a parked Fetch waits with: a waiter left at each of its partitions, what it knows of them, and the count of parked requests.
 
 use std::sync::Arc;
 
 use super::lookup::Lookup;
 use crate::api::fetch_session::Fetching;
 use crate::api::{Context, partition_of};
-use crate::log::partition::Waiter;
+use crate::log::partition::{Partition, Waiter};
+use crate::types::{Offset, PartitionId};
+
+/// What a parked Fetch knows of one partition, so that it can tell without a read how much more there is. Kafka's `DelayedFetch`
+/// compares positions in log files; here it is sums of bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Noted {
+    id: Option<PartitionId>,
+    /// Of the partition, before it was read.
+    readable_bytes: u64,
+    /// Up to which it was read.
+    pub(super) end: Offset,
+    /// What was read, as far as the limits allowed.
+    pub(super) read_bytes: usize,
+}
+
+impl Noted {
+    /// To be made before the offsets are looked up that tell what there is to read.
+    pub(super) fn before_reading(partition: Option<&Partition>) -> Self {
+        Self {
+            id: partition.map(|partition| partition.id),
+            readable_bytes: partition.map_or(0, Partition::readable_bytes),
+            end: 0,
+            read_bytes: 0,
+        }
+    }
+
+    /// Bytes that may be there by now for a reader up to `end`; none if nothing is known of this partition: it is another one of
+    /// the same name.
+    pub(super) fn available_bytes(&self, partition: &Partition, end: Offset) -> Option<usize> {
+        if self.id != Some(partition.id) {
+            return None;
+        }
+        // For a reader of committed records nothing is new while the last stable offset stays.
+        let is_moved = end > self.end;
+        let more = if is_moved { partition.readable_bytes().saturating_sub(self.readable_bytes) } else { 0 };
+        Some(self.read_bytes.saturating_add(usize::try_from(more).unwrap_or(usize::MAX)))
+    }
+}
 
 /// Leaves a waiter at all partitions of the fetch. It is good for one wake-up: which partition used it up cannot be told from
 /// their offsets, since they may have moved before it was left and woken after.
