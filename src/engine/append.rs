@@ -333,15 +333,18 @@ fn load_sparse(log: &mut PartitionLog, store: &dyn Store) -> Result<(), StoreErr
     let mut from = log.row.log_start;
     let id = log.view.id;
     if log.row.log_end > from {
-        store.scan(&sparse_prefix(Some(id)), &mut |key, value| {
-            // A damaged entry is passed over: the index is an aid, and the batches tell the same.
-            if let (Ok((_, offset)), Ok(row)) = (sparse_of_key(key), SparseRow::decode(value)) {
+        let mut before = sparse_key(id, log.row.log_end);
+        while let Some((key, value)) = store.last_before(&sparse_prefix(Some(id)), &before)? {
+            if let (Ok((_, offset)), Ok(row)) = (sparse_of_key(&key), SparseRow::decode(&value)) {
                 progress.max_timestamp = row.max_timestamp;
                 progress.max_timestamp_offset = row.max_timestamp_offset;
                 progress.entry_bytes = row.cumulative_bytes;
                 from = offset.max(log.row.log_start);
+                break;
             }
-        })?;
+            // A damaged entry is passed over: the index is an aid, and the batches tell the same.
+            before = key;
+        }
         store.scan_log(id, from, log.row.log_end, &mut |key| {
             if key.max_timestamp > progress.max_timestamp {
                 (progress.max_timestamp, progress.max_timestamp_offset) = (key.max_timestamp, key.base_offset);

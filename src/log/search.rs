@@ -1,7 +1,7 @@
 //! Finds records by time: the sparse index first, then the facts in the keys, then one batch's records.
 //!
 //! The sparse index tells the largest time before a batch, and that never falls along the log, so everything before the last
-//! entry below the wanted time can be passed over.
+//! entry below the wanted time can be passed over. That entry is found by halving the offsets.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::reader::{IsWanted, TimestampHit};
 use crate::record::BatchHeader;
 use crate::record::codec::{DecompressError, DecompressionLimits};
 use crate::record::records::{self, RecordsInvalid};
-use crate::store::schema::{LogKey, RowValue, SparseRow, sparse_of_key, sparse_prefix};
+use crate::store::schema::{LogKey, RowValue, SparseRow, sparse_key, sparse_of_key, sparse_prefix};
 use crate::store::{Store, StoreError, StoredBatch};
 use crate::types::{Offset, PartitionId, Timestamp};
 
@@ -29,12 +29,7 @@ pub(super) fn first_at_or_after(
     Range { start: from, end: to }: Range<Offset>,
     is_wanted: IsWanted<'_>,
 ) -> Result<Option<TimestampHit>, StoreError> {
-    let mut start = from;
-    for_each_sparse(store, partition, |base_offset, row| {
-        if row.max_timestamp < timestamp && base_offset < to {
-            start = start.max(base_offset);
-        }
-    })?;
+    let mut start = start_of_search(store, partition, timestamp, from..to)?;
     let mut left_bytes = FRUITLESS_BYTES_MAX;
     loop {
         let key = first_key(store, partition, start, to, is_wanted, |key| key.max_timestamp >= timestamp)?;
@@ -71,11 +66,11 @@ pub(super) fn max_timestamp(
     // What the newest entry says of the batches before it holds as long as the one it names is still there.
     let mut start = from;
     let mut named = None;
-    for_each_sparse(store, partition, |base_offset, row| {
-        if base_offset < to && row.max_timestamp_offset >= from {
-            (start, named) = (base_offset.max(from), Some(row.max_timestamp_offset));
-        }
-    })?;
+    if let Some((base_offset, row)) = sparse_before(store, partition, to)?
+        && row.max_timestamp_offset >= from
+    {
+        (start, named) = (base_offset.max(from), Some(row.max_timestamp_offset));
+    }
     let mut best: Option<LogKey> = None;
     if let Some(offset) = named {
         best = first_key(store, partition, offset, to, is_wanted, |_| true)?;
@@ -101,19 +96,40 @@ pub(super) fn max_timestamp(
     }
 }
 
-fn for_each_sparse(
+/// Where a search for `timestamp` among the batches that begin in `[from, to)` may begin: at the last entry before which all is
+/// older, as far as headers tell.
+fn start_of_search(
     store: &dyn Store,
     partition: PartitionId,
-    mut visit: impl FnMut(Offset, SparseRow),
-) -> Result<(), StoreError> {
-    let mut damage = None;
-    store.scan(&sparse_prefix(Some(partition)), &mut |key, value| match sparse_of_key(key)
-        .and_then(|(_, offset)| Ok((offset, SparseRow::decode(value)?)))
-    {
-        Ok((offset, row)) => visit(offset, row),
-        Err(error) => damage = Some(error),
-    })?;
-    damage.map_or(Ok(()), |error| Err(error.into()))
+    timestamp: Timestamp,
+    Range { start: from, end: to }: Range<Offset>,
+) -> Result<Offset, StoreError> {
+    let mut start = from;
+    // Entries that begin below `low` are passed, those from `high` on are too far.
+    let (mut low, mut high) = (from, to);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match sparse_before(store, partition, middle + 1)? {
+            Some((base_offset, row)) if row.max_timestamp >= timestamp => high = base_offset,
+            passed => {
+                start = start.max(passed.map_or(from, |(base_offset, _)| base_offset));
+                low = middle + 1;
+            }
+        }
+    }
+    Ok(start)
+}
+
+/// The last entry of the sparse index that begins below `before`.
+fn sparse_before(
+    store: &dyn Store,
+    partition: PartitionId,
+    before: Offset,
+) -> Result<Option<(Offset, SparseRow)>, StoreError> {
+    let last = store.last_before(&sparse_prefix(Some(partition)), &sparse_key(partition, before))?;
+    let Some((key, value)) = last else { return Ok(None) };
+    let (_, base_offset) = sparse_of_key(&key)?;
+    Ok(Some((base_offset, SparseRow::decode(&value)?)))
 }
 
 fn first_key(
@@ -200,5 +216,38 @@ fn corrupt(key: &LogKey, error: &dyn std::error::Error) -> StoreError {
     StoreError::Corrupt {
         place: format!("partition {} offset {}", key.partition, key.base_offset),
         detail: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Rows;
+    use crate::store::memory::MemoryStore;
+    use crate::types::TopicNo;
+
+    const PARTITION: PartitionId = PartitionId { topic: TopicNo(1), index: 0 };
+
+    #[test]
+    fn search_begins_where_a_look_at_all_entries_would_let_it() {
+        let entries = [(0, -1), (10, 5), (20, 5), (30, 9), (41, 12), (42, 12)];
+        let store = MemoryStore::new();
+        let mut rows = Rows::default();
+        for (offset, max_timestamp) in entries {
+            let row = SparseRow { max_timestamp, max_timestamp_offset: 0, cumulative_bytes: 0 };
+            rows.put(sparse_key(PARTITION, offset), row.encode());
+            // Neighbours are not to be taken for it.
+            rows.put(sparse_key(PartitionId { index: 1, ..PARTITION }, offset + 1), row.encode());
+        }
+        store.write(&rows, 0).unwrap();
+        for (from, to) in [(0, 50), (0, 0), (0, 31), (0, 30), (15, 50), (35, 40), (42, 43), (60, 90), (0, Offset::MAX)]
+        {
+            for timestamp in -1..15 {
+                let passed = entries.iter().filter(|(offset, max)| *offset < to && *max < timestamp);
+                let expected = passed.map(|(offset, _)| *offset).max().unwrap_or(from).max(from);
+                let start = start_of_search(&store, PARTITION, timestamp, from..to).unwrap();
+                assert_eq!(start, expected, "{timestamp} in {from}..{to}");
+            }
+        }
     }
 }

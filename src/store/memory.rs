@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::disk::DiskSpace;
 use super::schema::{LogKey, log_prefix, log_seek_key, next_prefix};
-use super::{Row, Rows, Store, StoreError, StoreStats, StoredBatch};
+use super::{KeyAndValue, Row, Rows, Store, StoreError, StoreStats, StoredBatch};
 use crate::types::{Offset, PartitionId};
 
 type Map = BTreeMap<Vec<u8>, Bytes>;
@@ -194,6 +194,17 @@ impl Store for MemoryStore {
             visit(key, value);
         }
         Ok(())
+    }
+
+    fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
+        let next = next_prefix(prefix);
+        let before = next.as_deref().map_or(before, |next| before.min(next));
+        if before <= prefix {
+            return Ok(None);
+        }
+        let state = self.state();
+        let last = state.rows.range(prefix.to_vec()..before.to_vec()).next_back();
+        Ok(last.map(|(key, value)| (key.clone(), value.to_vec())))
     }
 
     fn read_log(

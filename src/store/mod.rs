@@ -124,6 +124,9 @@ pub struct StoreStats {
     pub counters: Vec<(&'static str, u64)>,
 }
 
+/// A row as it was read.
+pub type KeyAndValue = (Vec<u8>, Vec<u8>);
+
 /// Rows on disk. One thread writes; any thread reads and one syncs.
 pub trait Store: Send + Sync + 'static {
     /// Applies `rows` as one write into the operating system's page cache. Returns the store's sequence number after it.
@@ -142,6 +145,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Visits all rows whose key begins with `prefix`, in key order.
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
+
+    /// The last row whose key begins with `prefix` and lies before `before`; no log row. It costs one search,
+    /// however many rows there are.
+    fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError>;
 
     /// Batches of `partition` that hold offsets in `[from, to)`, in order, beginning with the one that holds `from` (or the
     /// next after it). Stops before a batch that would exceed `bytes_max`, but the first is always returned.

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::memory::MemoryStore;
 use super::rocks::{RocksStore, StoreOptions};
-use super::schema::{LogKey, log_prefix, log_range, partition_key, producers_prefix, topic_log_range};
+use super::schema::{
+    LogKey, log_prefix, log_range, partition_key, producers_prefix, sparse_key, sparse_prefix, topic_log_range,
+};
 use super::*;
 use crate::types::{ProducerEpoch, ProducerId, TopicNo};
 
@@ -155,6 +157,42 @@ fn scan_gives_facts_in_order_until_told_to_stop() {
         assert_eq!(scan(15, 31, usize::MAX), [10, 20, 30], "{name}");
         assert_eq!(scan(0, 50, 2), [0, 10], "{name}");
         assert_eq!(scan(50, 90, 2), Vec::<Offset>::new(), "{name}");
+    });
+}
+
+#[test]
+fn last_row_before_a_key_is_found_within_its_prefix() {
+    let partitions = [0, 1, 3].map(|index| PartitionId { index, ..PARTITION });
+    let fill = |store: &dyn Store| {
+        let mut rows = Rows::default();
+        for partition in partitions {
+            for offset in [10, 20, 30, 40] {
+                rows.put(sparse_key(partition, offset), offset.to_string().into_bytes());
+            }
+        }
+        rows.delete(sparse_key(partitions[1], 40));
+        store.write(&rows, 0).unwrap();
+    };
+    with_stores(fill, |store, name| {
+        for (index, before, expected) in [
+            (1, Offset::MAX, Some(30)),
+            (1, 31, Some(30)),
+            (1, 30, Some(20)),
+            (1, 11, Some(10)),
+            (1, 10, None),
+            (2, Offset::MAX, None),
+            (0, 0, None),
+            (0, 100, Some(40)),
+        ] {
+            let partition = PartitionId { index, ..PARTITION };
+            let found = store.last_before(&sparse_prefix(Some(partition)), &sparse_key(partition, before)).unwrap();
+            let expected = expected.map(|offset: i64| (sparse_key(partition, offset), offset.to_string().into_bytes()));
+            assert_eq!(found, expected, "{name}: partition {index} before {before}");
+        }
+        let (prefix, other) = (sparse_prefix(Some(partitions[1])), sparse_key(partitions[2], 20));
+        let found = store.last_before(&prefix, &other).unwrap().map(|(key, _)| key);
+        assert_eq!(found, Some(sparse_key(partitions[1], 30)), "{name}: behind all of the prefix");
+        assert_eq!(store.last_before(&prefix, &sparse_key(partitions[0], 20)).unwrap(), None, "{name}");
     });
 }
 

@@ -20,7 +20,7 @@ use crate::record::build::BatchBuilder;
 use crate::store::disk::DiskSpace;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::LogKey;
-use crate::store::{Rows, Store, StoreError, StoreStats, StoredBatch};
+use crate::store::{KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp};
 
 pub const START_TIME: Timestamp = 1_000_000_000_000;
@@ -106,6 +106,9 @@ impl Store for GatedStore {
     }
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         self.memory.scan(prefix, visit)
+    }
+    fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
+        self.memory.last_before(prefix, before)
     }
     fn read_log(
         &self,

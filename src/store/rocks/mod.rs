@@ -33,7 +33,7 @@ use super::directory::DirectoryLock;
 use super::disk::DiskSpace;
 use super::schema::{LogKey, next_prefix};
 use super::wal::{self, Keeper};
-use super::{Row, Rows, Store, StoreError, StoreStats, StoredBatch};
+use super::{KeyAndValue, Row, Rows, Store, StoreError, StoreStats, StoredBatch};
 use crate::types::{Offset, PartitionId};
 
 /// The open database with its directory. Batches that were read keep it open until they are dropped.
@@ -161,6 +161,22 @@ impl Store for RocksStore {
             iterator.next();
         }
         self.count(iterator.status().map_err(store_error))
+    }
+
+    fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
+        let next = next_prefix(prefix);
+        let before = next.as_deref().map_or(before, |next| before.min(next));
+        if before <= prefix {
+            return Ok(None);
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(prefix);
+        options.set_iterate_upper_bound(before);
+        let mut iterator = self.database.db.raw_iterator_opt(options);
+        iterator.seek_to_last();
+        let last = iterator.item().map(|(key, value)| (key.to_vec(), value.to_vec()));
+        self.count(iterator.status().map_err(store_error))?;
+        Ok(last)
     }
 
     fn read_log(
