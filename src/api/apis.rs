@@ -10,7 +10,7 @@ use std::future::Future;
 use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 
 use super::{
-    Answer, Api, Context, alter_configs, api_versions, cluster, coordinator, create_partitions, create_topics,
+    Answer, Api, Context, Pending, alter_configs, api_versions, cluster, coordinator, create_partitions, create_topics,
     delete_records, delete_topics, describe_configs, fetch, leader_epoch, list_offsets, metadata, offset_commit,
     offset_fetch, produce, producer_id,
 };
@@ -35,7 +35,7 @@ pub const API_VERSIONS: i16 = 18;
 pub static APIS: &[Api] = &[
     api(0, "Produce", (0, 13), 9, FRAME_RECORDS, produce::produce),
     api(1, "Fetch", (4, 18), 12, FRAME_LISTS, fetch::fetch),
-    api(2, "ListOffsets", (1, 10), 6, FRAME_SMALL, |cx, r| serial(cx, r, list_offsets::list_offsets)),
+    api(2, "ListOffsets", (1, 10), 6, FRAME_SMALL, |cx, r| cancellable(cx, r, list_offsets::list_offsets)),
     api(3, "Metadata", (0, 13), 9, FRAME_SMALL, |cx, r| serial(cx, r, metadata::metadata)),
     api(8, "OffsetCommit", (2, 9), 8, FRAME_LISTS, |cx, r| serial(cx, r, offset_commit::offset_commit)),
     api(9, "OffsetFetch", (1, 9), 6, FRAME_LISTS, |cx, r| serial(cx, r, offset_fetch::offset_fetch)),
@@ -79,11 +79,32 @@ where
     F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
 {
-    Answer::Serial(Box::pin(async move {
+    Answer::Serial(pending(cx, request, handler))
+}
+
+/// As [`serial`], for what changes nothing and is not worth its work once the client has gone.
+pub fn cancellable<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    Answer::Cancellable(pending(cx, request, handler))
+}
+
+fn pending<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Pending
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    Box::pin(async move {
         let (header, typed) = typed(request)?;
         let answer = handler(cx, header.clone(), typed).await?;
         frame(&header, &answer).map(Some)
-    }))
+    })
 }
 
 /// Decodes the body. Bytes after it are told and dropped, as Kafka does.

@@ -2,8 +2,12 @@
 //!
 //! Mirrors `ReplicaManager.fetchOffset` and `Partition.fetchOffsetForTimestamp` of Kafka. A request that claims to come from a
 //! follower is answered like a consumer's: nothing beyond the high watermark is shown to anybody.
+//!
+//! A search by time may take long. It ends with the connection that asked for it, and with the broker: then the answer is
+//! NOT_LEADER_OR_FOLLOWER, upon which clients ask again, of whoever is there by then.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -17,7 +21,7 @@ use super::leader_epoch::check_leader_epoch;
 use super::{Context, READS_MAX, partition_of, storage_error};
 use crate::log::catalog::Topic;
 use crate::log::partition::Partition;
-use crate::log::reader::{LogReader, TimestampHit};
+use crate::log::reader::{SearchBudget, TimestampHit};
 use crate::types::{ErrorCode, IsolationLevel, LeaderEpoch, Offset, Timestamp};
 use crate::wire::{Close, RequestHeader};
 
@@ -71,6 +75,7 @@ pub async fn list_offsets(
         }
     }
     let mut answers = Vec::with_capacity(request.topics.len());
+    let budget = Arc::default();
     for asked in &request.topics {
         let topic = topics.by_name.get(asked.name.as_str());
         let named = named.get(asked.name.as_str());
@@ -83,7 +88,7 @@ pub async fn list_offsets(
                 Ok((partition.clone(), spec))
             })
             .collect();
-        let found = checked.into_iter().map(|checked| find(&cx.broker.reader, checked, isolation));
+        let found = checked.into_iter().map(|checked| find(&cx, checked, isolation, &budget));
         let found: Vec<_> = stream::iter(found).buffered(READS_MAX).collect().await;
         let partitions = asked.partitions.iter().zip(found);
         answers.push(
@@ -114,9 +119,10 @@ fn check<'a>(
 }
 
 async fn find(
-    reader: &LogReader,
+    cx: &Context,
     checked: Result<(Arc<Partition>, Spec), ErrorCode>,
     isolation: IsolationLevel,
+    budget: &Arc<SearchBudget>,
 ) -> Result<TimestampHit, ErrorCode> {
     let (partition, spec) = checked?;
     let offsets = partition.offsets();
@@ -124,6 +130,7 @@ async fn find(
         IsolationLevel::ReadUncommitted => offsets.high_watermark,
         IsolationLevel::ReadCommitted => offsets.last_stable_offset,
     };
+    let reader = &cx.broker.reader;
     let hit = match spec {
         Spec::Latest => Ok(Some(position(end, partition.leader_epoch()))),
         Spec::Earliest => {
@@ -131,12 +138,23 @@ async fn find(
             Ok(Some(position(offsets.log_start, epoch)))
         }
         Spec::LatestTiered => Ok(None),
-        Spec::MaxTimestamp => reader.max_timestamp(&partition, end).await,
-        Spec::At(timestamp) => reader.offset_for_timestamp(&partition, timestamp, end).await,
+        Spec::MaxTimestamp => unless_stopping(cx, reader.max_timestamp(&partition, end, budget)).await?,
+        Spec::At(timestamp) => {
+            unless_stopping(cx, reader.offset_for_timestamp(&partition, timestamp, end, budget)).await?
+        }
     };
     match hit {
         Ok(hit) => Ok(hit.unwrap_or(NOT_FOUND)),
         Err(error) => Err(storage_error("list offsets", partition.id, &error)),
+    }
+}
+
+async fn unless_stopping<T>(cx: &Context, search: impl Future<Output = T>) -> Result<T, ErrorCode> {
+    let mut stopping = cx.stopping.clone();
+    tokio::select! {
+        biased;
+        found = search => Ok(found),
+        _ = stopping.wait_for(|stopping| *stopping) => Err(ErrorCode::NOT_LEADER_OR_FOLLOWER),
     }
 }
 

@@ -118,6 +118,8 @@ pub enum Answer {
     /// The next request waits until this one is answered, and this one until all before it are. It is done to its end, also
     /// when the client has gone: what it changes must not stay half done.
     Serial(Pending),
+    /// As [`Answer::Serial`], but changes nothing and may take long (ListOffsets): dropped when the client has gone.
+    Cancellable(Pending),
     /// Changes nothing and may wait for long (Fetch): dropped when the client has gone. By the time it waits it holds nothing of its
     /// request, and the next one is not even received: what waits must not take memory that others need to be served at all.
     LongPoll(Pending),

@@ -23,6 +23,7 @@ use crate::engine::environment::SystemEnvironment;
 use crate::engine::settings::Settings;
 use crate::log::catalog::Topic;
 use crate::record::build::BatchBuilder;
+use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::types::{Offset, Timestamp};
 use crate::wire::{Close, Request, RequestHeader, Segments};
@@ -41,11 +42,14 @@ impl TestBroker {
     }
 
     pub(crate) fn with_settings(settings: &[(&str, &str)]) -> Self {
+        Self::over(Arc::new(MemoryStore::new()), settings)
+    }
+
+    pub(crate) fn over(store: Arc<dyn Store>, settings: &[(&str, &str)]) -> Self {
         let flags = settings.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         let sources = Sources { flags, host_name: "localhost".into(), ..Sources::default() };
         let config = load(&sources).expect("good settings").config;
         let fatal = Box::new(|error| panic!("rows in memory failed: {error}"));
-        let store = Arc::new(MemoryStore::new());
         let started =
             Engine::start(store, Settings::from(&config), Box::new(SystemEnvironment), fatal).expect("starts");
         let (stop, stopping) = watch::channel(false);
@@ -98,7 +102,10 @@ impl TestBroker {
         let frame_bytes = body.len();
         let api = find(api_key).expect("an API of the table");
         match (api.handler)(self.cx.clone(), Request { header, body, frame_bytes }) {
-            Answer::Pipelined(pending) | Answer::Serial(pending) | Answer::LongPoll(pending) => pending,
+            Answer::Pipelined(pending)
+            | Answer::Serial(pending)
+            | Answer::Cancellable(pending)
+            | Answer::LongPoll(pending) => pending,
             Answer::Close(close) => Box::pin(std::future::ready(Err(close))),
         }
     }

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::partition::Partition;
-use super::search;
+pub use super::search::SearchBudget;
+use super::search::{self, Bounds};
 use crate::metrics::{TAIL_CACHE_HITS_TOTAL, TAIL_CACHE_MISSES_TOTAL};
 use crate::store::{Store, StoreError, StoredBatch};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
@@ -98,9 +99,9 @@ impl LogReader {
         Ok(batches)
     }
 
-    /// The first record at or after `timestamp` with an offset in `[log start, to)`. Where many batches hold no such record though
-    /// their headers say so, the headers are believed from some point on: the answer is then the start of such a batch, never
-    /// behind the record that was asked for.
+    /// The first record at or after `timestamp` with an offset in `[log start, to)`. Once `budget`, which all searches of a request
+    /// share, is used up, headers of batches are believed: the answer is then the start of a batch whose header tells such a
+    /// time, never behind the record that was asked for. Dropping the future ends the search.
     ///
     /// # Errors
     /// As [`LogReader::read`].
@@ -109,13 +110,19 @@ impl LogReader {
         partition: &Arc<Partition>,
         timestamp: Timestamp,
         to: Offset,
+        budget: &Arc<SearchBudget>,
     ) -> Result<Option<TimestampHit>, StoreError> {
+        let budget = Arc::clone(budget);
         let (id, from) = (partition.id, partition.offsets().log_start);
         let _search = self.searches.acquire().await.map_err(|_| gone())?;
-        self.run(move |store, is_wanted| search::first_at_or_after(store, id, timestamp, from..to, is_wanted)).await
+        self.run(move |store, is_wanted| {
+            search::first_at_or_after(store, id, timestamp, from..to, Bounds { budget: &budget, is_wanted })
+        })
+        .await
     }
 
-    /// The record with the largest timestamp in `[log start, to)`, the first of them if several (ListOffsets -3).
+    /// The record with the largest timestamp in `[log start, to)`, the first of them if several (ListOffsets -3). Without `budget`
+    /// the start of the batch whose header tells the largest. Dropping the future ends the search.
     ///
     /// # Errors
     /// As [`LogReader::read`].
@@ -123,10 +130,15 @@ impl LogReader {
         &self,
         partition: &Arc<Partition>,
         to: Offset,
+        budget: &Arc<SearchBudget>,
     ) -> Result<Option<TimestampHit>, StoreError> {
+        let budget = Arc::clone(budget);
         let (id, from) = (partition.id, partition.offsets().log_start);
         let _search = self.searches.acquire().await.map_err(|_| gone())?;
-        self.run(move |store, is_wanted| search::max_timestamp(store, id, from, to, is_wanted)).await
+        self.run(move |store, is_wanted| {
+            search::max_timestamp(store, id, from, to, Bounds { budget: &budget, is_wanted })
+        })
+        .await
     }
 
     async fn run<T: Send + 'static>(

@@ -4,6 +4,7 @@
 //! entry below the wanted time can be passed over. That entry is found by halving the offsets.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::reader::{IsWanted, TimestampHit};
 use crate::record::BatchHeader;
@@ -13,55 +14,94 @@ use crate::store::schema::{LogKey, RowValue, SparseRow, sparse_key, sparse_of_ke
 use crate::store::{Store, StoreError, StoredBatch};
 use crate::types::{Offset, PartitionId, Timestamp};
 
-/// What one search reads and expands of batches in which it finds nothing. A header may tell a larger time than any of its
-/// records has, and each such batch would cost its expansion; of honest batches only the one at the log start may hold nothing.
-const FRUITLESS_BYTES_MAX: u64 = 128 << 20;
+/// What the searches of one request read and expand at most. Of honest batches a search looks into one or two; but a header may tell
+/// a larger time than any of its records has, each such batch would cost its expansion, and a request names many partitions.
+pub const SEARCH_BYTES_MAX: u64 = 256 << 20;
 
 /// What looking into a batch costs beside its bytes.
 const LOOK_BYTES: u64 = 4096;
 
-/// The first record with a time ≥ `timestamp` and an offset in `[from, to)`; beyond [`FRUITLESS_BYTES_MAX`] the start of the next
-/// batch whose header tells such a time. Nothing once nobody waits for it.
+/// What passing a key costs behind a batch that held nothing: before it the sparse index bounds how many there are.
+const KEY_BYTES: u64 = 64;
+
+/// What is left of [`SEARCH_BYTES_MAX`] for the searches of one request.
+#[derive(Debug)]
+pub struct SearchBudget(AtomicU64);
+
+impl Default for SearchBudget {
+    fn default() -> Self {
+        Self(AtomicU64::new(SEARCH_BYTES_MAX))
+    }
+}
+
+impl SearchBudget {
+    fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes`, or all that is left if that is less; answers whether something remains.
+    fn take(&self, bytes: u64) -> bool {
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(bytes)));
+        taken.is_ok_and(|before| before > bytes)
+    }
+}
+
+/// What ends a search before it has found something.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    pub budget: &'a SearchBudget,
+    pub is_wanted: IsWanted<'a>,
+}
+
+/// The first record with a time ≥ `timestamp` and an offset in `[from, to)`; without budget the start of a batch whose header tells
+/// such a time, not behind that record. Nothing once nobody waits for it.
 pub(super) fn first_at_or_after(
     store: &dyn Store,
     partition: PartitionId,
     timestamp: Timestamp,
     Range { start: from, end: to }: Range<Offset>,
-    is_wanted: IsWanted<'_>,
+    Bounds { budget, is_wanted }: Bounds<'_>,
 ) -> Result<Option<TimestampHit>, StoreError> {
     let mut start = start_of_search(store, partition, timestamp, from..to)?;
-    let mut left_bytes = FRUITLESS_BYTES_MAX;
+    // The last batch that held nothing, as its header tells.
+    let mut believed = None;
     loop {
-        let key = first_key(store, partition, start, to, is_wanted, |key| key.max_timestamp >= timestamp)?;
+        let mut is_affordable = true;
+        let key = first_key(store, partition, start, to, |key| {
+            is_affordable = believed.is_none() || budget.take(KEY_BYTES);
+            if is_affordable && is_wanted() { Some(key.max_timestamp >= timestamp) } else { None }
+        })?;
+        if !is_affordable {
+            return Ok(believed);
+        }
         let Some(key) = key else { return Ok(None) };
         start = key.last_offset() + 1;
         let Some(batch) = Batch::read(store, &key)? else { continue };
-        let mut seen_bytes = LOOK_BYTES + batch.stored.bytes.len() as u64;
+        budget.take(LOOK_BYTES + batch.stored.bytes.len() as u64);
         let mut found = None;
         // The log start may lie within the batch, behind the record that made it a candidate.
-        let end = batch.visit(left_bytes.saturating_sub(seen_bytes), |hit, bytes| {
-            seen_bytes += bytes;
+        let end = batch.visit(budget, |hit| {
             found = (hit.timestamp >= timestamp && hit.offset >= from).then_some(hit);
             found.is_none() && is_wanted()
         })?;
+        believed = Some(batch.as_its_header_tells(from));
         match (found, end) {
             (Some(_), _) => return Ok(found),
-            (None, Visited::TooLarge) => return Ok(Some(batch.as_its_header_tells(from))),
-            (None, Visited::Whole) => left_bytes = left_bytes.saturating_sub(seen_bytes),
-        }
-        if !is_wanted() {
-            return Ok(None);
+            (None, Visited::TooLarge) => return Ok(believed),
+            (None, Visited::Whole) if !is_wanted() => return Ok(None),
+            (None, Visited::Whole) => {}
         }
     }
 }
 
-/// The first record with the largest time among the offsets in `[from, to)`.
+/// The first record with the largest time among the offsets in `[from, to)`; without budget the start of the batch whose header tells
+/// the largest.
 pub(super) fn max_timestamp(
     store: &dyn Store,
     partition: PartitionId,
     from: Offset,
     to: Offset,
-    is_wanted: IsWanted<'_>,
+    Bounds { budget, is_wanted }: Bounds<'_>,
 ) -> Result<Option<TimestampHit>, StoreError> {
     // What the newest entry says of the batches before it holds as long as the one it names is still there.
     let mut start = from;
@@ -73,7 +113,7 @@ pub(super) fn max_timestamp(
     }
     let mut best: Option<LogKey> = None;
     if let Some(offset) = named {
-        best = first_key(store, partition, offset, to, is_wanted, |_| true)?;
+        best = first_key(store, partition, offset, to, |_| is_wanted().then_some(true))?;
     }
     store.scan_log(partition, start, to, &mut |key| {
         if key.last_offset() < to && best.is_none_or(|best| key.max_timestamp > best.max_timestamp) {
@@ -83,8 +123,9 @@ pub(super) fn max_timestamp(
     })?;
     let Some(key) = best else { return Ok(None) };
     let Some(batch) = Batch::read(store, &key)? else { return Ok(None) };
+    budget.take(LOOK_BYTES + batch.stored.bytes.len() as u64);
     let mut latest: Option<TimestampHit> = None;
-    let end = batch.visit(FRUITLESS_BYTES_MAX, |hit, _| {
+    let end = batch.visit(budget, |hit| {
         if hit.offset >= from && latest.is_none_or(|latest| hit.timestamp > latest.timestamp) {
             latest = Some(hit);
         }
@@ -132,20 +173,19 @@ fn sparse_before(
     Ok(Some((base_offset, SparseRow::decode(&value)?)))
 }
 
+/// The first batch that ends below `to` and of which `is_it` says so; none once that answers none.
 fn first_key(
     store: &dyn Store,
     partition: PartitionId,
     from: Offset,
     to: Offset,
-    is_wanted: IsWanted<'_>,
-    mut wanted: impl FnMut(&LogKey) -> bool,
+    mut is_it: impl FnMut(&LogKey) -> Option<bool>,
 ) -> Result<Option<LogKey>, StoreError> {
     let mut found = None;
     store.scan_log(partition, from, to, &mut |key| {
-        if key.last_offset() < to && wanted(&key) {
-            found = Some(key);
-        }
-        found.is_none() && is_wanted()
+        let Some(is_it) = is_it(&key) else { return false };
+        found = (is_it && key.last_offset() < to).then_some(key);
+        found.is_none()
     })?;
     Ok(found)
 }
@@ -161,7 +201,7 @@ struct Batch {
 enum Visited {
     /// At the last record, or where the visitor ended it.
     Whole,
-    /// At more bytes than were allowed.
+    /// At more bytes than the budget had left.
     TooLarge,
 }
 
@@ -174,10 +214,10 @@ impl Batch {
         Ok(Some(Self { key: *key, stored, header }))
     }
 
-    /// Streams offset, time and size of each record until `visit` answers false.
-    fn visit(&self, bytes_max: u64, mut visit: impl FnMut(TimestampHit, u64) -> bool) -> Result<Visited, StoreError> {
+    /// Streams offset and time of each record until `visit` answers false.
+    fn visit(&self, budget: &SearchBudget, mut visit: impl FnMut(TimestampHit) -> bool) -> Result<Visited, StoreError> {
         let limits = DecompressionLimits::default();
-        let limits = DecompressionLimits { bytes_max: limits.bytes_max.min(bytes_max), ..limits };
+        let limits = DecompressionLimits { bytes_max: limits.bytes_max.min(budget.left()), ..limits };
         let failed = |error: RecordsInvalid| match error {
             RecordsInvalid::Decompress(DecompressError::TooLarge { .. }) => Ok(Visited::TooLarge),
             error => Err(corrupt(&self.key, &error)),
@@ -196,8 +236,12 @@ impl Batch {
                 timestamp: record.timestamp,
                 leader_epoch: self.header.leader_epoch,
             };
-            if !visit(hit, record.bytes) {
+            if !visit(hit) {
                 break;
+            }
+            // Others of the request take from it as well.
+            if !budget.take(record.bytes) {
+                return Ok(Visited::TooLarge);
             }
         }
         Ok(Visited::Whole)
@@ -221,12 +265,79 @@ fn corrupt(key: &LogKey, error: &dyn std::error::Error) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::record::build::BatchBuilder;
+    use crate::record::patch;
     use crate::store::Rows;
     use crate::store::memory::MemoryStore;
-    use crate::types::TopicNo;
+    use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId, TopicNo};
 
     const PARTITION: PartitionId = PartitionId { topic: TopicNo(1), index: 0 };
+
+    /// A batch of one record per entry of `timestamps` whose header tells that its latest is of `told`.
+    fn put(rows: &mut Rows, base_offset: Offset, timestamps: &[Timestamp], told: Timestamp) {
+        let batch = timestamps.iter().fold(BatchBuilder::new(), |batch, at| batch.record(*at, None, Some(b"value")));
+        let mut bytes = batch.build();
+        patch::set_base_offset_and_leader_epoch(&mut bytes, base_offset, LeaderEpoch(0));
+        let key = LogKey {
+            partition: PARTITION,
+            base_offset,
+            last_offset_delta: timestamps.len() as u32 - 1,
+            size_bytes: bytes.len() as u32,
+            max_timestamp: told,
+            flags: 0,
+            producer_id: ProducerId::NONE,
+            producer_epoch: ProducerEpoch::NONE,
+            base_sequence: -1,
+        };
+        rows.put(key.encode(), bytes.freeze());
+    }
+
+    #[test]
+    fn what_a_lying_header_costs_is_bounded_also_where_only_keys_are_passed() {
+        let store = MemoryStore::new();
+        let mut rows = Rows::default();
+        (0..100).for_each(|offset| put(&mut rows, offset, &[10], 10));
+        put(&mut rows, 100, &[10], 900);
+        (101..200).for_each(|offset| put(&mut rows, offset, &[10], 10));
+        put(&mut rows, 200, &[500], 500);
+        store.write(&rows, 0).unwrap();
+        let hit = |offset, timestamp| Some(TimestampHit { offset, timestamp, leader_epoch: LeaderEpoch(0) });
+        for (budget_bytes, expected) in [
+            (2 * LOOK_BYTES + 200 * KEY_BYTES, hit(200, 500)),
+            (LOOK_BYTES + 90 * KEY_BYTES, hit(100, 900)),
+            (LOOK_BYTES, hit(100, 900)),
+            (0, hit(100, 900)),
+        ] {
+            let budget = SearchBudget(AtomicU64::new(budget_bytes));
+            let bounds = Bounds { budget: &budget, is_wanted: &|| true };
+            let found = first_at_or_after(&store, PARTITION, 200, 0..201, bounds).unwrap();
+            assert_eq!(found, expected, "{budget_bytes}");
+        }
+    }
+
+    #[test]
+    fn search_ends_once_nobody_waits_for_it() {
+        let store = MemoryStore::new();
+        let mut rows = Rows::default();
+        (0..100).for_each(|offset| put(&mut rows, offset, &[10], 10 + offset % 2));
+        store.write(&rows, 0).unwrap();
+        for (timestamp, looks_max) in [(11, 7), (100, 7), (0, 0)] {
+            let asked = Cell::new(0);
+            let is_wanted = || {
+                asked.set(asked.get() + 1);
+                asked.get() <= looks_max
+            };
+            let budget = SearchBudget::default();
+            let bounds = Bounds { budget: &budget, is_wanted: &is_wanted };
+            assert_eq!(first_at_or_after(&store, PARTITION, timestamp, 0..100, bounds).unwrap(), None);
+            assert!(asked.take() <= looks_max + 3, "{timestamp}");
+            max_timestamp(&store, PARTITION, 0, 100, bounds).unwrap();
+            assert!(asked.get() <= looks_max + 3, "{timestamp}");
+        }
+    }
 
     #[test]
     fn search_begins_where_a_look_at_all_entries_would_let_it() {

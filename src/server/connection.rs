@@ -1,8 +1,9 @@
 //! One connection, one task: frames in, answers out in the order of their requests.
 //!
 //! While a [`Answer::Serial`] request is under way at most one further request is received, and no longer than that its peer
-//! is watched: a peer that goes away cancels what it waits for. While an [`Answer::LongPoll`] is, none is received. Requests of [`Answer::Pipelined`] are received and begun
-//! while earlier ones are under way, up to [`IN_FLIGHT_MAX`] and `einmal.connection.request.bytes.max`.
+//! is watched: a peer that goes away cancels what it waits for, if that is an [`Answer::Cancellable`]. While an
+//! [`Answer::LongPoll`] is under way, which can be cancelled as well, none is received. Requests of [`Answer::Pipelined`] are
+//! received and begun while earlier ones are under way, up to [`IN_FLIGHT_MAX`] and `einmal.connection.request.bytes.max`.
 //!
 //! Nothing is begun while an answer is being sent: what a peer does not take is one answer to a Fetch, or what was pipelined.
 //!
@@ -160,7 +161,7 @@ struct Connection<'a, D> {
     held: Option<Frame>,
     /// Set once the connection takes no more requests.
     end: Option<End>,
-    /// The peer sends no more: nobody waits for a long poll's answer.
+    /// The peer sends no more: nobody waits for an answer that changes nothing.
     is_peer_gone: bool,
     has_request: bool,
     active_at: Instant,
@@ -203,10 +204,10 @@ impl<D: Dispatch> Connection<'_, D> {
                 // The frame's deadline is the next to come.
                 Ok(Event::Received(Received::Begun)) => {}
                 Ok(Event::Received(Received::End)) => {
-                    self.cancel_long_poll();
+                    self.cancel_serial();
                     self.stop(End::Peer);
                 }
-                Ok(Event::PeerGone) => self.cancel_long_poll(),
+                Ok(Event::PeerGone) => self.cancel_serial(),
                 Ok(Event::Stopping) => self.stop(End::Stopping),
                 Ok(Event::Timer) => {
                     if let Some(end) = self.overdue() {
@@ -215,7 +216,7 @@ impl<D: Dispatch> Connection<'_, D> {
                 }
                 Err(broken) => {
                     if matches!(broken, Broken::Io(_)) {
-                        self.cancel_long_poll();
+                        self.cancel_serial();
                     }
                     self.stop(broken.into());
                 }
@@ -289,11 +290,15 @@ impl<D: Dispatch> Connection<'_, D> {
             Ok(Answer::Serial(pending)) => {
                 self.serial = Some(InFlight::new(pending, line, self.active_at, frame_bytes, charge));
             }
-            Ok(Answer::LongPoll(pending)) if !self.is_peer_gone => {
+            Ok(Answer::Cancellable(_) | Answer::LongPoll(_)) if self.is_peer_gone => {}
+            Ok(Answer::Cancellable(pending)) => {
+                let in_flight = InFlight::new(pending, line, self.active_at, frame_bytes, charge);
+                self.serial = Some(in_flight.into_cancellable());
+            }
+            Ok(Answer::LongPoll(pending)) => {
                 let in_flight = InFlight::new(pending, line, self.active_at, frame_bytes, charge);
                 self.serial = Some(in_flight.into_long_poll());
             }
-            Ok(Answer::LongPoll(_)) => {}
             Ok(Answer::Close(close)) => self.stop(End::Close(close)),
             Err(failure) => self.stop(failure.into()),
         }
@@ -338,10 +343,10 @@ impl<D: Dispatch> Connection<'_, D> {
         self.held = None;
     }
 
-    /// The peer waits for nothing any more. What it asked for before it went is still done, but for long polls.
-    fn cancel_long_poll(&mut self) {
+    /// The peer waits for nothing any more. What it asked for before it went is still done if it changes something.
+    fn cancel_serial(&mut self) {
         self.is_peer_gone = true;
-        if self.serial.as_ref().is_some_and(InFlight::is_long_poll) {
+        if self.serial.as_ref().is_some_and(InFlight::is_cancellable) {
             self.serial = None;
         }
     }

@@ -22,6 +22,7 @@ pub(crate) struct InFlight {
     started: Instant,
     frame_bytes: usize,
     charge: Charge,
+    is_cancellable: bool,
     is_long_poll: bool,
 }
 
@@ -42,13 +43,23 @@ pub(crate) enum Failure {
 impl InFlight {
     pub(crate) fn new(pending: Pending, line: Arc<Line>, started: Instant, frame_bytes: usize, charge: Charge) -> Self {
         line.in_flight.increment(1);
-        Self { pending, line, started, frame_bytes, charge, is_long_poll: false }
+        Self { pending, line, started, frame_bytes, charge, is_cancellable: false, is_long_poll: false }
     }
 
-    /// Gives its charge back as soon as it waits.
+    /// Nobody needs it once its client has gone.
+    pub(crate) fn into_cancellable(mut self) -> Self {
+        self.is_cancellable = true;
+        self
+    }
+
+    /// Cancellable, and gives its charge back as soon as it waits.
     pub(crate) fn into_long_poll(mut self) -> Self {
         self.is_long_poll = true;
-        self
+        self.into_cancellable()
+    }
+
+    pub(crate) fn is_cancellable(&self) -> bool {
+        self.is_cancellable
     }
 
     pub(crate) fn is_long_poll(&self) -> bool {

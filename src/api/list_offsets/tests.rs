@@ -1,12 +1,21 @@
-use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
-use kafka_protocol::protocol::StrBytes;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use bytes::BytesMut;
+use kafka_protocol::messages::list_offsets_request::ListOffsetsTopic;
+use kafka_protocol::protocol::StrBytes;
+use tokio::sync::watch;
 
 use super::*;
-use crate::api::testing::{TestBroker, batch};
+use crate::api::testing::{TestBroker, batch, decode};
 use crate::record::build::BatchBuilder;
 use crate::record::codec::Codec;
+use crate::store::disk::DiskSpace;
+use crate::store::memory::MemoryStore;
+use crate::store::schema::LogKey;
+use crate::store::{KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
+use crate::types::PartitionId;
 
 #[test]
 fn sentinels_are_known_from_their_version_on() {
@@ -138,18 +147,131 @@ fn lying(bytes: usize) -> BytesMut {
 #[tokio::test]
 async fn headers_that_lie_about_their_times_are_looked_behind_only_so_often() {
     let broker = TestBroker::start();
-    let topic = broker.create_topic("t", 1).await;
+    let topic = broker.create_topic("t", 2).await;
     let epoch = topic.partitions[0].leader_epoch().0;
     for _ in 0..3 {
         broker.append(&topic, 0, lying(15 << 20)).await;
     }
     broker.append(&topic, 0, batch(500, &["a"])).await;
     assert_eq!(ask(&broker, 7, 0, 200).await, (0, 3, 500, epoch), "a few lies change nothing");
-    for _ in 0..20 {
+    for _ in 0..9 {
         broker.append(&topic, 0, lying(15 << 20)).await;
+        broker.append(&topic, 1, lying(15 << 20)).await;
     }
-    broker.append(&topic, 0, batch(700, &["a"])).await;
-    // 128 MiB hold eight of them; the first is at offset 0, and the honest one at 3 is passed by its header.
-    assert_eq!(ask(&broker, 7, 0, 600).await, (0, 9, 900, epoch), "from then on the header is believed");
+    for index in [0, 1] {
+        broker.append(&topic, index, batch(700, &["a"])).await;
+    }
+    assert_eq!(ask(&broker, 7, 0, 600).await, (0, 13, 700, epoch), "of one partition they can be afforded");
+    assert_eq!(ask(&broker, 7, 1, 600).await, (0, 9, 700, epoch));
+    // 256 MiB hold seventeen of the twenty-one, and the partitions of a request share them.
+    let answer = broker.call(7, &request(vec![(0, 600), (1, 600)])).await;
+    let found = |index: usize| {
+        let answer = &answer.topics[0].partitions[index];
+        (answer.error_code, answer.offset, answer.timestamp)
+    };
+    let is_believed = |found: (i16, i64, i64), honest: i64| found.0 == 0 && found.1 < honest && found.2 == 900;
+    assert!(is_believed(found(0), 13) || is_believed(found(1), 9), "{answer:?}");
     assert_eq!(ask(&broker, 7, 0, 901).await, (0, -1, -1, -1));
+}
+
+/// Rows in memory whose log, once it is told so, has no end for those who look at its keys.
+#[derive(Default)]
+struct EndlessLog {
+    rows: MemoryStore,
+    is_endless: AtomicBool,
+    /// How many looks have begun, and how many of them have ended.
+    looks: watch::Sender<(usize, usize)>,
+}
+
+impl EndlessLog {
+    async fn looks_are(&self, expected: (usize, usize)) {
+        let mut looks = self.looks.subscribe();
+        let seen = tokio::time::timeout(Duration::from_secs(60), looks.wait_for(|looks| *looks == expected)).await;
+        seen.expect("in time").expect("the store is there");
+    }
+}
+
+impl Store for EndlessLog {
+    fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
+        self.rows.write(rows, synced)
+    }
+    fn sync(&self) -> Result<(), StoreError> {
+        self.rows.sync()
+    }
+    fn sequence(&self) -> u64 {
+        self.rows.sequence()
+    }
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.rows.get(key)
+    }
+    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        self.rows.scan(prefix, visit)
+    }
+    fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
+        self.rows.last_before(prefix, before)
+    }
+    fn read_log(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredBatch>, StoreError> {
+        self.rows.read_log(partition, from, to, bytes_max)
+    }
+    fn scan_log(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        to: Offset,
+        visit: &mut dyn FnMut(LogKey) -> bool,
+    ) -> Result<(), StoreError> {
+        if !self.is_endless.load(SeqCst) {
+            return self.rows.scan_log(partition, from, to, visit);
+        }
+        let mut first = None;
+        self.rows.scan_log(partition, from, to, &mut |key| {
+            first = Some(key);
+            false
+        })?;
+        self.looks.send_modify(|looks| looks.0 += 1);
+        while first.is_some_and(&mut *visit) {}
+        self.looks.send_modify(|looks| looks.1 += 1);
+        Ok(())
+    }
+    fn reclaim_log_range(&self, _: &[u8], _: &[u8]) {}
+    fn disk_space(&self) -> Option<DiskSpace> {
+        None
+    }
+    fn stats(&self) -> StoreStats {
+        StoreStats::default()
+    }
+    fn close(&self) -> Result<(), StoreError> {
+        self.rows.close()
+    }
+}
+
+#[tokio::test]
+async fn search_by_time_ends_with_who_asked_for_it_and_with_the_broker() {
+    for timestamp in [200, -3] {
+        let store = Arc::new(EndlessLog::default());
+        let broker = TestBroker::over(store.clone(), &[]);
+        let topic = broker.create_topic("t", 1).await;
+        broker.append(&topic, 0, batch(100, &["a"])).await;
+        store.is_endless.store(true, SeqCst);
+        let begun = || tokio::spawn(broker.send(7, &request(vec![(0, timestamp)])));
+        let asked = begun();
+        store.looks_are((1, 0)).await;
+        asked.abort();
+        store.looks_are((1, 1)).await;
+
+        let asked = begun();
+        store.looks_are((2, 1)).await;
+        broker.stop();
+        let asked = tokio::time::timeout(Duration::from_secs(60), asked).await.expect("in time");
+        let answer = asked.expect("no panic").expect("answered").expect("not silent");
+        let answer = decode::<ListOffsetsRequest>(7, answer);
+        assert_eq!(answer.topics[0].partitions[0].error_code, ErrorCode::NOT_LEADER_OR_FOLLOWER.0);
+        store.looks_are((2, 2)).await;
+    }
 }

@@ -1,5 +1,6 @@
 //! What readers get, from memory and from the store, and where the log begins.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::harness::*;
@@ -64,19 +65,21 @@ async fn records_are_found_by_time() {
     }
     let partition = broker.partition("t");
     let end = partition.offsets().high_watermark;
+    let budget = Arc::default();
     let hit = |offset: Offset, timestamp| Some(TimestampHit { offset, timestamp, leader_epoch: LeaderEpoch(0) });
     let cases = [(0, hit(0, 100)), (101, hit(1, 300)), (300, hit(1, 300)), (301, hit(5, 400)), (401, None)];
     for (timestamp, expected) in cases {
-        let found = broker.started.reader.offset_for_timestamp(&partition, timestamp, end).await.expect("reads");
+        let found =
+            broker.started.reader.offset_for_timestamp(&partition, timestamp, end, &budget).await.expect("reads");
         assert_eq!(found, expected, "from {timestamp}");
     }
-    let latest = |to| broker.started.reader.max_timestamp(&partition, to);
+    let latest = |to| broker.started.reader.max_timestamp(&partition, to, &budget);
     assert_eq!(latest(end).await.expect("reads"), hit(5, 400));
     assert_eq!(latest(5).await.expect("reads"), hit(1, 300), "below the caller's bound only");
     assert_eq!(latest(0).await.expect("reads"), None);
     let deleted = broker.engine().delete_records(partition.id, 2).await.expect("engine runs");
     assert_eq!(deleted, Ok(2));
-    let found = broker.started.reader.offset_for_timestamp(&partition, 101, end).await.expect("reads");
+    let found = broker.started.reader.offset_for_timestamp(&partition, 101, end, &budget).await.expect("reads");
     assert_eq!(found, hit(2, 200), "records before the log start are gone, also within a batch");
     assert_eq!(latest(3).await.expect("reads"), hit(2, 200));
 }

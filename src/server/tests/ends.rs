@@ -67,23 +67,27 @@ async fn a_panic_ends_its_connection_only() {
 #[tokio::test]
 async fn a_peer_that_goes_away_cancels_what_it_waits_for() {
     let mut server = Server::start(Options::default()).await;
-    let mut client = server.connect().await;
-    client.send(FETCH, 1, b"").await;
-    let mut parked = server.begun(1).await;
-    drop(client);
-    within(parked.answer.closed()).await;
+    for key in [FETCH, LIST_OFFSETS] {
+        let mut client = server.connect().await;
+        client.send(key, 1, b"").await;
+        let mut parked = server.begun(1).await;
+        drop(client);
+        within(parked.answer.closed()).await;
+    }
 }
 
 #[tokio::test]
 async fn what_a_peer_sent_before_it_went_away_is_still_begun() {
     let mut server = Server::start(Options::default()).await;
-    let mut client = server.connect().await;
-    client.write(&[request(FETCH, 1, 1, b""), request(PRODUCE, 1, 2, b"")].concat()).await;
-    let mut parked = server.begun(1).await;
-    server.begins_nothing().await;
-    drop(client);
-    within(parked.answer.closed()).await;
-    server.begun(2).await.end(Ok(None));
+    for key in [FETCH, LIST_OFFSETS] {
+        let mut client = server.connect().await;
+        client.write(&[request(key, 1, 1, b""), request(PRODUCE, 1, 2, b"")].concat()).await;
+        let mut parked = server.begun(1).await;
+        server.begins_nothing().await;
+        drop(client);
+        within(parked.answer.closed()).await;
+        server.begun(2).await.end(Ok(None));
+    }
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ use crate::wire::{Close, Request, Segments};
 pub(super) const PRODUCE: i16 = 0;
 /// Serial, a long poll.
 pub(super) const FETCH: i16 = 1;
+/// Serial, changes nothing.
+pub(super) const LIST_OFFSETS: i16 = 2;
 /// Serial, answers every version.
 pub(super) const API_VERSIONS: i16 = 18;
 /// Its handler panics.
@@ -36,6 +38,7 @@ pub(super) const PANIC_LATER: i16 = 31;
 static APIS: &[Api] = &[
     api(PRODUCE, "Produce", None),
     api(FETCH, "Fetch", Some(100_000)),
+    api(LIST_OFFSETS, "ListOffsets", Some(1000)),
     api(API_VERSIONS, "ApiVersions", Some(1000)),
     api(PANIC, "Panic", Some(1000)),
     api(PANIC_LATER, "PanicLater", Some(1000)),
@@ -102,6 +105,7 @@ impl Dispatch for Manual {
                 });
                 match api.key {
                     FETCH => Answer::LongPoll(pending),
+                    LIST_OFFSETS => Answer::Cancellable(pending),
                     _ => Answer::Serial(pending),
                 }
             }
