@@ -42,6 +42,11 @@ pub enum Failure {
     /// The engine did not mark the stop as clean; what it had to say stands in the log.
     #[error("the stop is not clean: {0}; nothing acknowledged is lost, the next start replays the write-ahead log")]
     Unclean(EngineGone),
+    /// The store was not closed when the time for stopping was over.
+    #[error(
+        "the store did not close in time; nothing acknowledged is lost, the next start replays the write-ahead log"
+    )]
+    Overdue,
     /// A second signal before the stop was complete.
     #[error("told to stop at once: the next start replays the write-ahead log")]
     Interrupted,
@@ -76,6 +81,7 @@ impl Failure {
             Self::Recovery(_)
             | Self::StoredSettings(_)
             | Self::Unclean(_)
+            | Self::Overdue
             | Self::Interrupted
             | Self::Probe(_)
             | Self::Metrics(_)
@@ -101,6 +107,7 @@ mod tests {
             (Failure::Recovery(full().into()), 6),
             (Failure::Commit(full()), 7),
             (Failure::Commit(corrupt()), 7),
+            (Failure::Overdue, 1),
             (Failure::Interrupted, 1),
         ] {
             assert_eq!(failure.exit_code(), expected, "{failure}");

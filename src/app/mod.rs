@@ -10,6 +10,7 @@ mod descriptors;
 mod failure;
 pub mod probe;
 
+use std::future::Future;
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -24,6 +25,7 @@ use crate::api::fetch_session::FetchSessions;
 use crate::api::{Broker, Endpoint};
 use crate::config::load::Loaded;
 use crate::config::{BrokerOverrides, Config};
+use crate::engine::command::EngineGone;
 use crate::engine::environment::SystemEnvironment;
 use crate::engine::settings::Settings;
 use crate::engine::{Engine, StartError, Started};
@@ -194,7 +196,8 @@ async fn serve(
         // What was answered is durable: the store recovers as after a crash.
         () = signals.next_after(began + ECHO) => return Err(Failure::Interrupted),
     };
-    tracing::info!(duration_ms = began.elapsed().as_millis() as u64, "stopped");
+    let is_clean = stopped.is_ok();
+    tracing::info!(duration_ms = began.elapsed().as_millis() as u64, is_clean, "stopped");
     stopped
 }
 
@@ -210,13 +213,14 @@ async fn wind_down(
         tracing::warn!("connections did not finish in time and are closed");
         serving.abort();
     }
-    let left = STOP_BUDGET.saturating_sub(began.elapsed());
-    match tokio::time::timeout(left, engine.stop()).await {
+    closed_within(STOP_BUDGET.saturating_sub(began.elapsed()), engine.stop()).await
+}
+
+/// Whether the engine has marked the stop as clean before its time was over.
+async fn closed_within(left: Duration, stop: impl Future<Output = Result<(), EngineGone>>) -> Result<(), Failure> {
+    match tokio::time::timeout(left, stop).await {
         Ok(stopped) => stopped.map_err(Failure::Unclean),
-        Err(_) => {
-            tracing::warn!("the store did not close in time; the next start replays its write-ahead log");
-            Ok(())
-        }
+        Err(_) => Err(Failure::Overdue),
     }
 }
 
@@ -288,5 +292,21 @@ impl Signals {
         while Instant::now() < instant {
             self.next().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn stop_that_is_not_known_to_be_clean_is_no_success() {
+        let left = Duration::from_secs(60);
+        assert!(closed_within(left, std::future::ready(Ok(()))).await.is_ok());
+        let gone = closed_within(left, std::future::ready(Err(EngineGone))).await;
+        assert!(matches!(gone, Err(Failure::Unclean(_))), "{gone:?}");
+        let overdue = closed_within(Duration::ZERO, std::future::pending()).await.expect_err("not closed");
+        assert_ne!(overdue.exit_code(), 0);
+        assert!(overdue.to_string().contains("did not close in time"), "{overdue}");
     }
 }
