@@ -165,7 +165,10 @@ impl Connection<'_> {
         let request = header::parse(whole.expect("a whole frame"), HeaderVersion::V2).expect("a good header");
         let api = find(request.header.api_key).expect("an API of the table");
         match (api.handler)(self.broker.cx.clone(), request) {
-            Answer::Pipelined(pending) | Answer::Serial(pending) | Answer::LongPoll(pending) => pending,
+            Answer::Pipelined(pending)
+            | Answer::Serial(pending)
+            | Answer::Cancellable(pending)
+            | Answer::LongPoll(pending) => pending,
             Answer::Close(close) => panic!("a good request was refused: {close}"),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use einmal::store::disk::DiskSpace;
 use einmal::store::schema::LogKey;
-use einmal::store::{Rows, Store, StoreError, StoreStats, StoredBatch};
+use einmal::store::{KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
 use einmal::types::{Offset, PartitionId};
 
 /// Holds up syncs, one permit each.
@@ -76,6 +76,10 @@ impl Store for NullStore {
         _: &mut dyn FnMut(LogKey) -> bool,
     ) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn last_before(&self, _: &[u8], _: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
+        Ok(None)
     }
 
     fn reclaim_log_range(&self, _: &[u8], _: &[u8]) {}
