@@ -29,9 +29,11 @@
 //! | [`wire`] | frames, headers, bodies; pure |
 //! | [`record`] | record batches: header view, validation, codecs; pure |
 //! | [`producer`] | what a partition knows of each idempotent producer; pure |
+//! | [`group`] | who is a member of a group, in which generation; pure |
 //! | [`store`] | rows in RocksDB, or in memory for tests |
 //! | [`log`] | what readers see: topics, offsets, newest batches |
 //! | [`engine`] | the single writer |
+//! | [`coordinator`] | drives groups: time, parked requests, what is stored of them |
 //! | [`api`] | one handler per API, and the table of them |
 //! | [`server`] | listeners and connections |
 //! | [`telemetry`] | tracing, metrics and health as operators see them |
@@ -61,7 +63,7 @@
 //! 13. Producer ids are drawn from a random high block range, so that they never collide with those of a Kafka cluster taken
 //!     into use later.
 //!
-//! Transactions and group membership are not served yet; what the list says of them holds from their first day.
+//! Transactions are not served yet; what the list says of them holds from their first day.
 #![warn(missing_docs)]
 
 pub mod types;
@@ -76,11 +78,15 @@ pub mod record;
 
 pub mod producer;
 
+pub mod group;
+
 pub mod store;
 
 pub mod log;
 
 pub mod engine;
+
+pub mod coordinator;
 
 pub mod api;
 

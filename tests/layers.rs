@@ -11,6 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["log"],
     &["engine"],
+    &["coordinator"],
     &["api"],
     &["server", "proxy", "telemetry"],
     &["app", "bench"],

@@ -73,6 +73,14 @@ fn every_api_answers_at_every_advertised_version() {
     sweep(server, untried, OffsetFetchRequest::default());
     sweep(server, untried, FindCoordinatorRequest::default());
     sweep(server, untried, ApiVersionsRequest::default());
+    sweep(server, untried, JoinGroupRequest::default());
+    sweep(server, untried, HeartbeatRequest::default());
+    sweep(server, untried, LeaveGroupRequest::default());
+    sweep(server, untried, SyncGroupRequest::default());
+    sweep(server, untried, DescribeGroupsRequest::default());
+    sweep(server, untried, ListGroupsRequest::default());
+    sweep(server, untried, DeleteGroupsRequest::default());
+    sweep(server, untried, OffsetDeleteRequest::default());
     sweep(server, untried, CreateTopicsRequest::default());
     sweep(server, untried, DeleteTopicsRequest::default());
     sweep(server, untried, DeleteRecordsRequest::default());

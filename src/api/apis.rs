@@ -11,8 +11,9 @@ use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 
 use super::{
     Answer, Api, Context, Pending, alter_configs, api_versions, cluster, coordinator, create_partitions, create_topics,
-    delete_records, delete_topics, describe_configs, fetch, leader_epoch, list_offsets, metadata, offset_commit,
-    offset_fetch, produce, producer_id,
+    delete_groups, delete_records, delete_topics, describe_configs, describe_groups, fetch, join_group, leader_epoch,
+    list_groups, list_offsets, membership, metadata, offset_commit, offset_delete, offset_fetch, produce, producer_id,
+    sync_group,
 };
 use crate::types::ErrorCode;
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
@@ -40,6 +41,12 @@ pub static APIS: &[Api] = &[
     api(8, "OffsetCommit", (2, 9), 8, FRAME_LISTS, |cx, r| serial(cx, r, offset_commit::offset_commit)),
     api(9, "OffsetFetch", (1, 9), 6, FRAME_LISTS, |cx, r| serial(cx, r, offset_fetch::offset_fetch)),
     api(10, "FindCoordinator", (0, 6), 3, FRAME_SMALL, |cx, r| serial(cx, r, coordinator::find_coordinator)),
+    api(11, "JoinGroup", (0, 9), 6, FRAME_LISTS, |cx, r| long_poll(cx, r, join_group::join_group)),
+    api(12, "Heartbeat", (0, 4), 4, FRAME_SMALL, |cx, r| serial(cx, r, membership::heartbeat)),
+    api(13, "LeaveGroup", (0, 5), 4, FRAME_SMALL, |cx, r| serial(cx, r, membership::leave_group)),
+    api(14, "SyncGroup", (0, 5), 4, FRAME_LISTS, |cx, r| long_poll(cx, r, sync_group::sync_group)),
+    api(15, "DescribeGroups", (0, 6), 5, FRAME_SMALL, |cx, r| serial(cx, r, describe_groups::describe_groups)),
+    api(16, "ListGroups", (0, 5), 3, FRAME_SMALL, |cx, r| serial(cx, r, list_groups::list_groups)),
     api(API_VERSIONS, "ApiVersions", (0, 4), 3, FRAME_SMALL, api_versions::api_versions),
     api(19, "CreateTopics", (2, 7), 5, FRAME_SMALL, |cx, r| serial(cx, r, create_topics::create_topics)),
     api(20, "DeleteTopics", (1, 6), 4, FRAME_SMALL, |cx, r| serial(cx, r, delete_topics::delete_topics)),
@@ -50,7 +57,9 @@ pub static APIS: &[Api] = &[
     api(33, "AlterConfigs", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, alter_configs::alter_configs)),
     api(35, "DescribeLogDirs", (1, 4), 2, FRAME_SMALL, |cx, r| serial(cx, r, cluster::describe_log_dirs)),
     api(37, "CreatePartitions", (0, 3), 2, FRAME_SMALL, |cx, r| serial(cx, r, create_partitions::create_partitions)),
+    api(42, "DeleteGroups", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, delete_groups::delete_groups)),
     api(44, "IncrementalAlterConfigs", (0, 1), 1, FRAME_SMALL, |cx, r| serial(cx, r, alter_configs::incremental_alter_configs)),
+    api(47, "OffsetDelete", (0, 0), i16::MAX, FRAME_SMALL, |cx, r| serial(cx, r, offset_delete::offset_delete)),
     api(60, "DescribeCluster", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, cluster::describe_cluster)),
 ];
 
@@ -91,6 +100,17 @@ where
     Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
 {
     Answer::Cancellable(pending(cx, request, handler))
+}
+
+/// The same for what may wait for long ([`Answer::LongPoll`]).
+pub fn long_poll<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    Answer::LongPoll(pending(cx, request, handler))
 }
 
 fn pending<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Pending
@@ -231,6 +251,14 @@ mod tests {
             codec::<messages::OffsetCommitRequest>(),
             codec::<messages::OffsetFetchRequest>(),
             codec::<messages::FindCoordinatorRequest>(),
+            codec::<messages::JoinGroupRequest>(),
+            codec::<messages::HeartbeatRequest>(),
+            codec::<messages::LeaveGroupRequest>(),
+            codec::<messages::SyncGroupRequest>(),
+            codec::<messages::DescribeGroupsRequest>(),
+            codec::<messages::ListGroupsRequest>(),
+            codec::<messages::DeleteGroupsRequest>(),
+            codec::<messages::OffsetDeleteRequest>(),
             codec::<messages::ApiVersionsRequest>(),
             codec::<messages::InitProducerIdRequest>(),
             codec::<messages::OffsetForLeaderEpochRequest>(),

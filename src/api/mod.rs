@@ -9,21 +9,29 @@ mod config_resource;
 pub mod coordinator;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod fetch;
 pub mod fetch_memory;
 pub mod fetch_session;
+mod group_id;
+pub mod join_group;
 pub mod leader_epoch;
+pub mod list_groups;
 pub mod list_offsets;
+pub mod membership;
 pub mod metadata;
 pub mod offset_commit;
+pub mod offset_delete;
 pub mod offset_fetch;
 pub mod produce;
 pub mod producer_id;
 #[cfg(test)]
 mod richest;
+pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod topic_name;
@@ -40,6 +48,7 @@ use arc_swap::ArcSwap;
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::config::Config;
+use crate::coordinator::Coordinator;
 use crate::engine::Engine;
 use crate::engine::environment::{Environment, SystemEnvironment};
 use crate::log::catalog::{Catalog, Topic};
@@ -77,6 +86,8 @@ pub struct Broker {
     pub reader: LogReader,
     /// Committed offsets of groups.
     pub offsets: Arc<CommittedOffsets>,
+    /// Groups and their members.
+    pub coordinator: Arc<Coordinator>,
     /// Cached fetch sessions, `FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max)`.
     pub fetch_sessions: FetchSessions,
     /// Memory of answers to Fetch, `FetchMemory::new(config.fetch_memory_bytes)`.
@@ -120,8 +131,9 @@ pub enum Answer {
     Serial(Pending),
     /// As [`Answer::Serial`], but changes nothing and may take long (ListOffsets): dropped when the client has gone.
     Cancellable(Pending),
-    /// Changes nothing and may wait for long (Fetch): dropped when the client has gone. By the time it waits it holds nothing of its
-    /// request, and the next one is not even received: what waits must not take memory that others need to be served at all.
+    /// May wait for long, and changes nothing after it has begun to (Fetch, JoinGroup): dropped when the client has gone. By the
+    /// time it waits it holds nothing of its request, and the next one is not even received: what waits must not take memory
+    /// that others need to be served at all.
     LongPoll(Pending),
     /// None, and nothing that came behind the request is begun: what came before it is still answered, then the connection ends.
     Close(Close),
@@ -147,6 +159,16 @@ pub struct Api {
 /// Wall clock, ms since 1970: record times and commits carry it.
 fn now() -> Timestamp {
     SystemEnvironment.now()
+}
+
+/// What a parked request waits for, unless the broker stops: then its connection ends, and its client comes again.
+async fn ending<T>(cx: &Context, answer: tokio::sync::oneshot::Receiver<T>) -> Result<T, Close> {
+    let mut stopping = cx.stopping.clone();
+    tokio::select! {
+        biased;
+        answer = answer => answer.map_err(|_| Close::Ending),
+        _ = stopping.wait_for(|is_stopping| *is_stopping) => Err(Close::Ending),
+    }
 }
 
 /// Reads of one request that are under way at the same time.

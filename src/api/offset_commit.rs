@@ -1,23 +1,23 @@
-//! OffsetCommit for groups without members: consumers that assign themselves and keep their progress here.
+//! OffsetCommit: progress of members of a group, and of consumers that assign themselves and are none.
 //!
-//! Mirrors `ClassicGroup.validateOffsetCommit` for a group that is empty or unknown. Members of a group are not served yet.
+//! Who may commit is the coordinator's to say; here is which offsets.
 
 use std::collections::BTreeMap;
 
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
+use tokio::sync::oneshot;
 
 use super::apis::count_error;
+use super::group_id::TEXT_BYTES_MAX;
 use super::{Context, now, partition_of};
 use crate::engine::command::OffsetToCommit;
+use crate::group::classic::Committer;
 use crate::log::catalog::Topic;
 use crate::log::offsets::CommittedOffset;
 use crate::types::{ErrorCode, LeaderEpoch, PartitionId, Timestamp};
 use crate::wire::{Close, RequestHeader};
-
-/// Longest group id, bytes: a string of the protocol, whose compact form could carry more.
-const GROUP_ID_BYTES_MAX: usize = i16::MAX as usize;
 
 /// What all offsets of a request share.
 struct Terms {
@@ -41,42 +41,44 @@ pub async fn offset_commit(
         expire_timestamp: if retention_ms < 0 { -1 } else { now.saturating_add(retention_ms) },
     };
     let topics = cx.broker.catalog.topics();
-    let is_known = cx.broker.offsets.is_known(&request.group_id);
-    let refusal = refusal(header.api_version, is_known, &request);
     let judge = |topic: &OffsetCommitRequestTopic, partition: &OffsetCommitRequestPartition| {
         let topic = topics.by_name.get(topic.name.as_str()).map(AsRef::as_ref);
-        to_commit(topic, partition, &terms).and_then(|offset| refusal.map_or(Ok(offset), Err))
+        to_commit(topic, partition, &terms)
     };
     // Of a partition that is named again the last offset counts.
     let mut offsets = BTreeMap::new();
     for topic in &request.topics {
         offsets.extend(topic.partitions.iter().filter_map(|partition| judge(topic, partition).ok()));
     }
-    let mut not_stored = BTreeMap::new();
-    if !offsets.is_empty() {
-        let group = request.group_id.to_string();
-        let offsets =
-            offsets.into_iter().map(|(partition, committed)| OffsetToCommit { partition, committed }).collect();
-        not_stored = cx.broker.engine.commit_offsets(group, offsets).await.map_err(|_| Close::Ending)?;
-    }
-    Ok(answer(&header, &request, |topic, partition| match judge(topic, partition) {
-        Ok((id, _)) => not_stored.get(&id).copied().unwrap_or(ErrorCode::NONE),
-        Err(error) => error,
+    let (refusal, not_stored) = match commit(&cx, &header, &request, offsets) {
+        Ok(committed) => (None, committed.await.map_err(|_| Close::Ending)?),
+        Err(error) => (Some(error), BTreeMap::new()),
+    };
+    Ok(answer(&header, &request, |topic, partition| match (judge(topic, partition), refusal) {
+        (Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), _) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        (_, Some(refusal)) => refusal,
+        (Err(error), None) => error,
+        (Ok((id, _)), None) => not_stored.get(&id).copied().unwrap_or(ErrorCode::NONE),
     }))
 }
 
-/// An empty group id is one too, as in Kafka: old tools commit with it. Who commits without a generation is no member and may be
-/// named anything.
-fn refusal(version: i16, group_is_known: bool, request: &OffsetCommitRequest) -> Option<ErrorCode> {
-    if request.group_id.len() > GROUP_ID_BYTES_MAX {
-        return Some(ErrorCode::INVALID_GROUP_ID);
+/// An empty group id is one too, as in Kafka: old tools commit with it.
+fn commit(
+    cx: &Context,
+    header: &RequestHeader,
+    request: &OffsetCommitRequest,
+    offsets: BTreeMap<PartitionId, CommittedOffset>,
+) -> Result<oneshot::Receiver<BTreeMap<PartitionId, ErrorCode>>, ErrorCode> {
+    if request.group_id.len() > TEXT_BYTES_MAX {
+        return Err(ErrorCode::INVALID_GROUP_ID);
     }
-    match (request.generation_id_or_member_epoch, group_is_known) {
-        (..0, _) => None,
-        (_, true) => Some(ErrorCode::UNKNOWN_MEMBER_ID),
-        (_, false) if version >= 9 => Some(ErrorCode::GROUP_ID_NOT_FOUND),
-        (_, false) => Some(ErrorCode::ILLEGAL_GENERATION),
-    }
+    let committer = Committer {
+        member_id: &request.member_id,
+        instance_id: request.group_instance_id.as_deref(),
+        generation_id: request.generation_id_or_member_epoch,
+    };
+    let offsets = offsets.into_iter().map(|(partition, committed)| OffsetToCommit { partition, committed }).collect();
+    cx.broker.coordinator.commit(&request.group_id, header.api_version, committer, offsets)
 }
 
 fn to_commit(

@@ -24,8 +24,8 @@ fn errors(answer: &OffsetCommitResponse) -> Vec<i16> {
     answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code).collect()
 }
 
-#[test]
-fn who_may_commit_depends_on_generation_and_group() {
+#[tokio::test]
+async fn who_may_commit_depends_on_generation_and_group() {
     // version, group is known, generation, member id, error
     let table = "
         2  no   -1  .  0
@@ -40,14 +40,18 @@ fn who_may_commit_depends_on_generation_and_group() {
         2  yes   0  .  25
         9  yes   3  m  25
     ";
-    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    let broker = TestBroker::start();
+    broker.create_topic("t", 1).await;
+    assert_eq!(errors(&broker.call(8, &commit("known", "t", vec![partition(0, 1, None)])).await), [0]);
+    for (number, line) in table.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
         let [version, known, generation, member, expected] =
             line.split_whitespace().collect::<Vec<_>>().try_into().expect("five columns");
-        let request = commit("g", "t", Vec::new())
+        let group = if known == "yes" { "known".to_owned() } else { format!("unknown-{number}") };
+        let request = commit(&group, "t", vec![partition(0, 1, None)])
             .with_generation_id_or_member_epoch(generation.parse().unwrap())
             .with_member_id(text(member.trim_matches('.')));
-        let error = refusal(version.parse().unwrap(), known == "yes", &request).map_or(0, |error| error.0);
-        assert_eq!(error.to_string(), expected, "{line}");
+        let answer = broker.call(version.parse().unwrap(), &request).await;
+        assert_eq!(errors(&answer), [expected.parse::<i16>().unwrap()], "{line}");
     }
 }
 

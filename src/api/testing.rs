@@ -17,6 +17,7 @@ use super::fetch_memory::FetchMemory;
 use super::fetch_session::FetchSessions;
 use super::{Answer, Broker, Context, Endpoint, Pending};
 use crate::config::load::{Sources, load};
+use crate::coordinator::{self, Coordinator};
 use crate::engine::Engine;
 use crate::engine::command::NewTopic;
 use crate::engine::environment::SystemEnvironment;
@@ -56,7 +57,14 @@ impl TestBroker {
         let endpoint =
             |listener: &str, host: &str, port| Endpoint { listener: listener.into(), host: host.into(), port };
         let endpoints = vec![endpoint("PLAINTEXT", "localhost", 9092), endpoint("EXTERNAL", "kafka.example", 19092)];
+        let coordinator = Coordinator::start(
+            started.engine.clone(),
+            started.offsets.clone(),
+            started.groups,
+            coordinator::Settings::from(&config),
+        );
         let broker = Broker {
+            coordinator,
             cluster_id: started.cluster_id,
             directory_id: started.directory_id,
             catalog: started.catalog,

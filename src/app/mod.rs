@@ -25,6 +25,7 @@ use crate::api::fetch_session::FetchSessions;
 use crate::api::{Broker, Endpoint};
 use crate::config::load::Loaded;
 use crate::config::{BrokerOverrides, Config};
+use crate::coordinator::{self, Coordinator};
 use crate::engine::command::EngineGone;
 use crate::engine::environment::SystemEnvironment;
 use crate::engine::settings::Settings;
@@ -151,7 +152,8 @@ async fn serve(
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let Opening { started, store, config, failed } = opening;
-    let Started { engine, catalog, offsets, reader, cluster_id, directory_id, leader_epoch, disk_low } = started;
+    let Started { engine, catalog, offsets, groups, reader, cluster_id, directory_id, leader_epoch, disk_low } =
+        started;
     let fsync_disabled = config.topic_defaults.is_relaxed();
     let collector = Collector::new(
         catalog.clone(),
@@ -163,6 +165,7 @@ async fn serve(
     );
     // Set once, here.
     let _ = observed.collector.set(collector);
+    let coordinator = Coordinator::start(engine.clone(), offsets.clone(), groups, coordinator::Settings::from(&config));
     let broker = Arc::new(Broker {
         cluster_id,
         directory_id,
@@ -170,6 +173,7 @@ async fn serve(
         engine: engine.clone(),
         reader,
         offsets,
+        coordinator,
         fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
         fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
         config_changes: tokio::sync::Mutex::default(),

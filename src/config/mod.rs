@@ -112,6 +112,16 @@ pub struct Config {
     pub offsets_retention_check_interval: Duration,
     /// `einmal.group.offsets.bytes.max`: memory of committed offsets, all groups together.
     pub group_offsets_bytes_max: usize,
+    /// `group.initial.rebalance.delay.ms`.
+    pub group_initial_rebalance_delay_ms: u64,
+    /// `group.min.session.timeout.ms`.
+    pub group_session_timeout_ms_min: i32,
+    /// `group.max.session.timeout.ms`.
+    pub group_session_timeout_ms_max: i32,
+    /// `group.max.size`.
+    pub group_size_max: usize,
+    /// `einmal.group.members.bytes.max`: memory of groups and members, all groups together.
+    pub group_members_bytes_max: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
     /// `einmal.producer.ids.max`: producer states kept in all partitions together.

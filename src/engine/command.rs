@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use tokio::sync::oneshot;
 
 use crate::config::TopicConfig;
+use crate::group::classic::StoredGroup;
 use crate::log::catalog::Topic;
 use crate::log::offsets::CommittedOffset;
 use crate::record::BatchHeader;
@@ -81,6 +82,19 @@ pub struct OffsetToCommit {
     pub committed: CommittedOffset,
 }
 
+/// A change of what is stored of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupChange {
+    /// Replaces its members and generation.
+    Store(StoredGroup),
+    /// Removes them; offsets stay.
+    Forget,
+    /// Removes them and all offsets.
+    Delete,
+    /// Removes the offsets of these partitions.
+    DeleteOffsets(Vec<PartitionId>),
+}
+
 /// Which topic an administrative command means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TopicRef {
@@ -144,6 +158,11 @@ pub(super) enum Command {
         offsets: Vec<OffsetToCommit>,
         reply: Reply<BTreeMap<PartitionId, ErrorCode>>,
     },
+    ChangeGroup {
+        group: String,
+        change: GroupChange,
+        reply: Reply<()>,
+    },
     InitProducerId {
         reply: Reply<(ProducerId, ProducerEpoch)>,
     },
@@ -158,6 +177,7 @@ impl Command {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append { batches, .. } => batches.iter().map(|batch| batch.bytes.len()).sum(),
+            Self::ChangeGroup { change: GroupChange::Store(stored), .. } => stored.bytes(),
             _ => 0,
         }
     }

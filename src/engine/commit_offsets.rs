@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::command::OffsetToCommit;
 use super::group::{Effect, Group};
+use super::groups::kept_since;
 use super::offset_index::Committed;
 use super::state::State;
 use crate::log::offsets::CommittedOffset;
@@ -43,7 +44,10 @@ pub(super) fn commit(
 
 /// Stages the removal of a slice of what has expired. Answers whether that was the last one of the pass.
 pub(super) fn expire(state: &mut State, group: &mut Group, now: Timestamp) -> bool {
-    let (expired, complete) = state.offset_index.remove_expired(now, state.settings.offsets_retention_ms);
+    let mut index = std::mem::take(&mut state.offset_index);
+    let retention_ms = state.settings.offsets_retention_ms;
+    let (expired, complete) = index.remove_expired(now, retention_ms, |id, topic| kept_since(state, id, topic));
+    state.offset_index = index;
     metrics::counter!(crate::metrics::GROUP_OFFSETS_EXPIRED_TOTAL).increment(expired.len() as u64);
     forget(group, expired);
     complete

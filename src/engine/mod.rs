@@ -6,7 +6,7 @@
 //! write or a sync runs is the next group. What nobody waits for has a thread of its own ([`reclaimer`]).
 //!
 //! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
-//! writer runs; `append`, `topics`, `delete_records`, `commit_offsets`, `producer_ids` and `housekeeping` decide, each its own
+//! writer runs; `append`, `topics`, `delete_records`, `commit_offsets`, `groups`, `producer_ids` and `housekeeping` decide, each its own
 //! kind of command; [`group`] holds what was decided.
 //!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
@@ -20,6 +20,7 @@ mod delete_records;
 mod disk;
 pub mod environment;
 mod group;
+mod groups;
 mod housekeeping;
 mod offset_index;
 mod producer_ids;
@@ -42,7 +43,8 @@ use tokio::sync::oneshot;
 use crate::config::TopicConfig;
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId};
 use command::{
-    Acks, AppendBatch, Appended, Command, Created, EngineGone, NewTopic, OffsetToCommit, Refused, Reply, TopicRef,
+    Acks, AppendBatch, Appended, Command, Created, EngineGone, GroupChange, NewTopic, OffsetToCommit, Refused, Reply,
+    TopicRef,
 };
 use seat::Seat;
 pub use start::{StartError, Started};
@@ -146,16 +148,20 @@ impl Engine {
         self.ask(|reply| Command::DeleteRecords { partition, before, reply }).await
     }
 
-    /// Stores offsets of `group` in one write, synced before the answer. Answers those that are not stored, and why.
-    ///
-    /// # Errors
-    /// [`EngineGone`].
-    pub async fn commit_offsets(
+    /// Stores offsets of `group` in one write, synced before the answer. Answers those that are not stored, and why. Queued at the
+    /// call, so that whoever may commit no more cannot come after those who may.
+    pub fn commit_offsets(
         &self,
         group: String,
         offsets: Vec<OffsetToCommit>,
-    ) -> Result<BTreeMap<PartitionId, ErrorCode>, EngineGone> {
-        self.ask(|reply| Command::CommitOffsets { group, offsets, reply }).await
+    ) -> oneshot::Receiver<BTreeMap<PartitionId, ErrorCode>> {
+        self.request(|reply| Command::CommitOffsets { group, offsets, reply })
+    }
+
+    /// Changes what is stored of `group`, synced before the answer. Queued at the call, so that the order of calls is the order of
+    /// changes.
+    pub fn change_group(&self, group: String, change: GroupChange) -> oneshot::Receiver<()> {
+        self.request(|reply| Command::ChangeGroup { group, change, reply })
     }
 
     /// A producer id that nobody had before, with epoch 0.
@@ -175,10 +181,14 @@ impl Engine {
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, EngineGone> {
+        self.request(command).await.map_err(|_| EngineGone)
+    }
+
+    fn request<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> oneshot::Receiver<T> {
         let (reply, answer) = oneshot::channel();
         self.queue(command(reply));
         self.0.seat.wake();
-        answer.await.map_err(|_| EngineGone)
+        answer
     }
 
     /// A command that finds the engine gone is dropped, and with it the way back: the caller sees a closed channel.

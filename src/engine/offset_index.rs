@@ -35,8 +35,7 @@ impl Entry {
         }
     }
 
-    /// As `OffsetExpirationConditionImpl`. `base_timestamp` is from when the broker's retention counts: the commit for groups
-    /// without members, which all are; for one that had members it is when the last of them left.
+    /// As `OffsetExpirationConditionImpl`. `base_timestamp` is from when the broker's retention counts.
     fn is_expired(&self, base_timestamp: Timestamp, now: Timestamp, retention_ms: Timestamp) -> bool {
         match self.expire_timestamp {
             -1 => now.saturating_sub(base_timestamp) >= retention_ms,
@@ -102,8 +101,27 @@ impl OffsetIndex {
         removed
     }
 
-    /// Takes out what has expired, a slice of the pass over all offsets. Answers whether the pass is complete.
-    pub fn remove_expired(&mut self, now: Timestamp, retention_ms: Timestamp) -> (Vec<Committed>, bool) {
+    /// Takes out all that `group` committed.
+    pub fn remove_group(&mut self, group: &str) -> Vec<Committed> {
+        let name: Arc<str> = Arc::from(group);
+        let of_topic = |(topic, groups): (&TopicNo, &HashMap<Arc<str>, BTreeMap<u32, Entry>>)| {
+            let indexes: Vec<u32> =
+                groups.get(group).into_iter().flat_map(|of_group| of_group.keys().copied()).collect();
+            let topic = *topic;
+            indexes.into_iter().map(move |index| PartitionId { topic, index })
+        };
+        let partitions: Vec<PartitionId> = self.by_topic.iter().flat_map(of_topic).collect();
+        partitions.into_iter().filter(|partition| self.remove(&name, *partition)).map(|at| (name.clone(), at)).collect()
+    }
+
+    /// Takes out what has expired, a slice of the pass over all offsets. Answers whether the pass is complete. `kept_since` says from
+    /// when on retention counts at the earliest, which is the commit or later; none: the group still uses the topic's offsets.
+    pub fn remove_expired(
+        &mut self,
+        now: Timestamp,
+        retention_ms: Timestamp,
+        kept_since: impl Fn(&str, TopicNo) -> Option<Timestamp>,
+    ) -> (Vec<Committed>, bool) {
         let mut expired = Vec::new();
         let mut seen = 0;
         let from = self.pass.take().unwrap_or(TopicNo(0));
@@ -114,8 +132,9 @@ impl OffsetIndex {
             }
             for (group, of_group) in groups {
                 seen += of_group.len();
-                let of_group =
-                    of_group.iter().filter(|(_, entry)| entry.is_expired(entry.commit_timestamp, now, retention_ms));
+                let Some(since) = kept_since(group, *topic) else { continue };
+                let is_expired = |entry: &Entry| entry.is_expired(entry.commit_timestamp.max(since), now, retention_ms);
+                let of_group = of_group.iter().filter(|(_, entry)| is_expired(entry));
                 expired.extend(
                     of_group.map(|(index, _)| (Arc::clone(group), PartitionId { topic: *topic, index: *index })),
                 );
@@ -127,10 +146,12 @@ impl OffsetIndex {
         (expired, self.pass.is_none())
     }
 
-    fn remove(&mut self, group: &Arc<str>, partition: PartitionId) {
-        let Some(groups) = self.by_topic.get_mut(&partition.topic) else { return };
-        let Some(of_group) = groups.get_mut(group) else { return };
-        if let Some(entry) = of_group.remove(&partition.index) {
+    /// Takes one offset out. Answers whether it was there.
+    pub fn remove(&mut self, group: &Arc<str>, partition: PartitionId) -> bool {
+        let Some(groups) = self.by_topic.get_mut(&partition.topic) else { return false };
+        let Some(of_group) = groups.get_mut(group) else { return false };
+        let removed = of_group.remove(&partition.index);
+        if let Some(entry) = &removed {
             self.count -= 1;
             self.bytes -= entry.bytes;
         }
@@ -140,6 +161,7 @@ impl OffsetIndex {
         if groups.is_empty() {
             self.by_topic.remove(&partition.topic);
         }
+        removed.is_some()
     }
 }
 
@@ -171,7 +193,7 @@ mod tests {
         ] {
             let mut index = OffsetIndex::default();
             assert!(index.insert("g", at(1, 0), &committed(commit, expire, ""), ROOM));
-            let (expired, complete) = index.remove_expired(now, 50);
+            let (expired, complete) = index.remove_expired(now, 50, |_, _| Some(0));
             assert!(complete);
             assert_eq!(expired.len(), usize::from(expected), "{commit} {expire} {now}");
             assert_eq!((index.count, index.by_topic.len()), if expected { (0, 0) } else { (1, 1) });
@@ -195,7 +217,7 @@ mod tests {
         }
         let (mut slices, mut expired) = (0, 0);
         loop {
-            let (slice, complete) = index.remove_expired(100, 100);
+            let (slice, complete) = index.remove_expired(100, 100, |_, _| Some(0));
             (slices, expired) = (slices + 1, expired + slice.len());
             if complete {
                 break;

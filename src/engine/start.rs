@@ -17,6 +17,7 @@ use super::syncer::Syncer;
 use super::topics;
 use super::writer::Writer;
 use super::{Engine, Handle};
+use crate::group::classic::StoredGroup;
 use crate::log::catalog::{Catalog, Topic, Topics};
 use crate::log::offsets::{CommittedOffset, CommittedOffsets};
 use crate::log::partition::{Partition, Recovered};
@@ -24,7 +25,8 @@ use crate::log::reader::LogReader;
 use crate::log::tail_cache::TailCache;
 use crate::store::schema::{
     BrokerEpoch, BrokerOverrides, Identity, NextTopicNo, OffsetRow, PartitionRow, ProducerIdBlock, RowError, RowValue,
-    TopicRow, offset_key, offset_of_key, offsets_prefix, partition_of_key, partitions_prefix, topics_prefix,
+    TopicRow, group_of_key, groups_prefix, offset_key, offset_of_key, offsets_prefix, partition_of_key,
+    partitions_prefix, topics_prefix,
 };
 use crate::store::{Rows, Store, StoreError};
 use crate::types::{LeaderEpoch, PartitionId, TopicNo, Uuid};
@@ -37,6 +39,8 @@ pub struct Started {
     pub catalog: Arc<Catalog>,
     /// Committed offsets.
     pub offsets: Arc<CommittedOffsets>,
+    /// Groups as they were stored.
+    pub groups: Vec<(String, StoredGroup)>,
     /// Reads the log.
     pub reader: LogReader,
     /// Id of the cluster, as clients see it.
@@ -118,6 +122,7 @@ impl Engine {
             producer_state_count: 0,
             offsets: Arc::default(),
             offset_index: OffsetIndex::default(),
+            retentions: HashMap::new(),
             counters: Counters::new(),
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
             dead: Default::default(),
@@ -126,6 +131,8 @@ impl Engine {
         };
         recover_topics(&mut state)?;
         recover_offsets(&mut state, &mut rows)?;
+        let groups = scan_rows::<String, StoredGroup>(store.as_ref(), &groups_prefix(), group_of_key)?;
+        state.retentions = groups.iter().map(|(id, stored)| (id.clone(), stored.retention())).collect();
         // Synced before the listeners open: an unclean stop after this raises the epoch again.
         store.write(&rows, 0)?;
         store.sync()?;
@@ -146,6 +153,7 @@ impl Engine {
             engine: Engine(Arc::new(Handle { commands, seat, queued })),
             catalog,
             offsets,
+            groups,
             reader,
             cluster_id: Arc::from(identity.cluster_id),
             directory_id: identity.directory_id,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::disk::DiskWatch;
 use super::offset_index::OffsetIndex;
 use super::settings::Settings;
+use crate::group::classic::Retention;
 use crate::log::catalog::{Topic, Topics};
 use crate::log::offsets::CommittedOffsets;
 use crate::log::partition::Partition;
@@ -33,6 +34,8 @@ pub(super) struct State {
     pub offsets: Arc<CommittedOffsets>,
     /// Of the same offsets: which there are as of the newest decision.
     pub offset_index: OffsetIndex,
+    /// Of groups that have or had members: how long their offsets are kept.
+    pub retentions: HashMap<String, Retention>,
     pub counters: Counters,
     pub disk: DiskWatch,
     pub broker_overrides: BTreeMap<String, String>,

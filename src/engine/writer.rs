@@ -10,7 +10,7 @@ use super::reclaimer::Reclaimer;
 use super::seat::Queue;
 use super::state::State;
 use super::syncer::Syncer;
-use super::{append, commit_offsets, delete_records, housekeeping, producer_ids, topics};
+use super::{append, commit_offsets, delete_records, groups, housekeeping, producer_ids, topics};
 use crate::log::catalog::Catalog;
 use crate::store::schema::{BrokerEpoch, BrokerOverrides, RowValue};
 use crate::store::{Rows, StoreError};
@@ -247,6 +247,10 @@ impl Writer {
             Command::CommitOffsets { group: group_id, offsets, reply } => {
                 let refused = commit_offsets::commit(state, group, group_id, offsets);
                 answer_synced(group, reply, refused);
+            }
+            Command::ChangeGroup { group: group_id, change, reply } => {
+                groups::change(state, group, group_id, change);
+                answer_synced(group, reply, ());
             }
             Command::InitProducerId { reply } => {
                 let id = producer_ids::next(state, group);

@@ -43,6 +43,11 @@ impl CommittedOffsets {
         self.groups.contains_key(group)
     }
 
+    /// Ids of all groups that have committed anything.
+    pub fn groups(&self) -> Vec<String> {
+        self.groups.iter().map(|group| group.key().clone()).collect()
+    }
+
     /// Takes over what `group` committed.
     pub(crate) fn publish(&self, group: &str, committed: impl IntoIterator<Item = (PartitionId, CommittedOffset)>) {
         self.groups.entry(group.to_owned()).or_default().extend(committed);

@@ -54,6 +54,7 @@ const CLOSED: &[(&str, &[&str])] = &[
         catalogue::PRODUCER_BATCHES_TOTAL,
         &["appended", "duplicate", "out_of_order", "fenced", "unknown_producer", "txn_state_rejected"],
     ),
+    (catalogue::GROUPS, &["Empty", "PreparingRebalance", "CompletingRebalance", "Stable"]),
     (catalogue::PRODUCER_IDS, &["idempotent", "transactional"]),
     (catalogue::APPEND_DURATION_SECONDS, &["fsync", "os"]),
     (catalogue::LOG_MESSAGES_TOTAL, &["error", "warn", "info", "debug", "trace"]),

@@ -79,10 +79,17 @@ fn protection_that_is_not_there_is_refused() {
 
 #[test]
 fn settings_without_meaning_share_one_notice() {
-    let flags =
-        pairs(&[("zookeeper.connect", "z:1"), ("num.io.threads", "8"), ("group.max.size", "5"), ("node.id", "5")]);
+    let flags = pairs(&[
+        ("zookeeper.connect", "z:1"),
+        ("num.io.threads", "8"),
+        ("group.consumer.max.size", "5"),
+        ("node.id", "5"),
+    ]);
     let loaded = load(&Sources { flags, ..Sources::default() }).expect("allowed");
-    assert_eq!(loaded.notices, ["settings without effect here: group.max.size, num.io.threads, zookeeper.connect"]);
+    assert_eq!(
+        loaded.notices,
+        ["settings without effect here: group.consumer.max.size, num.io.threads, zookeeper.connect"]
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::setting::{Kind, Setting};
 
-const GROUP: &str = "Belongs to group membership, which is not served.";
+const GROUP: &str = "Belongs to the group protocol of KIP-848, which is not served.";
 const SHARE: &str = "Belongs to share groups, which are not served.";
 const TRANSACTION: &str = "Belongs to transactions, which are not served.";
 const INTERNAL_TOPIC: &str = "Belongs to an internal topic of Kafka. einmal keeps this state in its store.";
@@ -38,10 +38,6 @@ pub const COORDINATION: &[Setting] = &[
     kept("group.consumer.min.session.timeout.ms", Kind::Int, "45000", GROUP).at_least(1),
     kept("group.consumer.session.timeout.ms", Kind::Int, "45000", GROUP).at_least(1),
     kept("group.coordinator.rebalance.protocols", Kind::List, "classic,consumer,streams", GROUP),
-    kept("group.initial.rebalance.delay.ms", Kind::Int, "3000", GROUP).at_least(0),
-    kept("group.max.session.timeout.ms", Kind::Int, "1800000", GROUP).at_least(0),
-    kept("group.max.size", Kind::Int, "2147483647", GROUP).at_least(1),
-    kept("group.min.session.timeout.ms", Kind::Int, "6000", GROUP).at_least(0),
     kept("group.share.delivery.count.limit", Kind::Int, "5", SHARE),
     kept("group.share.heartbeat.interval.ms", Kind::Int, "5000", SHARE),
     kept("group.share.max.size", Kind::Int, "200", SHARE),

@@ -180,6 +180,35 @@ pub const SERVER: &[Setting] = &[
     )
     .at_least(1),
     Setting::new(
+        "group.initial.rebalance.delay.ms",
+        Kind::Int,
+        "0",
+        "Time that the first members of an empty group are given to come together. Kafka waits 3000.",
+    )
+    .at_least(0),
+    Setting::new(
+        "group.min.session.timeout.ms",
+        Kind::Int,
+        "6000",
+        "Shortest session timeout that a member may ask for.",
+    )
+    .at_least(0),
+    Setting::new(
+        "group.max.session.timeout.ms",
+        Kind::Int,
+        "1800000",
+        "Longest session timeout that a member may ask for.",
+    )
+    .at_least(0),
+    Setting::new("group.max.size", Kind::Int, "2147483647", "Members that one group may have.").at_least(1),
+    Setting::new(
+        "einmal.group.members.bytes.max",
+        Kind::Long,
+        "268435456",
+        "Memory of groups and their members, all groups together; more members are refused. Each takes about 640 bytes, its ids, its subscription and its assignment.",
+    )
+    .at_least(0),
+    Setting::new(
         "einmal.group.offsets.bytes.max",
         Kind::Long,
         "268435456",

@@ -11,6 +11,7 @@
 //! | 0x12 producer | topic, partition, producer id | [`crate::producer::ProducerState`] |
 //! | 0x13 aborted | topic, partition, last offset | reserved for the index of aborted transactions |
 //! | 0x14 sparse | topic, partition, base offset | [`SparseRow`] |
+//! | 0x30 group | group | [`crate::group::classic::StoredGroup`] |
 //! | 0x31 offset | length of group, group, topic, partition | [`OffsetRow`] |
 //! | 0x40 topic | topic | [`TopicRow`] |
 //! | 0x41–0x45 | nothing: single rows | [`NextTopicNo`], [`ProducerIdBlock`], [`Identity`], [`BrokerEpoch`], [`BrokerOverrides`] |
@@ -18,6 +19,7 @@
 //! Invariant: decoding returns what was encoded, and an error, never a panic, for any other bytes.
 //! Invariant: a topic's number is never reused, so rows that outlive their topic are never read again.
 
+mod group;
 mod key;
 mod log_key;
 mod meta;
@@ -27,6 +29,7 @@ mod producer;
 mod topic;
 mod value;
 
+pub use group::{group_key, group_of_key, groups_prefix};
 pub use key::{
     PARTITION_PREFIX_BYTES, aborted_prefix, next_prefix, partition_key, partition_of_key, partitions_prefix,
     producer_key, producer_of_key, producers_prefix, sparse_key, sparse_of_key, sparse_prefix, topic_prefixes,
@@ -52,6 +55,8 @@ pub mod prefix {
     pub const ABORTED: u8 = 0x13;
     /// Sparse index of times and sizes, per partition.
     pub const SPARSE: u8 = 0x14;
+    /// Groups.
+    pub const GROUP: u8 = 0x30;
     /// Committed offsets, per group.
     pub const OFFSET: u8 = 0x31;
     /// Topics.

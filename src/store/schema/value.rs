@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::RowError;
 
 /// A value with a version byte before its fields.
@@ -79,6 +81,16 @@ impl Fields {
     pub(super) fn text(&mut self, text: &str) {
         self.count(text.len());
         self.bytes.extend_from_slice(text.as_bytes());
+    }
+    pub(super) fn optional_text(&mut self, text: Option<&str>) {
+        self.flag(text.is_some());
+        if let Some(text) = text {
+            self.text(text);
+        }
+    }
+    pub(super) fn blob(&mut self, blob: &[u8]) {
+        self.count(blob.len());
+        self.bytes.extend_from_slice(blob);
     }
     pub(super) fn texts(&mut self, texts: &BTreeMap<String, String>) {
         self.count(texts.len());
@@ -166,6 +178,13 @@ impl<'a> FieldReader<'a> {
     pub(super) fn text(&mut self) -> Result<String, RowError> {
         let length = self.count(1)?;
         self.text_of(length)
+    }
+    pub(super) fn optional_text(&mut self) -> Result<Option<String>, RowError> {
+        if self.flag()? { self.text().map(Some) } else { Ok(None) }
+    }
+    pub(super) fn blob(&mut self) -> Result<Bytes, RowError> {
+        let length = self.count(1)?;
+        self.take(length).map(Bytes::copy_from_slice)
     }
     pub(super) fn texts(&mut self) -> Result<BTreeMap<String, String>, RowError> {
         let count = self.count(8)?;

@@ -253,7 +253,10 @@ impl World {
         let engine = self.broker.engine().clone();
         let commit = vec![OffsetToCommit { partition, committed }];
         let group_id = group.clone();
-        let done = tokio::spawn(async move { engine.commit_offsets(group_id, commit).await.map(drop) });
+        let done =
+            tokio::spawn(
+                async move { engine.commit_offsets(group_id, commit).await.map(drop).map_err(|_| EngineGone) },
+            );
         self.queued(Pending::Committed { group, partition, offset, done }).await;
     }
 

@@ -1,0 +1,200 @@
+//! One group with what waits for it.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{oneshot, watch};
+
+use super::{Coordinator, EngineGone, GROUP_BYTES};
+use crate::engine::command::GroupChange;
+use crate::group::classic::{ClassicGroup, Effects, JoinAnswer, Now, State, SyncAnswer, Ticket};
+
+/// A group behind its lock.
+pub(super) struct Slot {
+    state: Mutex<SlotState>,
+    /// How many of its changes are stored; [`BROKEN`] when no more will be.
+    stored: watch::Sender<u64>,
+}
+
+/// Instead of a count of changes: the engine has ended.
+const BROKEN: u64 = u64::MAX;
+
+/// What the lock guards.
+pub(super) struct SlotState {
+    pub group: ClassicGroup,
+    pub joins: HashMap<Ticket, oneshot::Sender<JoinAnswer>>,
+    pub syncs: HashMap<Ticket, oneshot::Sender<SyncAnswer>>,
+    /// Its deadline as the clock knows it, never later than the group's own.
+    pub alarm_ms: Option<u64>,
+    /// Not in the map any more: whoever still finds it looks again.
+    pub is_gone: bool,
+    /// Changes queued to be stored.
+    queued: u64,
+    counted: Option<(State, usize, usize)>,
+}
+
+/// Until it is passed, a change that was queued before is not stored.
+pub(super) struct Barrier {
+    stored: watch::Receiver<u64>,
+    queued: u64,
+}
+
+impl Barrier {
+    fn is_passed(&self) -> bool {
+        let stored = *self.stored.borrow();
+        stored >= self.queued && stored != BROKEN
+    }
+
+    /// # Errors
+    /// [`EngineGone`]: it never will be.
+    pub async fn passed(mut self) -> Result<(), EngineGone> {
+        let queued = self.queued;
+        match self.stored.wait_for(|stored| *stored >= queued).await {
+            Ok(stored) if *stored != BROKEN => Ok(()),
+            _ => Err(EngineGone),
+        }
+    }
+}
+
+impl Slot {
+    pub fn new(group: ClassicGroup) -> Self {
+        let state = SlotState {
+            group,
+            joins: HashMap::new(),
+            syncs: HashMap::new(),
+            alarm_ms: None,
+            is_gone: false,
+            queued: 0,
+            counted: None,
+        };
+        Self { state: Mutex::new(state), stored: watch::Sender::new(0) }
+    }
+
+    /// Looks at the group; none if it has gone. Nothing may be changed: that is [`Coordinator::change`].
+    pub fn look<T>(&self, look: impl FnOnce(&mut SlotState) -> T) -> Option<T> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_gone { None } else { Some(look(&mut state)) }
+    }
+}
+
+impl Coordinator {
+    /// The one way in which a group changes: decide, have it stored, answer. None if the group has gone.
+    pub(super) fn change<T>(
+        &self,
+        group_id: &str,
+        slot: &Arc<Slot>,
+        decide: impl FnOnce(&mut SlotState, Now, &mut Effects) -> T,
+    ) -> Option<(T, Barrier)> {
+        let mut effects = Effects::default();
+        slot.look(|state| {
+            let decided = decide(state, self.clock.now(), &mut effects);
+            if effects.generations > 0 {
+                metrics::counter!(crate::metrics::GROUP_REBALANCES_TOTAL).increment(effects.generations);
+            }
+            // Gone in the call: what was to be stored of it is its deletion, which is queued already.
+            let storing = (effects.store && !state.is_gone).then(|| {
+                state.queued += 1;
+                let change = GroupChange::Store(state.group.to_stored());
+                (state.queued, self.engine.change_group(group_id.to_owned(), change))
+            });
+            if !state.is_gone && state.group.is_unused() {
+                self.remove(group_id, state);
+            }
+            self.recount(group_id, state);
+            self.set_alarm(group_id, state);
+            let barrier = || Barrier { stored: slot.stored.subscribe(), queued: state.queued };
+            let answers = Answers::of(&mut state.joins, &mut state.syncs, &mut effects);
+            match storing {
+                Some((number, stored)) => {
+                    let slot = Arc::clone(slot);
+                    tokio::spawn(async move {
+                        // Without the engine nothing is answered any more; the process ends.
+                        let is_stored = stored.await.is_ok();
+                        slot.stored.send_modify(|stored| {
+                            *stored = if is_stored { (*stored).max(number) } else { BROKEN };
+                        });
+                        if is_stored {
+                            answers.send();
+                        }
+                    });
+                }
+                None if answers.is_empty() => {}
+                None if barrier().is_passed() => answers.send(),
+                None => {
+                    let barrier = barrier();
+                    tokio::spawn(async move {
+                        if barrier.passed().await.is_ok() {
+                            answers.send();
+                        }
+                    });
+                }
+            }
+            (decided, Barrier { stored: slot.stored.subscribe(), queued: state.queued })
+        })
+    }
+
+    /// Has metrics and limits follow the group.
+    fn recount(&self, group_id: &str, state: &mut SlotState) {
+        let of = |state: State| metrics::gauge!(crate::metrics::GROUPS, "state" => state.name());
+        let (members, bytes) = (state.group.member_count(), GROUP_BYTES + group_id.len() + state.group.bytes());
+        let now = (!state.is_gone).then(|| (state.group.state(), members, bytes));
+        if now == state.counted {
+            return;
+        }
+        let (mut members_change, mut bytes_change) = (0.0, 0.0);
+        if let Some((before, members, bytes)) = state.counted {
+            of(before).decrement(1.0);
+            members_change -= members as f64;
+            bytes_change -= bytes as f64;
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        if let Some((now, members, bytes)) = now {
+            of(now).increment(1.0);
+            members_change += members as f64;
+            bytes_change += bytes as f64;
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        metrics::gauge!(crate::metrics::GROUP_MEMBERS).increment(members_change);
+        metrics::gauge!(crate::metrics::GROUP_MEMBERS_BYTES).increment(bytes_change);
+        state.counted = now;
+    }
+
+    fn set_alarm(&self, group_id: &str, state: &mut SlotState) {
+        let deadline = state.group.next_deadline_ms().filter(|_| !state.is_gone);
+        if let Some(deadline) = deadline
+            && state.alarm_ms.is_none_or(|alarm| deadline < alarm)
+        {
+            self.clock.move_alarm(group_id, state.alarm_ms, deadline);
+            state.alarm_ms = Some(deadline);
+        }
+    }
+}
+
+/// Answers with the way back to those who wait for them.
+struct Answers {
+    joined: Vec<(oneshot::Sender<JoinAnswer>, JoinAnswer)>,
+    synced: Vec<(oneshot::Sender<SyncAnswer>, SyncAnswer)>,
+}
+
+impl Answers {
+    fn of(
+        joins: &mut HashMap<Ticket, oneshot::Sender<JoinAnswer>>,
+        syncs: &mut HashMap<Ticket, oneshot::Sender<SyncAnswer>>,
+        effects: &mut Effects,
+    ) -> Self {
+        let joined = effects.joined.drain(..).filter_map(|(ticket, answer)| Some((joins.remove(&ticket)?, answer)));
+        let synced = effects.synced.drain(..).filter_map(|(ticket, answer)| Some((syncs.remove(&ticket)?, answer)));
+        Self { joined: joined.collect(), synced: synced.collect() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.joined.is_empty() && self.synced.is_empty()
+    }
+
+    /// Whoever has gone does not want its answer any more.
+    fn send(self) {
+        self.joined.into_iter().for_each(|(sender, answer)| drop(sender.send(answer)));
+        self.synced.into_iter().for_each(|(sender, answer)| drop(sender.send(answer)));
+    }
+}
