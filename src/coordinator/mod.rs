@@ -121,7 +121,9 @@ impl Coordinator {
                 if request.member_id.is_empty() { Some(self.slot_or_new(group_id)) } else { self.slot(group_id) };
             let Some(slot) = slot else {
                 let refused = JoinAnswer::refused(ErrorCode::UNKNOWN_MEMBER_ID, &request.member_id);
-                let _ = sender.take().map(|sender| sender.send(refused));
+                if let Some(sender) = sender.take() {
+                    let _ = sender.send(refused);
+                }
                 return answer;
             };
             let joined = self.change(group_id, &slot, |state, now, effects| {
