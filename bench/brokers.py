@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import proc
 from cores import CORES
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -97,6 +98,10 @@ class Kafka:
         return self._pid
 
     def restart(self):
+        """The clock starts once the old process is gone, as for einmal."""
+        os.kill(self.pid, signal.SIGTERM)
+        while proc.is_running(self.pid):
+            time.sleep(0.01)
         began = time.monotonic()
         self._run("restart")
         CORES.place(self.pid)

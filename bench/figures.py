@@ -44,7 +44,10 @@ class Row:
     einmal: list = field(default_factory=list)
     kafka: list = field(default_factory=list)
     goal: str | None = None
+    # By the median; None: not measured.
     reached: bool | None = None
+    # Whether each repetition says the same.
+    settled: bool = False
     ratio: tuple | None = None
     claim: bool = False
     bound: float | None = None
@@ -92,6 +95,10 @@ def judge(made, figure):
     if not figure.goal:
         return
     made.goal = figure.goal.words(figure)
-    reach = median(made.einmal) if figure.goal.kind == "value" else made.ratio and made.ratio[0]
-    if reach is not None:
-        made.reached = reach <= figure.goal.bound if figure.better == "lower" else reach >= figure.goal.bound
+    if figure.goal.kind == "value":
+        told = (median(made.einmal), min(made.einmal), max(made.einmal)) if made.einmal else None
+    else:
+        told = made.ratio
+    if told:
+        verdicts = [each <= figure.goal.bound if figure.better == "lower" else each >= figure.goal.bound for each in told]
+        made.reached, made.settled = verdicts[0], len(set(verdicts)) == 1

@@ -42,12 +42,13 @@ def write(out, facts, form, session):
 def head(facts, form, session):
     lines = [
         f"Measured {facts['date']} at commit {facts['commit']} ({facts['form']} form, {facts['minutes']} minutes): {facts['einmal']} beside Apache Kafka "
-        f"4.3.1 on {facts['java']} (KRaft, one node, heap 1 GiB, stock settings but for D2's).",
+        f"4.3.1 on {facts['java']} (KRaft, one node, heap 1 GiB, stock settings of the log but for D2's; with the authorizer and a second, SASL listener "
+        f"of the script that runs it).",
         f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Linux {facts['kernel']}, {facts['file_system']}; {facts['memory']}. " + CORES_IN_WORDS[facts["mode"]],
         f"Medians with their range, {form.repetitions} interleaved repetitions. A ratio is einmal ÷ Kafka, with the range of its repetitions; in "
         "parentheses where that range includes 1 or stands on fewer than three repetitions: such a row claims nothing. % of bound: how near einmal "
         "comes to what this machine could do, and what limits it there.",
-        f"einmal has an empty data directory in each repetition; Kafka is warm (at least {form.warm_up_s} s of producing and consuming before its first row) "
+        f"einmal has an empty data directory in each repetition; Kafka is warm (at least {form.warm_up_s} s of producing and consuming before its first row, and until two rounds need the same CPU within 10 %) "
         "and has an empty directory per class and a new topic in each repetition. While einmal is measured the warm Kafka is idle beside it, "
         "while Kafka is measured einmal does not run.",
     ]
@@ -91,6 +92,8 @@ def goal(row):
     if row.goal is None:
         return "–"
     verdict = {True: "reached", False: "**missed**", None: "not measured"}[row.reached]
+    if row.reached is not None and not row.settled:
+        verdict += " in the median"
     return f"{row.goal}: {verdict}"
 
 

@@ -34,6 +34,12 @@ from turn import Turn
 from workloads import PARTITIONS, RECORD_BYTES, workloads
 
 
+# Two rounds of a warm Kafka differ by less than this share.
+WARM_SHARE = 0.1
+# Warming up ends after this many times its least time at the latest.
+WARM_UP_MAX_SHARE = 4
+
+
 def say(words):
     print(f"{time.strftime('%H:%M:%S')} {words}", file=sys.stderr, flush=True)
 
@@ -72,20 +78,25 @@ class Session:
             kafka.remove()
 
     def warm_up(self, kafka):
-        """Produces and consumes until the time is over, at least once; the first round is the cold figure."""
-        say(f"warming Kafka up for {self.form.warm_up_s} s, {kafka.durability}")
+        """Produces and consumes until the time is over and two rounds in turn need the same CPU; the first round is the cold figure."""
+        say(f"warming Kafka up for {self.form.warm_up_s} s or more, {kafka.durability}")
         kafka_wire.create_topic(kafka.port, "warm", PARTITIONS)
         kafka_wire.first_produce(kafka.port, "warm", 60)
-        end = time.monotonic() + self.form.warm_up_s
-        records = self.form.records["D2"]
+        began = time.monotonic()
+        records = self.form.records["D2"] if kafka.durability == "D2" else self.form.records["D1"]
+        previous = None
         while True:
             before = proc.cpu_seconds(kafka.pid)
             rate = clients.producer_performance(kafka.port, "warm", records, RECORD_BYTES)
             cpu = (proc.cpu_seconds(kafka.pid) - before) / (records * RECORD_BYTES / 1e9)
             self.cold.setdefault(kafka.durability, {"records": records, "records_per_s": rate, "cpu_s_per_gb": cpu})
             clients.consume(kafka.port, "warm", records=records)
-            if time.monotonic() >= end:
+            taken_s = time.monotonic() - began
+            is_steady = previous is not None and abs(cpu - previous) <= WARM_SHARE * previous
+            say(f"  a round of {records} records: {cpu:.2f} CPU-s/GB")
+            if taken_s >= self.form.warm_up_s and (is_steady or taken_s >= WARM_UP_MAX_SHARE * self.form.warm_up_s):
                 return
+            previous = cpu
 
     def measure(self, workload, durability, kafka):
         say(f"{workload.name} {durability}: {workload.title}")
