@@ -15,6 +15,7 @@ use einmal::api::fetch_memory::FetchMemory;
 use einmal::api::fetch_session::FetchSessions;
 use einmal::api::{Answer, Broker, Context, Endpoint, Pending};
 use einmal::config::load::{Sources, load};
+use einmal::coordinator::Coordinator;
 use einmal::engine::Engine;
 use einmal::engine::command::NewTopic;
 use einmal::engine::environment::Environment;
@@ -65,7 +66,14 @@ impl BenchBroker {
         let fatal = Box::new(|error| panic!("a store that does nothing failed: {error}"));
         let started = Engine::start(store, Settings::from(&config), Box::new(Still(0)), fatal).expect("starts");
         let (stop, stopping) = watch::channel(false);
+        let groups = einmal::coordinator::Settings::from(&config);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let coordinator = {
+            let _in_runtime = runtime.enter();
+            Coordinator::start(started.engine.clone(), started.offsets.clone(), started.groups, groups)
+        };
         let broker = Broker {
+            coordinator,
             cluster_id: started.cluster_id,
             directory_id: started.directory_id,
             catalog: started.catalog,
@@ -80,7 +88,6 @@ impl BenchBroker {
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
         let cx = Context { broker: Arc::new(broker), listener: "PLAINTEXT".into(), peer, stopping };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         Self { cx, gate, runtime, _stop: stop }
     }
 

@@ -1,8 +1,8 @@
 //! The hot paths of Produce and Fetch over fixed inputs, for callgrind to count their instructions; `scripts/instructions` runs
 //! it and compares.
 //!
-//! Three threads are counted, each by itself: the connection's (frame, header, decoding, checks, planning, encoding), the
-//! engine's writer (decision and staging of one group) and its syncer (publication and answers). Callgrind counts inside three
+//! Three parts are counted: the connection (frame, header, decoding, checks, planning, encoding), the engine's writer (decision and
+//! staging of one group, on whichever thread) and its syncer (publication and answers). Callgrind counts inside three
 //! functions only, `measured_*` here and two of the engine's, from [`begin_counting`] to [`end_counting`]. All are found by their
 //! names, so that the program itself knows nothing of valgrind.
 //!

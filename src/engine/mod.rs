@@ -35,7 +35,6 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -57,7 +56,6 @@ pub struct Engine(Arc<Handle>);
 
 #[derive(Debug)]
 struct Handle {
-    commands: Sender<Command>,
     seat: Arc<Seat>,
     queued: metrics::Gauge,
 }
@@ -69,8 +67,9 @@ impl Drop for Handle {
 }
 
 impl Engine {
-    /// Queues the append at the call, so that the order of calls is the order in the log. Answers come in the order of
-    /// `batches`. With [`Acks::None`] the answer comes as with [`Acks::Leader`].
+    /// Queues the append at the call, so that the order of calls is the order in the log, and writes it on the caller's thread if
+    /// the writer's seat is free: for as long as one write into the page cache takes, and a stall of the store. At most one caller
+    /// is held so; the others go on. Answers come in the order of `batches`. With [`Acks::None`] the answer comes as with [`Acks::Leader`].
     pub fn append(&self, acks: Acks, batches: Vec<AppendBatch>) -> oneshot::Receiver<Vec<Appended>> {
         let (reply, answer) = oneshot::channel();
         self.queue(Command::Append { acks, batches, queued: Instant::now(), reply });
@@ -194,8 +193,7 @@ impl Engine {
     /// A command that finds the engine gone is dropped, and with it the way back: the caller sees a closed channel.
     fn queue(&self, command: Command) {
         self.0.queued.increment(1.0);
-        self.0.seat.announce();
-        if self.0.commands.send(command).is_err() {
+        if !self.0.seat.queue(command) {
             self.0.queued.decrement(1.0);
         }
     }

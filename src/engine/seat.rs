@@ -4,39 +4,68 @@
 //! a virtual machine each costs more than the write. Whoever finds the seat taken only queues, and the writer's own thread takes
 //! over what queued up meanwhile. The group commit is the same either way.
 //!
-//! Invariant: a queued command is never left without somebody who will look at the queue: whoever leaves the seat looks
-//! afterwards whether something is pending, and [`Seat::offer`] counts before it tries the seat.
+//! Invariant: a queued command is never left without somebody who will look at the queue. A caller queues before it tries the
+//! seat, and whoever leaves the seat looks at the queue afterwards: of the two one comes after the other under the queue's lock.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, OnceLock, TryLockError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
 
 use super::command::Command;
 use super::writer::{After, Writer};
 
-/// Commands from their callers, with the number of those that nobody has taken.
-pub(super) struct Queue {
-    commands: Receiver<Command>,
-    pending: Arc<AtomicUsize>,
+/// Commands in the order in which they came.
+#[derive(Clone, Default)]
+pub(super) struct Queue(Arc<Mutex<Queued>>);
+
+#[derive(Default)]
+struct Queued {
+    commands: VecDeque<Command>,
+    /// The engine has ended.
+    is_closed: bool,
 }
 
 impl Queue {
+    /// Answers whether the engine is there to take the command; if not it is dropped, and with it the way back.
+    fn push(&self, command: Command) -> bool {
+        let mut queued = self.lock();
+        if !queued.is_closed {
+            queued.commands.push_back(command);
+        }
+        !queued.is_closed
+    }
+
     /// The next command, if one is there.
     pub fn take(&self) -> Option<Command> {
-        let command = self.commands.try_recv().ok()?;
-        self.pending.fetch_sub(1, Ordering::SeqCst);
-        Some(command)
+        self.lock().commands.pop_front()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().commands.is_empty()
+    }
+
+    fn close(&self) {
+        let left = {
+            let mut queued = self.lock();
+            queued.is_closed = true;
+            std::mem::take(&mut queued.commands)
+        };
+        drop(left);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queued> {
+        // Whoever holds it only moves commands in and out.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// See the module.
 pub(super) struct Seat {
+    queue: Queue,
     /// None once the engine has ended.
     writer: Mutex<Option<Writer>>,
-    /// At least the number of commands in the queue.
-    pending: Arc<AtomicUsize>,
     /// Nobody is left to ask for anything.
     is_abandoned: AtomicBool,
     thread: OnceLock<Thread>,
@@ -44,7 +73,7 @@ pub(super) struct Seat {
 
 impl std::fmt::Debug for Seat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seat").field("pending", &self.pending).finish_non_exhaustive()
+        f.debug_struct("Seat").field("is_abandoned", &self.is_abandoned).finish_non_exhaustive()
     }
 }
 
@@ -53,11 +82,10 @@ impl Seat {
     ///
     /// # Errors
     /// The system has no thread left.
-    pub fn start(commands: Receiver<Command>, seated: impl FnOnce(Queue) -> Writer) -> std::io::Result<Arc<Self>> {
-        let pending = Arc::new(AtomicUsize::new(0));
-        let writer = seated(Queue { commands, pending: Arc::clone(&pending) });
-        let writer = Mutex::new(Some(writer));
-        let seat = Arc::new(Self { writer, pending, is_abandoned: AtomicBool::new(false), thread: OnceLock::new() });
+    pub fn start(seated: impl FnOnce(Queue) -> Writer) -> std::io::Result<Arc<Self>> {
+        let queue = Queue::default();
+        let writer = Mutex::new(Some(seated(queue.clone())));
+        let seat = Arc::new(Self { queue, writer, is_abandoned: AtomicBool::new(false), thread: OnceLock::new() });
         let own = Arc::clone(&seat);
         let thread = std::thread::Builder::new().name("engine-writer".to_owned()).spawn(move || own.run())?;
         // The thread parks itself only for a time, should a command have come before this.
@@ -66,9 +94,9 @@ impl Seat {
         Ok(seat)
     }
 
-    /// Counts a command that is about to be queued.
-    pub fn announce(&self) {
-        self.pending.fetch_add(1, Ordering::SeqCst);
+    /// Queues a command. Answers whether the engine is there to take it.
+    pub fn queue(&self, command: Command) -> bool {
+        self.queue.push(command)
     }
 
     /// Has the writer's thread look at the queue.
@@ -86,30 +114,25 @@ impl Seat {
 
     /// Takes the seat for one group, if it is free.
     pub fn offer(&self) {
-        fence(Ordering::SeqCst);
         let mut seat = match self.writer.try_lock() {
             Ok(seat) => seat,
             // Whoever sits there looks at the queue afterwards.
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return,
         };
         let Some(writer) = seat.as_mut() else { return };
-        let is_to_wake = match contained(writer, Writer::queued_round) {
-            After::More => false,
-            After::Stop => true,
-            After::Ended => {
-                *seat = None;
-                true
-            }
-        };
+        let after = contained(writer, Writer::queued_round);
+        if matches!(after, After::Ended) {
+            self.end(&mut seat);
+        }
         drop(seat);
-        if is_to_wake || self.has_pending() {
+        if !matches!(after, After::More) || !self.queue.is_empty() {
             self.wake();
         }
     }
 
-    fn has_pending(&self) -> bool {
-        fence(Ordering::SeqCst);
-        self.pending.load(Ordering::SeqCst) > 0
+    fn end(&self, seat: &mut Option<Writer>) {
+        *seat = None;
+        self.queue.close();
     }
 
     fn run(&self) {
@@ -122,21 +145,16 @@ impl Seat {
                     After::Stop => {
                         let writer = seat.take();
                         drop(seat);
+                        self.queue.close();
                         return writer.map_or((), Writer::stop);
                     }
-                    After::Ended => {
-                        *seat = None;
-                        return;
-                    }
+                    After::Ended => return self.end(&mut seat),
                 }
             };
             if self.is_abandoned.load(Ordering::SeqCst) {
                 return;
             }
-            if self.has_pending() {
-                // Announced and about to be queued.
-                std::thread::yield_now();
-            } else {
+            if self.queue.is_empty() {
                 std::thread::park_timeout(sleep_max);
             }
         }
@@ -158,12 +176,12 @@ pub(super) mod for_tests {
     /// Keeps everybody out of the seat, so that commands queue up.
     pub struct Held<'a> {
         seat: &'a Seat,
-        writer: Option<std::sync::MutexGuard<'a, Option<Writer>>>,
+        writer: Option<MutexGuard<'a, Option<Writer>>>,
     }
 
     impl Seat {
         pub fn hold(&self) -> Held<'_> {
-            let writer = self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
             Held { seat: self, writer: Some(writer) }
         }
 

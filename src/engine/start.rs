@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::mpsc::channel;
 
 use super::disk::DiskWatch;
 use super::environment::Environment;
@@ -143,14 +142,12 @@ impl Engine {
         catalog.publish(Arc::new(state.topics.clone()));
         let offsets = Arc::clone(&state.offsets);
         let syncer = Syncer::start(&store, &catalog, &offsets, fatal)?;
-        let (commands, queue) = channel();
         let queued = metrics::gauge!(crate::metrics::ENGINE_QUEUE_COMMANDS);
         let gauge = queued.clone();
         let reclaimer = Reclaimer::start(&state.store)?;
-        let seat =
-            Seat::start(queue, |queue| Writer::new(state, queue, gauge, environment, syncer, &catalog, reclaimer))?;
+        let seat = Seat::start(|queue| Writer::new(state, queue, gauge, environment, syncer, &catalog, reclaimer))?;
         Ok(Started {
-            engine: Engine(Arc::new(Handle { commands, seat, queued })),
+            engine: Engine(Arc::new(Handle { seat, queued })),
             catalog,
             offsets,
             groups,

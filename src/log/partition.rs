@@ -2,7 +2,7 @@
 //!
 //! Invariant: log start ≤ last stable offset ≤ high watermark ≤ log end, in every snapshot. All four only rise; the writer
 //! stores them from the log end down, readers load them from the log start up.
-//! Invariant: only the engine's threads write here, after the commit that they publish.
+//! Invariant: only whoever sits in the writer's seat and the syncer write here, after the commit that they publish.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};

@@ -127,7 +127,7 @@ pub struct StoreStats {
 /// A row as it was read.
 pub type KeyAndValue = (Vec<u8>, Vec<u8>);
 
-/// Rows on disk. One thread writes; any thread reads and one syncs.
+/// Rows on disk. One write at a time, from any thread; any thread reads and one syncs.
 pub trait Store: Send + Sync + 'static {
     /// Applies `rows` as one write into the operating system's page cache. Returns the store's sequence number after it.
     /// `synced` is the newest sequence number that the caller knows to be fsynced; it travels with the write as the

@@ -189,23 +189,21 @@ async fn leader_epoch_rises_after_an_unclean_stop_only() {
 }
 
 #[test]
-fn every_caller_is_answered_whoever_sits_in_the_writers_seat() {
-    const CALLERS: usize = 8;
-    const EACH: usize = 500;
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
+fn command_that_finds_the_writers_seat_taken_is_seen_by_who_leaves_it() {
+    // Far below the time after which the writer's thread looks by itself.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("builds");
     let broker = TestEngine::start();
     runtime.block_on(broker.create("t", &[("flush.messages", &i64::MAX.to_string())]));
-    // A caller waits for each answer by itself, so that a command left lying in the queue would stop it for good.
+    let (engine, partition) = (broker.engine(), broker.partition("t").id);
+    broker.store.writes.hold();
     std::thread::scope(|scope| {
-        let (engine, partition) = (broker.engine(), broker.partition("t").id);
-        for _ in 0..CALLERS {
-            scope.spawn(move || {
-                for _ in 0..EACH {
-                    let batch = to(partition, &plain(&["a"]));
-                    engine.append(Acks::All, vec![batch]).blocking_recv().expect("answered");
-                }
-            });
-        }
+        let sitting = scope.spawn(|| engine.append(Acks::All, vec![to(partition, &plain(&["a"]))]));
+        broker.store.writes.wait_until_reached();
+        let late = engine.append(Acks::All, vec![to(partition, &plain(&["b"]))]);
+        broker.store.writes.open();
+        let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, late).await });
+        assert_eq!(answered.expect("not left lying").expect("answered"), vec![at(1)]);
+        assert_eq!(sitting.join().expect("ends").blocking_recv(), Ok(vec![at(0)]));
     });
-    assert_eq!(broker.offsets("t").log_end, i64::try_from(CALLERS * EACH).expect("fits"));
 }

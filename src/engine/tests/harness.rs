@@ -1,4 +1,4 @@
-//! An engine on a memory store whose syncs can be held back.
+//! An engine on a memory store whose writes and syncs can be held back.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -73,6 +73,7 @@ type Range = (Vec<u8>, Vec<u8>);
 pub struct GatedStore {
     pub memory: MemoryStore,
     pub syncs: Gate,
+    pub writes: Gate,
     pub reclaims: Gate,
     /// Ranges of the log whose space was reclaimed.
     pub reclaimed: (Mutex<Vec<Range>>, Condvar),
@@ -92,6 +93,7 @@ impl GatedStore {
 impl Store for GatedStore {
     fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
         assert!(synced <= self.memory.sequence(), "a sync of what is not written yet");
+        self.writes.pass();
         self.memory.write(rows, synced)
     }
     fn sync(&self) -> Result<(), StoreError> {

@@ -15,7 +15,7 @@ pub(super) fn keep_memtables() {
         #[cfg(target_env = "gnu")]
         // SAFETY: the calls set parameters and touch no memory of ours.
         unsafe {
-            // Memtables are filled by one thread and freed by another; in one arena they find each other's memory.
+            // Memtables are filled and freed on different threads; in one arena they find each other's memory.
             libc::mallopt(libc::M_ARENA_MAX, 1);
             libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
             libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED_BYTES_MIN);

@@ -77,7 +77,7 @@ fn set_files(db: &mut Options) {
     db.set_compression_type(DBCompressionType::None);
     db.set_target_file_size_base(8 * MIB);
     db.set_max_bytes_for_level_base(64 * MIB);
-    // A stall stops the one writer, and with it everything.
+    // A stall stops whoever writes, and with it everything that is to be written.
     db.set_level_zero_file_num_compaction_trigger(4);
     db.set_level_zero_slowdown_writes_trigger(40);
     db.set_level_zero_stop_writes_trigger(60);
