@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use kafka_protocol::messages::ProduceResponse;
 use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
@@ -44,12 +45,13 @@ pub fn produce(cx: Context, request: Request) -> Answer {
 
 fn begin(cx: &Context, request: Request) -> Result<Answer, Close> {
     // More partitions than there may be are not named by mistake.
+    let frame_bytes = request.frame_bytes;
     let (header, request) = produce_request::decode(request, cx.broker.config.load().partitions_max)?;
     if header.api_version < RECORD_BATCH_FROM {
         let refused = refuse_old_format(cx, &header, &request)?;
         return Ok(Answer::Pipelined(Box::pin(async move { Ok(Some(refused)) })));
     }
-    let appending = Appending::begin(cx, header, request);
+    let appending = Appending::begin(cx, header, request, frame_bytes);
     match appending.unacknowledged_refusal() {
         Some(error) => Err(Close::UnacknowledgedProduceFailed { error }),
         None => Ok(Answer::Pipelined(Box::pin(appending.answer()))),
@@ -80,6 +82,9 @@ fn refuse_old_format(cx: &Context, header: &RequestHeader, request: &ProduceRequ
     }
 }
 
+/// What a batch keeps in memory is at most this many times its size.
+const PINNED_FACTOR_MAX: usize = 8;
+
 /// A request whose batches are with the engine, but for those that were refused before.
 struct Appending {
     header: RequestHeader,
@@ -99,7 +104,7 @@ struct AppendingTopic {
 
 impl Appending {
     /// Checks all batches and queues the good ones, in the order of the request.
-    fn begin(cx: &Context, header: RequestHeader, request: ProduceRequest) -> Self {
+    fn begin(cx: &Context, header: RequestHeader, request: ProduceRequest, frame_bytes: usize) -> Self {
         let acks = acks_from_wire(request.acks);
         let transactional_id = request.transactional_id.is_some();
         let topics = cx.broker.catalog.topics();
@@ -116,7 +121,10 @@ impl Appending {
                     (_, Some(topic)) => check_partition(topic, partition, header.api_version, now),
                 };
                 match checked {
-                    Ok(batch) => {
+                    Ok(mut batch) => {
+                        if pins_too_much(batch.bytes.len(), frame_bytes) {
+                            batch.bytes = BytesMut::from(&batch.bytes[..]);
+                        }
                         batches.push(batch);
                         (index, None)
                     }
@@ -250,6 +258,12 @@ fn missing(named: &TopicRef) -> ErrorCode {
         TopicRef::Name(_) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         TopicRef::Id(_) => ErrorCode::UNKNOWN_TOPIC_ID,
     }
+}
+
+/// Whether a batch has to leave its frame. A batch in the tail cache keeps all of its frame in memory, and counts there by its own
+/// size: without this a small one beside much that was refused would hold any number of bytes for nothing.
+fn pins_too_much(batch_bytes: usize, frame_bytes: usize) -> bool {
+    batch_bytes.saturating_mul(PINNED_FACTOR_MAX) < frame_bytes
 }
 
 fn check_partition(

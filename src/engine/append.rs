@@ -8,8 +8,6 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-
 use super::command::{AppendBatch, Appended};
 use super::disk;
 use super::group::Group;
@@ -29,8 +27,6 @@ use crate::types::{ErrorCode, LeaderEpoch, Offset, PartitionId, ProducerId, Time
 const SPARSE_ENTRY_BYTES: u64 = 1 << 20;
 /// Time between two entries of a partition that is written to slowly.
 const SPARSE_ENTRY_MS: Timestamp = 60_000;
-/// Batches below this size leave their frame: else a small batch would keep a large one in memory.
-const COPIED_BATCH_BYTES_MAX: usize = 2048;
 /// Leader epochs remembered per partition; the oldest are forgotten, as if the log began later.
 const EPOCHS_MAX: usize = 64;
 
@@ -168,12 +164,8 @@ fn stamp(
     } else if header.is_log_append_time() {
         patch::unstamp_log_append_time(&mut batch.bytes);
     }
-    let bytes = if batch.bytes.len() < COPIED_BATCH_BYTES_MAX {
-        Bytes::copy_from_slice(&batch.bytes)
-    } else {
-        batch.bytes.freeze()
-    };
-    (StoredBatch { base_offset, last_offset: header.last_offset(), bytes }, header, log_append_time)
+    let stored = StoredBatch { base_offset, last_offset: header.last_offset(), bytes: batch.bytes.freeze() };
+    (stored, header, log_append_time)
 }
 
 /// Stages the log row and moves the partition's row.

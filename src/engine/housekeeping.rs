@@ -26,6 +26,10 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
                 if let Err(error) = remove_records(state.store.as_ref(), group, partition, log_start) {
                     tracing::warn!(%partition, %error, "deleted records cannot be removed");
                 }
+                // Nothing is appended then, so no compaction would come by that gives their space back.
+                if state.disk.is_low() {
+                    group.purged.push(partition.topic);
+                }
                 continue;
             }
             Dead::TopicLog(topic) => {

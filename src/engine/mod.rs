@@ -68,8 +68,8 @@ impl Drop for Handle {
 
 impl Engine {
     /// Queues the append at the call, so that the order of calls is the order in the log, and writes it on the caller's thread if
-    /// the writer's seat is free: for as long as one write into the page cache takes, and a stall of the store. At most one caller
-    /// is held so; the others go on. Answers come in the order of `batches`. With [`Acks::None`] the answer comes as with [`Acks::Leader`].
+    /// the writer's seat is free: for as long as one write into the page cache takes. A store that stalls holds one caller, then none
+    /// for seconds. Answers come in the order of `batches`. With [`Acks::None`] the answer comes as with [`Acks::Leader`].
     pub fn append(&self, acks: Acks, batches: Vec<AppendBatch>) -> oneshot::Receiver<Vec<Appended>> {
         let (reply, answer) = oneshot::channel();
         self.queue(Command::Append { acks, batches, queued: Instant::now(), reply });

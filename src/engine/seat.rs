@@ -2,7 +2,8 @@
 //!
 //! A caller that appends and finds the seat free takes it for one group, so that a lone request costs no change of threads: on
 //! a virtual machine each costs more than the write. Whoever finds the seat taken only queues, and the writer's own thread takes
-//! over what queued up meanwhile. The group commit is the same either way.
+//! over what queued up meanwhile. The group commit is the same either way. When the store was slow, which holds up whatever else the
+//! lent thread serves, the writer keeps to its own thread for a while.
 //!
 //! Invariant: a queued command is never left without somebody who will look at the queue. A caller queues before it tries the
 //! seat, and whoever leaves the seat looks at the queue afterwards: of the two one comes after the other under the queue's lock.
@@ -120,6 +121,10 @@ impl Seat {
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return,
         };
         let Some(writer) = seat.as_mut() else { return };
+        if !writer.takes_loans() {
+            drop(seat);
+            return self.wake();
+        }
         let after = contained(writer, Writer::queued_round);
         if matches!(after, After::Ended) {
             self.end(&mut seat);

@@ -30,6 +30,11 @@ const SLEEP_MAX_DISK_LOW: Duration = Duration::from_secs(1);
 /// How long what is dead waits for its publication before it is looked at again.
 const PURGE_DELAY: Duration = Duration::from_millis(10);
 
+/// A round that takes longer was held up by the store, which slows writes while it catches up.
+const SLOW_ROUND: Duration = Duration::from_millis(10);
+/// How long the writer keeps to its own thread after that.
+const LOAN_PAUSE: Duration = Duration::from_secs(10);
+
 /// What follows a round.
 pub(super) enum After {
     /// The next round.
@@ -56,6 +61,8 @@ pub(super) struct Writer {
     sequence: u64,
     /// The way back of a stop that was asked for.
     stopping: Option<Reply<()>>,
+    /// Until when callers do not lend their threads: the store has been slow.
+    keeps_to_itself_until: Option<Instant>,
     figures: Figures,
 }
 
@@ -105,6 +112,7 @@ impl Writer {
             is_checking_offsets: false,
             sequence,
             stopping: None,
+            keeps_to_itself_until: None,
             figures,
         }
     }
@@ -112,6 +120,11 @@ impl Writer {
     /// Tells of a panic as of a failed write, for nobody would answer any more.
     pub fn panicked(&self) {
         self.syncer.fail(StoreError::Failed("the engine's writer panicked".to_owned()));
+    }
+
+    /// Whether a caller may lend its thread: not while the store stalls, for that thread serves others, too.
+    pub fn takes_loans(&self) -> bool {
+        self.keeps_to_itself_until.is_none_or(|until| until <= Instant::now())
     }
 
     /// One group of what is queued, if anything is.
@@ -153,7 +166,11 @@ impl Writer {
         if self.syncer.has_failed() {
             return After::Ended;
         }
-        self.count_busy(began.elapsed());
+        let busy = began.elapsed();
+        if busy >= SLOW_ROUND {
+            self.keeps_to_itself_until = began.checked_add(busy + LOAN_PAUSE);
+        }
+        self.count_busy(busy);
         if self.stopping.is_some() { After::Stop } else { After::More }
     }
 

@@ -1,7 +1,8 @@
 //! One byte budget for the newest batches of all partitions, kept in memory for consumers near the end.
 //!
 //! Owned by the engine's writer, who fills it with the very buffers that the batches arrived in. Age decides what goes: the
-//! oldest batch of all partitions first. Readers see the tails through [`Partition`] alone.
+//! oldest batch of all partitions first. A batch counts by its own size, and keeps at most eight times that in memory: smaller parts
+//! of a frame are copied out of it before they come here. Readers see the tails through [`Partition`] alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -296,3 +296,10 @@ async fn start_of_the_log_is_told_with_what_the_log_itself_refuses() {
     let told: Vec<_> = partitions.map(|answer| (answer.error_code, answer.log_start_offset)).collect();
     assert_eq!(told, [(32, 2), (0, 2), (45, 2), (87, -1), (10, -1), (87, -1), (3, -1)]);
 }
+
+#[test]
+fn batch_leaves_a_frame_of_which_it_is_a_small_part() {
+    for (batch_bytes, frame_bytes, expected) in [(100, 800, false), (100, 801, true), (100, 160, false), (0, 1, true)] {
+        assert_eq!(pins_too_much(batch_bytes, frame_bytes), expected, "{batch_bytes} of {frame_bytes}");
+    }
+}
