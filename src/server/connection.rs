@@ -354,7 +354,7 @@ impl<D: Dispatch> Connection<'_, D> {
     /// When the connection ends if nothing happens, and why.
     fn deadline(&self) -> Option<(Instant, End)> {
         let limits = &self.shared.limits;
-        if self.end.is_some() {
+        if self.end.is_some() || self.inbound.is_paying() {
             None
         } else if !self.has_request {
             Some((self.active_at + limits.first_request, End::Slow))

@@ -25,6 +25,8 @@ pub(crate) struct Inbound {
     /// Cut and not yet paid for.
     whole: Option<BytesMut>,
     charge: Charge,
+    /// The broker has no memory for what has arrived.
+    is_paying: bool,
     /// Since when the peer has owed the rest of a begun frame; none while the broker itself does not read.
     begun_at: Option<Instant>,
 }
@@ -73,6 +75,7 @@ impl Inbound {
             carry: BytesMut::new(),
             whole: None,
             charge: Charge::default(),
+            is_paying: false,
             begun_at: None,
         }
     }
@@ -80,6 +83,11 @@ impl Inbound {
     /// Since when the peer has owed the rest of a frame.
     pub(crate) fn begun_at(&self) -> Option<Instant> {
         self.begun_at
+    }
+
+    /// Whether the broker, not the peer, is who lets the connection wait.
+    pub(crate) fn is_paying(&self) -> bool {
+        self.is_paying
     }
 
     /// Length of the frame under way.
@@ -131,7 +139,9 @@ impl Inbound {
         };
         if bytes > self.charge.bytes() {
             let begun_at = self.begun_at.take();
+            self.is_paying = true;
             let waited = budget.grow(&mut self.charge, bytes).await;
+            self.is_paying = false;
             self.begun_at = if waited { None } else { begun_at };
         }
     }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::harness::*;
+use crate::server::budget::Charge;
 
 #[tokio::test]
 async fn the_budget_is_charged_until_the_answer_and_then_free_again() {
@@ -242,4 +243,22 @@ async fn a_connection_that_comes_too_fast_waits_and_is_not_refused() {
     within(&mut server.handle).await.unwrap();
     client.is_closed().await;
     server.begins_nothing().await;
+}
+
+#[tokio::test]
+async fn a_first_request_that_waits_for_the_brokers_memory_is_not_late() {
+    let mut options = Options { budget_bytes: 10_000, ..Options::default() };
+    options.limits.first_request = SHORT;
+    let mut server = Server::start(options).await;
+    let (mut all, mut overdraft) = (Charge::default(), Charge::default());
+    server.budget.grow(&mut all, 10_000).await;
+    server.budget.grow(&mut overdraft, 10_001).await;
+    let mut small = server.connect().await;
+    small.send(FETCH, 2, b"").await;
+    // Its own time is over by then; a connection that sends nothing is closed.
+    let mut silent = server.connect().await;
+    silent.is_closed().await;
+    drop((all, overdraft));
+    server.begun(2).await.answer(b"");
+    small.answer(2).await;
 }
