@@ -64,7 +64,9 @@ impl BenchBroker {
         gate.permit();
         let store = Arc::new(NullStore::new(Arc::clone(&gate)));
         let fatal = Box::new(|error| panic!("a store that does nothing failed: {error}"));
-        let started = Engine::start(store, Settings::from(&config), Box::new(Still(0)), fatal).expect("starts");
+        // The writer is counted by itself.
+        let settings = Settings { takes_loans: false, ..Settings::from(&config) };
+        let started = Engine::start(store, settings, Box::new(Still(0)), fatal).expect("starts");
         let (stop, stopping) = watch::channel(false);
         let groups = einmal::coordinator::Settings::from(&config);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");

@@ -25,6 +25,9 @@ pub struct Settings {
     pub group_offsets_bytes_max: usize,
     /// Partitions of all topics (`einmal.partitions.max`).
     pub partitions_max: usize,
+    /// Whether callers lend their threads to an idle writer; without it, it works on its own thread only, as measurements of one
+    /// part by itself want.
+    pub takes_loans: bool,
     /// Free bytes of the disk below which appends and new topics are refused: `einmal.disk.reserve.bytes`, and what the memtables
     /// still have to write out by then; 0: never.
     pub disk_reserve_bytes: u64,
@@ -46,6 +49,7 @@ impl From<&Config> for Settings {
             group_offsets_bytes_max: config.group_offsets_bytes_max,
             producer_ids_max: config.producer_ids_max,
             partitions_max: config.partitions_max,
+            takes_loans: true,
             disk_reserve_bytes: disk_reserve_bytes(config),
             topic_defaults: config.topic_defaults.clone(),
             cluster_id: config.cluster_id.clone(),

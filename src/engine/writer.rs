@@ -124,7 +124,7 @@ impl Writer {
 
     /// Whether a caller may lend its thread: not while the store stalls, for that thread serves others, too.
     pub fn takes_loans(&self) -> bool {
-        self.keeps_to_itself_until.is_none_or(|until| until <= Instant::now())
+        self.state.settings.takes_loans && self.keeps_to_itself_until.is_none_or(|until| until <= Instant::now())
     }
 
     /// One group of what is queued, if anything is.

@@ -197,6 +197,7 @@ pub fn settings() -> Settings {
         offsets_retention_check_interval_ms: 600_000,
         group_offsets_bytes_max: usize::MAX,
         partitions_max: 100,
+        takes_loans: true,
         disk_reserve_bytes: 0,
         topic_defaults: TopicConfig::default(),
         cluster_id: None,
