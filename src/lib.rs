@@ -40,6 +40,9 @@
 //! | [`app`] | one broker from start to stop |
 //! | [`bench`](mod@bench) | measures any broker from a client's side; uses [`record`] and [`types`] alone |
 //!
+//! Outside the library: `bench/` runs [`bench`](mod@bench) against einmal and Apache Kafka in turn and writes the pages under
+//! `bench/results/`; `benches/` counts the instructions of the hot paths for the gate.
+//!
 //! A produced batch comes in through [`server`], is decoded by [`wire`] and checked by [`record`] on its connection's task,
 //! handed by [`api`] to [`engine`], which asks [`producer`], writes to [`store`] and publishes to [`log`]. A fetch goes from
 //! [`api`] to [`log`], and on to [`store`] only for what is not in memory.

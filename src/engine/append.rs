@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::command::{AppendBatch, Appended};
-use super::disk;
+use super::disk_watch;
 use super::group::Group;
 use super::state::{Counters, PartitionLog, SparseProgress, State};
 use crate::config::TimestampType;
@@ -110,7 +110,7 @@ fn no_room(log: &PartitionLog) -> Appended {
         base_offset: -1,
         log_append_time: -1,
         log_start_offset: log.row.log_start,
-        message: Some(disk::REFUSAL.to_owned()),
+        message: Some(disk_watch::REFUSAL.to_owned()),
     }
 }
 

@@ -17,7 +17,7 @@ mod append;
 pub mod command;
 mod commit_offsets;
 mod delete_records;
-mod disk;
+mod disk_watch;
 pub mod environment;
 mod group;
 mod groups;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::disk::DiskWatch;
+use super::disk_watch::DiskWatch;
 use super::environment::Environment;
 use super::offset_index::OffsetIndex;
 use super::producer_ids;

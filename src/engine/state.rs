@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::disk::DiskWatch;
+use super::disk_watch::DiskWatch;
 use super::offset_index::OffsetIndex;
 use super::settings::Settings;
 use crate::group::classic::Retention;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::command::{Created, NewTopic, Refused, TopicRef};
 use super::commit_offsets;
-use super::disk;
+use super::disk_watch;
 use super::environment::Environment;
 use super::group::{Effect, Group};
 use super::state::{Dead, PartitionLog, SparseProgress, State};
@@ -239,7 +239,7 @@ fn check_partitions_max(state: &State, more: usize) -> Result<(), Refused> {
 
 fn check_disk(state: &State) -> Result<(), Refused> {
     if state.disk.is_low() {
-        return Err(refused(ErrorCode::KAFKA_STORAGE_ERROR, disk::REFUSAL.to_owned()));
+        return Err(refused(ErrorCode::KAFKA_STORAGE_ERROR, disk_watch::REFUSAL.to_owned()));
     }
     Ok(())
 }
