@@ -1,6 +1,9 @@
 //! Groups of consumers: who is a member, in which generation, with which assignment. Pure: time, ids and settings are arguments.
 //!
-//! [`classic`] is the protocol of JoinGroup and SyncGroup, in which clients assign partitions. Committed offsets are rows of their
-//! own (`engine::commit_offsets`); what a group says about who may commit them, and how long they are kept, is here.
+//! [`classic`] is the protocol of JoinGroup and SyncGroup, in which clients assign partitions; [`consumer`] is KIP-848, in which the
+//! broker does. Committed offsets are rows of their own (`engine::commit_offsets`); what a group says about who may commit them,
+//! and how long they are kept, is here.
 
 pub mod classic;
+
+pub mod consumer;

@@ -1,0 +1,234 @@
+//! A consumer group: its state, its deadlines, and what it last saw of the topics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::assignment::Partitions;
+use super::assignor::{Assignor, Subscriber};
+use super::change::Change;
+use super::codec::Row;
+use super::deadlines::{Deadlines, Timeout};
+use super::member::{Member, MemberState};
+use super::request::{Context, HeartbeatAnswer, Settings};
+use super::state::GroupState;
+use super::topics::{TopicsImage, metadata_hash, resolve};
+use crate::types::Uuid;
+
+/// Patterns are matched against new topics no more often than this, however many topics are created. Kafka waits 10 s.
+pub const REGEX_REFRESH_INTERVAL_MS: i64 = 1000;
+
+/// One consumer group.
+///
+/// It moves only by [`super::heartbeat`] and [`ConsumerGroup::expire`], and both return all rows that a restart needs to find
+/// the same [`GroupState`] again.
+#[derive(Debug, Default)]
+pub struct ConsumerGroup {
+    pub(super) state: GroupState,
+    pub(super) deadlines: Deadlines,
+    /// Version of the topics for which the metadata hash was last computed.
+    topics_seen: Option<u64>,
+    /// Version of the topics against which the patterns were last matched, and when.
+    regexes_seen: Option<(u64, i64)>,
+}
+
+/// What a decision returns: state has moved, and this remains to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// To be committed before the answer leaves, in this order. Empty for a heartbeat that changed nothing.
+    pub rows: Vec<Row>,
+    /// The answer.
+    pub answer: HeartbeatAnswer,
+}
+
+/// A member that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// Who.
+    pub member_id: Arc<str>,
+    /// Why.
+    pub timeout: Timeout,
+    /// To be committed.
+    pub rows: Vec<Row>,
+}
+
+impl ConsumerGroup {
+    /// The group that `state` stands for, after a start at `now_ms`: every member has its full session and rebalance timeout.
+    pub fn restored(state: GroupState, settings: &Settings, now_ms: i64) -> Self {
+        let mut deadlines = Deadlines::default();
+        for (id, member) in &state.members {
+            deadlines.set(id, Timeout::Session, now_ms + i64::from(settings.session_timeout_ms));
+            if member.current.state == MemberState::UnrevokedPartitions {
+                deadlines.set(id, Timeout::Rebalance, now_ms + i64::from(member.metadata.rebalance_timeout_ms));
+            }
+        }
+        Self { state, deadlines, ..Self::default() }
+    }
+
+    /// Its state, for Describe and for all who only read.
+    pub fn state(&self) -> &GroupState {
+        &self.state
+    }
+
+    /// Whether nobody ever joined: it need not be kept.
+    pub fn is_new(&self) -> bool {
+        self.state.epochs.group_epoch == 0
+    }
+
+    /// Deadlines of its members.
+    pub fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
+    }
+
+    /// Gives up one member whose deadline has passed; none: no more for now. [`Deadlines::next`] tells when to ask again.
+    pub fn expire(&mut self, cx: &Context<'_>) -> Option<Expired> {
+        let (member_id, timeout) = self.deadlines.due(cx.now_ms).map(|(id, timeout)| (Arc::clone(id), timeout))?;
+        let mut changes = Changes::default();
+        self.remove_member(&member_id, cx.topics, &mut changes);
+        Some(Expired { member_id, timeout, rows: changes.rows() })
+    }
+
+    /// The assignor that most members prefer, else the default; the one configured first among equals.
+    pub fn assignor(&self, settings: &Settings) -> Assignor {
+        let votes = |assignor: &Assignor| {
+            let prefers = |member: &&Member| member.metadata.server_assignor.as_deref() == Some(assignor.name());
+            self.state.members.values().filter(prefers).count()
+        };
+        // The last of equal maxima wins, so they are walked backwards.
+        settings.assignors.iter().copied().rev().max_by_key(votes).unwrap_or(Assignor::Uniform)
+    }
+
+    /// Takes `id` out for good. What it had is free at once; the others' targets follow with the next heartbeat.
+    pub(super) fn remove_member(&mut self, id: &Arc<str>, topics: &dyn TopicsImage, changes: &mut Changes) {
+        let regex = self.state.members.get(id).and_then(|member| member.metadata.subscribed_topic_regex.clone());
+        self.drop_member(id, changes);
+        if let Some(regex) = regex {
+            self.forget_unused_regex(&regex, changes);
+        }
+        let mut epochs = self.state.epochs;
+        epochs.group_epoch += 1;
+        epochs.metadata_hash = self.metadata_hash(topics);
+        changes.make(&mut self.state, Change::Group(Some(epochs)));
+    }
+
+    /// Deletes the rows of `id`.
+    pub(super) fn drop_member(&mut self, id: &Arc<str>, changes: &mut Changes) {
+        changes.make(&mut self.state, Change::Current(id.to_string(), None));
+        changes.make(&mut self.state, Change::Target(id.to_string(), None));
+        changes.make(&mut self.state, Change::Member(id.to_string(), None));
+        self.deadlines.forget(id);
+    }
+
+    /// Deletes what `regex` matched if no member uses it any more.
+    pub(super) fn forget_unused_regex(&mut self, regex: &str, changes: &mut Changes) {
+        let uses = |member: &Member| member.metadata.subscribed_topic_regex.as_deref() == Some(regex);
+        if self.state.regexes.contains_key(regex) && !self.state.members.values().any(uses) {
+            changes.make(&mut self.state, Change::Regex(regex.to_owned(), None));
+        }
+    }
+
+    /// Matches all patterns anew if topics have changed and the last time is long enough ago.
+    pub(super) fn refresh_regexes(&mut self, cx: &Context<'_>, changes: &mut Changes) {
+        if self.state.regexes.is_empty() {
+            return;
+        }
+        let version = cx.topics.version();
+        if let Some((seen, at)) = self.regexes_seen
+            && (seen == version || cx.now_ms < at + REGEX_REFRESH_INTERVAL_MS)
+        {
+            return;
+        }
+        self.regexes_seen = Some((version, cx.now_ms));
+        let stale: Vec<(String, BTreeSet<String>)> = self
+            .state
+            .regexes
+            .iter()
+            // What compiled once compiles again, but with another version of the program perhaps not: it keeps its topics.
+            .filter_map(|(regex, matched)| Some((regex, matched, resolve(regex, cx.topics).ok()?)))
+            .filter(|(_, matched, topics)| *matched != topics)
+            .map(|(regex, _, topics)| (regex.clone(), topics))
+            .collect();
+        for (regex, topics) in stale {
+            changes.make(&mut self.state, Change::Regex(regex, Some(topics)));
+            // Other topics are subscribed than when the hash was last computed.
+            self.topics_seen = None;
+        }
+    }
+
+    /// Raises the group epoch if `must_raise` or the subscribed topics are not what they were, then computes targets if they
+    /// are older than it (`TargetAssignmentBuilder`).
+    pub(super) fn update_targets(&mut self, must_raise: bool, cx: &Context<'_>, changes: &mut Changes) {
+        let mut epochs = self.state.epochs;
+        let version = cx.topics.version();
+        if must_raise || self.topics_seen != Some(version) {
+            self.topics_seen = Some(version);
+            let hash = self.metadata_hash(cx.topics);
+            if must_raise || hash != epochs.metadata_hash {
+                epochs.group_epoch += 1;
+                epochs.metadata_hash = hash;
+            }
+        }
+        if epochs.group_epoch > epochs.assignment_epoch {
+            epochs.assignment_epoch = epochs.group_epoch;
+            for (id, target) in self.new_targets(cx) {
+                changes.make(&mut self.state, Change::Target(id, Some(target)));
+            }
+        }
+        if epochs != self.state.epochs {
+            changes.make(&mut self.state, Change::Group(Some(epochs)));
+        }
+    }
+
+    /// Targets that differ from those so far.
+    fn new_targets(&self, cx: &Context<'_>) -> Vec<(String, Partitions)> {
+        let none = Partitions::new();
+        let mut partition_counts = BTreeMap::new();
+        let subscriber = |(id, member)| {
+            let member: &Member = member;
+            let id: &Arc<str> = id;
+            Subscriber {
+                member_id: id,
+                instance_id: member.metadata.instance_id.as_deref(),
+                topics: self.subscribed_ids(member, cx.topics),
+                previous: self.state.targets.get(id).unwrap_or(&none),
+            }
+        };
+        let members: Vec<Subscriber<'_>> = self.state.members.iter().map(subscriber).collect();
+        for name in self.subscribed_names() {
+            if let Some(topic) = cx.topics.topic(name) {
+                partition_counts.insert(topic.id, topic.partitions);
+            }
+        }
+        let targets = self.assignor(cx.settings).assign(&members, &partition_counts);
+        // A member without a row has an empty target, and needs none.
+        let changed = members.iter().zip(targets).filter(|(member, target)| member.previous != target);
+        changed.map(|(member, target)| (member.member_id.to_owned(), target)).collect()
+    }
+
+    /// Ids of the topics that `member` subscribes to and that exist.
+    pub(super) fn subscribed_ids(&self, member: &Member, topics: &dyn TopicsImage) -> BTreeSet<Uuid> {
+        self.state.subscribed_names(member).filter_map(|name| topics.topic(name)).map(|topic| topic.id).collect()
+    }
+
+    fn subscribed_names(&self) -> BTreeSet<&str> {
+        self.state.members.values().flat_map(|member| self.state.subscribed_names(member)).map(String::as_str).collect()
+    }
+
+    fn metadata_hash(&self, topics: &dyn TopicsImage) -> u64 {
+        metadata_hash(&self.subscribed_names(), topics)
+    }
+}
+
+/// Changes of one decision, each applied as it is made.
+#[derive(Debug, Default)]
+pub(super) struct Changes(Vec<Change>);
+
+impl Changes {
+    pub(super) fn make(&mut self, state: &mut GroupState, change: Change) {
+        state.apply(change.clone());
+        self.0.push(change);
+    }
+
+    pub(super) fn rows(&self) -> Vec<Row> {
+        self.0.iter().map(Change::row).collect()
+    }
+}
