@@ -29,6 +29,7 @@
 //! | [`wire`] | frames, headers, bodies; pure |
 //! | [`record`] | record batches: header view, validation, codecs; pure |
 //! | [`producer`] | what a partition knows of each idempotent producer; pure |
+//! | [`transaction`] | states of transactions, and who may move them; pure |
 //! | [`group`] | who is a member of a group, in which generation; pure |
 //! | [`store`] | rows in RocksDB, or in memory for tests |
 //! | [`log`] | what readers see: topics, offsets, newest batches |
@@ -80,6 +81,8 @@ pub mod wire;
 pub mod record;
 
 pub mod producer;
+
+pub mod transaction;
 
 pub mod group;
 

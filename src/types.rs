@@ -82,6 +82,22 @@ impl IsolationLevel {
     }
 }
 
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TransactionResult {
+    /// Nothing of it counts.
+    Abort,
+    /// All of it counts.
+    Commit,
+}
+
+impl TransactionResult {
+    /// From the wire: true commits.
+    pub fn from_wire(committed: bool) -> Self {
+        if committed { Self::Commit } else { Self::Abort }
+    }
+}
+
 macro_rules! error_codes {
     ($($name:ident = $code:literal),* $(,)?) => {
         impl ErrorCode {
@@ -150,6 +166,7 @@ error_codes! {
     INVALID_PRODUCER_ID_MAPPING = 49,
     INVALID_TRANSACTION_TIMEOUT = 50,
     CONCURRENT_TRANSACTIONS = 51,
+    TRANSACTION_COORDINATOR_FENCED = 52,
     TRANSACTIONAL_ID_AUTHORIZATION_FAILED = 53,
     SECURITY_DISABLED = 54,
     OPERATION_NOT_ATTEMPTED = 55,
@@ -178,6 +195,7 @@ error_codes! {
     RESOURCE_NOT_FOUND = 91,
     UNKNOWN_TOPIC_ID = 100,
     INCONSISTENT_TOPIC_ID = 103,
+    TRANSACTIONAL_ID_NOT_FOUND = 105,
     FETCH_SESSION_TOPIC_ID_ERROR = 106,
     FENCED_MEMBER_EPOCH = 110,
     UNRELEASED_INSTANCE_ID = 111,
@@ -185,6 +203,7 @@ error_codes! {
     STALE_MEMBER_EPOCH = 113,
     MISMATCHED_ENDPOINT_TYPE = 114,
     UNSUPPORTED_ENDPOINT_TYPE = 115,
+    TRANSACTION_ABORTABLE = 120,
     INVALID_REGULAR_EXPRESSION = 128,
 }
 

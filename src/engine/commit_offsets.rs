@@ -70,5 +70,6 @@ fn row_of(committed: &CommittedOffset) -> OffsetRow {
         metadata: committed.metadata.clone(),
         commit_timestamp: committed.commit_timestamp,
         expire_timestamp: committed.expire_timestamp,
+        commit_number: 0,
     }
 }

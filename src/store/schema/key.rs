@@ -1,6 +1,6 @@
 //! Keys of the rows that belong to a partition, the log's excepted.
 
-use super::value::FieldReader;
+use super::value::{FieldReader, Fields};
 use super::{RowError, prefix};
 use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
 
@@ -24,6 +24,11 @@ fn of_partition_and_number(prefix: u8, partition: PartitionId, number: i64) -> V
 
 pub(super) fn read_partition(key: &mut FieldReader<'_>) -> Result<PartitionId, RowError> {
     Ok(PartitionId { topic: TopicNo(key.u32()?), index: key.u32()? })
+}
+
+pub(super) fn write_partition(fields: &mut Fields, partition: PartitionId) {
+    fields.u32(partition.topic.0);
+    fields.u32(partition.index);
 }
 
 /// The first key after all those that begin with `prefix`; none if there cannot be one.

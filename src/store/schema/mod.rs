@@ -11,6 +11,8 @@
 //! | 0x12 producer | topic, partition, producer id | [`crate::producer::ProducerState`] |
 //! | 0x13 aborted | topic, partition, last offset | reserved for the index of aborted transactions |
 //! | 0x14 sparse | topic, partition, base offset | [`SparseRow`] |
+//! | 0x20 transaction | transactional id | [`crate::transaction::TransactionMetadata`] |
+//! | 0x21 pending offset | producer id, length of group, group, topic, partition | [`OffsetRow`] |
 //! | 0x30 group | group | [`crate::group::classic::StoredGroup`] |
 //! | 0x31 offset | length of group, group, topic, partition | [`OffsetRow`] |
 //! | 0x40 topic | topic | [`TopicRow`] |
@@ -27,6 +29,7 @@ mod offset;
 mod partition;
 mod producer;
 mod topic;
+mod transaction;
 mod value;
 
 pub use group::{group_key, group_of_key, groups_prefix};
@@ -36,9 +39,13 @@ pub use key::{
 };
 pub use log_key::{LOG_KEY_BYTES, LogKey, log_prefix, log_range, log_seek_key, topic_log_range};
 pub use meta::{BrokerEpoch, BrokerOverrides, Identity, NextTopicNo, ProducerIdBlock};
-pub use offset::{OffsetRow, offset_key, offset_of_key, offsets_of_group_prefix, offsets_prefix};
+pub use offset::{
+    OffsetRow, offset_key, offset_of_key, offsets_of_group_prefix, offsets_prefix, pending_offset_key,
+    pending_offset_of_key, pending_offsets_prefix,
+};
 pub use partition::{PartitionRow, SparseRow};
 pub use topic::{TopicRow, topic_key, topic_of_key, topics_prefix};
+pub use transaction::{transaction_key, transaction_of_key, transactions_prefix};
 pub use value::RowValue;
 
 use super::StoreError;
@@ -55,6 +62,10 @@ pub mod prefix {
     pub const ABORTED: u8 = 0x13;
     /// Sparse index of times and sizes, per partition.
     pub const SPARSE: u8 = 0x14;
+    /// Transactions, per transactional id.
+    pub const TRANSACTION: u8 = 0x20;
+    /// Offsets that belong to an open transaction, per producer.
+    pub const PENDING_OFFSET: u8 = 0x21;
     /// Groups.
     pub const GROUP: u8 = 0x30;
     /// Committed offsets, per group.

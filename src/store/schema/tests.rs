@@ -85,6 +85,9 @@ proptest! {
         prop_assert_eq!(sparse_of_key(&sparse_key(partition, number)), Ok((partition, number)));
         prop_assert_eq!(offset_of_key(&offset_key(&group, partition)), Ok((group.clone(), partition)));
         prop_assert_eq!(topic_of_key(&topic_key(TopicNo(no))), Ok(TopicNo(no)));
+        prop_assert_eq!(transaction_of_key(&transaction_key(&group)), Ok(group.clone()));
+        let pending = pending_offset_key(producer_id, &group, partition);
+        prop_assert_eq!(pending_offset_of_key(&pending), Ok((producer_id, group.clone(), partition)));
         prop_assert!(offset_key(&group, partition).starts_with(&offsets_of_group_prefix(&group)));
         let longer = format!("{group}x");
         prop_assert!(!offset_key(&longer, partition).starts_with(&offsets_of_group_prefix(&group)));
@@ -116,7 +119,18 @@ proptest! {
         })?;
         round_trips(&OffsetRow {
             offset: numbers[0], leader_epoch: LeaderEpoch(ids[2]), metadata: text.clone(),
-            commit_timestamp: numbers[1], expire_timestamp: numbers[2],
+            commit_timestamp: numbers[1], expire_timestamp: numbers[2], commit_number: bytes[0],
+        })?;
+        let states = crate::transaction::TransactionState::ALL;
+        round_trips(&crate::transaction::TransactionMetadata {
+            producer_id: ProducerId(numbers[0]), previous_producer_id: ProducerId(numbers[1] - 1),
+            next_producer_id: ProducerId(numbers[2] - 1), producer_epoch: ProducerEpoch(ids[0] as i16),
+            last_producer_epoch: ProducerEpoch(ids[1] as i16), timeout_ms: ids[2] as u32,
+            state: states[ids[3].unsigned_abs() as usize % states.len()],
+            version: if clean_stop { crate::transaction::TransactionVersion::V2 } else { crate::transaction::TransactionVersion::V1 },
+            start_time: numbers[1], last_update: numbers[2],
+            partitions: ids.iter().map(|id| PartitionId { topic: TopicNo(*id as u32), index: ids[0] as u32 }).collect(),
+            groups: texts.keys().map(|text| std::sync::Arc::from(text.as_str())).collect(),
         })?;
         round_trips(&TopicRow {
             no: TopicNo(ids[0] as u32), name: text.clone(), id: Uuid::from_u128(uuid), partitions: ids[1] as u32,
@@ -148,6 +162,40 @@ fn hostile_counts_are_refused_before_memory_is_reserved() {
     let count = value.len() - 4;
     value[count..].copy_from_slice(&u32::MAX.to_be_bytes());
     assert_eq!(PartitionRow::decode(&value), Err(RowError::Corrupt { row: "partition", detail: "count too large" }));
+}
+
+#[test]
+fn offsets_stored_before_they_were_numbered_are_read() {
+    let mut row = OffsetRow {
+        offset: 7,
+        leader_epoch: LeaderEpoch(3),
+        metadata: "text".to_owned(),
+        commit_timestamp: 100,
+        expire_timestamp: -1,
+        commit_number: 9,
+    };
+    let newest = row.encode();
+    // Version, offset, epoch and both times stand before the number.
+    let first = [&[1], &newest[1..29], &newest[37..]].concat();
+    row.commit_number = 0;
+    assert_eq!(OffsetRow::decode(&first), Ok(row));
+}
+
+#[test]
+fn transaction_rows_out_of_order_or_in_no_state_are_refused() {
+    let mut transaction = crate::transaction::TransactionMetadata::new(ProducerId(1), 0);
+    transaction.partitions.extend([PARTITION, PartitionId { index: 4, ..PARTITION }]);
+    let bytes = transaction.encode();
+    assert_eq!(crate::transaction::TransactionMetadata::decode(&bytes), Ok(transaction));
+    let mut swapped = bytes.clone();
+    let (one, other) = (bytes.len() - 20, bytes.len() - 12);
+    swapped[one..other].swap_with_slice(&mut bytes.clone()[other..other + 8]);
+    swapped[other..other + 8].copy_from_slice(&bytes[one..other]);
+    assert!(crate::transaction::TransactionMetadata::decode(&swapped).is_err());
+    let mut stateless = bytes;
+    // Version, three ids, two epochs and the timeout stand before the state.
+    stateless[33] = 6;
+    assert!(crate::transaction::TransactionMetadata::decode(&stateless).is_err());
 }
 
 #[test]

@@ -92,6 +92,11 @@ impl Fields {
         self.count(blob.len());
         self.bytes.extend_from_slice(blob);
     }
+    /// The place of `value` among `values`, one byte.
+    pub(super) fn number_of<T: PartialEq>(&mut self, values: &[T], value: T) {
+        let number = values.iter().position(|one| *one == value).expect("all values are listed");
+        self.array([u8::try_from(number).expect("lists are short")]);
+    }
     pub(super) fn texts(&mut self, texts: &BTreeMap<String, String>) {
         self.count(texts.len());
         for (name, text) in texts {
@@ -155,6 +160,11 @@ impl<'a> FieldReader<'a> {
             1 => Ok(true),
             _ => Err(self.corrupt("flag is neither 0 nor 1")),
         }
+    }
+    /// As [`Fields::number_of`].
+    pub(super) fn one_of<T: Copy>(&mut self, values: &[T]) -> Result<T, RowError> {
+        let number = self.u8()?;
+        values.get(usize::from(number)).copied().ok_or_else(|| self.corrupt("number without a meaning"))
     }
     /// An offset or id of a key, which key order demands to be ≥ 0.
     pub(super) fn non_negative(&mut self) -> Result<i64, RowError> {
