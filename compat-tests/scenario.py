@@ -1,6 +1,7 @@
 """Runs a client's scenarios and prints one PASS or FAIL line each."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -8,9 +9,34 @@ import traceback
 import uuid
 
 
+def _broker(command):
+    """What the driver gave as BROKER_<command>."""
+    done = subprocess.run(os.environ[f"BROKER_{command}"], shell=True, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+def kill_broker():
+    """SIGKILL."""
+    _broker("KILL")
+
+
 def restart_broker():
-    """SIGKILL and start again, by the command that the driver gave."""
-    subprocess.run(os.environ["BROKER_RESTART"], shell=True, check=True)
+    """SIGKILL and start again, on the same data and port."""
+    _broker("RESTART")
+
+
+def stop_and_start_broker():
+    """SIGTERM, and start again once it has ended."""
+    _broker("STOP")
+    _broker("RESTART")
+
+
+def rebalances_since_start():
+    """Generations that groups began, and requests to join one, since the broker started; none of a broker that does not tell."""
+    if "BROKER_METRICS" not in os.environ:
+        return None
+    counted = r'^(?:einmal_group_rebalances_total|einmal_requests_total\{[^}]*api="JoinGroup"[^}]*\}) (\d+)'
+    return sum(int(count) for count in re.findall(counted, _broker("METRICS"), re.MULTILINE))
 
 
 def fresh(name):

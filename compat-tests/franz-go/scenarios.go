@@ -98,15 +98,17 @@ func numbers(from, to int) []string {
 	return values
 }
 
+type scenario struct {
+	name string
+	run  func(broker) error
+}
+
 func scenarios(bootstrap string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	b := broker{bootstrap, strconv.FormatInt(time.Now().UnixNano(), 36), ctx}
 	failed := 0
-	for _, scenario := range []struct {
-		name string
-		run  func(broker) error
-	}{
+	all := []scenario{
 		{"create_topic_explicitly", createTopicExplicitly},
 		{"create_topic_by_first_use", createTopicByFirstUse},
 		{"produce_with_each_acks", produceWithEachAcks},
@@ -118,7 +120,8 @@ func scenarios(bootstrap string) int {
 		{"tail_with_long_poll", tailWithLongPoll},
 		{"commit_and_read_offsets", commitAndReadOffsets},
 		{"kill_and_restart_in_between", killAndRestartInBetween},
-	} {
+	}
+	for _, scenario := range append(all, groupScenarios...) {
 		if err := scenario.run(b); err != nil {
 			failed = 1
 			fmt.Println("FAIL", scenario.name, err)
@@ -307,6 +310,13 @@ func commitAndReadOffsets(b broker) error {
 	return nil
 }
 
+// brokerDoes runs the command that the driver gave for it.
+func brokerDoes(name string) error {
+	command := exec.Command("bash", "-c", os.Getenv("BROKER_"+name))
+	command.Stderr = os.Stderr
+	return command.Run()
+}
+
 func killAndRestartInBetween(b broker) error {
 	topic, err := b.create("restart", 1)
 	if err != nil {
@@ -322,9 +332,7 @@ func killAndRestartInBetween(b broker) error {
 		record := &kgo.Record{Topic: topic, Value: []byte(value)}
 		client.Produce(b.ctx, record, func(_ *kgo.Record, err error) { pending = append(pending, err) })
 	}
-	restart := exec.Command("bash", "-c", os.Getenv("BROKER_RESTART"))
-	restart.Stderr = os.Stderr
-	if err := restart.Run(); err != nil {
+	if err := brokerDoes("RESTART"); err != nil {
 		return err
 	}
 	if _, err := sendBy(b.ctx, client, topic, numbers(600, 1000)); err != nil {

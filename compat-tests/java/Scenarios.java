@@ -33,6 +33,7 @@ public class Scenarios {
 
     public static void main(String[] args) {
         bootstrap = args[0];
+        var wanted = List.of(args).subList(1, args.length);
         Map<String, Scenario> scenarios = new java.util.LinkedHashMap<>();
         scenarios.put("create_topic_explicitly", Scenarios::createTopicExplicitly);
         scenarios.put("create_topic_by_first_use", Scenarios::createTopicByFirstUse);
@@ -46,8 +47,10 @@ public class Scenarios {
         scenarios.put("commit_and_read_offsets", Scenarios::commitAndReadOffsets);
         scenarios.put("describe_cluster_and_configs", Scenarios::describeClusterAndConfigs);
         scenarios.put("kill_and_restart_in_between", Scenarios::killAndRestartInBetween);
+        Groups.addTo(scenarios);
         int failed = 0;
         for (var scenario : scenarios.entrySet()) {
+            if (!wanted.isEmpty() && !wanted.contains(scenario.getKey())) continue;
             try {
                 scenario.getValue().run();
                 System.out.println("PASS " + scenario.getKey());
@@ -264,8 +267,7 @@ public class Scenarios {
             var sent = new ArrayList<>(send(producer, topic, numbers(0, 500)));
             producer.flush();
             sent.addAll(send(producer, topic, numbers(500, 600)));
-            var restart = new ProcessBuilder("bash", "-c", System.getenv("BROKER_RESTART"));
-            check(restart.redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.DISCARD).start().waitFor() == 0, "restart");
+            Groups.broker("RESTART");
             sent.addAll(send(producer, topic, numbers(600, 1000)));
             producer.flush();
             for (int i = 0; i < sent.size(); i++) check(sent.get(i).get().offset() == i, sent.get(i).get());

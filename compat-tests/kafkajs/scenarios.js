@@ -1,5 +1,4 @@
-// KafkaJS against BOOTSTRAP. Its consumer always joins a group, so what it fetches is read by way of its admin and producer
-// here until groups exist; scenarios that need a consumer stand in `not-yet`.
+// KafkaJS against BOOTSTRAP. Its consumer always joins a group.
 const assert = require("node:assert");
 const { execSync } = require("node:child_process");
 const { CompressionTypes, Kafka, logLevel } = require("kafkajs");
@@ -29,6 +28,43 @@ const send = async (topic, messages, { settings = {}, ...options } = {}) => {
   }
 };
 const end = async (topic) => (await admin.fetchTopicOffsets(topic))[0].high;
+
+// A consumer in a group, with what it was given; `joins` counts how often it joined.
+const join = async (groupId, topic) => {
+  const consumer = kafka.consumer({ groupId, sessionTimeout: 20_000, heartbeatInterval: 200, maxWaitTimeInMs: 200, retry: { retries: 20, maxRetryTime: 500 } });
+  const member = { consumer, values: [], partitions: [], joins: 0 };
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+    member.joins += 1;
+    member.partitions = payload.memberAssignment[topic] ?? [];
+  });
+  await consumer.connect();
+  await consumer.subscribe({ topic, fromBeginning: true });
+  await consumer.run({ autoCommit: false, eachMessage: async ({ message }) => void member.values.push(message.value.toString()) });
+  return member;
+};
+const until = async (condition) => {
+  for (const deadline = Date.now() + 30_000; !condition(); await new Promise((resolve) => setTimeout(resolve, 20))) {
+    assert.ok(Date.now() < deadline, "the condition never came true");
+  }
+};
+const fill = (topic, from, to) => send(topic, numbers(from, to).map((message, i) => ({ ...message, partition: i % 4 })));
+const sorted = (from, to) => numbers(from, to).map(({ value }) => value).sort();
+const valuesOf = (members) => members.flatMap(({ values }) => values).sort();
+// Two members, the broker goes and comes back, and nothing happened: nobody joined again, each record came once.
+const undisturbedBy = async (restart, name) => {
+  const topic = await create(`undisturbed-${name}`, 4);
+  const members = [await join(`${name}-${run}`, topic), await join(`${name}-${run}`, topic)];
+  await until(() => members.every(({ partitions }) => partitions.length === 2));
+  await fill(topic, 0, 100);
+  await until(() => valuesOf(members).length >= 100);
+  const joins = members.map((member) => member.joins);
+  execSync(restart, { stdio: "ignore" });
+  await fill(topic, 100, 200);
+  await until(() => valuesOf(members).length >= 200);
+  assert.deepStrictEqual(valuesOf(members), sorted(0, 200));
+  assert.deepStrictEqual(members.map((member) => member.joins), joins);
+  for (const { consumer } of members) await consumer.disconnect();
+};
 
 const scenarios = {
   async create_topic_explicitly() {
@@ -89,24 +125,49 @@ const scenarios = {
   async consume_from_the_beginning() {
     const topic = await create("consume");
     await send(topic, numbers(0, 10));
-    const consumer = kafka.consumer({ groupId: `consume-${run}`, retry: { retries: 0 } });
-    await consumer.connect();
-    try {
-      await consumer.subscribe({ topic, fromBeginning: true });
-      const found = [];
-      await new Promise((resolve, reject) => {
-        setTimeout(() => reject(new Error(`${found.length} of 10 records`)), 20_000).unref();
-        consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
-        const eachMessage = async ({ message }) => {
-          found.push(message.value.toString());
-          if (found.length === 10) resolve();
-        };
-        consumer.run({ eachMessage }).catch(reject);
-      });
-      assert.deepStrictEqual(found, numbers(0, 10).map(({ value }) => value));
-    } finally {
-      await consumer.disconnect();
-    }
+    const member = await join(`consume-${run}`, topic);
+    await until(() => member.values.length === 10);
+    assert.deepStrictEqual(member.values, numbers(0, 10).map(({ value }) => value));
+    await member.consumer.disconnect();
+  },
+  async group_shares_partitions() {
+    const topic = await create("shared", 4);
+    const members = [await join(`shared-${run}`, topic), await join(`shared-${run}`, topic)];
+    await until(() => members.every((member) => member.partitions.length === 2));
+    await fill(topic, 0, 100);
+    await until(() => valuesOf(members).length >= 100);
+    assert.deepStrictEqual(valuesOf(members), sorted(0, 100));
+    assert.strictEqual(members[0].values.length, 50);
+    const committed = [0, 1, 2, 3].map((partition) => ({ topic, partition, offset: "25" }));
+    for (const { consumer, partitions } of members) await consumer.commitOffsets(partitions.map((partition) => committed[partition]));
+    await members[1].consumer.disconnect();
+    await until(() => members[0].partitions.length === 4);
+    await fill(topic, 100, 140);
+    await until(() => valuesOf(members).length >= 140);
+    assert.deepStrictEqual(valuesOf(members), sorted(0, 140));
+    await members[0].consumer.disconnect();
+  },
+  async group_goes_on_at_the_committed_offset() {
+    const topic = await create("resume");
+    const groupId = `resume-${run}`;
+    await send(topic, numbers(0, 100));
+    const first = await join(groupId, topic);
+    await until(() => first.values.length === 100);
+    await first.consumer.commitOffsets([{ topic, partition: 0, offset: "60" }]);
+    await first.consumer.disconnect();
+    const second = await join(groupId, topic);
+    await until(() => second.values.length === 40);
+    second.consumer.seek({ topic, partition: 0, offset: "97" });
+    await until(() => second.values.length === 43);
+    assert.deepStrictEqual(second.values.slice(40), ["97", "98", "99"]);
+    await second.consumer.disconnect();
+    await admin.deleteGroups([groupId]);
+  },
+  async group_is_undisturbed_by_a_stop_and_start() {
+    await undisturbedBy(`${process.env.BROKER_STOP}; ${process.env.BROKER_RESTART}`, "stop");
+  },
+  async group_is_undisturbed_by_a_kill() {
+    await undisturbedBy(process.env.BROKER_RESTART, "kill");
   },
 };
 
