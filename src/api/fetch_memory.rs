@@ -8,6 +8,8 @@
 //!
 //! Batches from the tail cache are granted like all others. An answer shares them with the cache, and then they are counted
 //! twice; but the cache lets go of them long before a client that does not read, and from then on they are the answer's alone.
+//! Batches from the store share buffers of 64 KiB, of which a connection keeps the one that it is sending from: so much more than
+//! it is granted.
 //!
 //! Invariant: what is granted and not given back is at most the budget. A batch larger than its topic's `max.message.bytes`, which
 //! has been lowered since, is granted as far as there is room.

@@ -11,11 +11,13 @@
 
 mod allocator;
 mod error;
+mod iterator;
 mod keys;
 mod open;
 mod options;
 mod pinned;
 mod stats;
+mod values;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,15 +85,9 @@ impl RocksStore {
     }
 
     fn fetch(&self, plan: &[LogKey]) -> Result<Vec<StoredBatch>, StoreError> {
-        let keys: Vec<_> = plan.iter().map(LogKey::encode).collect();
-        let values = pinned::multi_get(&self.database, &keys)?;
-        let mut batches = Vec::with_capacity(plan.len());
-        for (key, value) in plan.iter().zip(values) {
-            // Gone since it was planned: the log start has moved beyond it, and readers begin anew there.
-            let Some(value) = value else { break };
-            batches.push(StoredBatch::checked(key, value)?);
-        }
-        Ok(batches)
+        // Those gone since they were planned are left out: the log start has moved beyond them, and readers begin anew there.
+        let values = values::read(&self.database, plan)?;
+        plan.iter().zip(values).map(|(key, value)| StoredBatch::checked(key, value)).collect()
     }
 }
 
