@@ -78,6 +78,10 @@ impl Store for NullStore {
         Ok(())
     }
 
+    fn scan_range(&self, _: &[u8], _: &[u8], _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn last_before(&self, _: &[u8], _: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
         Ok(None)
     }

@@ -281,7 +281,7 @@ fn check_partition(
     let bytes = named.records.unwrap_or_default();
     let check = || check::check_batch(&topic.config, &bytes, version, now);
     let header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
-    Ok(AppendBatch { partition: partition.id, header, bytes })
+    Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None })
 }
 
 /// Runs long work where it is, so that its connection's order is kept, while other connections go on on another thread.

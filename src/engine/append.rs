@@ -1,27 +1,25 @@
 //! Appends batches: judges each by its producer's state, gives it offsets, stages it.
 //!
-//! The order per batch: partition known, producer's verdict, time, offsets, log row, producer state, partition row. Producer
-//! state and batch are rows of the same write, so neither can be there without the other.
+//! The order per batch: partition known, producer's verdict with the membership in its transaction, time, offsets, log row, producer
+//! state, partition row. Producer state, batch and what the batch adds to its transaction are rows of the same write, so none can
+//! be there without the others; and since one thread decides batches and ends of transactions, no end comes between.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::command::{AppendBatch, Appended};
-use super::disk_watch;
+use super::command::{AppendBatch, Appended, TransactionProducer};
 use super::group::Group;
+use super::settings::Settings;
 use super::state::{Counters, PartitionLog, SparseProgress, State};
+use super::{disk_watch, producer_states};
 use crate::config::TimestampType;
 use crate::log::catalog::Topic;
-use crate::producer::{self, AppendRejected, Decision, ProducerState, WindowBatch};
+use crate::producer::{self, AppendRejected, Decision, WindowBatch};
 use crate::record::{BatchHeader, patch};
-use crate::store::schema::{
-    self, LogKey, RowValue, SparseRow, producer_key, producer_of_key, producers_prefix, sparse_key, sparse_of_key,
-    sparse_prefix,
-};
+use crate::store::schema::{LogKey, RowValue, SparseRow, sparse_key, sparse_of_key, sparse_prefix};
 use crate::store::{Store, StoreError, StoredBatch};
-use crate::types::{ErrorCode, LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp};
+use crate::transaction::{TransactionRefused, TransactionVersion};
+use crate::types::{ErrorCode, LeaderEpoch, Offset, PartitionId, Timestamp};
 
 /// Bytes between two entries of a partition's sparse index.
 const SPARSE_ENTRY_BYTES: u64 = 1 << 20;
@@ -37,17 +35,16 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
     let Some(log) = state.logs.get_mut(&id) else { return (unknown_partition(), false) };
     let synced = !topic.config.is_relaxed();
     // What the partition needs from the store comes before anything is staged: damage there refuses its batches and no others.
-    let mut loaded = load_sparse(log, state.store.as_ref());
-    if loaded.is_ok() && batch.header.is_idempotent() {
-        loaded = load_producers(log, state.store.as_ref(), group, &state.settings, now)
-            .map(|count| state.producer_state_count += count);
-    }
-    if let Err(error) = loaded {
-        return (unreadable(log, &topic, &error), false);
+    match load(log, state.store.as_ref(), group, &state.settings, batch.header.is_idempotent(), now) {
+        Ok(count) => state.producer_state_count += count,
+        Err(error) => return (unreadable(log, &topic, &error), false),
     }
     if batch.header.is_idempotent() {
         let producers = log.producers.as_ref().expect("loaded above");
-        match producer::decide(producers.get(&batch.header.producer_id), &batch.header) {
+        let transaction = batch.transaction.as_deref();
+        let begins_at_zero = transaction.is_some_and(|producer| producer.version == TransactionVersion::V2);
+        let producer = producers.get(&batch.header.producer_id);
+        match producer::decide(producer, &batch.header, begins_at_zero, || admit(transaction)) {
             // A retry of what is stored needs no room.
             Ok(Decision::Append) if state.disk.is_low() => return (no_room(log), false),
             Ok(Decision::Append) => {}
@@ -55,7 +52,7 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
                 state.counters.duplicate.increment(1);
                 return (duplicate(log, &topic, &batch, original), synced);
             }
-            Err(rejected) => return (refused(log, &topic, &rejected, &state.counters), synced),
+            Err(rejection) => return (refused(log, &topic, &rejection, &state.counters), synced),
         }
         state.counters.appended.increment(1);
     } else if state.disk.is_low() {
@@ -65,9 +62,10 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
     }
     let (stored, header, log_append_time) = stamp(batch, log.row.log_end, state.leader_epoch, &topic, now);
     stage(log, group, id, &header, &stored, state.leader_epoch, now);
-    if header.is_idempotent() && note_producer(log, group, id, &header, now) {
+    if header.is_idempotent() && producer_states::note_batch(log, group, &header, now) {
         state.producer_state_count += 1;
     }
+    log.move_last_stable_offset();
     if !synced {
         count_unflushed(log, group, &topic, &header);
     }
@@ -128,21 +126,50 @@ fn duplicate(log: &PartitionLog, topic: &Topic, batch: &AppendBatch, original: W
     }
 }
 
-fn refused(log: &PartitionLog, topic: &Topic, rejected: &AppendRejected, counters: &Counters) -> Appended {
-    match rejected {
-        AppendRejected::FencedEpoch { .. } => counters.fenced.increment(1),
-        AppendRejected::OutOfOrderSequence { .. } => {
+/// Why a batch with a producer is not appended.
+#[derive(Debug, thiserror::Error)]
+enum Rejection {
+    /// By what the partition knows of its producer.
+    #[error(transparent)]
+    Producer(#[from] AppendRejected),
+    /// By its transaction.
+    #[error(transparent)]
+    Transaction(#[from] TransactionRefused),
+}
+
+/// Whether the batch belongs to an open transaction of its producer, which it may open or widen (version 2) in doing so. Asked in the
+/// same step as the append: an end in between would leave a transaction open that nobody ends (KIP-890).
+fn admit(transaction: Option<&TransactionProducer>) -> Result<(), Rejection> {
+    match transaction {
+        None => Ok(()),
+        // No coordinator is there yet that could know it.
+        Some(_) => Err(TransactionRefused::UnknownTransactionalId.into()),
+    }
+}
+
+fn refused(log: &PartitionLog, topic: &Topic, rejection: &Rejection, counters: &Counters) -> Appended {
+    match rejection {
+        Rejection::Producer(AppendRejected::FencedEpoch { .. })
+        | Rejection::Transaction(TransactionRefused::ProducerFenced) => counters.fenced.increment(1),
+        Rejection::Producer(AppendRejected::OutOfOrderSequence { .. } | AppendRejected::UnknownProducer { .. }) => {
             counters.out_of_order.increment(1);
             topic.traffic.out_of_order.fetch_add(1, Ordering::Relaxed);
         }
-        AppendRejected::NotTransactional { .. } => counters.not_transactional.increment(1),
+        Rejection::Producer(AppendRejected::NotTransactional { .. }) | Rejection::Transaction(_) => {
+            counters.not_transactional.increment(1);
+        }
     }
+    let error = match rejection {
+        Rejection::Producer(rejected) => rejected.error(),
+        // A fenced producer aborts and goes on with INVALID_PRODUCER_EPOCH; the other code is final.
+        Rejection::Transaction(refused) => refused.error(false),
+    };
     Appended {
-        error: rejected.error(),
+        error,
         base_offset: -1,
         log_append_time: -1,
         log_start_offset: log.row.log_start,
-        message: Some(rejected.to_string()),
+        message: Some(rejection.to_string()),
     }
 }
 
@@ -168,8 +195,24 @@ fn stamp(
     (stored, header, log_append_time)
 }
 
-/// Stages the log row and moves the partition's row.
-fn stage(
+/// Loads what deciding about the partition needs and is not in memory; answers how many producers that are.
+pub(super) fn load(
+    log: &mut PartitionLog,
+    store: &dyn Store,
+    group: &mut Group,
+    settings: &Settings,
+    needs_producers: bool,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    load_sparse(log, store)?;
+    if needs_producers || log.may_hold_back() {
+        return producer_states::load(log, store, group, settings, now);
+    }
+    Ok(0)
+}
+
+/// Stages the log row and moves the partition's row, but for its last stable offset.
+pub(super) fn stage(
     log: &mut PartitionLog,
     group: &mut Group,
     id: PartitionId,
@@ -201,7 +244,6 @@ fn stage(
     };
     group.rows.put(key.encode(), stored.bytes.clone());
     log.row.log_end = stored.last_offset.checked_add(1).expect("a log of 2^63 records cannot be written");
-    log.row.last_stable_offset = log.row.log_end;
     log.row.size_bytes += u64::from(size_bytes);
     group.partitions.insert(id);
     group.appended.insert(id);
@@ -226,32 +268,7 @@ fn stage_sparse(log: &mut PartitionLog, group: &mut Group, id: PartitionId, head
     }
 }
 
-/// Moves the producer's state; answers whether it is a new one.
-fn note_producer(
-    log: &mut PartitionLog,
-    group: &mut Group,
-    id: PartitionId,
-    header: &BatchHeader,
-    now: Timestamp,
-) -> bool {
-    if header.last_sequence() < header.base_sequence {
-        metrics::counter!(crate::metrics::PRODUCER_SEQUENCE_WRAPS_TOTAL).increment(1);
-    }
-    group.producers.insert((id, header.producer_id));
-    let producers = log.producers.as_mut().expect("loaded before the batch was judged");
-    match producers.entry(header.producer_id) {
-        Entry::Occupied(mut known) => {
-            known.get_mut().append(header, header.base_offset, now);
-            false
-        }
-        Entry::Vacant(new) => {
-            new.insert(ProducerState::first(header, header.base_offset, now));
-            true
-        }
-    }
-}
-
-fn count_unflushed(log: &mut PartitionLog, group: &mut Group, topic: &Topic, header: &BatchHeader) {
+pub(super) fn count_unflushed(log: &mut PartitionLog, group: &mut Group, topic: &Topic, header: &BatchHeader) {
     log.unflushed_records = log.unflushed_records.saturating_add(i64::from(header.record_count));
     if log.unflushed_records >= topic.config.flush_messages {
         log.unflushed_records = 0;
@@ -270,50 +287,6 @@ fn count_traffic(topic: &Topic, header: &BatchHeader) {
     traffic.bytes_in.fetch_add(u64::from(header.size_bytes), Ordering::Relaxed);
     traffic.records_in.fetch_add(u64::try_from(header.record_count).unwrap_or(0), Ordering::Relaxed);
     traffic.batches_in.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Brings the producers of a partition into memory on its first idempotent batch; those that have expired go. Answers how many
-/// there are now that were not before.
-fn load_producers(
-    log: &mut PartitionLog,
-    store: &dyn Store,
-    group: &mut Group,
-    settings: &super::settings::Settings,
-    now: Timestamp,
-) -> Result<usize, StoreError> {
-    if log.producers.is_some() {
-        return Ok(0);
-    }
-    let id = log.view.id;
-    let mut producers = HashMap::new();
-    // A partition that nobody has written to has no rows to look for.
-    if log.row.log_end > 0 {
-        let mut damage = None;
-        store.scan(&producers_prefix(Some(id)), &mut |key, value| match read_producer(key, value) {
-            Ok((producer_id, producer)) => {
-                producers.insert(producer_id, producer);
-            }
-            Err(error) => damage = Some(error),
-        })?;
-        if let Some(error) = damage {
-            return Err(error.into());
-        }
-        producers.retain(|producer_id, producer| {
-            let expired = producer.is_expired(now, settings.producer_id_expiration_ms);
-            if expired {
-                group.rows.delete(producer_key(id, *producer_id));
-            }
-            !expired
-        });
-    }
-    let count = producers.len();
-    log.producers = Some(producers);
-    Ok(count)
-}
-
-fn read_producer(key: &[u8], value: &[u8]) -> Result<(ProducerId, ProducerState), schema::RowError> {
-    let (_, producer_id) = producer_of_key(key)?;
-    Ok((producer_id, ProducerState::decode(value)?))
 }
 
 /// Brings back what the sparse index had reached: its newest entry, and the batches after it.

@@ -11,8 +11,10 @@ use crate::config::TopicConfig;
 use crate::group::classic::StoredGroup;
 use crate::log::catalog::Topic;
 use crate::log::offsets::CommittedOffset;
+use crate::producer::ProducerState;
 use crate::record::BatchHeader;
-use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, Uuid};
+use crate::transaction::TransactionVersion;
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult, Uuid};
 
 /// When an append is answered: what survives then is in the README under delivery guarantees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +36,46 @@ pub struct AppendBatch {
     pub header: BatchHeader,
     /// The batch; its own view of the receive buffer, so that the engine can patch the base offset in place.
     pub bytes: BytesMut,
+    /// Whose transaction it belongs to, if its header says that it belongs to one. None for a transaction that has no coordinator:
+    /// no client's batch is handed over like that.
+    pub transaction: Option<Arc<TransactionProducer>>,
+}
+
+/// Who acts in a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionProducer {
+    /// As the request names it.
+    pub transactional_id: Arc<str>,
+    /// The same, of a batch as its header names it.
+    pub producer_id: ProducerId,
+    /// The same.
+    pub producer_epoch: ProducerEpoch,
+    /// Of the request.
+    pub version: TransactionVersion,
+}
+
+/// What ends a transaction in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marker {
+    /// Whose transaction.
+    pub producer_id: ProducerId,
+    /// Epoch of the producer from here on.
+    pub producer_epoch: ProducerEpoch,
+    /// Epoch of the coordinator that decided the outcome.
+    pub coordinator_epoch: i32,
+    /// The outcome.
+    pub result: TransactionResult,
+    /// Of the request or broker that ended it.
+    pub version: TransactionVersion,
+}
+
+/// A producer as its partition knows it (`DescribeProducersResponse.ProducerState` in Kafka).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedProducer {
+    /// Its id.
+    pub producer_id: ProducerId,
+    /// What is known of it.
+    pub state: ProducerState,
 }
 
 /// Answer for one appended batch.
@@ -162,6 +204,15 @@ pub(super) enum Command {
         group: String,
         change: GroupChange,
         reply: Reply<()>,
+    },
+    WriteMarkers {
+        marker: Marker,
+        partitions: Vec<PartitionId>,
+        reply: Reply<BTreeMap<PartitionId, ErrorCode>>,
+    },
+    DescribeProducers {
+        partitions: Vec<PartitionId>,
+        reply: Reply<Vec<Result<Vec<DescribedProducer>, ErrorCode>>>,
     },
     InitProducerId {
         reply: Reply<(ProducerId, ProducerEpoch)>,

@@ -40,6 +40,8 @@ pub(super) fn delete_records(
     };
     group.dead.push(Dead::Records { partition: id, log_start: before });
     log.row.log_start = before;
+    // Also out of an open transaction: what is gone is not unstable.
+    log.row.last_stable_offset = log.row.last_stable_offset.max(before);
     log.row.start_bytes = start_bytes.min(log.row.size_bytes);
     forget_epochs_before(&mut log.row.epochs, before);
     group.partitions.insert(id);
@@ -53,7 +55,7 @@ pub(super) fn delete_records(
 
 /// Bytes of the batches that end below `before`, of all ever appended: the batch that holds a log start stays whole, and so do
 /// its bytes. The sparse index tells most of it, so that few batches are looked at while everybody waits.
-fn bytes_below(
+pub(super) fn bytes_below(
     store: &dyn Store,
     partition: PartitionId,
     row: &PartitionRow,

@@ -7,7 +7,7 @@ use super::offset_index::Committed;
 use super::state::{Dead, State};
 use crate::log::catalog::{Catalog, Topics};
 use crate::log::offsets::{CommittedOffset, CommittedOffsets};
-use crate::log::partition::Partition;
+use crate::log::partition::{Partition, Readable};
 use crate::store::Rows;
 use crate::store::schema::{RowValue, partition_key, producer_key};
 use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
@@ -18,7 +18,7 @@ pub(super) type Answer = Box<dyn FnOnce() + Send>;
 /// A change of what readers see.
 pub(super) enum Effect {
     /// New end of the readable log.
-    Readable { partition: Arc<Partition>, high_watermark: Offset, last_stable_offset: Offset, readable_bytes: u64 },
+    Readable { partition: Arc<Partition>, readable: Readable },
     /// New start of the log.
     LogStart { partition: Arc<Partition>, log_start: Offset, start_bytes: u64 },
     /// New set of topics.
@@ -35,9 +35,7 @@ impl Effect {
     /// Shows it to readers.
     pub fn publish(self, catalog: &Catalog, offsets: &CommittedOffsets) {
         match self {
-            Self::Readable { partition, high_watermark, last_stable_offset, readable_bytes } => {
-                partition.publish_readable(high_watermark, last_stable_offset, readable_bytes);
-            }
+            Self::Readable { partition, readable } => partition.publish_readable(readable),
             Self::LogStart { partition, log_start, start_bytes } => partition.publish_log_start(log_start, start_bytes),
             Self::Topics(topics) => catalog.publish(topics),
             Self::Deleted { partitions } => partitions.iter().for_each(|partition| partition.publish_deleted()),
@@ -118,12 +116,7 @@ impl Group {
             let (Some(log), Some(topic)) = (state.logs.get(id), state.topic_of(*id)) else { continue };
             let epochs = self.epochs.contains(id).then_some(log.row.epochs.as_slice());
             log.view.publish_appended(log.row.log_end, log.row.size_bytes, epochs);
-            let effect = Effect::Readable {
-                partition: Arc::clone(&log.view),
-                high_watermark: log.row.log_end,
-                last_stable_offset: log.row.last_stable_offset,
-                readable_bytes: log.row.size_bytes,
-            };
+            let effect = Effect::Readable { partition: Arc::clone(&log.view), readable: log.readable() };
             let consequences = if topic.config.is_relaxed() { &mut self.when_written } else { &mut self.when_synced };
             consequences.effects.push(effect);
         }

@@ -4,8 +4,8 @@
 use super::group::Group;
 use super::state::{Dead, State};
 use crate::store::schema::{
-    aborted_prefix, log_range, partition_key, producer_key, producers_prefix, sparse_of_key, sparse_prefix,
-    topic_log_range,
+    aborted_key, aborted_prefix, log_range, partition_key, producer_key, producers_prefix, sparse_of_key,
+    sparse_prefix, topic_log_range,
 };
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, PartitionId, ProducerId, Timestamp};
@@ -52,7 +52,8 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
     }
 }
 
-/// Stages the removal of the batches that end below `log_start`, if there are any, and of what the sparse index says of them.
+/// Stages the removal of the batches that end below `log_start`, if there are any, and of what the sparse index and that of aborted
+/// transactions say of them. A transaction that ended below it has no records left, wherever it began.
 fn remove_records(
     store: &dyn Store,
     group: &mut Group,
@@ -75,6 +76,10 @@ fn remove_records(
     })?;
     let (from, to) = log_range(partition, 0, rows_end);
     group.rows.delete_log_range(from, to);
+    store.scan_range(&aborted_prefix(partition), &aborted_key(partition, log_start), &mut |key, _| {
+        group.rows.delete(key.to_vec());
+        true
+    })?;
     store.scan(&sparse_prefix(Some(partition)), &mut |key, _| {
         if sparse_of_key(key).is_ok_and(|(_, base_offset)| base_offset < log_start) {
             group.rows.delete(key.to_vec());

@@ -6,8 +6,8 @@
 //! write or a sync runs is the next group. What nobody waits for has a thread of its own ([`reclaimer`]).
 //!
 //! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
-//! writer runs; `append`, `topics`, `delete_records`, `commit_offsets`, `groups`, `producer_ids` and `housekeeping` decide, each its own
-//! kind of command; [`group`] holds what was decided.
+//! writer runs; `append`, `markers`, `topics`, `delete_records`, `commit_offsets`, `groups`, `producer_ids` and `housekeeping` decide, each
+//! its own kind of command; `producer_states` keeps what partitions know of their producers; [`group`] holds what was decided.
 //!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
 //! Invariant: after a failed write or sync nothing more is written or answered; [`Started`]'s owner ends the process.
@@ -22,8 +22,10 @@ pub mod environment;
 mod group;
 mod groups;
 mod housekeeping;
+mod markers;
 mod offset_index;
 mod producer_ids;
+mod producer_states;
 mod reclaimer;
 mod seat;
 pub mod settings;
@@ -42,8 +44,8 @@ use tokio::sync::oneshot;
 use crate::config::TopicConfig;
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId};
 use command::{
-    Acks, AppendBatch, Appended, Command, Created, EngineGone, GroupChange, NewTopic, OffsetToCommit, Refused, Reply,
-    TopicRef,
+    Acks, AppendBatch, Appended, Command, Created, DescribedProducer, EngineGone, GroupChange, Marker, NewTopic,
+    OffsetToCommit, Refused, Reply, TopicRef,
 };
 use seat::Seat;
 pub use start::{StartError, Started};
@@ -161,6 +163,33 @@ impl Engine {
     /// changes.
     pub fn change_group(&self, group: String, change: GroupChange) -> oneshot::Receiver<()> {
         self.request(|reply| Command::ChangeGroup { group, change, reply })
+    }
+
+    /// Ends a producer's transaction in these partitions, whatever its coordinator knows of it, synced before the answer
+    /// (WriteTxnMarkers). Answers the partitions that have got no marker, and why. A partition named twice
+    /// gets one.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn write_markers(
+        &self,
+        marker: Marker,
+        mut partitions: Vec<PartitionId>,
+    ) -> Result<BTreeMap<PartitionId, ErrorCode>, EngineGone> {
+        partitions.sort_unstable();
+        partitions.dedup();
+        self.ask(|reply| Command::WriteMarkers { marker, partitions, reply }).await
+    }
+
+    /// What each partition knows of its producers, by id.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn describe_producers(
+        &self,
+        partitions: Vec<PartitionId>,
+    ) -> Result<Vec<Result<Vec<DescribedProducer>, ErrorCode>>, EngineGone> {
+        self.ask(|reply| Command::DescribeProducers { partitions, reply }).await
     }
 
     /// A producer id that nobody had before, with epoch 0.

@@ -9,7 +9,7 @@ use super::settings::Settings;
 use crate::group::classic::Retention;
 use crate::log::catalog::{Topic, Topics};
 use crate::log::offsets::CommittedOffsets;
-use crate::log::partition::Partition;
+use crate::log::partition::{Partition, Readable};
 use crate::log::tail_cache::TailCache;
 use crate::producer::ProducerState;
 use crate::store::Store;
@@ -85,9 +85,68 @@ pub(super) struct PartitionLog {
     pub row: PartitionRow,
     /// None until the partition's first idempotent batch of this run: a start loads no producers.
     pub producers: Option<HashMap<ProducerId, ProducerState>>,
+    /// Transactions open here, by their first offset. Complete once the producers are loaded.
+    pub open: BTreeMap<Offset, OpenTransaction>,
+    /// One after the newest marker of this run that aborted records.
+    pub aborted_end: Offset,
     pub sparse: SparseProgress,
     /// Batches appended since the last sync that this topic asked for; only counted for relaxed topics.
     pub unflushed_records: i64,
+}
+
+/// A transaction that has records in a partition and no marker yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OpenTransaction {
+    pub producer_id: ProducerId,
+    /// Bytes ever appended before its first record.
+    pub bytes_before: u64,
+}
+
+impl PartitionLog {
+    /// A partition as its row says, of which nothing else has been loaded.
+    pub fn new(view: Arc<Partition>, row: PartitionRow) -> Self {
+        Self {
+            view,
+            row,
+            producers: None,
+            open: BTreeMap::new(),
+            aborted_end: 0,
+            sparse: SparseProgress::UNLOADED,
+            unflushed_records: 0,
+        }
+    }
+
+    /// Whether producers have to be loaded before anything is appended, for one of them may have a transaction open here: its
+    /// first record holds back what is stable. Where all is deleted, the row does not tell.
+    pub fn may_hold_back(&self) -> bool {
+        let PartitionRow { log_start, log_end, last_stable_offset, .. } = self.row;
+        self.producers.is_none() && log_end > 0 && (last_stable_offset < log_end || log_start == log_end)
+    }
+
+    /// Moves the last stable offset to the first record of the earliest open transaction, the log's end if none is.
+    pub fn move_last_stable_offset(&mut self) {
+        let first_unstable = self.open.keys().next().copied().unwrap_or(self.row.log_end);
+        let last_stable_offset = first_unstable.max(self.row.log_start);
+        assert!(
+            (self.row.last_stable_offset..=self.row.log_end).contains(&last_stable_offset),
+            "last stable offset moves from {} to {last_stable_offset} of {}",
+            self.row.last_stable_offset,
+            self.row.log_end
+        );
+        self.row.last_stable_offset = last_stable_offset;
+    }
+
+    /// What readers may see once all that has been decided is committed.
+    pub fn readable(&self) -> Readable {
+        let first_open = self.open.values().next();
+        Readable {
+            high_watermark: self.row.log_end,
+            last_stable_offset: self.row.last_stable_offset,
+            readable_bytes: self.row.size_bytes,
+            stable_bytes: first_open.map_or(self.row.size_bytes, |open| open.bytes_before),
+            aborted_end: self.aborted_end,
+        }
+    }
 }
 
 /// What the next entry of the sparse index needs.

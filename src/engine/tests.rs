@@ -4,6 +4,8 @@ mod disk_watch;
 mod durability;
 mod failure;
 mod harness;
+mod isolation;
+mod isolation_model;
 mod model;
 mod offsets;
 mod producers;

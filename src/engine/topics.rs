@@ -9,7 +9,7 @@ use super::commit_offsets;
 use super::disk_watch;
 use super::environment::Environment;
 use super::group::{Effect, Group};
-use super::state::{Dead, PartitionLog, SparseProgress, State};
+use super::state::{Dead, PartitionLog, State};
 use crate::config::TopicConfig;
 use crate::log::catalog::Topic;
 use crate::log::partition::{Partition, Recovered};
@@ -165,14 +165,7 @@ pub(super) fn admit(state: &mut State, topic: &Arc<Topic>, mut row: impl FnMut(P
 }
 
 fn admit_partition(state: &mut State, view: &Arc<Partition>, row: PartitionRow) {
-    let log = PartitionLog {
-        view: Arc::clone(view),
-        row,
-        producers: None,
-        sparse: SparseProgress::UNLOADED,
-        unflushed_records: 0,
-    };
-    if state.logs.insert(view.id, log).is_none() {
+    if state.logs.insert(view.id, PartitionLog::new(Arc::clone(view), row)).is_none() {
         state.partition_count += 1;
     }
 }

@@ -10,7 +10,9 @@ use super::reclaimer::Reclaimer;
 use super::seat::Queue;
 use super::state::State;
 use super::syncer::Syncer;
-use super::{append, commit_offsets, delete_records, groups, housekeeping, producer_ids, topics};
+use super::{
+    append, commit_offsets, delete_records, groups, housekeeping, markers, producer_ids, producer_states, topics,
+};
 use crate::log::catalog::Catalog;
 use crate::store::schema::{BrokerEpoch, BrokerOverrides, RowValue};
 use crate::store::{Rows, StoreError};
@@ -268,6 +270,15 @@ impl Writer {
             Command::ChangeGroup { group: group_id, change, reply } => {
                 groups::change(state, group, group_id, change);
                 answer_synced(group, reply, ());
+            }
+            Command::WriteMarkers { marker, partitions, reply } => {
+                let refused = markers::stage(state, group, marker, &partitions, now);
+                answer_synced(group, reply, refused);
+            }
+            Command::DescribeProducers { partitions, reply } => {
+                let described = partitions.iter().map(|id| producer_states::describe(state, group, *id, now));
+                let described = described.collect();
+                answer_synced(group, reply, described);
             }
             Command::InitProducerId { reply } => {
                 let id = producer_ids::next(state, group);

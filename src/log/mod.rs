@@ -2,6 +2,7 @@
 //!
 //! The engine publishes here; connections read without a lock of the write path. Nothing here is visible before it is
 //! committed at the durability that its topic promises.
+pub mod aborted;
 pub mod catalog;
 pub mod offsets;
 pub mod partition;

@@ -1,5 +1,8 @@
 //! Readers' view of one partition: its offsets, its newest batches, who waits for more.
 //!
+//! A transaction keeps the last stable offset at its first record until it ends. What the index of aborted transactions holds is
+//! told by [`Partition::aborted_end`], so that readers of a log without any need not look.
+//!
 //! Invariant: log start ≤ last stable offset ≤ high watermark ≤ log end, in every snapshot. All four only rise; the writer
 //! stores them from the log end down, readers load them from the log start up.
 //! Invariant: only whoever sits in the writer's seat and the syncer write here, after the commit that they publish.
@@ -41,6 +44,19 @@ pub struct Recovered {
     pub epochs: Vec<(LeaderEpoch, Offset)>,
 }
 
+/// What a commit lets readers see.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Readable {
+    pub high_watermark: Offset,
+    pub last_stable_offset: Offset,
+    /// Bytes ever appended below the high watermark.
+    pub readable_bytes: u64,
+    /// The same below the last stable offset.
+    pub stable_bytes: u64,
+    /// One after the newest marker that aborted records.
+    pub aborted_end: Offset,
+}
+
 /// Readers' view of one partition.
 #[derive(Debug)]
 pub struct Partition {
@@ -52,6 +68,8 @@ pub struct Partition {
     log_end: AtomicI64,
     appended_bytes: AtomicU64,
     readable_bytes: AtomicU64,
+    stable_bytes: AtomicU64,
+    aborted_end: AtomicI64,
     start_bytes: AtomicU64,
     leader_epoch: AtomicI32,
     deleted: AtomicBool,
@@ -79,6 +97,13 @@ impl Partition {
             log_end: AtomicI64::new(recovered.log_end),
             appended_bytes: AtomicU64::new(recovered.appended_bytes),
             readable_bytes: AtomicU64::new(recovered.appended_bytes),
+            // Too few where a transaction is open, which makes nobody wait for too long.
+            stable_bytes: AtomicU64::new(match recovered.last_stable_offset == recovered.log_end {
+                true => recovered.appended_bytes,
+                false => recovered.start_bytes,
+            }),
+            // Whether any was aborted is not known, and is looked up when somebody reads there.
+            aborted_end: AtomicI64::new(recovered.log_end),
             start_bytes: AtomicU64::new(recovered.start_bytes),
             leader_epoch: AtomicI32::new(leader_epoch.0),
             deleted: AtomicBool::new(false),
@@ -136,7 +161,17 @@ impl Partition {
         self.readable_bytes.load(Ordering::Acquire)
     }
 
-    /// Registers `waiter` to be woken once when high watermark or log start moves, or the partition is deleted. Register first,
+    /// The same below the last stable offset.
+    pub fn stable_bytes(&self) -> u64 {
+        self.stable_bytes.load(Ordering::Acquire)
+    }
+
+    /// No transaction was aborted by a marker at this offset or above, as of the last stable offset that was read before.
+    pub fn aborted_end(&self) -> Offset {
+        self.aborted_end.load(Ordering::Acquire)
+    }
+
+    /// Registers `waiter` to be woken once when high watermark, last stable offset or log start moves, or the partition is deleted. Register first,
     /// read the offsets after, or the wake-up in between is lost. Dropping the waiter unregisters it.
     pub fn wake_on_change(&self, waiter: &Arc<Waiter>) {
         let mut waiters = locked(&self.waiters);
@@ -199,23 +234,29 @@ impl Partition {
         self.log_end.fetch_max(log_end, Ordering::AcqRel);
     }
 
-    /// Moves the end of what readers see, and wakes those that wait. `readable_bytes` are those ever appended below the high
-    /// watermark.
-    pub(crate) fn publish_readable(&self, high_watermark: Offset, last_stable_offset: Offset, readable_bytes: u64) {
+    /// Moves the end of what readers see, and wakes those that wait.
+    pub(crate) fn publish_readable(&self, readable: Readable) {
+        let Readable { high_watermark, last_stable_offset, readable_bytes, stable_bytes, aborted_end } = readable;
         assert!(last_stable_offset <= high_watermark, "last stable offset {last_stable_offset} > {high_watermark}");
         assert!(high_watermark <= self.log_end.load(Ordering::Acquire), "high watermark {high_watermark} > log end");
+        // Whoever sees the end of a transaction must know that it was aborted.
+        if aborted_end > self.aborted_end.load(Ordering::Acquire) {
+            self.aborted_end.fetch_max(aborted_end, Ordering::AcqRel);
+        }
         let high_watermark_before = self.high_watermark.fetch_max(high_watermark, Ordering::AcqRel);
         let last_stable_before = self.last_stable_offset.fetch_max(last_stable_offset, Ordering::AcqRel);
         self.readable_bytes.fetch_max(readable_bytes, Ordering::AcqRel);
+        self.stable_bytes.fetch_max(stable_bytes, Ordering::AcqRel);
         // A wake-up costs each long poll a look at all of its partitions.
         if high_watermark_before < high_watermark || last_stable_before < last_stable_offset {
             self.wake();
         }
     }
 
-    /// Moves the log start, and wakes those that wait.
+    /// Moves the log start, and wakes those that wait. What is deleted out of an open transaction is no longer unstable.
     pub(crate) fn publish_log_start(&self, log_start: Offset, start_bytes: u64) {
-        assert!(log_start <= self.last_stable_offset.load(Ordering::Acquire), "log start {log_start} > last stable");
+        assert!(log_start <= self.high_watermark.load(Ordering::Acquire), "log start {log_start} > high watermark");
+        self.last_stable_offset.fetch_max(log_start, Ordering::AcqRel);
         self.start_bytes.fetch_max(start_bytes, Ordering::AcqRel);
         self.log_start.fetch_max(log_start, Ordering::AcqRel);
         forget_epochs_before(&mut locked(&self.epochs), log_start);
@@ -288,6 +329,10 @@ mod tests {
         Partition::new(PartitionId { topic: TopicNo(1), index: 0 }, LeaderEpoch(leader_epoch), &recovered)
     }
 
+    fn readable(high_watermark: Offset, last_stable_offset: Offset, bytes: u64) -> Readable {
+        Readable { high_watermark, last_stable_offset, readable_bytes: bytes, stable_bytes: bytes, aborted_end: 0 }
+    }
+
     #[test]
     fn epoch_ends_where_the_next_one_begins() {
         let with_gap = partition(&[(2, 5), (4, 9)], 12, 6);
@@ -313,7 +358,7 @@ mod tests {
         let waiter = Arc::new(Waiter::default());
         partition.wake_on_change(&waiter);
         partition.publish_appended(3, 100, None);
-        partition.publish_readable(3, 3, 100);
+        partition.publish_readable(readable(3, 3, 100));
         assert_eq!(partition.readable_bytes(), 100);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(waiter.woken());

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, oneshot};
 
+use super::aborted::{self, ABORTED_MAX, AbortedIn};
 use super::partition::Partition;
 pub use super::search::SearchBudget;
 use super::search::{self, Bounds};
@@ -97,6 +98,26 @@ impl LogReader {
             batches.clear();
         }
         Ok(batches)
+    }
+
+    /// The aborted transactions that overlap the batches of `[from, to)`, which the caller has read and of which the first ends at
+    /// `to_min`. Where there are more than an answer should hold, they are those of a shorter range, and what lies beyond it
+    /// is to be left out. Answers at once where none was aborted.
+    ///
+    /// # Errors
+    /// As [`LogReader::read`].
+    pub async fn aborted(
+        &self,
+        partition: &Arc<Partition>,
+        from: Offset,
+        to: Offset,
+        to_min: Offset,
+    ) -> Result<AbortedIn, StoreError> {
+        if from >= partition.aborted_end() {
+            return Ok(AbortedIn { transactions: Vec::new(), to });
+        }
+        let id = partition.id;
+        self.run(move |store, _| aborted::aborted_in(store, id, from, to, to_min, ABORTED_MAX)).await
     }
 
     /// The first record at or after `timestamp` with an offset in `[log start, to)`. Once `budget`, which all searches of a request

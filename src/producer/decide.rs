@@ -42,6 +42,19 @@ pub enum AppendRejected {
         /// Of the batch.
         first_sequence: i32,
     },
+    /// A producer that begins in a transaction of version 2 (KIP-890) begins at 0: it is not one that was forgotten here.
+    #[error(
+        "out of order sequence number of producer {producer_id} with epoch {producer_epoch}, which is unknown here: \
+         expected 0, got {first_sequence}"
+    )]
+    UnknownProducer {
+        /// Of the batch.
+        producer_id: ProducerId,
+        /// Of the batch.
+        producer_epoch: ProducerEpoch,
+        /// Of the batch.
+        first_sequence: i32,
+    },
     /// The producer has a transaction open in this partition, and the batch is not part of it.
     #[error("producer {producer_id} has an open transaction, but the batch is not transactional")]
     NotTransactional {
@@ -56,7 +69,7 @@ impl AppendRejected {
     pub fn error(&self) -> ErrorCode {
         match self {
             Self::FencedEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
-            Self::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
+            Self::OutOfOrderSequence { .. } | Self::UnknownProducer { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
             Self::NotTransactional { .. } => ErrorCode::INVALID_TXN_STATE,
         }
     }
@@ -65,36 +78,57 @@ impl AppendRejected {
 /// Judges a batch that a client sent, `header`, by what the partition knows of its producer; none: nothing, or it expired.
 /// The batch has a producer and passed [`check_client_batch`](crate::record::validate::check_client_batch).
 ///
-/// The order is Kafka's: epoch, duplicate, sequence, transaction. A zombie hears that it is fenced whatever it sends.
-/// What transactions of version 2 (KIP-890) add, that a producer unknown here begins at sequence 0, is not judged here.
-pub fn decide(state: Option<&ProducerState>, header: &BatchHeader) -> Result<Decision, AppendRejected> {
-    // A producer that is not known may begin anywhere: its state may have expired while the client lived on.
-    let Some(state) = state else { return Ok(Decision::Append) };
+/// The order is Kafka's: epoch, duplicate, membership, sequence, transaction. A zombie hears that it is fenced whatever it sends
+/// (KAFKA-19690), and a retry is answered also after the end of its transaction. `admit` says whether the batch belongs to an open
+/// transaction of its producer, and is asked at its place in that order; `begins_at_zero` is true for batches of transactions
+/// of version 2 (KIP-890), whose producers count from 0 in each epoch.
+///
+/// # Errors
+/// [`AppendRejected`], or what `admit` says.
+pub fn decide<R: From<AppendRejected>>(
+    state: Option<&ProducerState>,
+    header: &BatchHeader,
+    begins_at_zero: bool,
+    admit: impl FnOnce() -> Result<(), R>,
+) -> Result<Decision, R> {
+    let Some(state) = state else {
+        admit()?;
+        // A producer that is not known may begin anywhere: its state may have expired while the client lived on.
+        if begins_at_zero && header.base_sequence != 0 {
+            return Err(R::from(AppendRejected::UnknownProducer {
+                producer_id: header.producer_id,
+                producer_epoch: header.producer_epoch,
+                first_sequence: header.base_sequence,
+            }));
+        }
+        return Ok(Decision::Append);
+    };
     if header.producer_epoch < state.epoch {
-        return Err(AppendRejected::FencedEpoch {
+        return Err(R::from(AppendRejected::FencedEpoch {
             producer_id: header.producer_id,
             producer_epoch: header.producer_epoch,
             current_epoch: state.epoch,
-        });
+        }));
     }
     let same_epoch = header.producer_epoch == state.epoch;
     if same_epoch && let Some(batch) = duplicate(state, header) {
         return Ok(Decision::Duplicate(batch));
     }
+    admit()?;
     let expected_sequence = match state.window.last() {
         Some(last) if same_epoch => advance_sequence(last.last_sequence(), 1),
         _ => 0,
     };
     if header.base_sequence != expected_sequence {
-        return Err(AppendRejected::OutOfOrderSequence {
+        return Err(R::from(AppendRejected::OutOfOrderSequence {
             producer_id: header.producer_id,
             producer_epoch: header.producer_epoch,
             expected_sequence,
             first_sequence: header.base_sequence,
-        });
+        }));
     }
     if state.open_transaction.is_some() && !header.is_transactional() {
-        return Err(AppendRejected::NotTransactional { producer_id: header.producer_id });
+        return Err(R::from(AppendRejected::NotTransactional { producer_id: header.producer_id }));
     }
     Ok(Decision::Append)
 }

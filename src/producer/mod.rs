@@ -1,19 +1,23 @@
 //! What a partition knows of each idempotent producer: epoch, the last five batches, open transaction. Pure.
 //!
 //! Mirrors `ProducerStateManager`, `ProducerStateEntry` and `ProducerAppendInfo` of Kafka. [`decide`] judges a batch,
-//! [`ProducerState::first`] and [`ProducerState::append`] are the one place where state moves.
+//! [`decide_marker`] the end of a transaction; [`ProducerState::first`], [`ProducerState::append`] and [`ProducerState::end`] are the
+//! one place where state moves.
 //!
 //! Invariant: a batch that is judged [`Decision::Append`] continues its producer's sequence without a gap.
-//! Invariant: a retry of one of the last [`WINDOW_BATCHES`] batches is a [`Decision::Duplicate`] and moves nothing.
+//! Invariant: a retry of one of the last [`WINDOW_BATCHES`] batches is a [`Decision::Duplicate`] and moves nothing, unless the
+//! batch was aborted.
 
 mod decide;
+mod marker;
 mod window;
 
 pub use decide::{AppendRejected, Decision, decide};
+pub use marker::{EndMarker, MarkerDecision, MarkerRejected, decide_marker};
 pub use window::{WINDOW_BATCHES, Window, WindowBatch};
 
 use crate::record::BatchHeader;
-use crate::types::{Offset, ProducerEpoch, Timestamp};
+use crate::types::{Offset, ProducerEpoch, Timestamp, TransactionResult};
 
 /// State of one producer in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +67,39 @@ impl ProducerState {
         if header.is_transactional() && self.open_transaction.is_none() {
             self.open_transaction = Some(base_offset);
         }
+    }
+
+    /// The state after the first that is heard of a producer is a marker: its transaction had no data here, or the producer was
+    /// forgotten.
+    pub fn of_marker(marker: &EndMarker, now: Timestamp) -> Self {
+        Self {
+            epoch: marker.producer_epoch,
+            coordinator_epoch: marker.coordinator_epoch,
+            last_timestamp: now,
+            open_transaction: None,
+            window: Window::default(),
+        }
+    }
+
+    /// Takes note of a marker that [`decide_marker`] let pass at time `now`; answers the first offset of the transaction that it
+    /// ends, if one was open.
+    ///
+    /// A new epoch begins its sequences anew. At the same epoch they go on (transactions of version 1), and an abort marks the
+    /// batches that it takes back: a client that rewinds its sequence, as Java's does after a failed batch, must not be told that its
+    /// new records are stored where the aborted ones are. Kafka tells it so (KAFKA-14053).
+    pub fn end(&mut self, marker: &EndMarker, now: Timestamp) -> Option<Offset> {
+        let first_offset = self.open_transaction.take();
+        if marker.producer_epoch != self.epoch {
+            self.epoch = marker.producer_epoch;
+            self.window.clear();
+        } else if marker.result == TransactionResult::Abort
+            && let Some(first_offset) = first_offset
+        {
+            self.window.abort_from(first_offset);
+        }
+        self.coordinator_epoch = marker.coordinator_epoch;
+        self.last_timestamp = now;
+        first_offset
     }
 
     /// Whether it may be forgotten: it wrote nothing for `expiration_ms` (`producer.id.expiration.ms`) and has no open

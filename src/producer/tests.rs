@@ -28,29 +28,38 @@ fn batch(word: &str) -> BatchHeader {
     header
 }
 
-/// Appends the batches one behind the other from offset 100 on. A word `emptied` is a marker that raised the epoch to 4, `ended` one
-/// that ended the transaction, `aborted` one that also took the newest batch back.
+/// Judges a batch that belongs to no transaction, or to the one it should.
+fn judge(state: Option<&ProducerState>, header: &BatchHeader) -> Result<Decision, AppendRejected> {
+    decide(state, header, false, || Ok(()))
+}
+
+/// A marker of epoch `word`, written by coordinator epoch 7.
+fn marker(word: &str, result: TransactionResult) -> EndMarker {
+    let producer_epoch = ProducerEpoch(word.parse().expect("an epoch"));
+    EndMarker { producer_epoch, coordinator_epoch: 7, result, raises_epoch: false }
+}
+
+/// Appends the batches one behind the other from offset 100 on. A word `commit:3` is a marker of epoch 3, `abort:3` likewise; each takes
+/// an offset.
 fn state(words: &str) -> Option<ProducerState> {
     let mut state: Option<ProducerState> = None;
     let mut offset = 100;
     for word in words.split_whitespace().filter(|word| *word != "nothing") {
-        match (word, &mut state) {
-            ("emptied", Some(state)) => {
-                state.epoch = ProducerEpoch(4);
-                state.window.clear();
+        let end = match word.split_once(':') {
+            Some(("commit", epoch)) => Some(marker(epoch, TransactionResult::Commit)),
+            Some(("abort", epoch)) => Some(marker(epoch, TransactionResult::Abort)),
+            _ => None,
+        };
+        match (end, &mut state) {
+            (Some(end), Some(state)) => {
+                state.end(&end, NOW);
+                offset += 1;
             }
-            ("ended", Some(state)) => state.open_transaction = None,
-            ("aborted", Some(state)) => {
-                state.open_transaction = None;
-                let last = state.window.len() - 1;
-                state.window = state
-                    .window
-                    .iter()
-                    .enumerate()
-                    .map(|(index, batch)| WindowBatch { aborted: index == last, ..*batch })
-                    .collect();
+            (Some(end), None) => {
+                state = Some(ProducerState::of_marker(&end, NOW));
+                offset += 1;
             }
-            (_, state) => {
+            (None, state) => {
                 let header = batch(word);
                 match state {
                     Some(state) => state.append(&header, offset, NOW),
@@ -93,19 +102,30 @@ const RULES: &str = "
     3:0+10 4:0+2                          | 4:2+1    | append
     3:0+10 4:0+2                          | 4:0+10   | 45
     3:0+10 4:0+2                          | 3:0+10   | 47
-    3:0+10 emptied                        | 4:0+1    | append
-    3:0+10 emptied                        | 4:10+1   | 45
-    3:0+10 emptied                        | 3:10+1   | 47
+    3:0+10 commit:4                       | 4:0+1    | append
+    3:0+10 commit:4                       | 4:10+1   | 45
+    3:0+10 commit:4                       | 4:0+10   | append
+    3:0+10 commit:4                       | 3:10+1   | 47
+    commit:4                              | 4:0+1    | append
+    commit:4                              | 4:1+1    | 45
+    commit:4                              | 3:0+1    | 47
     3:0+2t                                | 3:2+1t   | append
     3:0+2t                                | 3:2+1    | 48
     3:0+2t                                | 4:0+1    | 48
     3:0+2t                                | 3:0+2    | duplicate 100
     3:0+2t                                | 2:2+1    | 47
     3:0+2t                                | 3:3+1    | 45
-    3:0+2t ended                          | 3:2+1    | append
-    3:0+2t aborted                        | 3:0+2t   | 45
-    3:0+2t aborted                        | 3:2+1t   | append
-    3:0+2t 3:2+2t aborted                 | 3:0+2t   | duplicate 100
+    3:0+2t commit:3                       | 3:2+1    | append
+    3:0+2t commit:3                       | 3:0+2t   | duplicate 100
+    3:0+2t abort:3                        | 3:0+2t   | 45
+    3:0+2t abort:3                        | 3:2+1t   | append
+    3:0+2t commit:3 3:2+2t abort:3        | 3:0+2t   | duplicate 100
+    3:0+2t commit:3 3:2+2t abort:3        | 3:2+2t   | 45
+    3:0+2t 3:2+2t abort:3                 | 3:0+2t   | 45
+    3:0+2t 3:2+2t abort:3                 | 3:2+2t   | 45
+    3:0+2t abort:3 3:2+1t                 | 3:2+1t   | duplicate 103
+    3:0+2t abort:3 commit:3               | 3:0+2t   | 45
+    3:0+2 abort:3                         | 3:0+2    | duplicate 100
 ";
 
 #[test]
@@ -114,7 +134,7 @@ fn batches_are_judged_by_epoch_sequence_and_transaction() {
         let [stored, incoming, expected] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
             panic!("three columns: {line}")
         };
-        let outcome = match decide(state(stored).as_ref(), &batch(incoming)) {
+        let outcome = match judge(state(stored).as_ref(), &batch(incoming)) {
             Ok(Decision::Append) => "append".to_owned(),
             Ok(Decision::Duplicate(original)) => format!("duplicate {}", original.base_offset()),
             Err(rejected) => rejected.error().0.to_string(),
@@ -123,10 +143,107 @@ fn batches_are_judged_by_epoch_sequence_and_transaction() {
     }
 }
 
+/// Stored batches | batch that comes in a transaction | whether it belongs to one | what happens in version 1 | in version 2.
+const MEMBERSHIP: &str = "
+    nothing            | 5:0+2t   | yes | append        | append
+    nothing            | 5:9+2t   | yes | append        | 45
+    nothing            | 5:9+2t   | no  | no member     | no member
+    3:0+2t             | 3:2+1t   | no  | no member     | no member
+    3:0+2t             | 3:2+1t   | yes | append        | append
+    3:0+2t             | 3:3+1t   | no  | no member     | no member
+    3:0+2t             | 3:3+1t   | yes | 45            | 45
+    3:0+2t             | 2:2+1t   | no  | 47            | 47
+    3:0+2t commit:3    | 3:0+2t   | no  | duplicate 100 | duplicate 100
+    3:0+2t commit:4    | 3:0+2t   | no  | 47            | 47
+    3:0+2t commit:4    | 4:0+2t   | yes | append        | append
+    3:0+2t commit:4    | 4:0+2t   | no  | no member     | no member
+    3:0+2t abort:4     | 4:2+2t   | yes | 45            | 45
+";
+
+/// Why a batch of the table is not appended.
+#[derive(Debug)]
+enum Refused {
+    NoMember,
+    Producer(AppendRejected),
+}
+
+impl From<AppendRejected> for Refused {
+    fn from(rejected: AppendRejected) -> Self {
+        Self::Producer(rejected)
+    }
+}
+
+#[test]
+fn membership_is_asked_after_epoch_and_duplicate_and_before_the_sequence() {
+    for line in MEMBERSHIP.lines().filter(|line| !line.trim().is_empty()) {
+        let [stored, incoming, belongs, v1, v2] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("five columns: {line}")
+        };
+        for (begins_at_zero, expected) in [(false, v1), (true, v2)] {
+            let admit = || if belongs == "yes" { Ok(()) } else { Err(Refused::NoMember) };
+            let outcome = match decide(state(stored).as_ref(), &batch(incoming), begins_at_zero, admit) {
+                Ok(Decision::Append) => "append".to_owned(),
+                Ok(Decision::Duplicate(original)) => format!("duplicate {}", original.base_offset()),
+                Err(Refused::NoMember) => "no member".to_owned(),
+                Err(Refused::Producer(rejected)) => rejected.error().0.to_string(),
+            };
+            assert_eq!(outcome, expected, "{line}");
+        }
+    }
+}
+
+/// Stored batches | marker's epoch | of which coordinator epoch | what happens in version 1 | in version 2.
+const MARKERS: &str = "
+    nothing               | 3     | 7 | append | append
+    3:0+2t                | 3     | 7 | append | 47
+    3:0+2t                | 4     | 7 | append | append
+    3:0+2t                | 2     | 7 | 47     | 47
+    3:0+2                 | 3     | 7 | append | replay
+    3:0+2                 | 2     | 7 | 47     | 47
+    3:0+2t commit:4       | 4     | 7 | append | replay
+    3:0+2t commit:4       | 5     | 7 | append | append
+    3:0+2t commit:4       | 4     | 6 | 52     | 52
+    3:0+2t commit:4       | 4     | 8 | append | replay
+    3:0+2t commit:4       | 3     | 6 | 47     | 47
+    32766:0+1t            | 32767 | 7 | append | append
+    32767:0+1t            | 32767 | 7 | append | append
+    32766:0+1t abort:32767| 32767 | 7 | append | replay
+";
+
+#[test]
+fn markers_are_judged_by_epoch_and_coordinator() {
+    for line in MARKERS.lines().filter(|line| !line.trim().is_empty()) {
+        let [stored, epoch, coordinator_epoch, v1, v2] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("five columns: {line}")
+        };
+        for (raises_epoch, expected) in [(false, v1), (true, v2)] {
+            let coordinator_epoch = coordinator_epoch.parse().expect("an epoch");
+            let end = EndMarker { coordinator_epoch, raises_epoch, ..marker(epoch, TransactionResult::Commit) };
+            let outcome = match decide_marker(state(stored).as_ref(), &end) {
+                Ok(MarkerDecision::Append) => "append".to_owned(),
+                Ok(MarkerDecision::Replay) => "replay".to_owned(),
+                Err(rejected) => rejected.error().0.to_string(),
+            };
+            assert_eq!(outcome, expected, "{line}");
+        }
+    }
+}
+
+#[test]
+fn marker_ends_the_transaction_and_says_where_it_began() {
+    let mut state = state("3:0+2 3:2+2t 3:4+1t").expect("a state");
+    let end = marker("3", TransactionResult::Abort);
+    assert_eq!(state.end(&end, NOW + 5), Some(102));
+    assert_eq!((state.open_transaction, state.coordinator_epoch, state.last_timestamp), (None, 7, NOW + 5));
+    let aborted: Vec<_> = state.window.iter().map(|batch| batch.aborted).collect();
+    assert_eq!(aborted, [false, true, true]);
+    assert_eq!(state.end(&end, NOW + 6), None);
+}
+
 #[test]
 fn refusal_tells_what_was_expected() {
     let state = state("3:0+10");
-    let rejected = |word| decide(state.as_ref(), &batch(word)).expect_err("refused").to_string();
+    let rejected = |word| judge(state.as_ref(), &batch(word)).expect_err("refused").to_string();
     assert_eq!(rejected("3:12+1"), "out of order sequence number of producer 9 with epoch 3: expected 10, got 12");
     assert_eq!(rejected("2:10+1"), "producer 9 with epoch 2 is fenced by epoch 3");
 }
@@ -138,7 +255,7 @@ fn retry_of_last_five_batches_returns_original_offset() {
         state.append(&header(0, 3 * index, 3), 50 + 10 * i64::from(index), NOW);
     }
     for index in 0..9 {
-        let outcome = decide(Some(&state), &header(0, 3 * index, 3));
+        let outcome = judge(Some(&state), &header(0, 3 * index, 3));
         match outcome {
             Ok(Decision::Duplicate(original)) if index >= 4 => {
                 assert_eq!(original.base_offset(), 50 + 10 * i64::from(index));
@@ -152,15 +269,15 @@ fn retry_of_last_five_batches_returns_original_offset() {
 #[test]
 fn sequence_wraps_after_int_max() {
     let mut state = ProducerState::first(&header(0, i32::MAX - 1, 2), 0, NOW);
-    assert_eq!(decide(Some(&state), &header(0, 0, 5)), Ok(Decision::Append));
+    assert_eq!(judge(Some(&state), &header(0, 0, 5)), Ok(Decision::Append));
     state.append(&header(0, 0, 5), 2, NOW);
-    assert_eq!(decide(Some(&state), &header(0, 5, 1)), Ok(Decision::Append));
+    assert_eq!(judge(Some(&state), &header(0, 5, 1)), Ok(Decision::Append));
 
     let mut state = ProducerState::first(&header(0, i32::MAX - 1, 5), 0, NOW);
     assert_eq!(state.window[0].last_sequence(), 2);
-    assert_eq!(decide(Some(&state), &header(0, 3, 1)), Ok(Decision::Append));
+    assert_eq!(judge(Some(&state), &header(0, 3, 1)), Ok(Decision::Append));
     state.append(&header(0, 3, 1), 5, NOW);
-    let retried = decide(Some(&state), &header(0, i32::MAX - 1, 5));
+    let retried = judge(Some(&state), &header(0, i32::MAX - 1, 5));
     assert!(matches!(retried, Ok(Decision::Duplicate(original)) if original.base_offset() == 0));
 }
 
@@ -274,7 +391,7 @@ proptest! {
             let last = after(first, count - 1);
             let header = header(epoch, first, count);
             prop_assert_eq!(header.last_sequence(), last);
-            let outcome = match decide(state.as_ref(), &header) {
+            let outcome = match judge(state.as_ref(), &header) {
                 Ok(Decision::Append) => Ok(None),
                 Ok(Decision::Duplicate(original)) => Ok(Some(original.base_offset())),
                 Err(rejected) => Err(rejected.error()),

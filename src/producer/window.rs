@@ -57,6 +57,13 @@ impl Window {
         self.count += 1;
     }
 
+    /// Marks the batches from `first_offset` on as aborted.
+    pub fn abort_from(&mut self, first_offset: Offset) {
+        for batch in &mut self.batches[..usize::from(self.count)] {
+            batch.aborted |= batch.base_offset() >= first_offset;
+        }
+    }
+
     /// Forgets all batches.
     pub fn clear(&mut self) {
         *self = Self::default();

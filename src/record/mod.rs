@@ -8,6 +8,7 @@
 
 pub mod build;
 pub mod codec;
+pub mod control;
 mod header;
 pub mod patch;
 pub mod records;

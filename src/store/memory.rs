@@ -196,6 +196,22 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    fn scan_range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        if from < to {
+            for (key, value) in self.state().rows.range(from.to_vec()..to.to_vec()) {
+                if !visit(key, value) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
         let next = next_prefix(prefix);
         let before = next.as_deref().map_or(before, |next| before.min(next));

@@ -146,6 +146,10 @@ pub trait Store: Send + Sync + 'static {
     /// Visits all rows whose key begins with `prefix`, in key order.
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError>;
 
+    /// Visits the rows with keys in `[from, to)`, in key order; ends early when `visit` answers false. No log rows.
+    fn scan_range(&self, from: &[u8], to: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool)
+    -> Result<(), StoreError>;
+
     /// The last row whose key begins with `prefix` and lies before `before`; no log row. It costs one search,
     /// however many rows there are.
     fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError>;

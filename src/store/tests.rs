@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use super::memory::MemoryStore;
 use super::rocks::{RocksStore, StoreOptions};
 use super::schema::{
-    LogKey, log_prefix, log_range, partition_key, producers_prefix, sparse_key, sparse_prefix, topic_log_range,
+    LogKey, log_prefix, log_range, partition_key, producers_prefix, sparse_key, sparse_of_key, sparse_prefix,
+    topic_log_range,
 };
 use super::*;
 use crate::types::{ProducerEpoch, ProducerId, TopicNo};
@@ -193,6 +194,24 @@ fn last_row_before_a_key_is_found_within_its_prefix() {
         let found = store.last_before(&prefix, &other).unwrap().map(|(key, _)| key);
         assert_eq!(found, Some(sparse_key(partitions[1], 30)), "{name}: behind all of the prefix");
         assert_eq!(store.last_before(&prefix, &sparse_key(partitions[0], 20)).unwrap(), None, "{name}");
+        for (from, to, visits, expected) in [
+            (sparse_key(partitions[0], 20), sparse_key(partitions[1], 20), 9, vec![20, 30, 40, 10]),
+            (sparse_key(partitions[0], 20), sparse_key(partitions[1], 20), 2, vec![20, 30]),
+            (sparse_key(partitions[0], 20), sparse_key(partitions[0], 20), 9, vec![]),
+            (sparse_key(partitions[1], 20), sparse_key(partitions[0], 20), 9, vec![]),
+            (sparse_key(partitions[1], 31), sparse_key(partitions[1], 50), 9, vec![]),
+        ] {
+            let mut visited = Vec::new();
+            store
+                .scan_range(&from, &to, &mut |key, value| {
+                    let (_, offset) = sparse_of_key(key).unwrap();
+                    assert_eq!(value, offset.to_string().as_bytes());
+                    visited.push(offset);
+                    visited.len() < visits
+                })
+                .unwrap();
+            assert_eq!(visited, expected, "{name}");
+        }
     });
 }
 

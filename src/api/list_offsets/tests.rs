@@ -207,6 +207,9 @@ impl Store for EndlessLog {
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         self.rows.scan(prefix, visit)
     }
+    fn scan_range(&self, _: &[u8], _: &[u8], _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
+        Ok(())
+    }
     fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
         self.rows.last_before(prefix, before)
     }

@@ -24,7 +24,12 @@ fn batch(index: u32, attributes: i16) -> AppendBatch {
         base_sequence: 0,
         record_count: 1,
     };
-    AppendBatch { partition: PartitionId { topic: TopicNo(1), index }, header, bytes: BytesMut::new() }
+    AppendBatch {
+        partition: PartitionId { topic: TopicNo(1), index },
+        header,
+        bytes: BytesMut::new(),
+        transaction: None,
+    }
 }
 
 fn topic(partitions: Vec<(i32, Option<Refusal>)>) -> AppendingTopic {

@@ -1,6 +1,6 @@
 //! An engine on a memory store whose writes and syncs can be held back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 
@@ -8,20 +8,21 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::config::TopicConfig;
-use crate::engine::command::{Acks, AppendBatch, Appended, NewTopic};
+use crate::engine::command::{Acks, AppendBatch, Appended, Marker, NewTopic};
 use crate::engine::environment::Environment;
 use crate::engine::seat::for_tests::Held;
 use crate::engine::settings::Settings;
 use crate::engine::{Engine, Started};
 use crate::log::catalog::Topic;
 use crate::log::partition::{Offsets, Partition};
-use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
+use crate::record::{BatchHeader, HEADER_BYTES, control};
 use crate::store::disk::DiskSpace;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::LogKey;
 use crate::store::{KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
-use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp};
+use crate::transaction::TransactionVersion;
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
 
 pub const START_TIME: Timestamp = 1_000_000_000_000;
 
@@ -108,6 +109,14 @@ impl Store for GatedStore {
     }
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
         self.memory.scan(prefix, visit)
+    }
+    fn scan_range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        self.memory.scan_range(from, to, visit)
     }
     fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
         self.memory.last_before(prefix, before)
@@ -289,6 +298,41 @@ impl TestEngine {
         self.engine().0.seat.idle_round();
     }
 
+    /// Ends the transaction of a producer in these topics without a change of epoch.
+    pub async fn end(&self, topics: &[&str], producer_id: i64, epoch: i16, result: TransactionResult) {
+        let partitions = topics.iter().map(|topic| self.partition(topic).id).collect();
+        let marker = marker(producer_id, epoch, result, TransactionVersion::V1);
+        let refused = self.engine().write_markers(marker, partitions).await.expect("engine runs");
+        assert!(refused.is_empty(), "{refused:?}");
+    }
+
+    /// Offsets of the batches that a reader of committed records takes from `from` on, found as clients find them.
+    pub async fn read_committed(&self, topic: &str, from: Offset) -> Vec<Offset> {
+        let partition = self.partition(topic);
+        let end = partition.offsets().last_stable_offset;
+        let reader = &self.started.reader;
+        let batches = reader.read(&partition, from, end, usize::MAX).await.expect("readable");
+        let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Vec::new() };
+        let aborted = reader.aborted(&partition, from, last.last_offset + 1, first.last_offset + 1).await;
+        let mut to_come = VecDeque::from(aborted.expect("readable").transactions);
+        let mut ignored = HashSet::new();
+        let mut taken = Vec::new();
+        for batch in &batches {
+            while let Some(begun) = to_come.pop_front_if(|aborted| aborted.first_offset <= batch.last_offset) {
+                ignored.insert(begun.producer_id);
+            }
+            let header = BatchHeader::parse(&batch.bytes).expect("a batch");
+            let ended = header.is_control().then(|| control::marker_of_key(&batch.bytes[HEADER_BYTES + 5..]));
+            match ended {
+                Some(Some(TransactionResult::Abort)) => drop(ignored.remove(&header.producer_id)),
+                Some(_) => {}
+                None if header.is_transactional() && ignored.contains(&header.producer_id) => {}
+                None => taken.push(batch.base_offset),
+            }
+        }
+        taken
+    }
+
     /// All readable batches of the topic.
     pub async fn read(&self, topic: &str) -> Vec<StoredBatch> {
         let partition = self.partition(topic);
@@ -309,7 +353,7 @@ pub fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 pub fn to(partition: PartitionId, batch: &BatchBuilder) -> AppendBatch {
     let bytes = batch.build();
     let header = BatchHeader::parse(&bytes).expect("builders build valid batches");
-    AppendBatch { partition, header, bytes }
+    AppendBatch { partition, header, bytes, transaction: None }
 }
 
 /// A batch without a producer.
@@ -320,6 +364,17 @@ pub fn plain(values: &[&str]) -> BatchBuilder {
 /// A batch of an idempotent producer with epoch 0.
 pub fn idempotent(producer_id: i64, sequence: i32, values: &[&str]) -> BatchBuilder {
     plain(values).producer(ProducerId(producer_id), ProducerEpoch(0), sequence)
+}
+
+/// The same as part of a transaction that has no coordinator.
+pub fn transactional(producer_id: i64, epoch: i16, sequence: i32, values: &[&str]) -> BatchBuilder {
+    plain(values).producer(ProducerId(producer_id), ProducerEpoch(epoch), sequence).transactional()
+}
+
+/// The end of a transaction.
+pub fn marker(producer_id: i64, epoch: i16, result: TransactionResult, version: TransactionVersion) -> Marker {
+    let (producer_id, producer_epoch) = (ProducerId(producer_id), ProducerEpoch(epoch));
+    Marker { producer_id, producer_epoch, coordinator_epoch: 0, result, version }
 }
 
 /// What an append answers on success.

@@ -159,6 +159,29 @@ impl Store for RocksStore {
         self.count(iterator.status().map_err(store_error))
     }
 
+    fn scan_range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        let mut iterator = self.database.db.raw_iterator_opt(options);
+        iterator.seek_to_first();
+        while let Some((key, value)) = iterator.item() {
+            if !visit(key, value) {
+                break;
+            }
+            iterator.next();
+        }
+        self.count(iterator.status().map_err(store_error))
+    }
+
     fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
         let next = next_prefix(prefix);
         let before = next.as_deref().map_or(before, |next| before.min(next));

@@ -89,6 +89,25 @@ pub fn aborted_prefix(partition: PartitionId) -> Vec<u8> {
     of_partition(prefix::ABORTED, partition, 0)
 }
 
+/// Key of the aborted transaction whose marker is at `last_offset`; there is one marker at an offset.
+///
+/// # Panics
+/// If `last_offset` is negative.
+pub fn aborted_key(partition: PartitionId, last_offset: Offset) -> Vec<u8> {
+    of_partition_and_number(prefix::ABORTED, partition, last_offset)
+}
+
+/// Partition and offset of the marker that a key of [`aborted_key`] names.
+///
+/// # Errors
+/// [`RowError::Corrupt`] for any other key.
+pub fn aborted_of_key(key: &[u8]) -> Result<(PartitionId, Offset), RowError> {
+    let mut reader = FieldReader::of_key("aborted", prefix::ABORTED, key)?;
+    let named = (read_partition(&mut reader)?, reader.non_negative()?);
+    reader.end()?;
+    Ok(named)
+}
+
 /// Key of the entry of the sparse index at the batch of `base_offset`.
 ///
 /// # Panics

@@ -2,7 +2,7 @@
 
 use super::RowError;
 use super::value::{FieldReader, Fields, RowValue};
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use crate::types::{LeaderEpoch, Offset, ProducerId, Timestamp};
 
 /// State of a partition as of its newest commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,5 +80,35 @@ impl RowValue for SparseRow {
 
     fn read(_: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         Ok(Self { max_timestamp: fields.i64()?, max_timestamp_offset: fields.i64()?, cumulative_bytes: fields.u64()? })
+    }
+}
+
+/// An aborted transaction, by the offset of its marker (`AbortedTxn` in Kafka).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AbortedRow {
+    /// Whose.
+    pub producer_id: ProducerId,
+    /// Of its first batch.
+    pub first_offset: Offset,
+    /// End of what was stable once this one had ended, its marker included: what begins at or after it ended later. So a search for
+    /// all that were open in a range ends at the first entry with one at the range's end or beyond.
+    pub last_stable_offset: Offset,
+}
+
+impl RowValue for AbortedRow {
+    const NAME: &'static str = "aborted";
+
+    fn write(&self, fields: &mut Fields) {
+        fields.i64(self.producer_id.0);
+        fields.i64(self.first_offset);
+        fields.i64(self.last_stable_offset);
+    }
+
+    fn read(_: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        Ok(Self {
+            producer_id: ProducerId(fields.non_negative()?),
+            first_offset: fields.non_negative()?,
+            last_stable_offset: fields.non_negative()?,
+        })
     }
 }

@@ -83,6 +83,8 @@ proptest! {
         let producer_id = ProducerId(number);
         prop_assert_eq!(producer_of_key(&producer_key(partition, producer_id)), Ok((partition, producer_id)));
         prop_assert_eq!(sparse_of_key(&sparse_key(partition, number)), Ok((partition, number)));
+        prop_assert_eq!(aborted_of_key(&aborted_key(partition, number)), Ok((partition, number)));
+        prop_assert!(aborted_key(partition, number).starts_with(&aborted_prefix(partition)));
         prop_assert_eq!(offset_of_key(&offset_key(&group, partition)), Ok((group.clone(), partition)));
         prop_assert_eq!(topic_of_key(&topic_key(TopicNo(no))), Ok(TopicNo(no)));
         prop_assert_eq!(transaction_of_key(&transaction_key(&group)), Ok(group.clone()));
@@ -109,6 +111,9 @@ proptest! {
         })?;
         round_trips(&SparseRow {
             max_timestamp: numbers[0], max_timestamp_offset: numbers[1], cumulative_bytes: bytes[0],
+        })?;
+        round_trips(&AbortedRow {
+            producer_id: ProducerId(numbers[0]), first_offset: numbers[1], last_stable_offset: numbers[2],
         })?;
         round_trips(&ProducerState {
             epoch: ProducerEpoch(ids[0] as i16), coordinator_epoch: ids[1], last_timestamp: numbers[0],
@@ -147,7 +152,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(prefix in 0x0fu8..0x47, rest in vec(any::<u8>(), 0..80), version in 0u8..3) {
         let key = [&[prefix], &rest[..]].concat();
         let _ = (LogKey::decode(&key), partition_of_key(&key), producer_of_key(&key), sparse_of_key(&key));
-        let _ = (offset_of_key(&key), topic_of_key(&key));
+        let _ = (offset_of_key(&key), topic_of_key(&key), aborted_of_key(&key));
         let value = [&[version], &rest[..]].concat();
         let _ = (PartitionRow::decode(&value), SparseRow::decode(&value), ProducerState::decode(&value));
         let _ = (OffsetRow::decode(&value), TopicRow::decode(&value), NextTopicNo::decode(&value));
