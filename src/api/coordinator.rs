@@ -1,13 +1,15 @@
 //! FindCoordinator: this node coordinates every group and transaction, from the first moment.
 //!
 //! Kafka looks the partition of an internal topic up, and a fresh one answers COORDINATOR_NOT_AVAILABLE until that topic exists.
+//! Here the topic is created for those who look at it ([`internal_topics`]), and nobody is sent away meanwhile.
 
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
 
-use super::Context;
 use super::apis::count_error;
+use super::topic_name::{CONSUMER_OFFSETS, TRANSACTION_STATE};
+use super::{Context, internal_topics};
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
@@ -24,6 +26,12 @@ pub async fn find_coordinator(
     header: RequestHeader,
     request: FindCoordinatorRequest,
 ) -> Result<FindCoordinatorResponse, Close> {
+    let asks = header.api_version < 4 || !request.coordinator_keys.is_empty();
+    match request.key_type {
+        GROUP if asks => internal_topics::ensure(&cx, CONSUMER_OFFSETS).await?,
+        TRANSACTION if asks => internal_topics::ensure(&cx, TRANSACTION_STATE).await?,
+        _ => {}
+    }
     let node_id = cx.broker.config.load().node_id;
     let endpoint = cx.endpoint();
     let host = StrBytes::from_string(endpoint.host.clone());

@@ -44,3 +44,31 @@ async fn many_keys_are_answered_one_by_one_from_version_4_on() {
         assert!(broker.call(version, &FindCoordinatorRequest::default()).await.coordinators.is_empty());
     }
 }
+
+#[tokio::test]
+async fn who_looks_for_a_coordinator_finds_the_internal_topic_too() {
+    let broker = TestBroker::start();
+    let internal = |broker: &TestBroker| {
+        let topics = broker.cx.broker.catalog.topics();
+        topics.by_name.values().map(|topic| (topic.name.to_string(), topic.partitions.len())).collect::<Vec<_>>()
+    };
+    broker.call(6, &FindCoordinatorRequest::default()).await;
+    assert_eq!(internal(&broker), [], "nobody was asked for");
+    let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]);
+    for _ in 0..2 {
+        broker.call(6, &request).await;
+        assert_eq!(internal(&broker), [("__consumer_offsets".to_owned(), 50)]);
+    }
+    broker.call(3, &FindCoordinatorRequest::default().with_key(text("t")).with_key_type(TRANSACTION)).await;
+    assert_eq!(internal(&broker).len(), 2);
+}
+
+#[tokio::test]
+async fn without_room_for_the_internal_topic_the_coordinator_is_found_all_the_same() {
+    let mut broker = TestBroker::with_settings(&[("einmal.partitions.max", "10")]);
+    broker.cx.listener = "EXTERNAL".into();
+    let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")]);
+    let answer = broker.call(6, &request).await;
+    assert_eq!(answer.coordinators.iter().map(show).collect::<Vec<_>>(), ["g@kafka.example:19092 0 "]);
+    assert!(broker.cx.broker.catalog.topics().by_name.is_empty());
+}

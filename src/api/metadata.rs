@@ -14,7 +14,7 @@ use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
-use super::{Context, authorized_operations, topic_name};
+use super::{Context, authorized_operations, internal_topics, topic_name};
 use crate::engine::command::NewTopic;
 use crate::log::catalog::{Topic, Topics};
 use crate::types::{ErrorCode, Uuid};
@@ -119,8 +119,14 @@ async fn create_missing(cx: &Context, asked: &[MetadataRequestTopic]) -> Result<
     if missing.is_empty() {
         return Ok(());
     }
-    let partitions = cx.broker.config.load().num_partitions;
-    let new = |name| NewTopic { name, partitions, overrides: BTreeMap::new() };
+    let config = cx.broker.config.load();
+    let new = |name: String| {
+        internal_topics::new_topic(&name, &config).unwrap_or_else(|| NewTopic {
+            name,
+            partitions: config.num_partitions,
+            overrides: BTreeMap::new(),
+        })
+    };
     let new = missing.into_iter().map(new).collect();
     // What was refused (created by another client meanwhile, a collision, the limit) shows in the catalog afterwards.
     for refused in cx

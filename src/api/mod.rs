@@ -18,6 +18,7 @@ pub mod fetch;
 pub mod fetch_memory;
 pub mod fetch_session;
 mod group_id;
+mod internal_topics;
 pub mod join_group;
 pub mod leader_epoch;
 pub mod list_groups;

@@ -6,8 +6,14 @@ pub const NAME_CHARACTERS_MAX: usize = 249;
 /// Name of the log in which Kafka keeps what is kept in rows here; tools take a topic of that name for it.
 pub const METADATA_TOPIC: &str = "__cluster_metadata";
 
-/// Topics in which Kafka keeps groups and transactions (`Topic.isInternal`): consumers leave them out of patterns.
-const INTERNAL: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+/// Topic in which Kafka keeps groups.
+pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+
+/// Topic in which Kafka keeps transactions.
+pub const TRANSACTION_STATE: &str = "__transaction_state";
+
+/// Topics of Kafka's own (`Topic.isInternal`): consumers leave them out of patterns.
+const INTERNAL: [&str; 3] = [CONSUMER_OFFSETS, TRANSACTION_STATE, "__share_group_state"];
 
 /// Whether clients take `name` for a topic of the broker's own.
 pub fn is_internal(name: &str) -> bool {

@@ -93,6 +93,8 @@ impl Config {
             group_session_timeout_ms_min: values.number("group.min.session.timeout.ms")?,
             group_session_timeout_ms_max: values.number("group.max.session.timeout.ms")?,
             group_size_max: values.number("group.max.size")?,
+            offsets_topic_partitions: values.number("offsets.topic.num.partitions")?,
+            transaction_topic_partitions: values.number("transaction.state.log.num.partitions")?,
             group_members_bytes_max: values.number("einmal.group.members.bytes.max")?,
             producer_id_expiration: values.duration_ms("producer.id.expiration.ms")?,
             producer_ids_max: values.number("einmal.producer.ids.max")?,

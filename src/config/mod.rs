@@ -120,6 +120,10 @@ pub struct Config {
     pub group_session_timeout_ms_max: i32,
     /// `group.max.size`.
     pub group_size_max: usize,
+    /// `offsets.topic.num.partitions`.
+    pub offsets_topic_partitions: u32,
+    /// `transaction.state.log.num.partitions`.
+    pub transaction_topic_partitions: u32,
     /// `einmal.group.members.bytes.max`: memory of groups and members, all groups together.
     pub group_members_bytes_max: usize,
     /// `producer.id.expiration.ms`.

@@ -50,7 +50,6 @@ pub const COORDINATION: &[Setting] = &[
         "",
         "Listener for traffic between brokers, of which there is none.",
     ),
-    kept("offsets.topic.num.partitions", Kind::Int, "50", INTERNAL_TOPIC).at_least(1),
     kept("offsets.topic.replication.factor", Kind::Short, "1", INTERNAL_TOPIC).at_least(1),
     kept(
         "process.roles",
@@ -71,7 +70,6 @@ pub const COORDINATION: &[Setting] = &[
     ),
     kept("transaction.max.timeout.ms", Kind::Int, "900000", TRANSACTION).at_least(1),
     kept("transaction.state.log.min.isr", Kind::Int, "1", INTERNAL_TOPIC).at_least(1),
-    kept("transaction.state.log.num.partitions", Kind::Int, "50", INTERNAL_TOPIC).at_least(1),
     kept("transaction.state.log.replication.factor", Kind::Short, "1", INTERNAL_TOPIC).at_least(1),
     kept("transactional.id.expiration.ms", Kind::Int, "604800000", TRANSACTION).at_least(1),
 ];

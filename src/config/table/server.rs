@@ -200,6 +200,20 @@ pub const SERVER: &[Setting] = &[
         "Longest session timeout that a member may ask for.",
     )
     .at_least(0),
+    Setting::new(
+        "offsets.topic.num.partitions",
+        Kind::Int,
+        "50",
+        "Partitions of __consumer_offsets, which is created when a group first looks for its coordinator, and stays empty: groups are kept in rows of their own.",
+    )
+    .at_least(1),
+    Setting::new(
+        "transaction.state.log.num.partitions",
+        Kind::Int,
+        "50",
+        "Partitions of __transaction_state, which is created when a transactional producer first looks for its coordinator, and stays empty.",
+    )
+    .at_least(1),
     Setting::new("group.max.size", Kind::Int, "2147483647", "Members that one group may have.").at_least(1),
     Setting::new(
         "einmal.group.members.bytes.max",
