@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash fuzz compat suites bench bench-full bench-smoke instructions docs clean need-build need-lints need-counts need-clients need-java
+.PHONY: help run build binary test crash crash-groups fuzz compat suites bench bench-full bench-smoke instructions docs clean need-build need-lints need-counts need-clients need-java
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -28,6 +28,9 @@ test: need-build need-lints need-counts need-clients ## the whole gate
 
 crash: build need-clients ## kill -9 the broker 100 times under idempotent producers, check the history
 	compat-tests/crash/run 100
+
+crash-groups: build need-clients need-java ## kill -9 the broker 100 times under one group of three clients, check the history
+	compat-tests/crash/run-groups 100
 
 # Mutated bytes only: coverage-guided fuzzing would need RocksDB and the rest compiled once more, by a nightly compiler.
 fuzz: need-build ## mutate frames, requests, batches and fetch sessions for FUZZ_SECONDS=60 from a new seed

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 import zlib
 
 
@@ -14,8 +15,9 @@ def payload(name, seq):
 class History:
     """A file of JSON lines in the order in which things were seen, whichever thread saw them."""
 
-    def __init__(self, path):
-        self._file = open(path, "w", encoding="utf-8")
+    def __init__(self, path, by_line=False):
+        """`by_line`: whoever kills this process finds every line that was noted."""
+        self._file = open(path, "w", buffering=1 if by_line else -1, encoding="utf-8")
         self._lock = threading.Lock()
 
     def note(self, **event):
@@ -25,3 +27,29 @@ class History:
     def close(self):
         with self._lock:
             self._file.close()
+
+
+class GroupHistory(History):
+    """What a member of a group is told and does. Times are those of CLOCK_MONOTONIC, the same in all processes, in ns."""
+
+    def __init__(self, path, name):
+        super().__init__(path, by_line=True)
+        self._name = name
+
+    def _event(self, op, partition, **more):
+        self.note(op=op, member=self._name, partition=partition, at=time.monotonic_ns(), **more)
+
+    def assigned(self, partition):
+        self._event("assigned", partition)
+
+    def revoked(self, partition):
+        self._event("revoked", partition)
+
+    def processed(self, partition, offset, value):
+        self._event("processed", partition, offset=offset, payload=value.decode(errors="replace"))
+
+    def committing(self, partition, offset):
+        self._event("committing", partition, offset=offset)
+
+    def committed(self, partition, offset):
+        self._event("committed", partition, offset=offset)

@@ -2,6 +2,7 @@
 //
 //	franz-go scenarios BOOTSTRAP                               prints one PASS or FAIL line for each scenario
 //	franz-go writer BOOTSTRAP TOPIC PARTITIONS NAME HISTORY    writes unique values until its stdin ends
+//	franz-go member BOOTSTRAP TOPIC GROUP NAME HISTORY         processes and commits as a member of a group until its stdin ends
 package main
 
 import (
@@ -18,8 +19,13 @@ func main() {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+	case len(os.Args) == 7 && os.Args[1] == "member":
+		if err := groupMember(os.Args[2], os.Args[3], os.Args[4], os.Args[5], os.Args[6]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 	default:
-		fmt.Fprintln(os.Stderr, "usage: franz-go scenarios BOOTSTRAP | writer BOOTSTRAP TOPIC PARTITIONS NAME HISTORY")
+		fmt.Fprintln(os.Stderr, "usage: franz-go scenarios BOOTSTRAP | writer BOOTSTRAP TOPIC PARTITIONS NAME HISTORY | member BOOTSTRAP TOPIC GROUP NAME HISTORY")
 		os.Exit(2)
 	}
 }

@@ -73,7 +73,7 @@ pub fn check(histories: &[Vec<Event>]) -> (Counts, Vec<Anomaly>) {
                 }
             }
             Event::Read { .. } => read += 1,
-            Event::Unknown | Event::Watermark { .. } => {}
+            _ => {}
         }
     }
     let places = check_log(&log, &sent, &mut anomalies);

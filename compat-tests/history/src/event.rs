@@ -20,6 +20,18 @@ pub enum Event {
     Watermark { reader: String, partition: i32, high: i64 },
     /// A record of the final drain, partitions from their start to their end.
     Drain { partition: i32, offset: i64, payload: String },
+    /// A member of a group is told that it has a partition now. Times (`at`, `asked`) are of the clock that all processes share, ns.
+    Assigned { member: String, partition: i32, at: u64 },
+    /// A member has it no more.
+    Revoked { member: String, partition: i32 },
+    /// A member was given a record and has done with it what it wanted.
+    Processed { member: String, partition: i32, offset: i64, payload: String },
+    /// A member asks for an offset to be committed.
+    Committing { partition: i32, offset: i64 },
+    /// The commit is acknowledged.
+    Committed { partition: i32, offset: i64, at: u64 },
+    /// An observer that asked at that time was told this committed offset; 0 without one.
+    Offset { partition: i32, offset: i64, asked: u64 },
 }
 
 /// Who wrote a value, and its number.

@@ -1,0 +1,60 @@
+"""What both kill loops need: the broker under test, a client that assigns by hand, and the drain at the end."""
+
+import subprocess
+import sys
+import time
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from history import History
+
+
+class Broker:
+    """The broker of `../broker` in a directory, started with a topic."""
+
+    def __init__(self, command, directory, topic, partitions):
+        self._command, self._directory = command, directory
+        self.topic, self.partitions = topic, partitions
+        self.bootstrap = self.does("start")
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
+        admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
+
+    def does(self, command):
+        result = subprocess.run([self._command, command, self._directory], check=True, stdout=subprocess.PIPE, text=True)
+        return result.stdout.strip()
+
+    def consumer(self, group="kill-loop"):
+        return Consumer({
+            "bootstrap.servers": self.bootstrap,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "log_level": 2,
+        })
+
+    def drain(self, path):
+        """Reads every partition from its start to its end."""
+        history, reader = History(path), self.consumer()
+        for partition in range(self.partitions):
+            _, high = reader.get_watermark_offsets(TopicPartition(self.topic, partition), 30)
+            reader.assign([TopicPartition(self.topic, partition, 0)])
+            next_offset, deadline = 0, time.monotonic() + 120
+            while next_offset < high:
+                if time.monotonic() > deadline:
+                    sys.exit(f"the drain of partition {partition} stands at {next_offset} of {high}")
+                for message in reader.consume(1000, 1):
+                    if message.error() is None:
+                        payload = message.value().decode(errors="replace")
+                        history.note(op="drain", partition=partition, offset=message.offset(), payload=payload)
+                        next_offset = message.offset() + 1
+        reader.close()
+        history.close()
+
+
+def judge(checker, files, work):
+    """Ends the process by the checker's verdict; what was seen is kept if that is not good."""
+    verdict = subprocess.run([checker, *files], check=False).returncode
+    if verdict != 0:
+        print(f"kept for a look: {work}")
+        sys.exit(verdict)
+    subprocess.run(["rm", "-rf", work], check=True)
