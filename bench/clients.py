@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import tempfile
+from contextlib import contextmanager
 
 from brokers import einmal_binary, reference_kafka
 from cores import CORES
@@ -36,17 +37,23 @@ def _bench(mode, flags):
     """One run of `einmal bench`; returns its JSON."""
     with tempfile.NamedTemporaryFile(suffix=".json") as result:
         command = [*CORES.client(), einmal_binary(), "bench", mode, "--json", result.name]
-        for name, value in flags.items():
-            flag = "--" + name.replace("_", "-")
-            if value is True:
-                command.append(flag)
-            elif value not in (None, False):
-                command += [flag, str(value)]
+        command += _flags(flags)
         run = subprocess.run(command, capture_output=True, text=True)
         # A result that is not clean has an exit code of its own; what was wrong stands in it.
         text = result.read()
         assert text, f"einmal bench {mode}: {run.stderr.strip()[-200:]}"
         return json.loads(text)
+
+
+def _flags(flags):
+    words = []
+    for name, value in flags.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            words.append(flag)
+        elif value not in (None, False):
+            words += [flag, str(value)]
+    return words
 
 
 def produce(port, topic, **flags):
@@ -84,6 +91,30 @@ def connections(port, count, seconds):
     command = [*CORES.client(), einmal_binary(), "bench", "connections", "--bootstrap-server", f"127.0.0.1:{port}", "--count", str(count)]
     command += ["--source-addresses", str(count // 1500 + 1), "--duration", str(seconds)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@contextmanager
+def groups(port, **flags):
+    """`einmal bench groups` for `with`: inside, all groups are stable, and what they do for the duration has begun; the function that
+    it yields waits for the end and answers the result."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as result:
+        command = [*CORES.client(), einmal_binary(), "bench", "groups", "--bootstrap-server", f"127.0.0.1:{port}", "--json", result.name, *_flags(flags)]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            said = process.stderr.readline()
+            assert "are stable" in said, f"einmal bench groups: {said.strip()[-200:]}"
+
+            def end():
+                process.wait()
+                text = result.read()
+                assert text, f"einmal bench groups: {process.stderr.read().strip()[-200:]}"
+                return _answered(json.loads(text))
+
+            yield end
+        finally:
+            process.kill()
+            process.wait()
+            process.stderr.close()
 
 
 def calibration(seconds):

@@ -3,6 +3,8 @@ import socket
 import struct
 import time
 
+MEMBER_ID_REQUIRED = 79
+
 _CRC_TABLE = []
 for _byte in range(256):
     _crc = _byte
@@ -109,6 +111,58 @@ class Connection:
             at += 4 + max(size, 0)
             results[partition] = (error, high_watermark, max(size, 0))
         return results
+
+    def _error_at(self, answer, at, what):
+        (error,) = struct.unpack(">h", answer[at : at + 2])
+        assert error == 0, f"{what} was answered {error}"
+
+    def join_alone(self, group, topic):
+        """Joins a group that has no other member, and takes all partitions of a topic as its leader does: FindCoordinator 1,
+        JoinGroup 5 twice (the first asks for an id), SyncGroup 3, OffsetFetch 5."""
+        self._error_at(self.call(10, 1, text(group) + b"\x00"), 4, "FindCoordinator")
+        subscription = struct.pack(">hi", 0, 1) + text(topic) + struct.pack(">i", -1)
+        member = ""
+        for _ in range(2):
+            body = text(group) + struct.pack(">ii", 45000, 300000) + text(member) + struct.pack(">h", -1) + text("consumer")
+            answer = self.call(11, 5, body + struct.pack(">i", 1) + text("range") + struct.pack(">i", len(subscription)) + subscription)
+            error, generation = struct.unpack(">hi", answer[4:10])
+            at = 10
+            for _ in range(3):  # protocol, leader, this member
+                (length,) = struct.unpack(">h", answer[at : at + 2])
+                member = answer[at + 2 : at + 2 + length].decode()
+                at += 2 + length
+            if error == 0:
+                break
+            assert error == MEMBER_ID_REQUIRED, f"JoinGroup was answered {error}"
+        assignment = struct.pack(">hi", 0, 1) + text(topic) + struct.pack(">iii", 1, 0, -1)
+        body = text(group) + struct.pack(">i", generation) + text(member) + struct.pack(">hi", -1, 1) + text(member)
+        self._error_at(self.call(14, 3, body + struct.pack(">i", len(assignment)) + assignment), 4, "SyncGroup")
+        body = text(group) + struct.pack(">i", 1) + text(topic) + struct.pack(">ii", 1, 0)
+        assert len(self.call(9, 5, body)) > len(topic), "OffsetFetch was not answered"
+
+
+def consume_in_group(port, group, topic):
+    """A member of a new group, from the connection to its first record; returns the seconds."""
+    began = time.monotonic()
+    connection = Connection(port)
+    try:
+        connection.join_alone(group, topic)
+        error, _, size = connection.fetch_sizes(topic, [0])[0]
+        assert error == 0 and size > 0, f"the fetch was answered {error} with {size} bytes"
+        return time.monotonic() - began
+    finally:
+        connection.close()
+
+
+def wait_for_coordinator(port, topic, deadline_s=60):
+    """Until a member can join: Kafka creates the topic of its offsets when it is first asked for a coordinator."""
+    end = time.monotonic() + deadline_s
+    while True:
+        try:
+            return consume_in_group(port, f"warm-{topic}", topic)
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
 
 
 def first_produce(port, topic, deadline_s):

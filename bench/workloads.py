@@ -1,5 +1,5 @@
 """The table of workloads: what is done to a broker once, and which figures come of it. Ids as in the README: P produce, C consume,
-N connections, S start and memory.
+N connections, G groups, S start and memory.
 
 A workload's function takes a [`Turn`](turn.py) and answers the values of one repetition by the keys of its figures; under
 "latency_us" percentiles for the plot.
@@ -15,6 +15,10 @@ from figures import Figure, Goal
 
 RECORD_BYTES = 1024
 PARTITIONS = 6
+# Members hear of a rebalance by their heartbeats: of a group that is rebalanced again and again in short time, ms.
+HEARTBEAT_MS = 100
+# New groups, one after the other, of which the slowest but one in a hundred counts.
+JOINS = 100
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,60 @@ def consume(turn):
         return {"records_per_s": result["records_per_s"], **interval.costs(result["records"] * RECORD_BYTES / 1e9)}
 
 
+def _ready_for_groups(broker, turn):
+    kafka_wire.create_topic(broker.port, turn.topic, PARTITIONS)
+    kafka_wire.first_produce(broker.port, turn.topic, 60)
+    kafka_wire.wait_for_coordinator(broker.port, turn.topic)
+
+
+def single_member(turn):
+    """New groups of one member, from its connection to its first record."""
+    with turn.broker() as broker:
+        _ready_for_groups(broker, turn)
+        joins = max(round(JOINS * min(turn.form.seconds, 4) / 4), 5)
+        times = sorted(kafka_wire.consume_in_group(broker.port, f"{turn.topic}-{join}", turn.topic) * 1000 for join in range(joins))
+        return {"p50_ms": times[len(times) // 2], "p99_ms": times[-1 - joins // 100]}
+
+
+def many_members(turn):
+    """A group that comes together, loses a member, and has members restarted in turn."""
+    form = turn.form
+    load = {"topic": turn.topic, "members": form.members, "heartbeat_interval_ms": HEARTBEAT_MS, "lose": True, "restarts": form.restarts}
+    with turn.broker() as broker:
+        _ready_for_groups(broker, turn)
+        with turn.interval(broker):
+            with clients.groups(broker.port, **load) as end:
+                result = end()
+        return {"stable_s": result["stable_s"], "lost_s": result["lost_s"], "restart_s": result["rolling_s"] / form.restarts}
+
+
+def commits(turn):
+    """Groups of one member, each of which commits as soon as it is answered."""
+    load = {"topic": turn.topic, "groups": turn.form.committing, "members": 1, "commit": True}
+    with turn.broker() as broker:
+        _ready_for_groups(broker, turn)
+        if turn.form.settle_s:
+            with clients.groups(broker.port, **load, duration=turn.form.settle_s) as end:
+                end()
+        with clients.groups(broker.port, **load, duration=turn.form.seconds) as end:
+            with turn.interval(broker) as interval:
+                result = end()
+        return {"commits_per_s": result["commits_per_s"], "cpu_us": interval.cpu_s * 1e6 / result["commits"], "p99_ms": ms(result, "p99"), **turn.latency(result)}
+
+
+def idle_members(turn):
+    """A group that does nothing but send heartbeats, one a member in 3 s, Kafka's default."""
+    load = {"topic": turn.topic, "members": turn.form.idle_members}
+    with turn.broker() as broker:
+        _ready_for_groups(broker, turn)
+        with clients.groups(broker.port, **load, duration=turn.form.seconds + turn.form.pause_s) as end:
+            # What the joining left to do is not what idling costs.
+            time.sleep(turn.form.pause_s / 2)
+            with turn.interval(broker) as interval:
+                end()
+        return {"cpu_percent": interval.cpu_s / interval.wall_s * 100}
+
+
 def idempotence(turn):
     """The same load with and without; the ratio is the broker's own."""
     load = {"record_size": RECORD_BYTES, "connections": 1, "in_flight": 5, "duration": turn.form.seconds}
@@ -309,6 +367,23 @@ def workloads(form):
         table.append(Workload(f"C1-{share}", f"tailing consumer at {share} % of the slower broker's maximum", tail(share), (
             Figure("rate", "offered", "records/s", "higher"), Figure("held", "held", "of 1", "higher"), P50, p99(1),
         )))
+    table += [
+        Workload("G1", "a new group of one member, from its connection to its first record", single_member, (
+            P50, Figure("p99_ms", "p99", "ms", goal=Goal("value", 100)),
+        ), ("D2",)),
+        Workload("G2", f"a group of {form.members:,} members, heartbeats every {HEARTBEAT_MS} ms", many_members, (
+            Figure("stable_s", "from the first join to stable", "s", goal=Goal("ratio", 1)),
+            Figure("lost_s", "stable after a member left", "s", goal=Goal("ratio", 1)),
+            Figure("restart_s", "a member's restart, in a rolling one", "s", goal=Goal("ratio", 1)),
+        ), ("D2",)),
+        Workload("G3", f"{form.committing:,} groups that commit", commits, (
+            Figure("commits_per_s", "rate", "commits/s", "higher", Goal("value", 10_000)),
+            Figure("cpu_us", "broker CPU per commit", "µs", goal=Goal("value", 100), bound="request_cpu"), P99,
+        ), ("D2",)),
+        Workload("G4", f"{form.idle_members:,} idle members, heartbeats every 3 s", idle_members, (
+            Figure("cpu_percent", "broker CPU", "% of a core", goal=Goal("value", 2)),
+        ), ("D2",)),
+    ]
     table.append(Workload("P6", "idempotent producer ÷ plain one", idempotence, (
         Figure("rate_ratio", "rate", "×", "higher", Goal("value", 0.97)), Figure("cpu_ratio", "broker CPU per record", "×"),
     ), ("D2",), headline=False))

@@ -6,7 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use kafka_protocol::messages::{DescribeGroupsRequest, GroupId, OffsetFetchRequest};
+use kafka_protocol::protocol::StrBytes;
+use serde_json::{Value, json};
 use support::requests::{Producer, batch, create_topic, fetch, produce};
 use support::{TestClient, TestServer};
 
@@ -135,4 +137,42 @@ fn the_null_server_takes_and_gives_what_the_client_sends_and_asks_for() {
     }
     let (is_ok, result) = bench("consume", null.1, &["--records", "5000", "--verify"]);
     assert!(is_ok && verified(&result).1 >= 5000, "{result:#}");
+}
+
+#[test]
+fn groups_become_stable_after_each_change_and_commit() {
+    let server = TestServer::start();
+    let flags = [
+        "--group",
+        "g",
+        "--groups",
+        "2",
+        "--members",
+        "4",
+        "--heartbeat-interval-ms",
+        "20",
+        "--lose",
+        "--restarts",
+        "2",
+    ];
+    let (is_ok, result) = bench("groups", server.address, &[&flags[..], &["--commit", "--duration", "0.3"]].concat());
+    assert!(is_ok, "{result:#}");
+    for phase in ["stable_s", "lost_s", "rolling_s", "commits_per_s"] {
+        assert!(result[phase].as_f64().is_some_and(|value| value > 0.0), "{phase} in {result:#}");
+    }
+    let count = |what: &str| result[what].as_u64().unwrap_or_else(|| panic!("{what} in {result:#}"));
+    assert_eq!(result["latency_us"]["count"], count("commits"), "{result:#}");
+    let mut client = TestClient::connect(&server);
+    let groups = ["g-0", "g-1"].map(|id| GroupId(StrBytes::from_static_str(id)));
+    let request = OffsetFetchRequest::default().with_group_id(groups[0].clone()).with_topics(None);
+    let committed = client.call(&request, 7).topics[0].partitions.len();
+    assert!(committed > 0, "an offset that was committed is there");
+    let described = client.call(&DescribeGroupsRequest::default().with_groups(groups.to_vec()), 5).groups;
+    // They were not told to leave at the end, and their sessions are longer than this test.
+    assert_eq!(described.iter().map(|group| group.members.len()).collect::<Vec<_>>(), [3, 4]);
+    let (_, without) = bench("groups", server.address, &["--members", "1"]);
+    assert_eq!(
+        (&without["lost_s"], &without["rolling_s"], &without["commits"]),
+        (&Value::Null, &Value::Null, &json!(0))
+    );
 }

@@ -29,6 +29,7 @@ const PURE: &[&str] = &[
     "bench/checksum",
     "bench/cursor",
     "bench/fetch_codec",
+    "bench/group_member",
     "bench/payload",
     "bench/produce_codec",
     "bench/random",

@@ -19,6 +19,8 @@ pub enum Command {
     Limits(Limits),
     /// Open many connections and hold them
     Connections(Connections),
+    /// Join consumer groups with many members, and measure how fast they rebalance and commit
+    Groups(Groups),
     /// Serve fixed answers: what a run against it costs is the client's own cost
     NullServer(NullServer),
 }
@@ -183,6 +185,47 @@ pub struct Connections {
     /// Spread over this many loopback addresses from 127.0.0.1 on, for limits per address and more than 28,000 connections
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=250))]
     pub source_addresses: u8,
+    /// Write the result to a file as JSON; - for stdout
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<String>,
+}
+
+/// `einmal bench groups`
+#[derive(Debug, Clone, Args)]
+pub struct Groups {
+    /// Where the broker listens, host:port
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    pub bootstrap_server: String,
+    /// Topic that members subscribe to and commit offsets of
+    #[arg(long, default_value = "einmal-bench")]
+    pub topic: String,
+    /// Create the topic with this many partitions where it is missing
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..))]
+    pub create_partitions: i32,
+    /// How the ids of the groups begin. Default: a name that no other run has, whose members may still be there
+    #[arg(long)]
+    pub group: Option<String>,
+    /// Groups
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub groups: u32,
+    /// Members of each group, each with a connection of its own
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub members: u32,
+    /// Time between heartbeats of a member (heartbeat.interval.ms)
+    #[arg(long, value_name = "MS", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub heartbeat_interval_ms: u32,
+    /// One member of the first group leaves once all are stable
+    #[arg(long)]
+    pub lose: bool,
+    /// Restart this many members of the first group in turn
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub restarts: u32,
+    /// While the groups are held, each member commits as fast as it is answered
+    #[arg(long)]
+    pub commit: bool,
+    /// Seconds to hold the groups at the end
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub duration: Option<f64>,
     /// Write the result to a file as JSON; - for stdout
     #[arg(long, value_name = "FILE")]
     pub json: Option<String>,

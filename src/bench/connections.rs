@@ -234,7 +234,7 @@ fn source_address(index: usize, addresses: u8) -> Option<IpAddr> {
 }
 
 /// Raises the soft limit of open files to the hard one, which must allow `wanted`.
-fn raise_descriptors(wanted: u64) -> Result<(), BenchError> {
+pub(super) fn raise_descriptors(wanted: u64) -> Result<(), BenchError> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a whole rlimit of this stack frame.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 || limit.rlim_cur >= wanted {

@@ -18,6 +18,8 @@ mod cursor;
 mod drive;
 mod error;
 mod fetch_codec;
+mod group_member;
+mod groups;
 pub mod limits;
 mod measure;
 mod null_server;
@@ -49,6 +51,11 @@ pub fn run(command: &Command) -> Result<bool, BenchError> {
         }
         Command::E2e(end_to_end) => (runs::end_to_end(end_to_end)?, &end_to_end.target.json),
         Command::Connections(connections) => (connections::hold(connections)?, &connections.json),
+        Command::Groups(arguments) => {
+            let found = groups::run(arguments)?;
+            report::publish(&found.table(), &found.json(), arguments.json.as_deref())?;
+            return Ok(found.is_clean());
+        }
         Command::NullServer(arguments) => return null_server::serve(arguments).map(|never| match never {}),
     };
     report::publish(&report.table(), &report.json(), file.as_deref())?;

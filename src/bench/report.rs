@@ -220,7 +220,7 @@ fn put_latencies(what: &str, latencies: &Latencies, lines: &mut Vec<String>) {
 
 const PERCENTILES: &[(&str, f64)] = &[("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("p99_9", 99.9), ("p99_99", 99.99)];
 
-fn latencies_json(latencies: &Latencies) -> Value {
+pub(super) fn latencies_json(latencies: &Latencies) -> Value {
     if latencies.count() == 0 {
         return Value::Null;
     }
