@@ -1,7 +1,7 @@
 //! einmal is a Kafka wire-protocol broker in one process, with its log in RocksDB.
 //!
 //! Stock Kafka clients use it unchanged. Because one process owns every partition, one write to the store holds a batch of
-//! records *and* everything that makes it count exactly once: the producer's sequence, later the transaction's outcome and the
+//! records *and* everything that makes it count exactly once: the producer's sequence, the transaction's outcome and the
 //! consumer's offset. What Kafka spreads over several logs and recovers by protocol is committed here in one piece.
 //!
 //! # How a change happens
@@ -66,8 +66,7 @@
 //!     rebalance.
 //! 13. Producer ids are drawn from a random high block range, so that they never collide with those of a Kafka cluster taken
 //!     into use later.
-//!
-//! Transactions are not served yet; what the list says of them holds from their first day.
+//! 14. Offsets that a transaction will commit are pending under an open or prepared transaction, and under no other.
 #![warn(missing_docs)]
 
 pub mod types;

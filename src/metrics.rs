@@ -73,6 +73,10 @@ families! {
     PRODUCER_SEQUENCE_WRAPS_TOTAL = "einmal_producer_sequence_wraps_total" Counter [] "Sequences that wrapped to 0";
     PRODUCER_NONIDEMPOTENT_BATCHES_TOTAL = "einmal_producer_nonidempotent_batches_total" Counter [] "Batches without a producer id";
 
+    TXN_STATES = "einmal_txn_states" Gauge ["state"] "Transactional ids by the state of their transaction";
+    TXN_BYTES = "einmal_txn_bytes" Gauge [] "Memory of transactional ids and what belongs to their transactions";
+    TXN_COMPLETED_TOTAL = "einmal_txn_completed_total" Counter ["result", "initiator"] "Transactions ended, by outcome and by who ended them";
+    TXN_FENCED_TOTAL = "einmal_txn_fenced_total" Counter ["reason"] "Open transactions aborted in their producer's stead, which is fenced by it";
     GROUPS = "einmal_groups" Gauge ["state"] "Groups with members, or that had some, by state";
     GROUP_MEMBERS = "einmal_group_members" Gauge [] "Members of all groups";
     GROUP_MEMBERS_BYTES = "einmal_group_members_bytes" Gauge [] "Memory of groups and their members";

@@ -85,6 +85,13 @@ fn every_api_answers_at_every_advertised_version() {
     sweep(server, untried, DeleteTopicsRequest::default());
     sweep(server, untried, DeleteRecordsRequest::default());
     sweep(server, untried, InitProducerIdRequest::default());
+    sweep(server, untried, AddPartitionsToTxnRequest::default());
+    sweep(server, untried, AddOffsetsToTxnRequest::default());
+    sweep(server, untried, EndTxnRequest::default());
+    sweep(server, untried, WriteTxnMarkersRequest::default());
+    sweep(server, untried, TxnOffsetCommitRequest::default());
+    sweep(server, untried, DescribeTransactionsRequest::default());
+    sweep(server, untried, ListTransactionsRequest::default());
     sweep(server, untried, OffsetForLeaderEpochRequest::default());
     sweep(server, untried, DescribeConfigsRequest::default());
     sweep(server, untried, AlterConfigsRequest::default());
@@ -117,6 +124,13 @@ fn versions_that_clients_insist_on_are_advertised() {
         (ApiKey::FindCoordinator, 4),
         (ApiKey::ApiVersions, 0),
         (ApiKey::InitProducerId, 0),
+        (ApiKey::AddPartitionsToTxn, 0), // librdkafka sends nothing newer
+        (ApiKey::AddPartitionsToTxn, 3),
+        (ApiKey::AddOffsetsToTxn, 0),
+        (ApiKey::EndTxn, 1),
+        (ApiKey::EndTxn, 5), // of transaction.version 2
+        (ApiKey::TxnOffsetCommit, 3),
+        (ApiKey::TxnOffsetCommit, 5),
         (ApiKey::OffsetForLeaderEpoch, 2),
         (ApiKey::DescribeConfigs, 1),
         (ApiKey::CreateTopics, 4),

@@ -40,6 +40,10 @@ impl Environment for Still {
         1_700_000_000_000
     }
 
+    fn monotonic_ms(&mut self) -> u64 {
+        0
+    }
+
     fn random(&mut self) -> u64 {
         self.0 += 1;
         self.0

@@ -12,9 +12,11 @@ use super::{Answer, Api, Context};
 use crate::types::ErrorCode;
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
 
-/// Features with the levels that work and the one in force. `transaction.version` and `group.version` join when what they
-/// stand for is complete: clients change their behaviour by them.
-const FEATURES: [(&str, i16, i16); 1] = [("metadata.version", METADATA_VERSION_MIN, METADATA_VERSION)];
+/// Features with the levels that work and the one in force. `group.version` joins when what it stands for is complete: clients
+/// change their behaviour by them. At 2 of `transaction.version` they use KIP-890, where a batch adds its partition and an end
+/// raises the epoch.
+const FEATURES: [(&str, i16, i16); 2] =
+    [("metadata.version", METADATA_VERSION_MIN, METADATA_VERSION), ("transaction.version", 0, 2)];
 
 /// 4.3-IV0, as Kafka 4.3 has it. Tools show the name and read from it which admin APIs to expect.
 const METADATA_VERSION: i16 = 30;
@@ -52,8 +54,8 @@ fn all(header: &RequestHeader) -> ApiVersionsResponse {
     if header.api_version < 3 {
         return answer;
     }
-    // Up to version 3 clients refuse a feature whose lowest level is 0; there is none yet.
-    let supported = FEATURES.iter().map(|(name, min, max)| {
+    // Clients of version 3 refuse a feature whose lowest level is 0.
+    let supported = FEATURES.iter().filter(|(_, min, _)| header.api_version > 3 || *min > 0).map(|(name, min, max)| {
         SupportedFeatureKey::default()
             .with_name(StrBytes::from_static_str(name))
             .with_min_version(*min)

@@ -10,10 +10,11 @@ use std::future::Future;
 use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 
 use super::{
-    Answer, Api, Context, Pending, alter_configs, api_versions, cluster, coordinator, create_partitions, create_topics,
-    delete_groups, delete_records, delete_topics, describe_configs, describe_groups, fetch, join_group, leader_epoch,
-    list_groups, list_offsets, membership, metadata, offset_commit, offset_delete, offset_fetch, produce, producer_id,
-    sync_group,
+    Answer, Api, Context, Pending, add_offsets_to_txn, add_partitions_to_txn, alter_configs, api_versions, cluster,
+    coordinator, create_partitions, create_topics, delete_groups, delete_records, delete_topics, describe_configs,
+    describe_groups, describe_transactions, end_txn, fetch, join_group, leader_epoch, list_groups, list_offsets,
+    list_transactions, membership, metadata, offset_commit, offset_delete, offset_fetch, produce, producer_id,
+    sync_group, txn_offset_commit, write_txn_markers,
 };
 use crate::types::ErrorCode;
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
@@ -53,6 +54,11 @@ pub static APIS: &[Api] = &[
     api(21, "DeleteRecords", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, delete_records::delete_records)),
     api(22, "InitProducerId", (0, 5), 2, FRAME_SMALL, |cx, r| serial(cx, r, producer_id::init_producer_id)),
     api(23, "OffsetForLeaderEpoch", (2, 4), 4, FRAME_SMALL, |cx, r| serial(cx, r, leader_epoch::offset_for_leader_epoch)),
+    api(24, "AddPartitionsToTxn", (0, 3), 3, FRAME_LISTS, |cx, r| serial(cx, r, add_partitions_to_txn::add_partitions_to_txn)),
+    api(25, "AddOffsetsToTxn", (0, 4), 3, FRAME_SMALL, |cx, r| serial(cx, r, add_offsets_to_txn::add_offsets_to_txn)),
+    api(26, "EndTxn", (0, 5), 3, FRAME_SMALL, |cx, r| serial(cx, r, end_txn::end_txn)),
+    api(27, "WriteTxnMarkers", (1, 1), 1, FRAME_SMALL, |cx, r| serial(cx, r, write_txn_markers::write_txn_markers)),
+    api(28, "TxnOffsetCommit", (0, 5), 3, FRAME_LISTS, |cx, r| serial(cx, r, txn_offset_commit::txn_offset_commit)),
     api(32, "DescribeConfigs", (1, 4), 4, FRAME_SMALL, |cx, r| serial(cx, r, describe_configs::describe_configs)),
     api(33, "AlterConfigs", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, alter_configs::alter_configs)),
     api(35, "DescribeLogDirs", (1, 4), 2, FRAME_SMALL, |cx, r| serial(cx, r, cluster::describe_log_dirs)),
@@ -61,6 +67,8 @@ pub static APIS: &[Api] = &[
     api(44, "IncrementalAlterConfigs", (0, 1), 1, FRAME_SMALL, |cx, r| serial(cx, r, alter_configs::incremental_alter_configs)),
     api(47, "OffsetDelete", (0, 0), i16::MAX, FRAME_SMALL, |cx, r| serial(cx, r, offset_delete::offset_delete)),
     api(60, "DescribeCluster", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, cluster::describe_cluster)),
+    api(65, "DescribeTransactions", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_transactions::describe_transactions)),
+    api(66, "ListTransactions", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, list_transactions::list_transactions)),
 ];
 
 /// The table's line of an API key.
@@ -265,6 +273,13 @@ mod tests {
             codec::<messages::CreateTopicsRequest>(),
             codec::<messages::DeleteTopicsRequest>(),
             codec::<messages::DeleteRecordsRequest>(),
+            codec::<messages::AddPartitionsToTxnRequest>(),
+            codec::<messages::AddOffsetsToTxnRequest>(),
+            codec::<messages::EndTxnRequest>(),
+            codec::<messages::WriteTxnMarkersRequest>(),
+            codec::<messages::TxnOffsetCommitRequest>(),
+            codec::<messages::DescribeTransactionsRequest>(),
+            codec::<messages::ListTransactionsRequest>(),
             codec::<messages::DescribeConfigsRequest>(),
             codec::<messages::AlterConfigsRequest>(),
             codec::<messages::DescribeLogDirsRequest>(),

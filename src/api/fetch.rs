@@ -20,10 +20,13 @@ use super::fetch_session::{Asked, Fetching, NO_SESSION, Outcome, PartitionKey, S
 use super::leader_epoch::check_leader_epoch;
 use super::topic_name::NAME_CHARACTERS_MAX;
 use super::{Answer, Context, partition_of, storage_error};
+use crate::log::aborted::Aborted;
 use crate::log::catalog::Topic;
 use crate::log::partition::Partition;
+use crate::record::BatchHeader;
+use crate::store::StoreError;
 use crate::types::{ErrorCode, IsolationLevel, Offset};
-use crate::wire::fetch_response::{FetchPartition, FetchResponse, FetchTopic};
+use crate::wire::fetch_response::{AbortedTransaction, FetchPartition, FetchResponse, FetchTopic};
 use crate::wire::{Close, Request, RequestHeader};
 use lookup::Lookup;
 use position::{Position, position};
@@ -235,7 +238,19 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     for (wanted, batches) in wanted.iter().zip(batches) {
         let Some(Found { answer, noted, .. }) = found.get_mut(wanted.place) else { continue };
         match batches {
-            Ok(mut batches) => {
+            Ok(batches) => {
+                let batches = match answer.aborted.as_mut() {
+                    Some(aborted) => leave_out_aborted(cx, wanted, batches, aborted).await,
+                    None => Ok(batches),
+                };
+                let mut batches = match batches {
+                    Ok(batches) => batches,
+                    Err(error) => {
+                        let error = storage_error("fetch", wanted.partition.id, &error);
+                        *answer = FetchPartition::refused(answer.index, error);
+                        continue;
+                    }
+                };
                 grant.leave_with(&mut batches);
                 noted.read_bytes = batches.iter().map(bytes::Bytes::len).sum();
                 answer.batches = batches;
@@ -247,6 +262,24 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
         }
     }
     found
+}
+
+/// Names the aborted transactions of what was read, which its reader leaves out. Answers the batches that they are named for: all but
+/// those behind more transactions than one answer may name.
+async fn leave_out_aborted(
+    cx: &Context,
+    wanted: &Wanted,
+    mut batches: Vec<bytes::Bytes>,
+    aborted: &mut Vec<AbortedTransaction>,
+) -> Result<Vec<bytes::Bytes>, StoreError> {
+    let end_of = |batch: &bytes::Bytes| BatchHeader::parse(batch).map_or(0, |header| header.last_offset() + 1);
+    let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(batches) };
+    let (to_min, to) = (end_of(first), end_of(last));
+    let found = cx.broker.reader.aborted(&wanted.partition, wanted.asked.fetch_offset, to, to_min).await?;
+    batches.retain(|batch| end_of(batch) <= found.to);
+    let named = |one: Aborted| AbortedTransaction { producer_id: one.producer_id, first_offset: one.first_offset };
+    aborted.extend(found.transactions.into_iter().map(named));
+    Ok(batches)
 }
 
 /// Memory for what is to be read; none if the broker stops first. It is as long as the wait for a slow disk would be, whatever the
@@ -320,7 +353,7 @@ fn judge(topic: Option<&Topic>, key: &PartitionKey, asked: &Asked, terms: Terms)
                 IsolationLevel::ReadUncommitted => offsets.high_watermark,
                 IsolationLevel::ReadCommitted => offsets.last_stable_offset,
             };
-            // There are no transactions, so none is aborted; the array tells a read_committed consumer so.
+            // Filled in where something is read; a read_committed consumer is told of none by an empty array.
             answer.aborted = (terms.isolation == IsolationLevel::ReadCommitted).then(Vec::new);
             Judged { answer, partition: Some(Arc::clone(partition)), end }
         }

@@ -1,5 +1,7 @@
 //! One handler per API, one file per family, and the one table [`APIS`].
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod apis;
@@ -14,6 +16,8 @@ pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_transactions;
+pub mod end_txn;
 pub mod fetch;
 pub mod fetch_memory;
 pub mod fetch_session;
@@ -23,6 +27,7 @@ pub mod join_group;
 pub mod leader_epoch;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod membership;
 pub mod metadata;
 pub mod offset_commit;
@@ -36,6 +41,9 @@ pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod topic_name;
+pub mod txn_offset_commit;
+mod txn_producer;
+pub mod write_txn_markers;
 
 pub use apis::APIS;
 

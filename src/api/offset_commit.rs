@@ -20,10 +20,11 @@ use crate::types::{ErrorCode, LeaderEpoch, PartitionId, Timestamp};
 use crate::wire::{Close, RequestHeader};
 
 /// What all offsets of a request share.
-struct Terms {
-    metadata_chars_max: usize,
-    now: Timestamp,
-    expire_timestamp: Timestamp,
+pub(super) struct Terms {
+    pub metadata_chars_max: usize,
+    pub now: Timestamp,
+    /// -1: by the broker's retention.
+    pub expire_timestamp: Timestamp,
 }
 
 /// Stores the offsets of known partitions in one synced write; each partition has its own error code.
@@ -81,7 +82,11 @@ fn commit(
     cx.broker.coordinator.commit(&request.group_id, header.api_version, committer, offsets)
 }
 
-fn to_commit(
+/// What is to be stored of one partition.
+///
+/// # Errors
+/// Its code, if nothing is.
+pub(super) fn to_commit(
     topic: Option<&Topic>,
     partition: &OffsetCommitRequestPartition,
     terms: &Terms,

@@ -1,6 +1,7 @@
 //! OffsetFetch: what groups have committed. A group that nobody knows has committed nothing, which is no error.
 //!
-//! While there are no transactions no commit is pending, so `require_stable` always holds.
+//! A client that says `require_stable` is not told of an offset that an open transaction may replace: it asks again
+//! (UNSTABLE_OFFSET_COMMIT, KIP-447).
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,13 +13,14 @@ use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicNam
 use kafka_protocol::protocol::StrBytes;
 
 use super::Context;
+use super::apis::count_error;
 use crate::log::catalog::Topics;
-use crate::log::offsets::{CommittedOffset, CommittedOffsets};
-use crate::types::{PartitionId, PartitionIndex};
+use crate::log::offsets::{CommittedOffset, CommittedOffsets, Progress};
+use crate::types::{ErrorCode, PartitionId, PartitionIndex};
 use crate::wire::{Close, RequestHeader};
 
 /// Partitions of a topic with what is committed for them.
-type OfTopic = (TopicName, Vec<(PartitionIndex, Option<CommittedOffset>)>);
+type OfTopic = (TopicName, Vec<(PartitionIndex, Result<Option<CommittedOffset>, ErrorCode>)>);
 
 /// Answers one group below version 8, many from there on; null topics mean all that the group has.
 ///
@@ -30,11 +32,12 @@ pub async fn offset_fetch(
 ) -> Result<OffsetFetchResponse, Close> {
     let topics = cx.broker.catalog.topics();
     let offsets = &cx.broker.offsets;
+    let require_stable = request.require_stable;
     if header.api_version < 8 {
         let asked = request.topics.map(|asked| asked.into_iter().map(|topic| (topic.name, topic.partition_indexes)));
-        let found = committed(&topics, offsets, &request.group_id, asked);
+        let found = committed(&topics, offsets, &request.group_id, asked, require_stable);
         let found = found.into_iter().map(|(name, partitions)| {
-            let partitions = partitions.into_iter().map(|(index, committed)| of_one_group(index, committed.as_ref()));
+            let partitions = partitions.into_iter().map(|(index, committed)| of_one_group(&header, index, committed));
             OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions.collect())
         });
         return Ok(OffsetFetchResponse::default().with_topics(found.collect()));
@@ -42,9 +45,9 @@ pub async fn offset_fetch(
     let mut named = HashSet::new();
     let groups = request.groups.into_iter().filter(|group| named.insert(group.group_id.clone())).map(|group| {
         let asked = group.topics.map(|asked| asked.into_iter().map(|topic| (topic.name, topic.partition_indexes)));
-        let found = committed(&topics, offsets, &group.group_id, asked);
+        let found = committed(&topics, offsets, &group.group_id, asked, require_stable);
         let found = found.into_iter().map(|(name, partitions)| {
-            let partitions = partitions.into_iter().map(|(index, committed)| of_many_groups(index, committed.as_ref()));
+            let partitions = partitions.into_iter().map(|(index, committed)| of_many_groups(&header, index, committed));
             OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions.collect())
         });
         OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_topics(found.collect())
@@ -57,55 +60,80 @@ fn committed(
     offsets: &CommittedOffsets,
     group: &str,
     asked: Option<impl Iterator<Item = (TopicName, Vec<PartitionIndex>)>>,
+    require_stable: bool,
 ) -> Vec<OfTopic> {
-    let Some(asked) = asked else { return all_of(topics, offsets, group) };
+    let Some(asked) = asked else { return all_of(topics, offsets, group, require_stable) };
     let mut named = HashSet::new();
     let of_topic = |(name, mut indexes): (TopicName, Vec<PartitionIndex>)| {
         let no = topics.by_name.get(name.as_str()).map(|topic| topic.no);
         indexes.retain(|index| named.insert((name.clone(), *index)));
         let of_index = |index: PartitionIndex| {
             let id = no.zip(u32::try_from(index).ok()).map(|(topic, index)| PartitionId { topic, index });
-            (index, id.and_then(|id| offsets.get(group, id)))
+            (index, id.map_or(Ok(None), |id| stable(offsets.progress(group, id), require_stable)))
         };
         (name, indexes.into_iter().map(of_index).collect())
     };
     asked.map(of_topic).collect()
 }
 
-fn all_of(topics: &Topics, offsets: &CommittedOffsets, group: &str) -> Vec<OfTopic> {
+fn stable(progress: Progress, require_stable: bool) -> Result<Option<CommittedOffset>, ErrorCode> {
+    if progress.is_pending && require_stable {
+        return Err(ErrorCode::UNSTABLE_OFFSET_COMMIT);
+    }
+    Ok(progress.committed)
+}
+
+fn all_of(topics: &Topics, offsets: &CommittedOffsets, group: &str, require_stable: bool) -> Vec<OfTopic> {
     let mut by_name: BTreeMap<&str, Vec<_>> = BTreeMap::new();
-    for (id, committed) in offsets.all(group).unwrap_or_default() {
+    for (id, progress) in offsets.all_progress(group).unwrap_or_default() {
         if let (Some(topic), Ok(index)) = (topics.by_no.get(&id.topic), PartitionIndex::try_from(id.index)) {
-            by_name.entry(&topic.name).or_default().push((index, Some(committed)));
+            by_name.entry(&topic.name).or_default().push((index, stable(progress, require_stable)));
         }
     }
     let named = |(name, partitions): (&str, _)| (TopicName(StrBytes::from_string(name.to_owned())), partitions);
     by_name.into_iter().map(named).collect()
 }
 
-/// Offset, leader epoch and text as answered; -1, -1 and empty for nothing committed.
-fn answered(committed: Option<&CommittedOffset>) -> (i64, i32, Option<StrBytes>) {
+/// Offset, leader epoch, text and code as answered; -1, -1 and empty for nothing committed.
+fn answered(
+    header: &RequestHeader,
+    committed: Result<Option<CommittedOffset>, ErrorCode>,
+) -> (i64, i32, Option<StrBytes>, i16) {
     match committed {
-        Some(committed) => {
-            let metadata = StrBytes::from_string(committed.metadata.clone());
-            (committed.offset, committed.leader_epoch.0, Some(metadata))
+        Ok(Some(committed)) => {
+            let metadata = StrBytes::from_string(committed.metadata);
+            (committed.offset, committed.leader_epoch.0, Some(metadata), 0)
         }
-        None => (-1, -1, Some(StrBytes::default())),
+        Ok(None) => (-1, -1, Some(StrBytes::default()), 0),
+        Err(error) => {
+            count_error(header, error);
+            (-1, -1, Some(StrBytes::default()), error.0)
+        }
     }
 }
 
-fn of_one_group(index: PartitionIndex, committed: Option<&CommittedOffset>) -> OffsetFetchResponsePartition {
-    let (offset, leader_epoch, metadata) = answered(committed);
+fn of_one_group(
+    header: &RequestHeader,
+    index: PartitionIndex,
+    committed: Result<Option<CommittedOffset>, ErrorCode>,
+) -> OffsetFetchResponsePartition {
+    let (offset, leader_epoch, metadata, error) = answered(header, committed);
     OffsetFetchResponsePartition::default()
+        .with_error_code(error)
         .with_partition_index(index)
         .with_committed_offset(offset)
         .with_committed_leader_epoch(leader_epoch)
         .with_metadata(metadata)
 }
 
-fn of_many_groups(index: PartitionIndex, committed: Option<&CommittedOffset>) -> OffsetFetchResponsePartitions {
-    let (offset, leader_epoch, metadata) = answered(committed);
+fn of_many_groups(
+    header: &RequestHeader,
+    index: PartitionIndex,
+    committed: Result<Option<CommittedOffset>, ErrorCode>,
+) -> OffsetFetchResponsePartitions {
+    let (offset, leader_epoch, metadata, error) = answered(header, committed);
     OffsetFetchResponsePartitions::default()
+        .with_error_code(error)
         .with_partition_index(index)
         .with_committed_offset(offset)
         .with_committed_leader_epoch(leader_epoch)

@@ -3,8 +3,6 @@
 //! Mirrors `KafkaApis.handleProduceRequest` and `ReplicaManager.appendRecords` of Kafka. Everything up to the hand-over to the
 //! engine happens in the call, not in the future that it answers with, so batches of pipelined requests are appended in the
 //! order in which they arrived; idempotent producers with five requests in flight depend on it.
-//!
-//! Transactions are not served yet: see [`forbid_transactions`].
 
 mod check;
 
@@ -23,8 +21,9 @@ use tokio::sync::oneshot;
 
 use super::apis::{count_error, frame};
 use super::{Answer, Context, partition_of, topic_name};
-use crate::engine::command::{Acks, AppendBatch, Appended};
+use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
+use crate::transaction::TransactionVersion;
 use crate::types::{ErrorCode, Offset, Timestamp};
 use crate::wire::produce_request::{
     self, ProducePartition, ProduceRequest, ProduceTopic, RECORD_BATCH_FROM, TopicRef, encode_unsupported_format,
@@ -34,6 +33,11 @@ use check::Refusal;
 
 /// First version whose clients know KAFKA_STORAGE_ERROR.
 const STORAGE_ERROR_FROM: i16 = 4;
+
+/// First version whose clients know TRANSACTION_ABORTABLE.
+const ABORTABLE_FROM: i16 = 11;
+/// First version whose batches add their partition to the transaction (KIP-890).
+const ADDS_PARTITIONS_FROM: i16 = 12;
 
 /// Clients of old message formats that are told about, each once; more than these are not worth the lines.
 const OLD_CLIENTS_TOLD_MAX: usize = 100;
@@ -106,7 +110,8 @@ impl Appending {
     /// Checks all batches and queues the good ones, in the order of the request.
     fn begin(cx: &Context, header: RequestHeader, request: ProduceRequest, frame_bytes: usize) -> Self {
         let acks = acks_from_wire(request.acks);
-        let transactional_id = request.transactional_id.is_some();
+        let version = header.api_version;
+        let protocol = if version >= ADDS_PARTITIONS_FROM { TransactionVersion::V2 } else { TransactionVersion::V1 };
         let topics = cx.broker.catalog.topics();
         let now = super::now();
         let mut batches = Vec::new();
@@ -134,7 +139,7 @@ impl Appending {
             let partitions = partitions.collect();
             appending.push(AppendingTopic { named, topic, partitions });
         }
-        let batches = forbid_transactions(&mut appending, batches, transactional_id);
+        let batches = name_transactions(&mut appending, batches, request.transactional_id.as_deref(), protocol);
         if let Some(acks) = acks {
             metrics::counter!(crate::metrics::PRODUCE_ACKS_TOTAL, "acks" => acks_label(acks)).increment(1);
         }
@@ -193,7 +198,7 @@ impl Appending {
                         refused(index, refusal, log_start)
                     }
                     (None, None) => refused(index, Refusal::of(ErrorCode::REQUEST_TIMED_OUT), None),
-                    (None, Some(appended)) => done(index, appended.next()),
+                    (None, Some(appended)) => done(header.api_version, index, appended.next()),
                 };
                 count(header, topic.topic.as_deref(), answer)
             });
@@ -292,33 +297,48 @@ fn aside<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Takes back batches of transactions, which are told from their headers whatever the request says. One without a
-/// transactional id spoils the whole request, as in Kafka (TRANSACTIONAL_ID_AUTHORIZATION_FAILED). One with a transactional id
-/// belongs to a transaction that no coordinator here began: INVALID_TXN_STATE, which producers take as final.
-fn forbid_transactions(
+/// Says of batches of transactions whose they are, which is told from their headers whatever the request says. One without a
+/// transactional id spoils the whole request, as in Kafka (TRANSACTIONAL_ID_AUTHORIZATION_FAILED, CVE-2018-17196), and so do two
+/// producers in one request (INVALID_PRODUCER_ID_MAPPING). Answers the batches that are left.
+fn name_transactions(
     topics: &mut [AppendingTopic],
-    batches: Vec<AppendBatch>,
-    transactional_id: bool,
+    mut batches: Vec<AppendBatch>,
+    transactional_id: Option<&str>,
+    version: TransactionVersion,
 ) -> Vec<AppendBatch> {
-    if !batches.iter().any(|batch| batch.header.is_transactional()) {
-        return batches;
-    }
-    let mut kept = Vec::new();
-    let mut batches = batches.into_iter();
-    for (_, refusal) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-        if !transactional_id {
-            *refusal = Some(Refusal::of(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
-        } else if refusal.is_none()
-            && let Some(batch) = batches.next()
-        {
-            if batch.header.is_transactional() {
-                *refusal = Some(Refusal::of(ErrorCode::INVALID_TXN_STATE));
-            } else {
-                kept.push(batch);
-            }
+    let mut transactional = batches.iter_mut().filter(|batch| batch.header.is_transactional()).peekable();
+    let Some(first) = transactional.peek() else { return batches };
+    let (producer_id, producer_epoch) = (first.header.producer_id, first.header.producer_epoch);
+    let Some(transactional_id) = transactional_id else {
+        refuse_all(topics, ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED);
+        return Vec::new();
+    };
+    let transactional_id = Arc::from(transactional_id);
+    let producer = Arc::new(TransactionProducer { transactional_id, producer_id, producer_epoch, version });
+    for batch in transactional {
+        if (batch.header.producer_id, batch.header.producer_epoch) != (producer_id, producer_epoch) {
+            refuse_all(topics, ErrorCode::INVALID_PRODUCER_ID_MAPPING);
+            return Vec::new();
         }
+        batch.transaction = Some(Arc::clone(&producer));
     }
-    kept
+    batches
+}
+
+fn refuse_all(topics: &mut [AppendingTopic], error: ErrorCode) {
+    for (_, refusal) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        *refusal = Some(Refusal::of(error));
+    }
+}
+
+/// The code of an append in the words of the request's version. What an end that is under way holds up is to be tried again:
+/// clients of version 1 do not expect CONCURRENT_TRANSACTIONS from Produce.
+fn told(version: i16, error: ErrorCode) -> ErrorCode {
+    match error {
+        ErrorCode::TRANSACTION_ABORTABLE if version < ABORTABLE_FROM => ErrorCode::INVALID_TXN_STATE,
+        ErrorCode::CONCURRENT_TRANSACTIONS if version < ADDS_PARTITIONS_FROM => ErrorCode::NOT_ENOUGH_REPLICAS,
+        error => error,
+    }
 }
 
 fn refused(index: i32, refusal: Refusal, log_start: Option<Offset>) -> PartitionProduceResponse {
@@ -337,11 +357,11 @@ fn refused(index: i32, refusal: Refusal, log_start: Option<Offset>) -> Partition
         .with_error_message(refusal.message.map(StrBytes::from_string))
 }
 
-fn done(index: i32, appended: Option<Appended>) -> PartitionProduceResponse {
+fn done(version: i16, index: i32, appended: Option<Appended>) -> PartitionProduceResponse {
     let appended = appended.expect("the engine answers every batch that it was given");
     PartitionProduceResponse::default()
         .with_index(index)
-        .with_error_code(appended.error.0)
+        .with_error_code(told(version, appended.error).0)
         .with_base_offset(appended.base_offset)
         .with_log_append_time_ms(appended.log_append_time)
         .with_log_start_offset(appended.log_start_offset)

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::messages::describe_transactions_response::TransactionState;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{ProduceRequest, TopicName};
+use kafka_protocol::messages::{DescribeTransactionsRequest, InitProducerIdRequest, ProduceRequest, TopicName};
 use kafka_protocol::protocol::{Decodable, HeaderVersion, Request as TypedRequest, StrBytes};
 use tokio::sync::watch;
 
@@ -90,6 +91,23 @@ impl TestBroker {
         let topic = NewTopic { name: name.into(), partitions, overrides };
         let mut created = self.cx.broker.engine.create_topics(vec![topic], false).await.expect("the engine runs");
         created.remove(0).expect("created")
+    }
+
+    /// Makes the caller the producer of a transactional id; answers producer id and epoch.
+    pub(crate) async fn init_transactions(&self, transactional_id: &str) -> (i64, i16) {
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(Some(text(transactional_id).into()))
+            .with_transaction_timeout_ms(60_000);
+        let answer = self.call(5, &request).await;
+        assert_eq!(answer.error_code, 0, "{answer:?}");
+        (answer.producer_id.0, answer.producer_epoch)
+    }
+
+    /// DescribeTransactions of one id.
+    pub(crate) async fn describe(&self, transactional_id: &str) -> TransactionState {
+        let request =
+            DescribeTransactionsRequest::default().with_transactional_ids(vec![text(transactional_id).into()]);
+        self.call(0, &request).await.transaction_states.remove(0)
     }
 
     /// Tells parked requests that the broker stops.

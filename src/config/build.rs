@@ -96,6 +96,13 @@ impl Config {
             offsets_topic_partitions: values.number("offsets.topic.num.partitions")?,
             transaction_topic_partitions: values.number("transaction.state.log.num.partitions")?,
             group_members_bytes_max: values.number("einmal.group.members.bytes.max")?,
+            transaction_max_timeout_ms: values.number("transaction.max.timeout.ms")?,
+            transaction_timeout_check_interval: values
+                .duration_ms("transaction.abort.timed.out.transaction.cleanup.interval.ms")?,
+            transactional_id_expiration: values.duration_ms("transactional.id.expiration.ms")?,
+            transactional_id_check_interval: values
+                .duration_ms("transaction.remove.expired.transaction.cleanup.interval.ms")?,
+            transactions_bytes_max: values.number("einmal.transactions.bytes.max")?,
             producer_id_expiration: values.duration_ms("producer.id.expiration.ms")?,
             producer_ids_max: values.number("einmal.producer.ids.max")?,
             partitions_max: values.number("einmal.partitions.max")?,

@@ -126,6 +126,16 @@ pub struct Config {
     pub transaction_topic_partitions: u32,
     /// `einmal.group.members.bytes.max`: memory of groups and members, all groups together.
     pub group_members_bytes_max: usize,
+    /// `transaction.max.timeout.ms`.
+    pub transaction_max_timeout_ms: u32,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
+    pub transaction_timeout_check_interval: Duration,
+    /// `transactional.id.expiration.ms`.
+    pub transactional_id_expiration: Duration,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
+    pub transactional_id_check_interval: Duration,
+    /// `einmal.transactions.bytes.max`: memory of transactional ids and what belongs to their transactions.
+    pub transactions_bytes_max: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
     /// `einmal.producer.ids.max`: producer states kept in all partitions together.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 use super::{Coordinator, EngineGone};
-use crate::engine::command::{GroupChange, OffsetToCommit};
+use crate::engine::command::{GroupChange, OffsetToCommit, Staged, TransactionProducer};
 use crate::group::classic::{ClassicGroup, Committer};
 use crate::types::{ErrorCode, PartitionId};
 
@@ -51,6 +51,36 @@ impl Coordinator {
         }
         ClassicGroup::default().check_commit(self.clock.now(), committer)?;
         Ok(self.engine.commit_offsets(group_id.to_owned(), offsets))
+    }
+
+    /// Queues offsets that a transaction will commit, if `committer` may do it.
+    ///
+    /// # Errors
+    /// The code for all partitions.
+    pub fn commit_transactional(
+        &self,
+        group_id: &str,
+        committer: Committer<'_>,
+        producer: TransactionProducer,
+        offsets: Vec<OffsetToCommit>,
+    ) -> Result<oneshot::Receiver<Staged>, ErrorCode> {
+        let queue = || self.engine.txn_offset_commit(producer.clone(), group_id.to_owned(), offsets.clone());
+        let slot = self.slot(group_id);
+        // The lock is held until the commit is queued.
+        let queued = slot.and_then(|slot| {
+            self.change(group_id, &slot, |state, _, _| {
+                state.group.check_transactional_commit(committer)?;
+                Ok(queue())
+            })
+        });
+        if let Some((queued, _)) = queued {
+            return queued;
+        }
+        if committer.generation_id >= 0 && !self.offsets.is_known(group_id) {
+            return Err(ErrorCode::ILLEGAL_GENERATION);
+        }
+        ClassicGroup::default().check_transactional_commit(committer)?;
+        Ok(queue())
     }
 
     /// Deletes a group without members, and its offsets.

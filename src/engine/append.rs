@@ -7,10 +7,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::command::{AppendBatch, Appended, TransactionProducer};
+use super::command::{AppendBatch, Appended};
 use super::group::Group;
 use super::settings::Settings;
 use super::state::{Counters, PartitionLog, SparseProgress, State};
+use super::transactions::producer::admit_partition;
 use super::{disk_watch, producer_states};
 use crate::config::TimestampType;
 use crate::log::catalog::Topic;
@@ -44,7 +45,13 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
         let transaction = batch.transaction.as_deref();
         let begins_at_zero = transaction.is_some_and(|producer| producer.version == TransactionVersion::V2);
         let producer = producers.get(&batch.header.producer_id);
-        match producer::decide(producer, &batch.header, begins_at_zero, || admit(transaction)) {
+        let admit = || match transaction {
+            None => Ok(()),
+            Some(producer) => {
+                admit_partition(&mut state.transactions, group, producer, id, now).map_err(Rejection::from)
+            }
+        };
+        match producer::decide(producer, &batch.header, begins_at_zero, admit) {
             // A retry of what is stored needs no room.
             Ok(Decision::Append) if state.disk.is_low() => return (no_room(log), false),
             Ok(Decision::Append) => {}
@@ -135,16 +142,6 @@ enum Rejection {
     /// By its transaction.
     #[error(transparent)]
     Transaction(#[from] TransactionRefused),
-}
-
-/// Whether the batch belongs to an open transaction of its producer, which it may open or widen (version 2) in doing so. Asked in the
-/// same step as the append: an end in between would leave a transaction open that nobody ends (KIP-890).
-fn admit(transaction: Option<&TransactionProducer>) -> Result<(), Rejection> {
-    match transaction {
-        None => Ok(()),
-        // No coordinator is there yet that could know it.
-        Some(_) => Err(TransactionRefused::UnknownTransactionalId.into()),
-    }
 }
 
 fn refused(log: &PartitionLog, topic: &Topic, rejection: &Rejection, counters: &Counters) -> Appended {

@@ -7,13 +7,14 @@ use std::time::Instant;
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
+use super::transactions::end::Ended;
 use crate::config::TopicConfig;
 use crate::group::classic::StoredGroup;
 use crate::log::catalog::Topic;
 use crate::log::offsets::CommittedOffset;
 use crate::producer::ProducerState;
 use crate::record::BatchHeader;
-use crate::transaction::TransactionVersion;
+use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult, Uuid};
 
 /// When an append is answered: what survives then is in the README under delivery guarantees.
@@ -124,6 +125,60 @@ pub struct OffsetToCommit {
     pub committed: CommittedOffset,
 }
 
+/// A producer that begins with a transactional id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitTransactions {
+    /// Not empty.
+    pub transactional_id: Arc<str>,
+    /// How long its transactions may be open, ms.
+    pub timeout_ms: u32,
+    /// Producer id and epoch that it goes on from (KIP-360).
+    pub given: Option<(ProducerId, ProducerEpoch)>,
+}
+
+/// Which transactions are to be listed; what is empty or none lets all pass.
+#[derive(Default)]
+pub struct TransactionFilter {
+    /// In one of these states.
+    pub states: Vec<TransactionState>,
+    /// Of one of these producers.
+    pub producer_ids: Vec<ProducerId>,
+    /// Begun longer ago than this, ms.
+    pub older_than_ms: Option<i64>,
+    /// With a transactional id that this takes (KIP-1152).
+    pub transactional_id: Option<IdFilter>,
+}
+
+/// Whether a transactional id is meant.
+pub type IdFilter = Box<dyn Fn(&str) -> bool + Send>;
+
+impl std::fmt::Debug for TransactionFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TransactionFilter").field("states", &self.states).finish_non_exhaustive()
+    }
+}
+
+impl TransactionFilter {
+    pub(super) fn passes(&self, transactional_id: &str, transaction: &TransactionMetadata, now: Timestamp) -> bool {
+        let is_old = |ms: i64| now.saturating_sub(transaction.start_time) > ms;
+        (self.states.is_empty() || self.states.contains(&transaction.state))
+            && (self.producer_ids.is_empty() || self.producer_ids.contains(&transaction.producer_id))
+            && self.older_than_ms.is_none_or(is_old)
+            && self.transactional_id.as_ref().is_none_or(|is_meant| is_meant(transactional_id))
+    }
+}
+
+/// A transaction in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedTransaction {
+    /// Whose.
+    pub transactional_id: String,
+    /// Its producer.
+    pub producer_id: ProducerId,
+    /// Where it stands.
+    pub state: TransactionState,
+}
+
 /// A change of what is stored of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupChange {
@@ -153,6 +208,9 @@ pub type Created = Arc<Topic>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the engine has stopped")]
 pub struct EngineGone;
+
+/// Offsets of a transaction that were not staged, and why; or why none were.
+pub type Staged = Result<BTreeMap<PartitionId, ErrorCode>, TransactionRefused>;
 
 /// Where the answer to one command goes.
 pub(super) type Reply<T> = oneshot::Sender<T>;
@@ -216,6 +274,39 @@ pub(super) enum Command {
     },
     InitProducerId {
         reply: Reply<(ProducerId, ProducerEpoch)>,
+    },
+    InitTransactions {
+        init: InitTransactions,
+        reply: Reply<Result<(ProducerId, ProducerEpoch), TransactionRefused>>,
+    },
+    AddPartitionsToTxn {
+        producer: TransactionProducer,
+        partitions: Vec<PartitionId>,
+        reply: Reply<Result<(), TransactionRefused>>,
+    },
+    AddOffsetsToTxn {
+        producer: TransactionProducer,
+        group: String,
+        reply: Reply<Result<(), TransactionRefused>>,
+    },
+    TxnOffsetCommit {
+        producer: TransactionProducer,
+        group: String,
+        offsets: Vec<OffsetToCommit>,
+        reply: Reply<Staged>,
+    },
+    EndTxn {
+        producer: TransactionProducer,
+        result: TransactionResult,
+        reply: Reply<Ended>,
+    },
+    DescribeTransactions {
+        transactional_ids: Vec<String>,
+        reply: Reply<Vec<Option<TransactionMetadata>>>,
+    },
+    ListTransactions {
+        filter: TransactionFilter,
+        reply: Reply<Vec<ListedTransaction>>,
     },
     /// The last one: commits what came before it, and ends.
     Stop {

@@ -24,14 +24,16 @@ pub(super) fn commit(
 ) -> BTreeMap<PartitionId, ErrorCode> {
     let mut committed = Vec::with_capacity(offsets.len());
     let mut refused = BTreeMap::new();
-    let bytes_max = state.settings.group_offsets_bytes_max;
+    // Pending offsets have their room, so that the end of a transaction never lacks it.
+    let bytes_max = state.settings.group_offsets_bytes_max.saturating_sub(state.transactions.pending.bytes());
     for OffsetToCommit { partition, committed: offset } in offsets {
+        let number = state.next_commit_number();
         if state.topic_of(partition).is_none() {
             refused.insert(partition, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-        } else if !state.offset_index.insert(&group_id, partition, &offset, bytes_max) {
+        } else if !state.offset_index.insert(&group_id, partition, &offset, number, bytes_max) {
             refused.insert(partition, ErrorCode::INVALID_COMMIT_OFFSET_SIZE);
         } else {
-            group.rows.put(offset_key(&group_id, partition), row_of(&offset).encode());
+            group.rows.put(offset_key(&group_id, partition), row_of(&offset, number).encode());
             committed.push((partition, offset));
         }
     }
@@ -46,7 +48,10 @@ pub(super) fn commit(
 pub(super) fn expire(state: &mut State, group: &mut Group, now: Timestamp) -> bool {
     let mut index = std::mem::take(&mut state.offset_index);
     let retention_ms = state.settings.offsets_retention_ms;
-    let (expired, complete) = index.remove_expired(now, retention_ms, |id, topic| kept_since(state, id, topic));
+    let pending = &state.transactions.pending;
+    let is_pending = |id: &str, partition| pending.contains(id, partition);
+    let kept_since = |id: &str, topic| kept_since(state, id, topic);
+    let (expired, complete) = index.remove_expired(now, retention_ms, kept_since, is_pending);
     state.offset_index = index;
     metrics::counter!(crate::metrics::GROUP_OFFSETS_EXPIRED_TOTAL).increment(expired.len() as u64);
     forget(group, expired);
@@ -63,13 +68,13 @@ pub(super) fn forget(group: &mut Group, offsets: Vec<Committed>) {
     }
 }
 
-fn row_of(committed: &CommittedOffset) -> OffsetRow {
+pub(super) fn row_of(committed: &CommittedOffset, commit_number: u64) -> OffsetRow {
     OffsetRow {
         offset: committed.offset,
         leader_epoch: committed.leader_epoch,
         metadata: committed.metadata.clone(),
         commit_timestamp: committed.commit_timestamp,
         expire_timestamp: committed.expire_timestamp,
-        commit_number: 0,
+        commit_number,
     }
 }

@@ -9,7 +9,7 @@ use crate::log::catalog::{Catalog, Topics};
 use crate::log::offsets::{CommittedOffset, CommittedOffsets};
 use crate::log::partition::{Partition, Readable};
 use crate::store::Rows;
-use crate::store::schema::{RowValue, partition_key, producer_key};
+use crate::store::schema::{RowValue, partition_key, producer_key, transaction_key};
 use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
 
 /// Tells a caller the outcome.
@@ -27,6 +27,10 @@ pub(super) enum Effect {
     Deleted { partitions: Vec<Arc<Partition>> },
     /// Progress of a group.
     Committed { group: String, committed: Vec<(PartitionId, CommittedOffset)> },
+    /// Progress that an open transaction will make.
+    Pending { group: Arc<str>, partitions: Vec<PartitionId> },
+    /// The end of what was pending: all that was committed of it, and what is pending no more.
+    Settled { group: Arc<str>, committed: Vec<(PartitionId, CommittedOffset)>, settled: Vec<PartitionId> },
     /// Progress that has expired, or was made in a topic that is gone.
     Forgotten { offsets: Vec<Committed> },
 }
@@ -40,6 +44,8 @@ impl Effect {
             Self::Topics(topics) => catalog.publish(topics),
             Self::Deleted { partitions } => partitions.iter().for_each(|partition| partition.publish_deleted()),
             Self::Committed { group, committed } => offsets.publish(&group, committed),
+            Self::Pending { group, partitions } => offsets.publish_pending(&group, &partitions),
+            Self::Settled { group, committed, settled } => offsets.publish_settled(&group, committed, &settled),
             Self::Forgotten { offsets: forgotten } => offsets.publish_forgotten(&forgotten),
         }
     }
@@ -77,6 +83,8 @@ pub(super) struct Group {
     /// Those whose epoch history grew.
     pub epochs: HashSet<PartitionId>,
     pub producers: BTreeSet<(PartitionId, ProducerId)>,
+    /// Transactional ids that moved.
+    pub transactions: BTreeSet<Arc<str>>,
     pub topics_changed: bool,
     /// What the group makes dead. Its rows go with a later write, once readers know.
     pub dead: Vec<Dead>,
@@ -100,6 +108,12 @@ impl Group {
             // Deleted within the same group: nothing to keep.
             if let Some(producer) = producers.and_then(|producers| producers.get(producer_id)) {
                 self.rows.put(producer_key(*partition, *producer_id), producer.encode());
+            }
+        }
+        for id in &self.transactions {
+            match state.transactions.get(id) {
+                Some(metadata) => self.rows.put(transaction_key(id), metadata.encode()),
+                None => self.rows.delete(transaction_key(id)),
             }
         }
         for partition in &self.partitions {

@@ -6,6 +6,7 @@ use super::command::GroupChange;
 use super::commit_offsets::forget;
 use super::group::Group;
 use super::state::State;
+use super::transactions;
 use crate::group::classic::Retention;
 use crate::store::schema::{RowValue, group_key};
 use crate::types::{Timestamp, TopicNo};
@@ -25,8 +26,12 @@ pub(super) fn change(state: &mut State, group: &mut Group, group_id: String, cha
             group.rows.delete(group_key(&group_id));
             state.retentions.remove(&group_id);
             forget(group, state.offset_index.remove_group(&group_id));
+            transactions::offsets::forget_group(state, group, &group_id);
         }
         GroupChange::DeleteOffsets(partitions) => {
+            for partition in &partitions {
+                transactions::offsets::forget_partition(state, group, &group_id, *partition);
+            }
             let group_id: Arc<str> = Arc::from(group_id);
             let known = partitions.into_iter().filter(|partition| state.offset_index.remove(&group_id, *partition));
             forget(group, known.map(|partition| (Arc::clone(&group_id), partition)).collect());

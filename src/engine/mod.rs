@@ -33,6 +33,7 @@ mod start;
 mod state;
 mod syncer;
 mod topics;
+mod transactions;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -42,10 +43,12 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use crate::config::TopicConfig;
-use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId};
+use crate::transaction::{TransactionMetadata, TransactionRefused};
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
 use command::{
-    Acks, AppendBatch, Appended, Command, Created, DescribedProducer, EngineGone, GroupChange, Marker, NewTopic,
-    OffsetToCommit, Refused, Reply, TopicRef,
+    Acks, AppendBatch, Appended, Command, Created, DescribedProducer, EngineGone, GroupChange, InitTransactions,
+    ListedTransaction, Marker, NewTopic, OffsetToCommit, Refused, Reply, Staged, TopicRef, TransactionFilter,
+    TransactionProducer,
 };
 use seat::Seat;
 pub use start::{StartError, Started};
@@ -198,6 +201,83 @@ impl Engine {
     /// [`EngineGone`].
     pub async fn init_producer_id(&self) -> Result<(ProducerId, ProducerEpoch), EngineGone> {
         self.ask(|reply| Command::InitProducerId { reply }).await
+    }
+
+    /// Makes the caller the producer of a transactional id, and fences whoever was before.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn init_transactions(
+        &self,
+        init: InitTransactions,
+    ) -> Result<Result<(ProducerId, ProducerEpoch), TransactionRefused>, EngineGone> {
+        self.ask(|reply| Command::InitTransactions { init, reply }).await
+    }
+
+    /// Adds partitions to the open transaction, or begins one.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn add_partitions_to_txn(
+        &self,
+        producer: TransactionProducer,
+        partitions: Vec<PartitionId>,
+    ) -> Result<Result<(), TransactionRefused>, EngineGone> {
+        self.ask(|reply| Command::AddPartitionsToTxn { producer, partitions, reply }).await
+    }
+
+    /// Adds a group to the open transaction, or begins one.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn add_offsets_to_txn(
+        &self,
+        producer: TransactionProducer,
+        group: String,
+    ) -> Result<Result<(), TransactionRefused>, EngineGone> {
+        self.ask(|reply| Command::AddOffsetsToTxn { producer, group, reply }).await
+    }
+
+    /// Stages offsets that the end of the transaction commits or drops. Queued at the call, as [`Engine::commit_offsets`].
+    pub fn txn_offset_commit(
+        &self,
+        producer: TransactionProducer,
+        group: String,
+        offsets: Vec<OffsetToCommit>,
+    ) -> oneshot::Receiver<Staged> {
+        self.request(|reply| Command::TxnOffsetCommit { producer, group, offsets, reply })
+    }
+
+    /// Ends a transaction: markers, offsets and state in one write, synced before the answer. Answers producer id and epoch of the
+    /// next one.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn end_txn(
+        &self,
+        producer: TransactionProducer,
+        result: TransactionResult,
+    ) -> Result<Result<(ProducerId, ProducerEpoch), TransactionRefused>, EngineGone> {
+        self.ask(|reply| Command::EndTxn { producer, result, reply }).await
+    }
+
+    /// What is known of each of the transactional ids.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn describe_transactions(
+        &self,
+        transactional_ids: Vec<String>,
+    ) -> Result<Vec<Option<TransactionMetadata>>, EngineGone> {
+        self.ask(|reply| Command::DescribeTransactions { transactional_ids, reply }).await
+    }
+
+    /// The transactional ids that pass `filter`, in order.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn list_transactions(&self, filter: TransactionFilter) -> Result<Vec<ListedTransaction>, EngineGone> {
+        self.ask(|reply| Command::ListTransactions { filter, reply }).await
     }
 
     /// Commits what is queued, marks the stop as clean and closes the store. Later calls find the engine gone.

@@ -23,15 +23,22 @@ struct Entry {
     commit_timestamp: Timestamp,
     /// -1: the broker's retention counts.
     expire_timestamp: Timestamp,
+    commit_number: u64,
     bytes: usize,
 }
 
+/// Memory of one offset, bytes.
+pub(super) fn offset_bytes(group: &str, committed: &CommittedOffset) -> usize {
+    OFFSET_BYTES + group.len() + committed.metadata.len()
+}
+
 impl Entry {
-    fn of(group: &str, committed: &CommittedOffset) -> Self {
+    fn of(group: &str, committed: &CommittedOffset, commit_number: u64) -> Self {
         Self {
             commit_timestamp: committed.commit_timestamp,
             expire_timestamp: committed.expire_timestamp,
-            bytes: OFFSET_BYTES + group.len() + committed.metadata.len(),
+            commit_number,
+            bytes: offset_bytes(group, committed),
         }
     }
 
@@ -60,6 +67,16 @@ impl OffsetIndex {
         self.count
     }
 
+    /// Memory taken, bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The number of the commit that counts for `partition`.
+    pub fn commit_number(&self, group: &str, partition: PartitionId) -> Option<u64> {
+        Some(self.by_topic.get(&partition.topic)?.get(group)?.get(&partition.index)?.commit_number)
+    }
+
     /// Takes an offset in, unless all would take more than `bytes_max` then; one that takes no more than its predecessor is
     /// always taken. Answers whether it was.
     pub fn insert(
@@ -67,9 +84,10 @@ impl OffsetIndex {
         group: &str,
         partition: PartitionId,
         committed: &CommittedOffset,
+        commit_number: u64,
         bytes_max: usize,
     ) -> bool {
-        let entry = Entry::of(group, committed);
+        let entry = Entry::of(group, committed, commit_number);
         let of_group = self.by_topic.get(&partition.topic).and_then(|groups| groups.get(group));
         let before = of_group.and_then(|of_group| of_group.get(&partition.index)).map_or(0, |before| before.bytes);
         if entry.bytes > before && (self.bytes - before).saturating_add(entry.bytes) > bytes_max {
@@ -116,11 +134,13 @@ impl OffsetIndex {
 
     /// Takes out what has expired, a slice of the pass over all offsets. Answers whether the pass is complete. `kept_since` says from
     /// when on retention counts at the earliest, which is the commit or later; none: the group still uses the topic's offsets.
+    /// Offsets that are pending in a transaction stay.
     pub fn remove_expired(
         &mut self,
         now: Timestamp,
         retention_ms: Timestamp,
         kept_since: impl Fn(&str, TopicNo) -> Option<Timestamp>,
+        is_pending: impl Fn(&str, PartitionId) -> bool,
     ) -> (Vec<Committed>, bool) {
         let mut expired = Vec::new();
         let mut seen = 0;
@@ -135,9 +155,9 @@ impl OffsetIndex {
                 let Some(since) = kept_since(group, *topic) else { continue };
                 let is_expired = |entry: &Entry| entry.is_expired(entry.commit_timestamp.max(since), now, retention_ms);
                 let of_group = of_group.iter().filter(|(_, entry)| is_expired(entry));
-                expired.extend(
-                    of_group.map(|(index, _)| (Arc::clone(group), PartitionId { topic: *topic, index: *index })),
-                );
+                let of_group = of_group.map(|(index, _)| PartitionId { topic: *topic, index: *index });
+                let of_group = of_group.filter(|partition| !is_pending(group, *partition));
+                expired.extend(of_group.map(|partition| (Arc::clone(group), partition)));
             }
         }
         for (group, partition) in &expired {
@@ -192,8 +212,8 @@ mod tests {
             (100, -1, 0, false),
         ] {
             let mut index = OffsetIndex::default();
-            assert!(index.insert("g", at(1, 0), &committed(commit, expire, ""), ROOM));
-            let (expired, complete) = index.remove_expired(now, 50, |_, _| Some(0));
+            assert!(index.insert("g", at(1, 0), &committed(commit, expire, ""), 0, ROOM));
+            let (expired, complete) = index.remove_expired(now, 50, |_, _| Some(0), |_, _| false);
             assert!(complete);
             assert_eq!(expired.len(), usize::from(expected), "{commit} {expire} {now}");
             assert_eq!((index.count, index.by_topic.len()), if expected { (0, 0) } else { (1, 1) });
@@ -211,13 +231,14 @@ mod tests {
                     "g",
                     at(topic, partition),
                     &committed(i64::from(partition % 2) * 100, -1, ""),
+                    0,
                     ROOM
                 ));
             }
         }
         let (mut slices, mut expired) = (0, 0);
         loop {
-            let (slice, complete) = index.remove_expired(100, 100, |_, _| Some(0));
+            let (slice, complete) = index.remove_expired(100, 100, |_, _| Some(0), |_, _| false);
             (slices, expired) = (slices + 1, expired + slice.len());
             if complete {
                 break;
@@ -232,18 +253,18 @@ mod tests {
         let one = OFFSET_BYTES + 2;
         let mut index = OffsetIndex::default();
         let plain = committed(0, -1, "");
-        assert!(index.insert("aa", at(1, 0), &plain, 2 * one));
-        assert!(index.insert("bb", at(1, 0), &plain, 2 * one));
-        assert!(!index.insert("cc", at(2, 0), &plain, 2 * one));
-        assert!(!index.insert("aa", at(1, 0), &committed(0, -1, "m"), 2 * one));
+        assert!(index.insert("aa", at(1, 0), &plain, 0, 2 * one));
+        assert!(index.insert("bb", at(1, 0), &plain, 0, 2 * one));
+        assert!(!index.insert("cc", at(2, 0), &plain, 0, 2 * one));
+        assert!(!index.insert("aa", at(1, 0), &committed(0, -1, "m"), 0, 2 * one));
         assert!(
-            index.insert("aa", at(1, 0), &committed(5, -1, ""), one),
+            index.insert("aa", at(1, 0), &committed(5, -1, ""), 0, one),
             "no larger than before, whatever the limit is now"
         );
         assert_eq!((index.count, index.bytes), (2, 2 * one));
         assert_eq!(index.remove_topic(TopicNo(1)).len(), 2);
         assert_eq!((index.count, index.bytes), (0, 0));
-        assert!(index.insert("cc", at(2, 0), &committed(0, -1, "m"), 2 * one));
+        assert!(index.insert("cc", at(2, 0), &committed(0, -1, "m"), 0, 2 * one));
         assert_eq!(index.remove_topic(TopicNo(3)), []);
     }
 }

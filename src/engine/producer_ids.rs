@@ -6,7 +6,7 @@
 
 use super::environment::Environment;
 use super::group::Group;
-use super::state::State;
+use super::state::ProducerIds;
 use crate::store::schema::{ProducerIdBlock, RowValue};
 use crate::types::ProducerId;
 
@@ -16,8 +16,7 @@ const FIRST_BASE: i64 = 1 << 48;
 const LAST_BASE: i64 = (1 << 53) - (1 << 40);
 
 /// The next id. Its answer waits for the sync, so that the block is marked before anyone has the id.
-pub(super) fn next(state: &mut State, group: &mut Group) -> ProducerId {
-    let ids = &mut state.producer_ids;
+pub(super) fn next(ids: &mut ProducerIds, group: &mut Group) -> ProducerId {
     if ids.next == ids.block_end {
         ids.block_end += BLOCK_IDS;
         group.rows.put(ProducerIdBlock::KEY.to_vec(), ProducerIdBlock { next_block_start: ids.block_end }.encode());

@@ -23,6 +23,14 @@ pub struct Settings {
     pub offsets_retention_check_interval_ms: Timestamp,
     /// Memory of committed offsets, bytes (`einmal.group.offsets.bytes.max`).
     pub group_offsets_bytes_max: usize,
+    /// Memory of transactional ids and what belongs to their transactions, bytes (`einmal.transactions.bytes.max`).
+    pub transactions_bytes_max: usize,
+    /// `transactional.id.expiration.ms`.
+    pub transactional_id_expiration_ms: Timestamp,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
+    pub transactional_id_check_interval_ms: Timestamp,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
+    pub transaction_timeout_check_interval_ms: u64,
     /// Partitions of all topics (`einmal.partitions.max`).
     pub partitions_max: usize,
     /// Whether callers lend their threads to an idle writer; without it, it works on its own thread only, as measurements of one
@@ -47,6 +55,11 @@ impl From<&Config> for Settings {
             offsets_retention_ms: ms(config.offsets_retention),
             offsets_retention_check_interval_ms: ms(config.offsets_retention_check_interval),
             group_offsets_bytes_max: config.group_offsets_bytes_max,
+            transactions_bytes_max: config.transactions_bytes_max,
+            transactional_id_expiration_ms: ms(config.transactional_id_expiration),
+            transactional_id_check_interval_ms: ms(config.transactional_id_check_interval),
+            transaction_timeout_check_interval_ms: u64::try_from(config.transaction_timeout_check_interval.as_millis())
+                .unwrap_or(u64::MAX),
             producer_ids_max: config.producer_ids_max,
             partitions_max: config.partitions_max,
             takes_loans: true,

@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::state::{Counters, Dead, ProducerIds, State};
 use super::syncer::Syncer;
 use super::topics;
+use super::transactions::Transactions;
 use super::writer::Writer;
 use super::{Engine, Handle};
 use crate::group::classic::StoredGroup;
@@ -25,9 +26,11 @@ use crate::log::tail_cache::TailCache;
 use crate::store::schema::{
     BrokerEpoch, BrokerOverrides, Identity, NextTopicNo, OffsetRow, PartitionRow, ProducerIdBlock, RowError, RowValue,
     TopicRow, group_of_key, groups_prefix, offset_key, offset_of_key, offsets_prefix, partition_of_key,
-    partitions_prefix, topics_prefix,
+    partitions_prefix, pending_offset_key, pending_offset_of_key, pending_offsets_prefix, topics_prefix,
+    transaction_of_key, transactions_prefix,
 };
 use crate::store::{Rows, Store, StoreError};
+use crate::transaction::TransactionMetadata;
 use crate::types::{LeaderEpoch, PartitionId, TopicNo, Uuid};
 
 /// A running engine and what readers see of it.
@@ -122,6 +125,8 @@ impl Engine {
             offsets: Arc::default(),
             offset_index: OffsetIndex::default(),
             retentions: HashMap::new(),
+            transactions: Transactions::new(settings.transactions_bytes_max),
+            commit_number: 0,
             counters: Counters::new(),
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
             dead: Default::default(),
@@ -130,6 +135,7 @@ impl Engine {
         };
         recover_topics(&mut state)?;
         recover_offsets(&mut state, &mut rows)?;
+        recover_transactions(&mut state, &mut rows, environment.as_mut())?;
         let groups = scan_rows::<String, StoredGroup>(store.as_ref(), &groups_prefix(), group_of_key)?;
         state.retentions = groups.iter().map(|(id, stored)| (id.clone(), stored.retention())).collect();
         // Synced before the listeners open: an unclean stop after this raises the epoch again.
@@ -274,18 +280,51 @@ fn recover_offsets(state: &mut State, rows: &mut Rows) -> Result<(), StartError>
             rows.delete(offset_key(&group, partition));
             continue;
         }
-        let committed = CommittedOffset {
-            offset: row.offset,
-            leader_epoch: row.leader_epoch,
-            metadata: row.metadata,
-            commit_timestamp: row.commit_timestamp,
-            expire_timestamp: row.expire_timestamp,
-        };
+        let (number, committed) = (row.commit_number, committed_of(row));
         // A limit that was lowered takes nothing away.
-        state.offset_index.insert(&group, partition, &committed, usize::MAX);
+        state.offset_index.insert(&group, partition, &committed, number, usize::MAX);
+        state.commit_number = state.commit_number.max(number);
         state.offsets.publish(&group, [(partition, committed)]);
     }
     Ok(())
+}
+
+/// Open transactions stay open until they are ended or time out, with their offsets pending.
+fn recover_transactions(
+    state: &mut State,
+    rows: &mut Rows,
+    environment: &mut dyn Environment,
+) -> Result<(), StartError> {
+    let store = Arc::clone(&state.store);
+    state.transactions.set_now(environment.monotonic_ms());
+    for (id, metadata) in
+        scan_rows::<_, TransactionMetadata>(store.as_ref(), &transactions_prefix(), transaction_of_key)?
+    {
+        state.transactions.recover(id, metadata, environment.now());
+    }
+    for ((producer_id, group, partition), row) in
+        scan_rows::<_, OffsetRow>(store.as_ref(), &pending_offsets_prefix(), pending_offset_of_key)?
+    {
+        if state.topic_of(partition).is_none() {
+            rows.delete(pending_offset_key(producer_id, &group, partition));
+            continue;
+        }
+        state.commit_number = state.commit_number.max(row.commit_number);
+        let (number, committed) = (row.commit_number, committed_of(row));
+        state.transactions.pending.insert(producer_id, &Arc::from(group.as_str()), partition, committed, number);
+        state.offsets.publish_pending(&group, &[partition]);
+    }
+    Ok(())
+}
+
+fn committed_of(row: OffsetRow) -> CommittedOffset {
+    CommittedOffset {
+        offset: row.offset,
+        leader_epoch: row.leader_epoch,
+        metadata: row.metadata,
+        commit_timestamp: row.commit_timestamp,
+        expire_timestamp: row.expire_timestamp,
+    }
 }
 
 fn read_row<V: RowValue>(store: &dyn Store, key: &[u8]) -> Result<Option<V>, StoreError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::disk_watch::DiskWatch;
 use super::offset_index::OffsetIndex;
 use super::settings::Settings;
+use super::transactions::Transactions;
 use crate::group::classic::Retention;
 use crate::log::catalog::{Topic, Topics};
 use crate::log::offsets::CommittedOffsets;
@@ -36,6 +37,9 @@ pub(super) struct State {
     pub offset_index: OffsetIndex,
     /// Of groups that have or had members: how long their offsets are kept.
     pub retentions: HashMap<String, Retention>,
+    pub transactions: Transactions,
+    /// Offsets accepted so far, those of transactions included.
+    pub commit_number: u64,
     pub counters: Counters,
     pub disk: DiskWatch,
     pub broker_overrides: BTreeMap<String, String>,
@@ -173,6 +177,12 @@ pub(super) struct ProducerIds {
 }
 
 impl State {
+    /// The number of an offset that is accepted now.
+    pub fn next_commit_number(&mut self) -> u64 {
+        self.commit_number += 1;
+        self.commit_number
+    }
+
     /// The topic that `partition` belongs to, unless it has been deleted.
     pub fn topic_of(&self, partition: PartitionId) -> Option<&Arc<Topic>> {
         self.topics.by_no.get(&partition.topic)

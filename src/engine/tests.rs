@@ -12,3 +12,4 @@ mod producers;
 mod reads;
 mod simulation;
 mod topics;
+mod transactions;

@@ -10,6 +10,7 @@ use super::disk_watch;
 use super::environment::Environment;
 use super::group::{Effect, Group};
 use super::state::{Dead, PartitionLog, State};
+use super::transactions;
 use crate::config::TopicConfig;
 use crate::log::catalog::Topic;
 use crate::log::partition::{Partition, Recovered};
@@ -81,6 +82,7 @@ pub(super) fn delete(state: &mut State, group: &mut Group, which: &TopicRef) -> 
     group.dead.extend(topic.partitions.iter().map(|partition| Dead::Partition(partition.id)));
     group.rows.delete(topic_key(topic.no));
     commit_offsets::forget(group, state.offset_index.remove_topic(topic.no));
+    transactions::offsets::forget_topic(state, group, topic.no);
     group.topics_changed = true;
     group.when_synced.effects.push(Effect::Deleted { partitions: topic.partitions.clone() });
     Ok(topic)

@@ -12,10 +12,12 @@ use super::state::State;
 use super::syncer::Syncer;
 use super::{
     append, commit_offsets, delete_records, groups, housekeeping, markers, producer_ids, producer_states, topics,
+    transactions,
 };
 use crate::log::catalog::Catalog;
 use crate::store::schema::{BrokerEpoch, BrokerOverrides, RowValue};
 use crate::store::{Rows, StoreError};
+use crate::transaction::TransactionState;
 use crate::types::{ProducerEpoch, Timestamp};
 
 /// A group takes no more commands beyond this many bytes of batches: larger writes only wait longer.
@@ -60,6 +62,12 @@ pub(super) struct Writer {
     next_offsets_check: Timestamp,
     /// Whether the last look has more to see.
     is_checking_offsets: bool,
+    /// When open transactions are looked through the next time, by the monotonic clock.
+    next_timeout_check_ms: u64,
+    /// Whether the last look has more to see.
+    is_aborting: bool,
+    /// When transactional ids are looked through the next time.
+    next_id_check: Timestamp,
     sequence: u64,
     /// The way back of a stop that was asked for.
     stopping: Option<Reply<()>>,
@@ -76,6 +84,8 @@ struct Figures {
     tail_cache_bytes: metrics::Gauge,
     producer_ids: metrics::Gauge,
     group_offsets: metrics::Gauge,
+    transaction_bytes: metrics::Gauge,
+    transaction_states: Vec<(TransactionState, metrics::Gauge)>,
 }
 
 impl Writer {
@@ -96,9 +106,16 @@ impl Writer {
             tail_cache_bytes: metrics::gauge!(crate::metrics::TAIL_CACHE_BYTES),
             producer_ids: metrics::gauge!(crate::metrics::PRODUCER_IDS, "kind" => "idempotent"),
             group_offsets: metrics::gauge!(crate::metrics::GROUP_OFFSETS),
+            transaction_bytes: metrics::gauge!(crate::metrics::TXN_BYTES),
+            transaction_states: TransactionState::ALL
+                .map(|state| (state, metrics::gauge!(crate::metrics::TXN_STATES, "state" => state.name())))
+                .to_vec(),
         };
         let next_expiry = environment.now().saturating_add(EXPIRY_INTERVAL_MS);
         let next_offsets_check = environment.now().saturating_add(state.settings.offsets_retention_check_interval_ms);
+        let next_timeout_check_ms =
+            environment.monotonic_ms().saturating_add(state.settings.transaction_timeout_check_interval_ms);
+        let next_id_check = environment.now().saturating_add(state.settings.transactional_id_check_interval_ms);
         let sequence = state.store.sequence();
         let catalog = Arc::clone(catalog);
         Self {
@@ -112,6 +129,9 @@ impl Writer {
             next_expiry,
             next_offsets_check,
             is_checking_offsets: false,
+            next_timeout_check_ms,
+            is_aborting: false,
+            next_id_check,
             sequence,
             stopping: None,
             keeps_to_itself_until: None,
@@ -179,7 +199,7 @@ impl Writer {
     /// How long to wait for a command before what is dead is looked at.
     pub fn sleep_max(&self) -> Duration {
         match self.state.dead.front() {
-            _ if self.is_checking_offsets => Duration::ZERO,
+            _ if self.is_checking_offsets || self.is_aborting || self.state.transactions.is_ending() => Duration::ZERO,
             None if self.state.disk.is_low() => SLEEP_MAX_DISK_LOW,
             None => SLEEP_MAX,
             Some((written, _)) if *written <= self.syncer.published() => Duration::ZERO,
@@ -193,7 +213,11 @@ impl Writer {
     fn round(&mut self, first: Option<Command>) -> Result<(), StoreError> {
         let mut group = Group::default();
         let now = self.environment.now();
+        let now_ms = self.environment.monotonic_ms();
+        self.state.transactions.set_now(now_ms);
         self.state.disk.look(self.state.store.as_ref(), now);
+        // Before the commands: what waits for the rest of an end has waited longer than they have.
+        transactions::end::carry_on(&mut self.state, &mut group, now);
         let (mut commands, mut bytes) = (0usize, 0usize);
         let mut next = first;
         while let Some(command) = next.take() {
@@ -224,6 +248,15 @@ impl Writer {
         if now >= self.next_offsets_check || self.is_checking_offsets {
             self.is_checking_offsets = !commit_offsets::expire(&mut self.state, &mut group, now);
             self.next_offsets_check = now.saturating_add(self.state.settings.offsets_retention_check_interval_ms);
+        }
+        if now_ms >= self.next_timeout_check_ms || self.is_aborting {
+            self.is_aborting = !transactions::expiry::abort_timed_out(&mut self.state, &mut group, now);
+            self.next_timeout_check_ms =
+                now_ms.saturating_add(self.state.settings.transaction_timeout_check_interval_ms);
+        }
+        if now >= self.next_id_check {
+            transactions::expiry::forget_idle(&mut self.state, &mut group, now);
+            self.next_id_check = now.saturating_add(self.state.settings.transactional_id_check_interval_ms);
         }
         self.commit(group)
     }
@@ -281,8 +314,35 @@ impl Writer {
                 answer_synced(group, reply, described);
             }
             Command::InitProducerId { reply } => {
-                let id = producer_ids::next(state, group);
+                let id = producer_ids::next(&mut state.producer_ids, group);
                 answer_synced(group, reply, (id, ProducerEpoch(0)));
+            }
+            Command::InitTransactions { init, reply } => {
+                let outcome = transactions::producer::init_producer_id(state, group, &init, now);
+                answer_synced(group, reply, outcome);
+            }
+            Command::AddPartitionsToTxn { producer, partitions, reply } => {
+                let outcome = transactions::producer::add_partitions(state, group, &producer, &partitions, now);
+                answer_synced(group, reply, outcome);
+            }
+            Command::AddOffsetsToTxn { producer, group: group_id, reply } => {
+                let outcome = transactions::producer::add_group(state, group, &producer, &group_id, now);
+                answer_synced(group, reply, outcome);
+            }
+            Command::TxnOffsetCommit { producer, group: group_id, offsets, reply } => {
+                let outcome = transactions::offsets::stage(state, group, &producer, &group_id, offsets, now);
+                answer_synced(group, reply, outcome);
+            }
+            Command::EndTxn { producer, result, reply } => {
+                transactions::end::end_txn(state, group, &producer, result, reply, now);
+            }
+            Command::DescribeTransactions { transactional_ids, reply } => {
+                let described = state.transactions.describe(&transactional_ids);
+                answer_synced(group, reply, described);
+            }
+            Command::ListTransactions { filter, reply } => {
+                let listed = state.transactions.list(&filter, now);
+                answer_synced(group, reply, listed);
             }
             Command::Stop { .. } => unreachable!("taken out before"),
         }
@@ -377,6 +437,12 @@ impl Writer {
         self.figures.tail_cache_bytes.set(self.state.tail_cache.bytes() as f64);
         self.figures.group_offsets.set(self.state.offset_index.count() as f64);
         self.figures.producer_ids.set(self.state.producer_state_count as f64);
+        if let Some((bytes, states)) = self.state.transactions.take_figures() {
+            self.figures.transaction_bytes.set(bytes as f64);
+            for (state, gauge) in &self.figures.transaction_states {
+                gauge.set(states.get(state).copied().unwrap_or(0) as f64);
+            }
+        }
     }
 }
 

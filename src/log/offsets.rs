@@ -1,4 +1,4 @@
-//! Committed offsets of all groups, as of the last committed change.
+//! Committed offsets of all groups, as of the last committed change, and which of them an open transaction may replace.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,43 +23,116 @@ pub struct CommittedOffset {
 /// Committed offsets of all groups. Read by any connection, written by the engine after its commit.
 #[derive(Debug, Default)]
 pub struct CommittedOffsets {
-    groups: dashmap::DashMap<String, BTreeMap<PartitionId, CommittedOffset>>,
+    groups: dashmap::DashMap<String, GroupOffsets>,
+}
+
+/// Offsets of one group. Behind one lock, so that nobody sees a transaction ended and its offsets not yet.
+#[derive(Debug, Default)]
+struct GroupOffsets {
+    committed: BTreeMap<PartitionId, CommittedOffset>,
+    /// How many open transactions have an offset for the partition.
+    pending: BTreeMap<PartitionId, u32>,
+}
+
+impl GroupOffsets {
+    fn is_empty(&self) -> bool {
+        self.committed.is_empty() && self.pending.is_empty()
+    }
+
+    fn settle(&mut self, partition: PartitionId) {
+        if let Some(count) = self.pending.get_mut(&partition) {
+            *count -= 1;
+            if *count == 0 {
+                self.pending.remove(&partition);
+            }
+        }
+    }
+}
+
+/// What a group has committed for a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The last committed offset.
+    pub committed: Option<CommittedOffset>,
+    /// An open transaction may replace it (UNSTABLE_OFFSET_COMMIT, KIP-447).
+    pub is_pending: bool,
 }
 
 impl CommittedOffsets {
     /// What `group` committed for `partition`.
     pub fn get(&self, group: &str, partition: PartitionId) -> Option<CommittedOffset> {
-        self.groups.get(group)?.get(&partition).cloned()
+        self.groups.get(group)?.committed.get(&partition).cloned()
+    }
+
+    /// The same, and whether a transaction may replace it: both as of one moment.
+    pub fn progress(&self, group: &str, partition: PartitionId) -> Progress {
+        let of_group = self.groups.get(group);
+        Progress {
+            committed: of_group.as_ref().and_then(|offsets| offsets.committed.get(&partition).cloned()),
+            is_pending: of_group.is_some_and(|offsets| offsets.pending.contains_key(&partition)),
+        }
     }
 
     /// All that `group` committed, by partition; none if the group is unknown.
     pub fn all(&self, group: &str) -> Option<Vec<(PartitionId, CommittedOffset)>> {
-        let committed = self.groups.get(group)?;
-        Some(committed.iter().map(|(partition, committed)| (*partition, committed.clone())).collect())
+        let offsets = self.groups.get(group)?;
+        Some(offsets.committed.iter().map(|(partition, committed)| (*partition, committed.clone())).collect())
     }
 
-    /// Whether `group` has committed anything.
+    /// The same with what a transaction may replace.
+    pub fn all_progress(&self, group: &str) -> Option<Vec<(PartitionId, Progress)>> {
+        let offsets = self.groups.get(group)?;
+        let of = |(partition, committed): (&PartitionId, &CommittedOffset)| {
+            let is_pending = offsets.pending.contains_key(partition);
+            (*partition, Progress { committed: Some(committed.clone()), is_pending })
+        };
+        Some(offsets.committed.iter().map(of).collect())
+    }
+
+    /// Whether `group` has committed anything, or will with a transaction.
     pub fn is_known(&self, group: &str) -> bool {
         self.groups.contains_key(group)
     }
 
-    /// Ids of all groups that have committed anything.
+    /// Ids of all groups that have committed anything, or will with a transaction.
     pub fn groups(&self) -> Vec<String> {
         self.groups.iter().map(|group| group.key().clone()).collect()
     }
 
     /// Takes over what `group` committed.
     pub(crate) fn publish(&self, group: &str, committed: impl IntoIterator<Item = (PartitionId, CommittedOffset)>) {
-        self.groups.entry(group.to_owned()).or_default().extend(committed);
+        self.groups.entry(group.to_owned()).or_default().committed.extend(committed);
+    }
+
+    /// Takes note of what a transaction may commit.
+    pub(crate) fn publish_pending(&self, group: &str, partitions: &[PartitionId]) {
+        let mut offsets = self.groups.entry(group.to_owned()).or_default();
+        for partition in partitions {
+            *offsets.pending.entry(*partition).or_default() += 1;
+        }
+    }
+
+    /// Takes over what of it was committed; nothing of `settled` is pending any more in that transaction.
+    pub(crate) fn publish_settled(
+        &self,
+        group: &str,
+        committed: Vec<(PartitionId, CommittedOffset)>,
+        settled: &[PartitionId],
+    ) {
+        if let Some(mut offsets) = self.groups.get_mut(group) {
+            offsets.committed.extend(committed);
+            settled.iter().for_each(|partition| offsets.settle(*partition));
+        }
+        self.groups.remove_if(group, |_, offsets| offsets.is_empty());
     }
 
     /// Forgets these offsets; groups that had nothing else are gone.
     pub(crate) fn publish_forgotten(&self, offsets: &[(Arc<str>, PartitionId)]) {
         for (group, partition) in offsets {
-            if let Some(mut committed) = self.groups.get_mut(&**group) {
-                committed.remove(partition);
+            if let Some(mut offsets) = self.groups.get_mut(&**group) {
+                offsets.committed.remove(partition);
             }
-            self.groups.remove_if(&**group, |_, committed| committed.is_empty());
+            self.groups.remove_if(&**group, |_, offsets| offsets.is_empty());
         }
     }
 }
@@ -89,5 +162,26 @@ mod tests {
         assert_eq!(offsets.all("one"), None);
         assert_eq!(offsets.get("both", at(1, 0)), None);
         assert_eq!(offsets.get("both", at(2, 0)), Some(committed(20)));
+    }
+
+    #[test]
+    fn an_offset_is_pending_until_all_its_transactions_have_ended() {
+        let offsets = CommittedOffsets::default();
+        let at = |index| PartitionId { topic: TopicNo(1), index };
+        offsets.publish_pending("group", &[at(0), at(1)]);
+        offsets.publish_pending("group", &[at(0)]);
+        assert!(offsets.is_known("group"));
+        assert_eq!(offsets.progress("group", at(0)), Progress { committed: None, is_pending: true });
+        assert_eq!(offsets.all_progress("group"), Some(Vec::new()));
+        offsets.publish_settled("group", vec![(at(0), committed(5))], &[at(0)]);
+        assert_eq!(offsets.progress("group", at(0)), Progress { committed: Some(committed(5)), is_pending: true });
+        offsets.publish_settled("group", Vec::new(), &[at(0), at(1)]);
+        assert_eq!(offsets.progress("group", at(0)), Progress { committed: Some(committed(5)), is_pending: false });
+        assert!(!offsets.progress("group", at(1)).is_pending);
+        offsets.publish_forgotten(&[("group".into(), at(0))]);
+        assert!(!offsets.is_known("group"));
+        offsets.publish_pending("other", &[at(0)]);
+        offsets.publish_settled("other", Vec::new(), &[at(0)]);
+        assert!(!offsets.is_known("other"));
     }
 }

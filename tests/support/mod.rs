@@ -7,6 +7,7 @@
 pub mod client;
 pub mod requests;
 pub mod server;
+pub mod transactions;
 
 pub use client::{Reply, TestClient};
 pub use server::TestServer;

@@ -8,6 +8,7 @@ use crate::record::build::BatchBuilder;
 use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
 
 const TRANSACTIONAL: i16 = 1 << 4;
+const V1: TransactionVersion = TransactionVersion::V1;
 
 fn batch(index: u32, attributes: i16) -> AppendBatch {
     let header = BatchHeader {
@@ -129,18 +130,44 @@ async fn engine_that_is_gone_ends_the_connection_without_an_answer() {
 fn transactional_batch_without_transactional_id_spoils_the_request() {
     let mut topics =
         [topic(vec![(0, None), (1, Some(Refusal::of(ErrorCode::CORRUPT_MESSAGE)))]), topic(vec![(2, None)])];
-    let kept = forbid_transactions(&mut topics, vec![batch(0, 0), batch(2, TRANSACTIONAL)], false);
+    let kept = name_transactions(&mut topics, vec![batch(0, 0), batch(2, TRANSACTIONAL)], None, V1);
     assert!(kept.is_empty());
     assert_eq!(errors(&topics), [Some(53), Some(53), Some(53)]);
 }
 
 #[test]
-fn transactional_batch_is_refused_and_plain_ones_beside_it_are_kept() {
+fn transactional_batches_are_named_after_their_producer_and_plain_ones_are_not() {
     let refusal = Some(Refusal::of(ErrorCode::CORRUPT_MESSAGE));
     let mut topics = [topic(vec![(0, None), (1, refusal)]), topic(vec![(2, None), (3, None)])];
-    let kept = forbid_transactions(&mut topics, vec![batch(0, 0), batch(2, TRANSACTIONAL), batch(3, 0)], true);
-    assert_eq!(kept.iter().map(|batch| batch.partition.index).collect::<Vec<_>>(), [0, 3]);
-    assert_eq!(errors(&topics), [None, Some(2), Some(48), None]);
+    let batches = vec![batch(0, 0), batch(2, TRANSACTIONAL), batch(3, 0)];
+    let kept = name_transactions(&mut topics, batches, Some("payments"), V1);
+    let named = kept.iter().map(|batch| batch.transaction.as_ref().map(|producer| &*producer.transactional_id));
+    assert_eq!(named.collect::<Vec<_>>(), [None, Some("payments"), None]);
+    assert_eq!(errors(&topics), [None, Some(2), None, None]);
+}
+
+#[test]
+fn two_producers_in_one_request_spoil_it() {
+    let mut topics = [topic(vec![(0, None), (1, None), (2, None)])];
+    let mut other = batch(1, TRANSACTIONAL);
+    other.header.producer_epoch = ProducerEpoch(1);
+    let batches = vec![batch(0, TRANSACTIONAL), other, batch(2, 0)];
+    assert!(name_transactions(&mut topics, batches, Some("payments"), V1).is_empty());
+    assert_eq!(errors(&topics), [Some(49); 3]);
+}
+
+#[test]
+fn codes_of_transactions_are_told_in_the_words_of_the_version() {
+    for (version, error, expected) in [
+        (10, ErrorCode::TRANSACTION_ABORTABLE, 48),
+        (11, ErrorCode::TRANSACTION_ABORTABLE, 120),
+        (11, ErrorCode::CONCURRENT_TRANSACTIONS, 19),
+        (12, ErrorCode::CONCURRENT_TRANSACTIONS, 51),
+        (3, ErrorCode::INVALID_PRODUCER_EPOCH, 47),
+        (3, ErrorCode::NONE, 0),
+    ] {
+        assert_eq!(told(version, error).0, expected, "{version} {error}");
+    }
 }
 
 #[test]

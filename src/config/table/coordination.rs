@@ -1,10 +1,9 @@
-//! Broker settings of groups, offsets, transactions and security that are accepted and shown, and not acted on.
+//! Broker settings of groups, offsets, internal topics and security that are accepted and shown, and not acted on.
 
 use super::setting::{Kind, Setting};
 
 const GROUP: &str = "Belongs to the group protocol of KIP-848, which is not served.";
 const SHARE: &str = "Belongs to share groups, which are not served.";
-const TRANSACTION: &str = "Belongs to transactions, which are not served.";
 const INTERNAL_TOPIC: &str = "Belongs to an internal topic of Kafka. einmal keeps this state in its store.";
 const SASL: &str = "Belongs to SASL listeners, which are not served.";
 
@@ -68,8 +67,6 @@ pub const COORDINATION: &[Setting] = &[
         "",
         "Who may do everything in spite of access control, which is not there: everybody may.",
     ),
-    kept("transaction.max.timeout.ms", Kind::Int, "900000", TRANSACTION).at_least(1),
     kept("transaction.state.log.min.isr", Kind::Int, "1", INTERNAL_TOPIC).at_least(1),
     kept("transaction.state.log.replication.factor", Kind::Short, "1", INTERNAL_TOPIC).at_least(1),
-    kept("transactional.id.expiration.ms", Kind::Int, "604800000", TRANSACTION).at_least(1),
 ];

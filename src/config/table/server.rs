@@ -230,6 +230,41 @@ pub const SERVER: &[Setting] = &[
     )
     .at_least(0),
     Setting::new(
+        "transaction.max.timeout.ms",
+        Kind::Int,
+        "900000",
+        "Longest timeout of transactions that a producer may ask for.",
+    )
+    .at_least(1),
+    Setting::new(
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+        Kind::Int,
+        "10000",
+        "Time between two looks for open transactions that are older than their timeout; they are aborted.",
+    )
+    .at_least(1),
+    Setting::new(
+        "transactional.id.expiration.ms",
+        Kind::Int,
+        "604800000",
+        "Time after which a transactional id that nobody uses is forgotten. One with an open transaction never is.",
+    )
+    .at_least(1),
+    Setting::new(
+        "transaction.remove.expired.transaction.cleanup.interval.ms",
+        Kind::Int,
+        "3600000",
+        "Time between two looks for transactional ids to forget.",
+    )
+    .at_least(1),
+    Setting::new(
+        "einmal.transactions.bytes.max",
+        Kind::Long,
+        "268435456",
+        "Memory of transactional ids and what belongs to their transactions; more are refused. An id takes 512 bytes and its length, a partition of an open transaction 48, a group 96 and its length.",
+    )
+    .at_least(0),
+    Setting::new(
         "producer.id.expiration.ms",
         Kind::Int,
         "86400000",

@@ -1,7 +1,7 @@
 //! An engine on a memory store whose writes and syncs can be held back.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 
 use bytes::Bytes;
@@ -162,15 +162,17 @@ impl Store for GatedStore {
 #[derive(Debug)]
 pub struct TestTime {
     now: AtomicI64,
+    monotonic_ms: AtomicU64,
     seed: Mutex<u64>,
 }
 
 impl TestTime {
     pub fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { now: AtomicI64::new(START_TIME), seed: Mutex::new(seed) })
+        Arc::new(Self { now: AtomicI64::new(START_TIME), monotonic_ms: AtomicU64::new(7), seed: Mutex::new(seed) })
     }
     pub fn advance(&self, ms: Timestamp) {
         self.now.fetch_add(ms, Ordering::SeqCst);
+        self.monotonic_ms.fetch_add(u64::try_from(ms).unwrap_or(0), Ordering::SeqCst);
     }
     pub fn now(&self) -> Timestamp {
         self.now.load(Ordering::SeqCst)
@@ -182,6 +184,9 @@ struct TestEnvironment(Arc<TestTime>);
 impl Environment for TestEnvironment {
     fn now(&mut self) -> Timestamp {
         self.0.now()
+    }
+    fn monotonic_ms(&mut self) -> u64 {
+        self.0.monotonic_ms.load(Ordering::SeqCst)
     }
     fn random(&mut self) -> u64 {
         next_random(&mut self.0.seed.lock().unwrap_or_else(PoisonError::into_inner))
@@ -205,6 +210,10 @@ pub fn settings() -> Settings {
         offsets_retention_ms: Timestamp::MAX,
         offsets_retention_check_interval_ms: 600_000,
         group_offsets_bytes_max: usize::MAX,
+        transactions_bytes_max: usize::MAX,
+        transactional_id_expiration_ms: 604_800_000,
+        transactional_id_check_interval_ms: 3_600_000,
+        transaction_timeout_check_interval_ms: 10_000,
         partitions_max: 100,
         takes_loans: true,
         disk_reserve_bytes: 0,

@@ -61,6 +61,19 @@ impl ClassicGroup {
         }
     }
 
+    /// Whether `committer` may commit with a transaction: as [`ClassicGroup::check_commit`], but also where nobody says who it is, which
+    /// older clients do not, and while the group rebalances (KIP-447).
+    ///
+    /// # Errors
+    /// The code that Kafka answers.
+    pub fn check_transactional_commit(&self, committer: Committer<'_>) -> Result<(), ErrorCode> {
+        if committer.is_nobody() || (committer.generation_id < 0 && self.state() == State::Empty) {
+            return Ok(());
+        }
+        self.check_member(committer.member_id, committer.instance_id)?;
+        if committer.generation_id == self.generation_id { Ok(()) } else { Err(ErrorCode::ILLEGAL_GENERATION) }
+    }
+
     /// Whether the whole group may be deleted.
     ///
     /// # Errors

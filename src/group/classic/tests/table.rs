@@ -76,9 +76,18 @@ fn request(group: &mut TestGroup, request: &str) -> String {
         "commit-old" => group.commit("b", generation - 1).0.to_string(),
         "commit-stranger" => group.commit("x", generation).0.to_string(),
         "commit-nobody" => group.commit("", -1).0.to_string(),
+        "txn" => transactional(group, "b", generation),
+        "txn-old" => transactional(group, "b", generation - 1),
+        "txn-stranger" => transactional(group, "x", generation),
+        "txn-nobody" => transactional(group, "", -1),
         "delete" => group.group.check_delete().err().map_or(0, |error| error.0).to_string(),
         other => panic!("no request {other}"),
     }
+}
+
+fn transactional(group: &TestGroup, member_id: &str, generation_id: i32) -> String {
+    let committer = Committer { member_id, instance_id: None, generation_id };
+    group.group.check_transactional_commit(committer).err().map_or(0, |error| error.0).to_string()
 }
 
 fn check(table: &str) {
@@ -182,6 +191,21 @@ fn each_request_in_each_state() {
         commit-nobody       Preparing   25      Preparing
         commit-nobody       Completing  25      Completing
         commit-nobody       Stable      25      Stable
+        txn                 Empty       25      Empty
+        txn                 Preparing   0       Preparing
+        txn                 Completing  0       Completing
+        txn                 Stable      0       Stable
+        txn-old             Preparing   22      Preparing
+        txn-old             Completing  22      Completing
+        txn-old             Stable      22      Stable
+        txn-stranger        Empty       25      Empty
+        txn-stranger        Preparing   25      Preparing
+        txn-stranger        Completing  25      Completing
+        txn-stranger        Stable      25      Stable
+        txn-nobody          Empty       0       Empty
+        txn-nobody          Preparing   0       Preparing
+        txn-nobody          Completing  0       Completing
+        txn-nobody          Stable      0       Stable
         delete              Empty       0       Empty
         delete              Preparing   68      Preparing
         delete              Completing  68      Completing

@@ -1,0 +1,41 @@
+//! Ends transactions whose time is up, and forgets transactional ids that nobody uses.
+
+use std::sync::Arc;
+
+use super::end::{self, Initiator};
+use crate::engine::group::Group;
+use crate::engine::state::State;
+use crate::types::Timestamp;
+
+/// Transactions that one round aborts, so that others are served meanwhile.
+const ABORTS_PER_ROUND: usize = 100;
+
+/// Aborts open transactions that are older than their timeout. Answers whether those were all.
+pub fn abort_timed_out(state: &mut State, group: &mut Group, now: Timestamp) -> bool {
+    for _ in 0..ABORTS_PER_ROUND {
+        let transactions = &state.transactions;
+        let due = transactions.deadlines.first().filter(|(deadline_ms, _)| *deadline_ms <= transactions.now_ms);
+        let Some((_, id)) = due.cloned() else { return true };
+        let metadata = transactions.get(&id).expect("what has a deadline is open");
+        tracing::info!(
+            transactional_id = &*id,
+            producer_id = metadata.producer_id.0,
+            producer_epoch = metadata.producer_epoch.0,
+            "transaction aborted after its timeout"
+        );
+        metrics::counter!(crate::metrics::TXN_FENCED_TOTAL, "reason" => "timeout").increment(1);
+        end::abort(state, group, &id, Initiator::Timeout, now);
+    }
+    false
+}
+
+/// Forgets transactional ids without an open transaction that nobody used for `transactional.id.expiration.ms`.
+pub fn forget_idle(state: &mut State, group: &mut Group, now: Timestamp) {
+    let expiration_ms = state.settings.transactional_id_expiration_ms;
+    let transactions = &mut state.transactions;
+    let expired = transactions.by_id.iter().filter(|(_, entry)| entry.metadata.is_expired(now, expiration_ms));
+    let expired: Vec<Arc<str>> = expired.map(|(id, _)| Arc::clone(id)).collect();
+    for id in &expired {
+        transactions.remove(group, id);
+    }
+}
