@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash crash-groups fuzz compat suites bench bench-full bench-smoke instructions docs clean need-build need-lints need-counts need-clients need-java
+.PHONY: help run build binary test crash crash-groups fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -10,6 +10,9 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/einmal/target
 endif
 BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/einmal
 export EINMAL := $(BINARY)
+# For `einmal version`: what src/main.rs is compiled with, and it alone is compiled again when they change.
+export EINMAL_REVISION ?= $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || echo unknown)
+export EINMAL_RUSTC ?= $(shell rustc --version 2>/dev/null | cut -d ' ' -f 2)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +53,9 @@ bench-full: build need-java ## the same: every row, five repetitions of a minute
 
 bench-smoke: build ## the same: every row once with hardly any data, to see that it works (2 minutes)
 	bench/side_by_side.py --form smoke
+
+experiments: build ## the measurements that decide the shape of the store, alone (20 minutes)
+	bench/experiments.py
 
 instructions: need-build need-counts ## renew the instruction counts that the gate compares with
 	scripts/instructions --renew

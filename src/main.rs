@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use einmal::app::{self, Failure, probe};
+use einmal::app::{self, Build, Failure, probe};
 use einmal::config::document;
 use einmal::config::listeners::machine_name;
 use einmal::config::load::{Sources, load};
@@ -12,6 +12,19 @@ use einmal::config::load::{Sources, load};
 // A decoder may reserve what a hostile count asks for: with this allocator that stays a reservation of address space.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// `make` sets both variables; a build by Cargo alone does not know them.
+const BUILD: Build = Build {
+    version: env!("CARGO_PKG_VERSION"),
+    revision: match option_env!("EINMAL_REVISION") {
+        Some(revision) => revision,
+        None => "unknown",
+    },
+    rustc: match option_env!("EINMAL_RUSTC") {
+        Some(rustc) => rustc,
+        None => "unknown",
+    },
+};
 
 /// A Kafka broker that processes every message once.
 #[derive(Parser)]
@@ -127,7 +140,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Bench(command)) => return bench(&command),
         Some(Command::Version) => {
-            let (version, revision, rustc) = app::build();
+            let Build { version, revision, rustc } = BUILD;
             println!("einmal {version} (revision {revision}, rustc {rustc})");
             Ok(())
         }
@@ -142,7 +155,7 @@ fn main() -> ExitCode {
 }
 
 fn run(start: Start) -> Result<(), Failure> {
-    app::run(load(&start.sources())?)?;
+    app::run(load(&start.sources())?, BUILD)?;
     app::end(0)
 }
 

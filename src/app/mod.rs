@@ -51,9 +51,12 @@ const DRAIN_BUDGET: Duration = Duration::from_secs(5);
 const ECHO: Duration = Duration::from_millis(500);
 
 /// Runs a broker until it is told to stop.
-pub fn run(loaded: Loaded) -> Result<(), Failure> {
+pub fn run(loaded: Loaded, build: Build) -> Result<(), Failure> {
     output::install(&loaded.config.log_level)?;
     let recorder = recorder::install()?;
+    let Build { version, revision, rustc } = build;
+    metrics::gauge!(crate::metrics::BUILD_INFO, "version" => version, "revision" => revision, "rustc" => rustc)
+        .set(1.0);
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
     }
@@ -240,15 +243,17 @@ fn introduce(broker: &Broker, leader_epoch: LeaderEpoch, fsync_disabled: bool) {
     tracing::info!(cluster_id = %broker.cluster_id, node_id = config.node_id, leader_epoch = leader_epoch.0, version = env!("CARGO_PKG_VERSION"), "started");
     let durability = if fsync_disabled { "os" } else { "fsync" };
     metrics::gauge!(crate::metrics::CONFIG_INFO, "durability" => durability, "mode" => "broker").set(1.0);
-    let (version, revision, rustc) = build();
-    metrics::gauge!(crate::metrics::BUILD_INFO, "version" => version, "revision" => revision, "rustc" => rustc)
-        .set(1.0);
 }
 
-/// Version, revision and compiler of this build, as far as the build tells.
-pub fn build() -> (&'static str, &'static str, &'static str) {
-    let revision = option_env!("EINMAL_REVISION").unwrap_or("unknown");
-    (env!("CARGO_PKG_VERSION"), revision, option_env!("EINMAL_RUSTC").unwrap_or("unknown"))
+/// What the program is. Filled in by the program's main file alone, so that a new revision does not compile the library again.
+#[derive(Debug, Clone, Copy)]
+pub struct Build {
+    /// Of the release.
+    pub version: &'static str,
+    /// Of the sources, or `unknown`.
+    pub revision: &'static str,
+    /// Version of the compiler, or `unknown`.
+    pub rustc: &'static str,
 }
 
 /// One of each listener, however many addresses it has.
