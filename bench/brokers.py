@@ -119,6 +119,16 @@ class Kafka:
 
 
 def reference_kafka():
-    """Path of the script that runs a real Kafka, or none."""
-    script = Path(os.environ.get("REFERENCE_KAFKA") or REPOSITORY.parent / "shared/kafka/reference-kafka")
+    """Path of the script that runs a real Kafka (README.md says how it is called), or none."""
+    named, unpacked = os.environ.get("REFERENCE_KAFKA"), os.environ.get("KAFKA_HOME")
+    beside = REPOSITORY.parent / "shared/kafka/reference-kafka"
+    script = Path(named) if named else Path(__file__).parent / "kafka-home" if unpacked else beside
     return str(script) if script.exists() else None
+
+
+def no_kafka():
+    """Why there is none, and what to do about it."""
+    named = os.environ.get("REFERENCE_KAFKA")
+    if named:
+        return f"REFERENCE_KAFKA names {named}, which is not there"
+    return "set KAFKA_HOME to the directory of an unpacked Apache Kafka, or REFERENCE_KAFKA to a script that runs one (bench/README.md)"

@@ -124,6 +124,8 @@ def calibration(seconds):
         port = int(server.stdout.readline().rsplit(":", 1)[1])
         full = produce(port, "null", record_size=1024, records_per_batch=1, connections=4, in_flight=50, duration=seconds)
         single = produce(port, "null", record_size=1024, records_per_batch=1, connections=1, in_flight=1, duration=seconds)
+        # The loads of P5-2000 and P5-100.
+        paced = {rate: produce(port, "null", record_size=1024, records_per_batch=1, connections=1, in_flight=100, rate=rate, duration=seconds) for rate in (2000, 100)}
     finally:
         server.kill()
         server.wait()
@@ -132,6 +134,8 @@ def calibration(seconds):
         "client_cpu_us_per_record": full["client_cpu_s"] * 1e6 / full["records"],
         "floor_p50_us": single["latency_us"]["p50"],
         "floor_p99_us": single["latency_us"]["p99"],
+        "floor_p99_ms": single["latency_us"]["p99"] / 1000,
+        **{f"floor_{rate}_p99_ms": result["latency_us"]["p99"] / 1000 for rate, result in paced.items()},
     }
 
 

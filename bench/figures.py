@@ -29,6 +29,8 @@ class Figure:
     goal: Goal | None = None
     # Name of a function of bounds.py.
     bound: str | None = None
+    # What the client's calibration calls the same figure of a server that only answers.
+    client_alone: str | None = None
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Row:
     bound: float | None = None
     bound_fraction: float | None = None
     bound_term: str | None = None
+    client_alone: float | None = None
     discarded: int = 0
     notes: list = field(default_factory=list)
 
@@ -71,13 +74,14 @@ def ratio(einmal, kafka):
     return median(einmal) / median(kafka), min(pairs), max(pairs)
 
 
-def row(workload, figure, durability, mode, samples, limits, bounds, discarded, notes):
+def row(workload, figure, durability, mode, samples, limits, bounds, discarded, notes, calibration=None):
     """`samples`: one {"einmal": values, "kafka": values} per repetition, either of them absent."""
     made = Row(workload.name, f"{workload.title}: {figure.what}", figure.unit, figure.better, durability, mode)
     for name in ("einmal", "kafka"):
         values = [pair[name].get(figure.key) for pair in samples if name in pair]
         setattr(made, name, [value for value in values if value is not None])
     made.discarded, made.notes = discarded, notes
+    made.client_alone = (calibration or {}).get(figure.client_alone)
     made.ratio = ratio(made.einmal, made.kafka)
     if made.ratio:
         enough = min(len(made.einmal), len(made.kafka)) >= CLAIM_REPETITIONS_MIN

@@ -1,8 +1,10 @@
 """The result: JSON for programs, and a page with a table and plots for people."""
 import dataclasses
 import json
+from pathlib import Path
 
 import plots
+from brokers import reference_kafka
 from figures import median
 
 
@@ -30,6 +32,8 @@ def write(out, facts, form, session):
         "latencies": session.latencies,
     }
     (out / f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
+    # Whole and small: one measured latency is 1 µs to 60 s at three significant digits.
+    (out / f"{stem}-histograms.json").write_text(json.dumps(session.histograms, separators=(",", ":")) + "\n")
     pictures = []
     for name, picture in plots.all_of(session.rows, session.latencies).items():
         (out / f"{stem}-{name}.svg").write_text(picture)
@@ -42,12 +46,11 @@ def write(out, facts, form, session):
 def head(facts, form, session):
     lines = [
         f"Measured {facts['date']} at commit {facts['commit']} ({facts['form']} form, {facts['minutes']} minutes): {facts['einmal']} beside Apache Kafka "
-        f"4.3.1 on {facts['java']} (KRaft, one node, heap 1 GiB, stock settings of the log but for D2's; with the authorizer and a second, SASL listener "
-        f"of the script that runs it).",
+        f"4.3.1 on {facts['java']} (KRaft, one node, heap 1 GiB, stock settings of the log but for D2's{script()}).",
         f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Linux {facts['kernel']}, {facts['file_system']}; {facts['memory']}. " + CORES_IN_WORDS[facts["mode"]],
         f"Medians with their range, {form.repetitions} interleaved repetitions. A ratio is einmal ÷ Kafka, with the range of its repetitions; in "
         "parentheses where that range includes 1 or stands on fewer than three repetitions: such a row claims nothing. % of bound: how near einmal "
-        "comes to what this machine could do, and what limits it there.",
+        "comes to what this machine could do, and what limits it there. Client alone: the same load on a server that only answers.",
         f"einmal has an empty data directory in each repetition; Kafka is warm (at least {form.warm_up_s} s of producing and consuming before its first row, and until two rounds need the same CPU within 10 %) "
         "and has an empty directory per class and a new topic in each repetition. While einmal is measured the warm Kafka is idle beside it, "
         "while Kafka is measured einmal does not run.",
@@ -62,6 +65,11 @@ def head(facts, form, session):
             f"Kafka cold, its first {cold['records']:,} records in {durability}: {cold['records_per_s']:,.0f} records/s, {cold['cpu_s_per_gb']:.1f} CPU-s/GB."
         )
     return "\n".join(lines)
+
+
+def script():
+    """What the script that runs Kafka sets beside."""
+    return "" if Path(reference_kafka() or "").name == "kafka-home" else "; with the authorizer and a second, SASL listener of the script that runs it"
 
 
 def number(value):
@@ -102,11 +110,11 @@ def bound(row):
 
 
 def table(rows):
-    lines = ["| | What | Class, mode | einmal | Kafka | einmal ÷ Kafka | Goal | % of bound | Discarded |", "|---|---|---|---|---|---|---|---|---|"]
+    lines = ["| | What | Class, mode | einmal | Kafka | einmal ÷ Kafka | Goal | % of bound | Client alone | Discarded |", "|---|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         lines.append(
             f"| {row.workload} | {row.what}, {row.unit} | {row.durability}, {row.mode} | {spread(row.einmal)} | {spread(row.kafka)} "
-            f"| {ratio(row)} | {goal(row)} | {bound(row)} | {row.discarded} |"
+            f"| {ratio(row)} | {goal(row)} | {bound(row)} | {number(row.client_alone)} | {row.discarded} |"
         )
     return "\n".join(lines)
 

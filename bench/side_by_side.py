@@ -9,7 +9,7 @@ range, a ratio is einmal ÷ Kafka with the range of its repetitions, and claims 
 repetition in which others took more than 3 % of the CPU or the hypervisor more than 1 % is discarded, with its counterpart.
 
 `--form smoke` takes each row once with hardly any data, to see that the harness works; its figures say nothing.
-Without `reference-kafka` only einmal's column is measured, and nothing that takes Kafka's own client.
+Without a Kafka (README.md says how it is found) only einmal's column is measured, and nothing that takes Kafka's own client.
 """
 import argparse
 import resource
@@ -27,7 +27,7 @@ import memory
 import page
 import proc
 from bounds import BOUNDS
-from brokers import REPOSITORY, Kafka, reference_kafka
+from brokers import REPOSITORY, Kafka, no_kafka, reference_kafka
 from cores import CORES, MODES
 from forms import FORMS
 from turn import Turn
@@ -49,7 +49,7 @@ class Session:
 
     def __init__(self, form, with_kafka):
         self.form, self.with_kafka = form, with_kafka
-        self.rows, self.latencies, self.cold, self.failures, self._rates = [], [], {}, [], {}
+        self.rows, self.latencies, self.histograms, self.cold, self.failures, self._rates = [], [], [], {}, [], {}
         self.limits = clients.limits(tempfile.gettempdir(), form is FORMS["smoke"])
         self.calibration = clients.calibration(min(form.seconds, 5))
 
@@ -131,8 +131,13 @@ class Session:
             if len(kept) == self.form.repetitions or failed.issuperset(sides):
                 break
         for figure in workload.figures:
-            self.rows.append(figures.row(workload, figure, durability, CORES.mode, kept, self.limits, BOUNDS, discarded, notes))
+            self.rows.append(figures.row(workload, figure, durability, CORES.mode, kept, self.limits, BOUNDS, discarded, notes, self.calibration))
         for side in sides:
+            self.histograms += [
+                {"workload": workload.name, "durability": durability, "broker": side, "repetition": repetition, "us": pair[side]["histogram"]}
+                for repetition, pair in enumerate(kept)
+                if "histogram" in pair.get(side, {})
+            ]
             told = [pair[side]["latency_us"] for pair in kept if "latency_us" in pair.get(side, {})]
             if told:
                 middle = {name: figures.median([each[name] for each in told]) for name in told[0]}
@@ -157,7 +162,8 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with_kafka = reference_kafka() is not None and not options.without_kafka
     if not with_kafka:
-        say("without Kafka: only einmal's column is measured")
+        why = "as asked" if options.without_kafka else no_kafka()
+        say(f"no Kafka to compare with, only einmal's column is measured: {why}")
     began = time.monotonic()
     with memory.prepared(options.form != "smoke") as prepared:
         session = measured(form, with_kafka, options.only)

@@ -48,7 +48,8 @@ class Turn:
         return self.intervals[-1]
 
     def latency(self, result):
-        return {"latency_us": {name: result["latency_us"][name] for name in PERCENTILES if name in result["latency_us"]}}
+        found = result["latency_us"]
+        return {"latency_us": {name: found[name] for name in PERCENTILES if name in found}, "histogram": found["histogram"]}
 
     def slower_rate(self):
         """Records a second that the slower broker takes in this class, one record a batch; measured once, when first asked for."""

@@ -40,6 +40,13 @@ impl Latencies {
     pub(super) fn mean_us(&self) -> f64 {
         self.0.mean()
     }
+
+    /// All of them: `µs:count` in rising order with a space between, µs being the largest that the histogram does not tell apart.
+    pub(super) fn text(&self) -> String {
+        let bucket = |value: u64, count: u64| format!("{}:{count}", value.min(self.max_us()));
+        let buckets = self.0.iter_recorded().map(|each| bucket(each.value_iterated_to(), each.count_at_value()));
+        buckets.collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// One second of a run.
@@ -250,6 +257,19 @@ mod tests {
         let rows: Vec<_> =
             measure.timeline.iter().map(|row| (row.records, row.max_us, row.errors, row.backlog)).collect();
         assert_eq!(rows, [(3, 5, 0, 7), (0, 0, 0, 7), (0, 0, 2, 0)]);
+    }
+
+    #[test]
+    fn text_of_latencies_has_each_of_them_once() {
+        let mut latencies = Latencies::new().unwrap();
+        [7_000, 7_999, 100_000, 5_000_000_000, 5_000_000_001].into_iter().for_each(|ns| latencies.record_ns(ns));
+        let text = latencies.text();
+        let pairs: Vec<(u64, u64)> = text
+            .split(' ')
+            .map(|pair| pair.split_once(':').map(|(us, count)| (us.parse().unwrap(), count.parse().unwrap())).unwrap())
+            .collect();
+        assert_eq!(pairs, [(7, 2), (100, 1), (latencies.max_us(), 2)], "{text}");
+        assert_eq!(Latencies::new().unwrap().text(), "");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | `seconds` | length of the window: without `--duration` up to the last completion |
 //! | `records_per_s`, `mb_per_s` | their quotients; MB are 10^6 bytes |
 //! | `requests` | answered requests (produce) or batches read (consume, e2e) in the window |
-//! | `latency_us` | `p50 p90 p99 p99_9 p99_99 max mean count`; produce: from the intended send time to the answer; e2e: from the intended send time to the arrival at a consumer; null where nothing was measured |
+//! | `latency_us` | `p50 p90 p99 p99_9 p99_99 max mean count`, and `histogram`, all of them as text `µs:count µs:count …` to three digits; produce: from the intended send time to the answer; e2e: from the intended send time to the arrival at a consumer; null where nothing was measured |
 //! | `send_lag_us` | the same members: from the intended send time to when the request was handed to the system |
 //! | `timeline` | for each second from the run's start on, warm-up included: `second records bytes p50_us p99_us p99_9_us max_us errors backlog` |
 //! | `errors` | by name of the error code, all partitions and the warm-up; `CLIENT_TIMEOUT` has no code |
@@ -230,6 +230,7 @@ pub(super) fn latencies_json(latencies: &Latencies) -> Value {
     members.insert("max".to_owned(), json!(latencies.max_us()));
     members.insert("mean".to_owned(), json!(latencies.mean_us()));
     members.insert("count".to_owned(), json!(latencies.count()));
+    members.insert("histogram".to_owned(), json!(latencies.text()));
     Value::Object(members)
 }
 

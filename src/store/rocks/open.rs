@@ -43,11 +43,24 @@ impl RocksStore {
     /// # Errors
     /// [`OpenError`], each of which says what to do. Nothing is changed in a directory that is refused.
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Opened, OpenError> {
-        Self::open_in(dir, options, wal::boot_id())
+        Self::open_in(dir, options, "", wal::boot_id())
+    }
+
+    /// The same with RocksDB's own options over ours, `name=value;…`: for experiments, which ask whether ours are right.
+    ///
+    /// # Errors
+    /// As [`RocksStore::open`]; also for an option that RocksDB does not know.
+    pub fn open_with(dir: &Path, options: &StoreOptions, rocksdb_options: &str) -> Result<Opened, OpenError> {
+        Self::open_in(dir, options, rocksdb_options, wal::boot_id())
     }
 
     /// Opens it in the given run of the kernel, by which a power cut is told from a killed process.
-    pub(super) fn open_in(dir: &Path, options: &StoreOptions, boot_id: Option<Uuid>) -> Result<Opened, OpenError> {
+    pub(super) fn open_in(
+        dir: &Path,
+        options: &StoreOptions,
+        rocksdb_options: &str,
+        boot_id: Option<Uuid>,
+    ) -> Result<Opened, OpenError> {
         let start = Instant::now();
         if let Some(missing) = processor::missing_instructions() {
             return Err(OpenError::Processor { missing });
@@ -63,7 +76,7 @@ impl RocksStore {
                 return Err(OpenError::Damaged { what, place, acknowledged });
             }
         };
-        let (db, db_options) = open_database(dir, &db_dir, options)?;
+        let (db, db_options) = open_database(dir, &db_dir, options, rocksdb_options)?;
         let sequence = db.latest_sequence_number();
         let mark = synced.map_or(0, |synced| synced.sequence);
         if sequence < mark && !options.accept_loss {
@@ -87,10 +100,18 @@ impl RocksStore {
     }
 }
 
-fn open_database(dir: &Path, db_dir: &Path, options: &StoreOptions) -> Result<(DB, rocksdb::Options), OpenError> {
+fn open_database(
+    dir: &Path,
+    db_dir: &Path,
+    options: &StoreOptions,
+    rocksdb_options: &str,
+) -> Result<(DB, rocksdb::Options), OpenError> {
     allocator::keep_memtables();
     let open = || {
-        let options = database_options(options)?;
+        let mut options = database_options(options)?;
+        if !rocksdb_options.is_empty() {
+            options = options.get_options_from_string(rocksdb_options)?;
+        }
         // By name, because only then the crate keeps the handle that reads of many rows want.
         Ok((DB::open_cf_with_opts(&options, db_dir, [("default", options.clone())])?, options))
     };

@@ -14,7 +14,7 @@ const BEFORE: Option<Uuid> = Some(Uuid::from_u128(1));
 const AFTER_POWER_CUT: Option<Uuid> = Some(Uuid::from_u128(2));
 
 fn open(dir: &Path, boot_id: Option<Uuid>) -> Result<Opened, OpenError> {
-    RocksStore::open_in(dir, &small(), boot_id)
+    RocksStore::open_in(dir, &small(), "", boot_id)
 }
 
 /// The newest log with something in it.
@@ -190,7 +190,7 @@ fn accepted_loss_opens_with_what_was_before_it_and_keeps_the_rest_aside() {
     assert_eq!(fs::read(log(dir.path())).unwrap(), before, "a refused directory is not changed");
 
     let options = StoreOptions { accept_loss: true, ..small() };
-    let opened = RocksStore::open_in(dir.path(), &options, BEFORE).unwrap();
+    let opened = RocksStore::open_in(dir.path(), &options, "", BEFORE).unwrap();
     assert_eq!(batches(&opened.store), 10);
     let cut = opened.recovery.cut.unwrap();
     let kept = fs::read_dir(&cut.kept_in).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
