@@ -126,6 +126,7 @@ fn decoders() -> BTreeMap<i16, Decode> {
         decoder::<CreatePartitionsRequest>(),
         decoder::<IncrementalAlterConfigsRequest>(),
         decoder::<DescribeClusterRequest>(),
+        decoder::<DescribeProducersRequest>(),
     ])
 }
 

@@ -99,6 +99,7 @@ fn every_api_answers_at_every_advertised_version() {
     sweep(server, untried, CreatePartitionsRequest::default());
     sweep(server, untried, IncrementalAlterConfigsRequest::default());
     sweep(server, untried, DescribeClusterRequest::default());
+    sweep(server, untried, DescribeProducersRequest::default());
     assert!(untried.is_empty(), "advertised, but not tried here: {untried:?}");
 }
 

@@ -12,9 +12,9 @@ use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 use super::{
     Answer, Api, Context, Pending, add_offsets_to_txn, add_partitions_to_txn, alter_configs, api_versions, cluster,
     coordinator, create_partitions, create_topics, delete_groups, delete_records, delete_topics, describe_configs,
-    describe_groups, describe_transactions, end_txn, fetch, join_group, leader_epoch, list_groups, list_offsets,
-    list_transactions, membership, metadata, offset_commit, offset_delete, offset_fetch, produce, producer_id,
-    sync_group, txn_offset_commit, write_txn_markers,
+    describe_groups, describe_producers, describe_transactions, end_txn, fetch, join_group, leader_epoch, list_groups,
+    list_offsets, list_transactions, membership, metadata, offset_commit, offset_delete, offset_fetch, produce,
+    producer_id, sync_group, txn_offset_commit, write_txn_markers,
 };
 use crate::types::ErrorCode;
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
@@ -67,6 +67,7 @@ pub static APIS: &[Api] = &[
     api(44, "IncrementalAlterConfigs", (0, 1), 1, FRAME_SMALL, |cx, r| serial(cx, r, alter_configs::incremental_alter_configs)),
     api(47, "OffsetDelete", (0, 0), i16::MAX, FRAME_SMALL, |cx, r| serial(cx, r, offset_delete::offset_delete)),
     api(60, "DescribeCluster", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, cluster::describe_cluster)),
+    api(61, "DescribeProducers", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_producers::describe_producers)),
     api(65, "DescribeTransactions", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_transactions::describe_transactions)),
     api(66, "ListTransactions", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, list_transactions::list_transactions)),
 ];
@@ -286,6 +287,7 @@ mod tests {
             codec::<messages::CreatePartitionsRequest>(),
             codec::<messages::IncrementalAlterConfigsRequest>(),
             codec::<messages::DescribeClusterRequest>(),
+            codec::<messages::DescribeProducersRequest>(),
         ]
     }
 

@@ -2,8 +2,9 @@
 //!
 //! Mirrors `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages` and `DelayedFetch` of Kafka. The session decides what is
 //! read, [`read`] how much, and this file who may read what and how long it waits. A long poll holds no batches and runs no
-//! timer but its deadline: whoever moves a high watermark wakes it, and [`wait`] tells from sums whether it is worth a read.
+//! timer but its deadline: whoever moves a high watermark or a last stable offset wakes it, and [`wait`] tells from sums whether it is worth a read.
 
+mod aborted;
 mod lookup;
 mod position;
 mod read;
@@ -20,13 +21,10 @@ use super::fetch_session::{Asked, Fetching, NO_SESSION, Outcome, PartitionKey, S
 use super::leader_epoch::check_leader_epoch;
 use super::topic_name::NAME_CHARACTERS_MAX;
 use super::{Answer, Context, partition_of, storage_error};
-use crate::log::aborted::Aborted;
 use crate::log::catalog::Topic;
 use crate::log::partition::Partition;
-use crate::record::BatchHeader;
-use crate::store::StoreError;
 use crate::types::{ErrorCode, IsolationLevel, Offset};
-use crate::wire::fetch_response::{AbortedTransaction, FetchPartition, FetchResponse, FetchTopic};
+use crate::wire::fetch_response::{FetchPartition, FetchResponse, FetchTopic};
 use crate::wire::{Close, Request, RequestHeader};
 use lookup::Lookup;
 use position::{Position, position};
@@ -212,7 +210,7 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     for (place, (key, asked)) in fetching.partitions.iter().enumerate() {
         let topic = topics.topic(&key.topic);
         let partition = topic.as_deref().and_then(|topic| partition_of(topic, key.index));
-        let mut noted = Noted::before_reading(partition.map(|partition| &**partition));
+        let mut noted = Noted::before_reading(partition.map(|partition| &**partition), terms.isolation);
         let Judged { answer, partition, end } = judge(topic.as_deref(), key, asked, terms);
         noted.end = end;
         let readable = partition.filter(|_| !is_told_at_once(&answer) && asked.fetch_offset < end);
@@ -237,23 +235,18 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
     .await;
     for (wanted, batches) in wanted.iter().zip(batches) {
         let Some(Found { answer, noted, .. }) = found.get_mut(wanted.place) else { continue };
-        match batches {
-            Ok(batches) => {
-                let batches = match answer.aborted.as_mut() {
-                    Some(aborted) => leave_out_aborted(cx, wanted, batches, aborted).await,
-                    None => Ok(batches),
-                };
-                let mut batches = match batches {
-                    Ok(batches) => batches,
-                    Err(error) => {
-                        let error = storage_error("fetch", wanted.partition.id, &error);
-                        *answer = FetchPartition::refused(answer.index, error);
-                        continue;
-                    }
-                };
+        let left = match batches {
+            Ok(batches) if terms.isolation == IsolationLevel::ReadCommitted => {
+                aborted::leave(reader, &wanted.partition, wanted.asked.fetch_offset, batches).await
+            }
+            batches => batches.map(|batches| (batches, None)),
+        };
+        match left {
+            Ok((mut batches, aborted)) => {
                 grant.leave_with(&mut batches);
                 noted.read_bytes = batches.iter().map(bytes::Bytes::len).sum();
                 answer.batches = batches;
+                answer.aborted = aborted;
             }
             Err(error) => {
                 let error = storage_error("fetch", wanted.partition.id, &error);
@@ -262,24 +255,6 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
         }
     }
     found
-}
-
-/// Names the aborted transactions of what was read, which its reader leaves out. Answers the batches that they are named for: all but
-/// those behind more transactions than one answer may name.
-async fn leave_out_aborted(
-    cx: &Context,
-    wanted: &Wanted,
-    mut batches: Vec<bytes::Bytes>,
-    aborted: &mut Vec<AbortedTransaction>,
-) -> Result<Vec<bytes::Bytes>, StoreError> {
-    let end_of = |batch: &bytes::Bytes| BatchHeader::parse(batch).map_or(0, |header| header.last_offset() + 1);
-    let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Ok(batches) };
-    let (to_min, to) = (end_of(first), end_of(last));
-    let found = cx.broker.reader.aborted(&wanted.partition, wanted.asked.fetch_offset, to, to_min).await?;
-    batches.retain(|batch| end_of(batch) <= found.to);
-    let named = |one: Aborted| AbortedTransaction { producer_id: one.producer_id, first_offset: one.first_offset };
-    aborted.extend(found.transactions.into_iter().map(named));
-    Ok(batches)
 }
 
 /// Memory for what is to be read; none if the broker stops first. It is as long as the wait for a slow disk would be, whatever the
@@ -353,7 +328,7 @@ fn judge(topic: Option<&Topic>, key: &PartitionKey, asked: &Asked, terms: Terms)
                 IsolationLevel::ReadUncommitted => offsets.high_watermark,
                 IsolationLevel::ReadCommitted => offsets.last_stable_offset,
             };
-            // Filled in where something is read; a read_committed consumer is told of none by an empty array.
+            // Without records none is aborted; the array tells a consumer that it reads committed.
             answer.aborted = (terms.isolation == IsolationLevel::ReadCommitted).then(Vec::new);
             Judged { answer, partition: Some(Arc::clone(partition)), end }
         }
@@ -419,5 +394,7 @@ fn draw_session_id() -> Option<i32> {
     getrandom::u32().ok().map(|random| (random >> 1) as i32)
 }
 
+#[cfg(test)]
+mod isolation_tests;
 #[cfg(test)]
 mod tests;

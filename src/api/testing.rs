@@ -20,14 +20,16 @@ use super::{Answer, Broker, Context, Endpoint, Pending};
 use crate::config::load::{Sources, load};
 use crate::coordinator::{self, Coordinator};
 use crate::engine::Engine;
-use crate::engine::command::NewTopic;
+use crate::engine::command::{Acks, AppendBatch, Marker, NewTopic};
 use crate::engine::environment::SystemEnvironment;
 use crate::engine::settings::Settings;
 use crate::log::catalog::Topic;
+use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
-use crate::types::{Offset, Timestamp};
+use crate::transaction::TransactionVersion;
+use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
 use crate::wire::{Close, Request, RequestHeader, Segments};
 
 const CORRELATION_ID: i32 = 0x0123_4567;
@@ -205,5 +207,38 @@ impl TestBroker {
         let answer = &answer.responses[0].partition_responses[0];
         assert_eq!(answer.error_code, 0, "{answer:?}");
         answer.base_offset
+    }
+
+    /// Appends one batch of a transaction that has no coordinator to the first partition; answers its base offset.
+    pub(crate) async fn append_transactional(
+        &self,
+        topic: &Topic,
+        producer_id: i64,
+        base_sequence: i32,
+        values: &[&str],
+    ) -> Offset {
+        let records = values.iter().fold(BatchBuilder::new(), |batch, value| {
+            batch.record(1_000 * producer_id, Some(b"key"), Some(value.as_bytes()))
+        });
+        let producer = (ProducerId(producer_id), ProducerEpoch(0), base_sequence);
+        let bytes = records.producer(producer.0, producer.1, producer.2).transactional().build();
+        let header = BatchHeader::parse(&bytes).expect("a batch");
+        let batch = AppendBatch { partition: topic.partitions[0].id, header, bytes, transaction: None };
+        let appended = self.cx.broker.engine.append(Acks::All, vec![batch]).await.expect("answered").remove(0);
+        assert!(appended.error.is_none(), "{appended:?}");
+        appended.base_offset
+    }
+
+    /// Ends it.
+    pub(crate) async fn end_transaction(&self, topic: &Topic, producer_id: i64, result: TransactionResult) {
+        let marker = Marker {
+            producer_id: ProducerId(producer_id),
+            producer_epoch: ProducerEpoch(0),
+            coordinator_epoch: 0,
+            result,
+            version: TransactionVersion::V1,
+        };
+        let refused = self.cx.broker.engine.write_markers(marker, vec![topic.partitions[0].id]).await;
+        assert!(refused.expect("answered").is_empty());
     }
 }

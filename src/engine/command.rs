@@ -269,8 +269,8 @@ pub(super) enum Command {
         reply: Reply<BTreeMap<PartitionId, ErrorCode>>,
     },
     DescribeProducers {
-        partitions: Vec<PartitionId>,
-        reply: Reply<Vec<Result<Vec<DescribedProducer>, ErrorCode>>>,
+        partition: PartitionId,
+        reply: Reply<Result<Vec<DescribedProducer>, ErrorCode>>,
     },
     InitProducerId {
         reply: Reply<(ProducerId, ProducerEpoch)>,

@@ -184,15 +184,15 @@ impl Engine {
         self.ask(|reply| Command::WriteMarkers { marker, partitions, reply }).await
     }
 
-    /// What each partition knows of its producers, by id.
+    /// What the partition knows of its producers, by id.
     ///
     /// # Errors
     /// [`EngineGone`].
     pub async fn describe_producers(
         &self,
-        partitions: Vec<PartitionId>,
-    ) -> Result<Vec<Result<Vec<DescribedProducer>, ErrorCode>>, EngineGone> {
-        self.ask(|reply| Command::DescribeProducers { partitions, reply }).await
+        partition: PartitionId,
+    ) -> Result<Result<Vec<DescribedProducer>, ErrorCode>, EngineGone> {
+        self.ask(|reply| Command::DescribeProducers { partition, reply }).await
     }
 
     /// A producer id that nobody had before, with epoch 0.

@@ -9,6 +9,7 @@ use super::append;
 use super::command::DescribedProducer;
 use super::delete_records::bytes_below;
 use super::group::Group;
+use super::housekeeping;
 use super::settings::Settings;
 use super::state::{OpenTransaction, PartitionLog, State};
 use crate::producer::{EndMarker, ProducerState};
@@ -137,5 +138,8 @@ pub(super) fn describe(
         producers.map(|(producer_id, state)| DescribedProducer { producer_id: *producer_id, state: state.clone() });
     let mut described: Vec<_> = described.collect();
     described.sort_unstable_by_key(|producer| producer.producer_id);
+    if state.producer_state_count > state.settings.producer_ids_max {
+        housekeeping::expire_producers(state, group, now);
+    }
     Ok(described)
 }

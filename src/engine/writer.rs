@@ -308,9 +308,8 @@ impl Writer {
                 let refused = markers::stage(state, group, marker, &partitions, now);
                 answer_synced(group, reply, refused);
             }
-            Command::DescribeProducers { partitions, reply } => {
-                let described = partitions.iter().map(|id| producer_states::describe(state, group, *id, now));
-                let described = described.collect();
+            Command::DescribeProducers { partition, reply } => {
+                let described = producer_states::describe(state, group, partition, now);
                 answer_synced(group, reply, described);
             }
             Command::InitProducerId { reply } => {

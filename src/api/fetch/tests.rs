@@ -15,12 +15,12 @@ use crate::engine::command::TopicRef;
 use crate::metrics::{TAIL_CACHE_HITS_TOTAL, TAIL_CACHE_MISSES_TOTAL};
 use crate::types::Uuid;
 
-const VERSIONS: std::ops::RangeInclusive<i16> = 4..=18;
+pub const VERSIONS: std::ops::RangeInclusive<i16> = 4..=18;
 
 /// Long enough never to end a test that works.
-const FOREVER_MS: i32 = i32::MAX;
+pub const FOREVER_MS: i32 = i32::MAX;
 
-fn part(index: i32, offset: i64) -> Part {
+pub fn part(index: i32, offset: i64) -> Part {
     Part::default().with_partition(index).with_fetch_offset(offset).with_partition_max_bytes(1 << 20)
 }
 
@@ -34,7 +34,7 @@ fn named(name: &str, id: Uuid, version: i16, parts: Vec<Part>) -> Named {
 }
 
 /// Without a session, waiting for nothing.
-fn request(topic: &Topic, version: i16, parts: Vec<Part>) -> FetchRequest {
+pub fn request(topic: &Topic, version: i16, parts: Vec<Part>) -> FetchRequest {
     FetchRequest::default().with_min_bytes(1).with_max_bytes(1 << 20).with_topics(vec![named(
         &topic.name,
         topic.id,
@@ -43,7 +43,7 @@ fn request(topic: &Topic, version: i16, parts: Vec<Part>) -> FetchRequest {
     )])
 }
 
-fn parts(answer: &Response) -> Vec<&PartitionData> {
+pub fn parts(answer: &Response) -> Vec<&PartitionData> {
     answer.responses.iter().flat_map(|topic| &topic.partitions).collect()
 }
 
@@ -51,24 +51,24 @@ fn errors(answer: &Response) -> Vec<i16> {
     parts(answer).iter().map(|part| part.error_code).collect()
 }
 
-fn sizes(answer: &Response) -> Vec<usize> {
+pub fn sizes(answer: &Response) -> Vec<usize> {
     parts(answer).iter().map(|part| part.records.as_ref().map_or(0, |records| records.len())).collect()
 }
 
 /// Lets it run as far as it can.
-async fn is_pending(pending: &mut Pending) -> bool {
+pub async fn is_pending(pending: &mut Pending) -> bool {
     poll_fn(|cx| Poll::Ready(pending.as_mut().poll(cx).is_pending())).await
 }
 
 /// Parks: the first poll finds nothing to answer.
-async fn parked(broker: &TestBroker, version: i16, request: FetchRequest) -> Pending {
+pub async fn parked(broker: &TestBroker, version: i16, request: FetchRequest) -> Pending {
     let mut pending = broker.send(version, &request);
     assert!(is_pending(&mut pending).await, "answered at once");
     pending
 }
 
 /// The answer of a parked request that something has woken.
-async fn woken(version: i16, pending: Pending) -> Response {
+pub async fn woken(version: i16, pending: Pending) -> Response {
     let answer = tokio::time::timeout(Duration::from_secs(20), pending).await.expect("woken");
     decode::<FetchRequest>(version, answer.unwrap().unwrap())
 }

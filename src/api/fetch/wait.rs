@@ -6,14 +6,15 @@ use super::lookup::Lookup;
 use crate::api::fetch_session::Fetching;
 use crate::api::{Context, partition_of};
 use crate::log::partition::{Partition, Waiter};
-use crate::types::{Offset, PartitionId};
+use crate::types::{IsolationLevel, Offset, PartitionId};
 
 /// What a parked Fetch knows of one partition, so that it can tell without a read how much more there is. Kafka's `DelayedFetch`
 /// compares positions in log files; here it is sums of bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Noted {
     id: Option<PartitionId>,
-    /// Of the partition, before it was read.
+    isolation: IsolationLevel,
+    /// Of the partition, below the end that the isolation level sets, before it was read.
     readable_bytes: u64,
     /// Up to which it was read.
     pub(super) end: Offset,
@@ -23,10 +24,11 @@ pub(super) struct Noted {
 
 impl Noted {
     /// To be made before the offsets are looked up that tell what there is to read.
-    pub(super) fn before_reading(partition: Option<&Partition>) -> Self {
+    pub(super) fn before_reading(partition: Option<&Partition>, isolation: IsolationLevel) -> Self {
         Self {
             id: partition.map(|partition| partition.id),
-            readable_bytes: partition.map_or(0, Partition::readable_bytes),
+            isolation,
+            readable_bytes: partition.map_or(0, |partition| readable_bytes(partition, isolation)),
             end: 0,
             read_bytes: 0,
         }
@@ -40,8 +42,17 @@ impl Noted {
         }
         // For a reader of committed records nothing is new while the last stable offset stays.
         let is_moved = end > self.end;
-        let more = if is_moved { partition.readable_bytes().saturating_sub(self.readable_bytes) } else { 0 };
+        let readable_bytes = readable_bytes(partition, self.isolation);
+        let more = if is_moved { readable_bytes.saturating_sub(self.readable_bytes) } else { 0 };
         Some(self.read_bytes.saturating_add(usize::try_from(more).unwrap_or(usize::MAX)))
+    }
+}
+
+/// Bytes ever appended below the end of what may be read.
+fn readable_bytes(partition: &Partition, isolation: IsolationLevel) -> u64 {
+    match isolation {
+        IsolationLevel::ReadUncommitted => partition.readable_bytes(),
+        IsolationLevel::ReadCommitted => partition.stable_bytes(),
     }
 }
 

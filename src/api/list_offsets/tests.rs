@@ -72,6 +72,37 @@ fn request(partitions: Vec<(i32, i64)>) -> ListOffsetsRequest {
 }
 
 #[tokio::test]
+async fn readers_of_committed_records_are_shown_nothing_beyond_the_last_stable_offset() {
+    let broker = TestBroker::start();
+    let topic = broker.create_topic("t", 1).await;
+    broker.append(&topic, 0, batch(500, &["a"])).await;
+    // At 2000 ms, in the middle of an open transaction.
+    broker.append_transactional(&topic, 2, 0, &["b"]).await;
+    broker.append(&topic, 0, batch(3_000, &["c"])).await;
+    let ask = async |timestamp, isolation| {
+        let answer = broker.call(7, &request(vec![(0, timestamp)]).with_isolation_level(isolation)).await;
+        let answer = &answer.topics[0].partitions[0];
+        (answer.error_code, answer.offset, answer.timestamp)
+    };
+    let asked = [-1, -3, 400, 600, 2_500];
+    for (timestamp, uncommitted, committed) in [
+        (-1, (0, 3, -1), (0, 1, -1)),
+        (-3, (0, 2, 3_000), (0, 0, 500)),
+        (400, (0, 0, 500), (0, 0, 500)),
+        (600, (0, 1, 2_000), (0, -1, -1)),
+        (2_500, (0, 2, 3_000), (0, -1, -1)),
+    ] {
+        assert_eq!(ask(timestamp, 0).await, uncommitted, "{timestamp}");
+        assert_eq!(ask(timestamp, 1).await, committed, "{timestamp}");
+    }
+    broker.end_transaction(&topic, 2, crate::types::TransactionResult::Commit).await;
+    for timestamp in asked {
+        assert_eq!(ask(timestamp, 0).await, ask(timestamp, 1).await, "{timestamp}");
+    }
+    assert_eq!(ask(-1, 1).await, (0, 4, -1), "behind the marker");
+}
+
+#[tokio::test]
 async fn positions_and_times_are_found_in_every_version() {
     let broker = TestBroker::start();
     let topic = broker.create_topic("t", 2).await;
