@@ -180,13 +180,19 @@ def main():
     experiments = Experiments(built(), options.quick)
     chosen = [each.upper() for each in options.only.split(",") if each] or ["E1", "E2", "E3", "E6", "E8", "E9", "E12"]
     began, found = time.monotonic(), {}
+    out = options.out or (Path(tempfile.mkdtemp(prefix="einmal-experiments-")) if options.quick else REPOSITORY / "bench/results")
     with memory.prepared(not options.quick) as prepared:
         for name in chosen:
             run = getattr(experiments, name.lower())
             say(f"{name}: {run.__doc__}")
             found[name] = list(run())
-    facts = machine.facts("experiments", "shared", time.monotonic() - began) | {"memory": prepared}
-    out = options.out or (Path(tempfile.mkdtemp(prefix="einmal-experiments-")) if options.quick else REPOSITORY / "bench/results")
+            facts = machine.facts("experiments", "shared", time.monotonic() - began) | {"memory": prepared}
+            page = write(out, facts, found)
+    print(page)
+
+
+def write(out, facts, found):
+    """The files, with what they have of other experiments; answers the page."""
     out.mkdir(parents=True, exist_ok=True)
     stem = f"{facts['date']}-{facts['commit'].rstrip('+')}-experiments"
     kept = out / f"{stem}.json"
@@ -194,12 +200,13 @@ def main():
         found = json.loads(kept.read_text())["experiments"] | found
     kept.write_text(json.dumps({"machine": facts, "experiments": found}, indent=1) + "\n")
     words = [f"# Experiments, {facts['date']}, commit {facts['commit']}", ""]
-    words += [f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Linux {facts['kernel']}, {facts['file_system']}; {prepared}; {facts['minutes']} minutes.", ""]
+    words += [f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Linux {facts['kernel']}, {facts['file_system']}; {facts['memory']}.", ""]
     words += ["One run each by [experiments.py](../experiments.py); what they decided: [experiments.md](../experiments.md).", ""]
-    for name, rows in found.items():
-        words += [f"## {name}", "", getattr(experiments, name.lower()).__doc__, "", table(rows), ""]
-    (out / f"{stem}.md").write_text("\n".join(words))
-    print(out / f"{stem}.md")
+    for name, rows in sorted(found.items(), key=lambda each: int(each[0][1:])):
+        words += [f"## {name}", "", getattr(Experiments, name.lower()).__doc__, "", table(rows), ""]
+    page = out / f"{stem}.md"
+    page.write_text("\n".join(words))
+    return page
 
 
 if __name__ == "__main__":
