@@ -100,6 +100,8 @@ fn every_api_answers_at_every_advertised_version() {
     sweep(server, untried, IncrementalAlterConfigsRequest::default());
     sweep(server, untried, DescribeClusterRequest::default());
     sweep(server, untried, DescribeProducersRequest::default());
+    sweep(server, untried, ConsumerGroupHeartbeatRequest::default());
+    sweep(server, untried, ConsumerGroupDescribeRequest::default());
     assert!(untried.is_empty(), "advertised, but not tried here: {untried:?}");
 }
 

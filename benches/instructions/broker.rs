@@ -76,7 +76,13 @@ impl BenchBroker {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let coordinator = {
             let _in_runtime = runtime.enter();
-            Coordinator::start(started.engine.clone(), started.offsets.clone(), started.groups, groups)
+            Coordinator::start(
+                started.engine.clone(),
+                started.catalog.clone(),
+                started.offsets.clone(),
+                started.groups,
+                groups,
+            )
         };
         let broker = Broker {
             coordinator,

@@ -1,4 +1,4 @@
-//! AlterConfigs and IncrementalAlterConfigs on topics and this broker.
+//! AlterConfigs and IncrementalAlterConfigs on topics, groups and this broker.
 //!
 //! Mirrors `ConfigAdminManager` and `ConfigurationControlManager` of Kafka. A change is judged on the settings in force and then
 //! stored, so changes of settings are done one after the other; one that is answered is in force for every connection.
@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
-use super::config_resource::{ConfigResource, broker_scope};
+use super::config_resource::{ConfigResource, broker_scope, check_group};
 use super::{Context, topic_name};
 use crate::config::alter::{self, AlterRefused, Change, Operation};
 use crate::config::{BrokerOverrides, Config};
@@ -123,6 +123,7 @@ async fn alter(
             let message = "levels of single loggers cannot be changed; einmal.log.level sets the level".to_owned();
             Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
         }
+        Some(ConfigResource::Group) => alter_group(cx, &config, name, wish, validate_only).await,
         None => {
             let message = format!("Unknown resource type {resource_type}");
             Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
@@ -153,18 +154,47 @@ async fn alter_topic(
         Wish::Change(changes) => alter::topic(config, &topic.overrides, &changes),
     };
     match overrides {
-        Err(error) => {
-            let code = match error {
-                AlterRefused::Invalid(_) => ErrorCode::INVALID_CONFIG,
-                AlterRefused::Request(_) => ErrorCode::INVALID_REQUEST,
-            };
-            Ok(Err(Refused { error: code, message: error.to_string() }))
-        }
+        Err(error) => Ok(Err(refused_own(&error))),
         Ok(_) if validate_only => Ok(Ok(())),
         Ok(overrides) => {
             cx.broker.engine.set_topic_overrides(name.to_string(), overrides).await.map_err(|_| Close::Ending)
         }
     }
+}
+
+async fn alter_group(
+    cx: &Context,
+    config: &Config,
+    name: &StrBytes,
+    wish: Wish,
+    validate_only: bool,
+) -> Result<Result<(), Refused>, Close> {
+    if let Err(refused) = check_group(name) {
+        return Ok(Err(refused));
+    }
+    let coordinator = &cx.broker.coordinator;
+    let configs = match wish {
+        Wish::Replace(given) => alter::replace_group(config, &given),
+        Wish::Change(changes) => alter::group(config, &coordinator.configs(name), &changes),
+    };
+    match configs {
+        Err(error) => Ok(Err(refused_own(&error))),
+        Ok(_) if validate_only => Ok(Ok(())),
+        Ok(configs) => {
+            let has_room = coordinator.configure(name, configs).await.map_err(|_| Close::Ending)?;
+            let message = "groups have no more memory: see einmal.group.members.bytes.max".to_owned();
+            Ok(if has_room { Ok(()) } else { Err(Refused { error: ErrorCode::POLICY_VIOLATION, message }) })
+        }
+    }
+}
+
+/// Of settings that a topic or a group has of its own.
+fn refused_own(error: &AlterRefused) -> Refused {
+    let code = match error {
+        AlterRefused::Invalid(_) => ErrorCode::INVALID_CONFIG,
+        AlterRefused::Request(_) => ErrorCode::INVALID_REQUEST,
+    };
+    Refused { error: code, message: error.to_string() }
 }
 
 async fn alter_broker(

@@ -12,11 +12,13 @@ use super::{Answer, Api, Context};
 use crate::types::ErrorCode;
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
 
-/// Features with the levels that work and the one in force. `group.version` joins when what it stands for is complete: clients
-/// change their behaviour by them. At 2 of `transaction.version` they use KIP-890, where a batch adds its partition and an end
-/// raises the epoch.
-const FEATURES: [(&str, i16, i16); 2] =
-    [("metadata.version", METADATA_VERSION_MIN, METADATA_VERSION), ("transaction.version", 0, 2)];
+/// Features with the levels that work, of which the highest is in force: clients change their behaviour by them. At 2 of
+/// `transaction.version` they use KIP-890, where a batch adds its partition and an end raises the epoch.
+const FEATURES: [(&str, i16, i16); 3] = [
+    ("group.version", 0, 1),
+    ("metadata.version", METADATA_VERSION_MIN, METADATA_VERSION),
+    ("transaction.version", 0, 2),
+];
 
 /// 4.3-IV0, as Kafka 4.3 has it. Tools show the name and read from it which admin APIs to expect.
 const METADATA_VERSION: i16 = 30;

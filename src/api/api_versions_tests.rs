@@ -30,12 +30,12 @@ async fn the_table_is_answered_in_every_version() {
         let features: Vec<_> =
             answer.finalized_features.iter().map(|of| (of.name.as_str(), of.max_version_level)).collect();
         if version >= 3 {
-            let finalized = vec![("metadata.version", 30), ("transaction.version", 2)];
+            let finalized = vec![("group.version", 1), ("metadata.version", 30), ("transaction.version", 2)];
             assert_eq!((features, answer.finalized_features_epoch), (finalized, 0));
             let supported = answer.supported_features.iter();
             let supported: Vec<_> = supported.map(|of| (of.name.as_str(), of.min_version, of.max_version)).collect();
-            let all = [("metadata.version", 7, 30), ("transaction.version", 0, 2)];
-            assert_eq!(supported, all[..if version > 3 { 2 } else { 1 }], "version {version}");
+            let all = [("group.version", 0, 1), ("metadata.version", 7, 30), ("transaction.version", 0, 2)];
+            assert_eq!(supported, if version > 3 { &all } else { &all[1..2] }, "version {version}");
         } else {
             assert!(features.is_empty() && answer.finalized_features_epoch == -1);
         }

@@ -11,10 +11,10 @@ use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 
 use super::{
     Answer, Api, Context, Pending, add_offsets_to_txn, add_partitions_to_txn, alter_configs, api_versions, cluster,
-    coordinator, create_partitions, create_topics, delete_groups, delete_records, delete_topics, describe_configs,
-    describe_groups, describe_producers, describe_transactions, end_txn, fetch, join_group, leader_epoch, list_groups,
-    list_offsets, list_transactions, membership, metadata, offset_commit, offset_delete, offset_fetch, produce,
-    producer_id, sync_group, txn_offset_commit, write_txn_markers,
+    consumer_group, coordinator, create_partitions, create_topics, delete_groups, delete_records, delete_topics,
+    describe_configs, describe_groups, describe_producers, describe_transactions, end_txn, fetch, join_group,
+    leader_epoch, list_groups, list_offsets, list_transactions, membership, metadata, offset_commit, offset_delete,
+    offset_fetch, produce, producer_id, sync_group, txn_offset_commit, write_txn_markers,
 };
 use crate::types::ErrorCode;
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
@@ -70,6 +70,8 @@ pub static APIS: &[Api] = &[
     api(61, "DescribeProducers", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_producers::describe_producers)),
     api(65, "DescribeTransactions", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_transactions::describe_transactions)),
     api(66, "ListTransactions", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, list_transactions::list_transactions)),
+    api(68, "ConsumerGroupHeartbeat", (0, 1), 0, FRAME_SMALL, |cx, r| serial(cx, r, consumer_group::heartbeat)),
+    api(69, "ConsumerGroupDescribe", (0, 1), 0, FRAME_SMALL, |cx, r| serial(cx, r, consumer_group::describe)),
 ];
 
 /// The table's line of an API key.
@@ -288,6 +290,8 @@ mod tests {
             codec::<messages::IncrementalAlterConfigsRequest>(),
             codec::<messages::DescribeClusterRequest>(),
             codec::<messages::DescribeProducersRequest>(),
+            codec::<messages::ConsumerGroupHeartbeatRequest>(),
+            codec::<messages::ConsumerGroupDescribeRequest>(),
         ]
     }
 

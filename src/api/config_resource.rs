@@ -1,5 +1,6 @@
 //! What can be configured, as requests name it (`ConfigResource.Type` in Kafka).
 
+use super::group_id::is_valid;
 use crate::config::Config;
 use crate::engine::command::Refused;
 use crate::types::ErrorCode;
@@ -10,6 +11,7 @@ pub(super) enum ConfigResource {
     Topic,
     Broker,
     BrokerLogger,
+    Group,
 }
 
 impl ConfigResource {
@@ -18,6 +20,7 @@ impl ConfigResource {
             2 => Some(Self::Topic),
             4 => Some(Self::Broker),
             8 => Some(Self::BrokerLogger),
+            32 => Some(Self::Group),
             _ => None,
         }
     }
@@ -44,6 +47,15 @@ pub(super) fn check_logger(config: &Config, name: &str) -> Result<(), Refused> {
         Ok(true) => Ok(()),
         Ok(false) => Err(invalid("Broker id must not be empty".to_owned())),
         Err(refused) => Err(refused),
+    }
+}
+
+/// Checks that settings may be given to the group `name`, which need not exist.
+pub(super) fn check_group(name: &str) -> Result<(), Refused> {
+    match is_valid(name) {
+        true => Ok(()),
+        false if name.is_empty() => Err(invalid("Default group resources are not allowed.".to_owned())),
+        false => Err(invalid("The group id is too long.".to_owned())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! DescribeConfigs for topics and this broker, from the one table of settings.
+//! DescribeConfigs for topics, groups and this broker, from the one table of settings.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
-use super::config_resource::{ConfigResource, broker_scope, check_logger};
+use super::config_resource::{ConfigResource, broker_scope, check_group, check_logger};
 use super::{Context, topic_name};
 use crate::config::describe::{self, Entry};
 use crate::engine::command::Refused;
@@ -92,6 +92,14 @@ fn entries(cx: &Context, resource: &DescribeConfigsResource) -> Result<Vec<Entry
         Some(ConfigResource::Broker) => Ok(describe::broker(&config, broker_scope(&config, &resource.resource_name)?)),
         // Levels of single loggers are not served: there are none to describe.
         Some(ConfigResource::BrokerLogger) => check_logger(&config, &resource.resource_name).map(|()| Vec::new()),
+        Some(ConfigResource::Group) => {
+            if resource.resource_name.is_empty() {
+                let message = "Group name must not be empty".to_owned();
+                return Err(Refused { error: ErrorCode::INVALID_REQUEST, message });
+            }
+            check_group(&resource.resource_name)?;
+            Ok(describe::group(&config, &cx.broker.coordinator.configs(&resource.resource_name)))
+        }
         None => Err(Refused {
             error: ErrorCode::INVALID_REQUEST,
             message: format!("Unsupported resource type: {}", resource.resource_type),

@@ -1,4 +1,4 @@
-//! DescribeGroups: state and members of groups. A group that nobody knows is Dead, from version 6 on with an error (KIP-1043).
+//! DescribeGroups: state and members of groups. A group that nobody knows, or that is a consumer group, is Dead, from version 6 on with an error (KIP-1043).
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
 use super::{Context, authorized_operations};
-use crate::coordinator::DescribedGroup as Described;
+use crate::coordinator::{Described, DescribedGroup as DescribedClassicGroup};
 use crate::group::classic::DescribedMember;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
@@ -36,27 +36,30 @@ pub async fn describe_groups(
         if named.insert(group_id.clone()) {
             let described = cx.broker.coordinator.describe(&group_id).await.map_err(|_| Close::Ending)?;
             groups.push(match described {
-                Some(described) => known(&header, group_id, described).with_authorized_operations(operations),
-                None => unknown(&header, group_id),
+                Some(Described::Classic(group)) => {
+                    known(&header, group_id, group).with_authorized_operations(operations)
+                }
+                Some(Described::Consumer(_)) => unknown(&header, group_id, "is not a classic group."),
+                None => unknown(&header, group_id, "not found."),
             });
         }
     }
     Ok(DescribeGroupsResponse::default().with_groups(groups))
 }
 
-fn unknown(header: &RequestHeader, group_id: GroupId) -> DescribedGroup {
+fn unknown(header: &RequestHeader, group_id: GroupId, why: &str) -> DescribedGroup {
     let dead = DescribedGroup::default().with_group_state(StrBytes::from_static_str("Dead"));
     if header.api_version < NOT_FOUND_FROM {
         return dead.with_group_id(group_id);
     }
     count_error(header, ErrorCode::GROUP_ID_NOT_FOUND);
-    let message = format!("Group {} not found.", group_id.as_str());
+    let message = format!("Group {} {why}", group_id.as_str());
     dead.with_error_code(ErrorCode::GROUP_ID_NOT_FOUND.0)
         .with_error_message(Some(StrBytes::from_string(message)))
         .with_group_id(group_id)
 }
 
-fn known(header: &RequestHeader, group_id: GroupId, described: Described) -> DescribedGroup {
+fn known(header: &RequestHeader, group_id: GroupId, described: DescribedClassicGroup) -> DescribedGroup {
     let member = |member: DescribedMember| {
         let instance_id = member.instance_id.filter(|_| header.api_version >= INSTANCE_ID_FROM);
         DescribedGroupMember::default()

@@ -3,6 +3,9 @@
 /// Longest text of the protocol, bytes; its compact form could carry more, which other versions could not answer.
 pub(super) const TEXT_BYTES_MAX: usize = i16::MAX as usize;
 
+/// Bytes of a client's id that are kept and shown.
+pub(super) const CLIENT_ID_BYTES_MAX: usize = 1024;
+
 /// Whether a member may name this group. Those without members may also have an empty name.
 pub(super) fn is_valid(group_id: &str) -> bool {
     !group_id.is_empty() && group_id.len() <= TEXT_BYTES_MAX

@@ -6,7 +6,7 @@ use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
-use super::group_id::{TEXT_BYTES_MAX, is_valid, shortened};
+use super::group_id::{CLIENT_ID_BYTES_MAX, TEXT_BYTES_MAX, is_valid, shortened};
 use super::{Context, ending};
 use crate::engine::environment::{Environment, SystemEnvironment};
 use crate::group::classic::{JoinAnswer, JoinRequest, JoinedMember};
@@ -21,8 +21,6 @@ const NULL_PROTOCOL_FROM: i16 = 7;
 const SKIP_ASSIGNMENT_FROM: i16 = 9;
 /// Bytes of a client's or instance's id that become part of a member's id.
 const MEMBER_ID_PREFIX_BYTES_MAX: usize = 255;
-/// Bytes of a client's id that are kept and shown.
-const CLIENT_ID_BYTES_MAX: usize = 1024;
 
 /// Hands the request to the coordinator, without a reference to its frame, and waits.
 pub async fn join_group(

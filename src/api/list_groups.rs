@@ -11,8 +11,6 @@ use crate::wire::{Close, RequestHeader};
 const STATES_FROM: i16 = 4;
 /// First version with types.
 const TYPES_FROM: i16 = 5;
-/// The only type there is.
-const CLASSIC: &str = "classic";
 
 /// Answers those that match both filters, of which an empty one matches all. Letters of either case are the same.
 pub async fn list_groups(
@@ -23,17 +21,18 @@ pub async fn list_groups(
     let matches =
         |filter: &[StrBytes], own: &str| filter.is_empty() || filter.iter().any(|one| one.eq_ignore_ascii_case(own));
     let mut groups = cx.broker.coordinator.list();
-    groups
-        .retain(|group| matches(&request.states_filter, group.state.name()) && matches(&request.types_filter, CLASSIC));
+    groups.retain(|group| {
+        matches(&request.states_filter, group.state) && matches(&request.types_filter, group.group_type)
+    });
     let groups = groups.into_iter().map(|group| {
         let mut listed = ListedGroup::default()
             .with_group_id(GroupId(StrBytes::from_string(group.group_id)))
             .with_protocol_type(StrBytes::from_string(group.protocol_type));
         if header.api_version >= STATES_FROM {
-            listed = listed.with_group_state(StrBytes::from_static_str(group.state.name()));
+            listed = listed.with_group_state(StrBytes::from_static_str(group.state));
         }
         if header.api_version >= TYPES_FROM {
-            listed = listed.with_group_type(StrBytes::from_static_str(CLASSIC));
+            listed = listed.with_group_type(StrBytes::from_static_str(group.group_type));
         }
         listed
     });

@@ -8,6 +8,7 @@ pub mod apis;
 mod authorized_operations;
 pub mod cluster;
 mod config_resource;
+pub mod consumer_group;
 pub mod coordinator;
 pub mod create_partitions;
 pub mod create_topics;

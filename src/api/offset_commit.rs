@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
 use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
-use tokio::sync::oneshot;
 
 use super::apis::count_error;
 use super::group_id::TEXT_BYTES_MAX;
 use super::{Context, now, partition_of};
+use crate::coordinator::QueuedCommit;
 use crate::engine::command::OffsetToCommit;
 use crate::group::classic::Committer;
 use crate::log::catalog::Topic;
@@ -52,7 +52,7 @@ pub async fn offset_commit(
         offsets.extend(topic.partitions.iter().filter_map(|partition| judge(topic, partition).ok()));
     }
     let (refusal, not_stored) = match commit(&cx, &header, &request, offsets) {
-        Ok(committed) => (None, committed.await.map_err(|_| Close::Ending)?),
+        Ok(committed) => (None, committed.stored().await.map_err(|_| Close::Ending)?),
         Err(error) => (Some(error), BTreeMap::new()),
     };
     Ok(answer(&header, &request, |topic, partition| match (judge(topic, partition), refusal) {
@@ -69,7 +69,7 @@ fn commit(
     header: &RequestHeader,
     request: &OffsetCommitRequest,
     offsets: BTreeMap<PartitionId, CommittedOffset>,
-) -> Result<oneshot::Receiver<BTreeMap<PartitionId, ErrorCode>>, ErrorCode> {
+) -> Result<QueuedCommit, ErrorCode> {
     if request.group_id.len() > TEXT_BYTES_MAX {
         return Err(ErrorCode::INVALID_GROUP_ID);
     }

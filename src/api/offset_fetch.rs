@@ -22,7 +22,8 @@ use crate::wire::{Close, RequestHeader};
 /// Partitions of a topic with what is committed for them.
 type OfTopic = (TopicName, Vec<(PartitionIndex, Result<Option<CommittedOffset>, ErrorCode>)>);
 
-/// Answers one group below version 8, many from there on; null topics mean all that the group has.
+/// Answers one group below version 8, many from there on; null topics mean all that the group has. From version 9 on a member of a
+/// consumer group says who it is, and is refused if it is so no more.
 ///
 /// A group and a partition that are named again are answered once: what a few bytes ask for can be 4096 characters long.
 pub async fn offset_fetch(
@@ -43,16 +44,30 @@ pub async fn offset_fetch(
         return Ok(OffsetFetchResponse::default().with_topics(found.collect()));
     }
     let mut named = HashSet::new();
-    let groups = request.groups.into_iter().filter(|group| named.insert(group.group_id.clone())).map(|group| {
+    let mut groups = Vec::with_capacity(request.groups.len());
+    for group in request.groups {
+        if !named.insert(group.group_id.clone()) {
+            continue;
+        }
+        let coordinator = &cx.broker.coordinator;
+        let checked = coordinator.check_fetch(&group.group_id, group.member_id.as_deref(), group.member_epoch).await;
+        let error = checked.map_err(|_| Close::Ending)?;
+        if !error.is_none() {
+            count_error(&header, error);
+            let refused = OffsetFetchResponseGroup::default().with_error_code(error.0);
+            groups.push(refused.with_group_id(group.group_id));
+            continue;
+        }
         let asked = group.topics.map(|asked| asked.into_iter().map(|topic| (topic.name, topic.partition_indexes)));
         let found = committed(&topics, offsets, &group.group_id, asked, require_stable);
         let found = found.into_iter().map(|(name, partitions)| {
             let partitions = partitions.into_iter().map(|(index, committed)| of_many_groups(&header, index, committed));
             OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions.collect())
         });
-        OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_topics(found.collect())
-    });
-    Ok(OffsetFetchResponse::default().with_groups(groups.collect()))
+        let answered = OffsetFetchResponseGroup::default().with_group_id(group.group_id);
+        groups.push(answered.with_topics(found.collect()));
+    }
+    Ok(OffsetFetchResponse::default().with_groups(groups))
 }
 
 fn committed(

@@ -62,6 +62,7 @@ impl TestBroker {
         let endpoints = vec![endpoint("PLAINTEXT", "localhost", 9092), endpoint("EXTERNAL", "kafka.example", 19092)];
         let coordinator = Coordinator::start(
             started.engine.clone(),
+            started.catalog.clone(),
             started.offsets.clone(),
             started.groups,
             coordinator::Settings::from(&config),

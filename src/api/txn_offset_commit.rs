@@ -12,14 +12,14 @@ use kafka_protocol::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
-use tokio::sync::oneshot;
 
 use super::apis::count_error;
 use super::group_id::is_valid;
 use super::offset_commit::{Terms, to_commit};
 use super::txn_producer::producer;
 use super::{Context, now};
-use crate::engine::command::{OffsetToCommit, Staged};
+use crate::coordinator::QueuedStaging;
+use crate::engine::command::OffsetToCommit;
 use crate::group::classic::Committer;
 use crate::log::offsets::CommittedOffset;
 use crate::transaction::{TransactionRefused, TransactionVersion};
@@ -50,7 +50,7 @@ pub async fn txn_offset_commit(
         offsets.extend(topic.partitions.iter().filter_map(|partition| judge(topic, partition).ok()));
     }
     let staged = match stage(&cx, &header, &request, offsets) {
-        Ok(staged) => staged.await.map_err(|_| Close::Ending)?.map_err(|refused| code(&header, refused)),
+        Ok(staged) => staged.staged().await.map_err(|_| Close::Ending)?.map_err(|refused| code(&header, refused)),
         Err(error) => Err(error),
     };
     Ok(answer(&header, &request, |topic, partition| match (judge(topic, partition), &staged) {
@@ -74,7 +74,7 @@ fn stage(
     header: &RequestHeader,
     request: &TxnOffsetCommitRequest,
     offsets: BTreeMap<PartitionId, CommittedOffset>,
-) -> Result<oneshot::Receiver<Staged>, ErrorCode> {
+) -> Result<QueuedStaging, ErrorCode> {
     if !is_valid(&request.group_id) {
         return Err(ErrorCode::INVALID_GROUP_ID);
     }

@@ -168,7 +168,13 @@ async fn serve(
     );
     // Set once, here.
     let _ = observed.collector.set(collector);
-    let coordinator = Coordinator::start(engine.clone(), offsets.clone(), groups, coordinator::Settings::from(&config));
+    let coordinator = Coordinator::start(
+        engine.clone(),
+        catalog.clone(),
+        offsets.clone(),
+        groups,
+        coordinator::Settings::from(&config),
+    );
     let broker = Arc::new(Broker {
         cluster_id,
         directory_id,

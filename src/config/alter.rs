@@ -84,6 +84,26 @@ pub fn replace_topic(given: &[(String, Option<String>)]) -> Result<BTreeMap<Stri
     Ok(topic_settings::validate(&given)?)
 }
 
+/// The settings of a group that has `current` after `changes`. All or nothing.
+pub fn group(
+    config: &Config,
+    current: &BTreeMap<String, String>,
+    changes: &[Change],
+) -> Result<BTreeMap<String, String>, AlterRefused> {
+    check_names(changes)?;
+    // None of them is a list, so no default is asked for.
+    let changed = apply(current, changes, super::groups::known, |_| None)?;
+    Ok(super::groups::validate(config, &changed)?)
+}
+
+/// All settings of a group replaced by `given` (AlterConfigs, the older API).
+pub fn replace_group(
+    config: &Config,
+    given: &[(String, Option<String>)],
+) -> Result<BTreeMap<String, String>, AlterRefused> {
+    group(config, &BTreeMap::new(), &set_all(given))
+}
+
 /// The dynamic settings after `changes`, for this broker (`node`) or for all. The whole configuration must hold with them.
 pub fn broker(config: &Config, node: bool, changes: &[Change]) -> Result<BrokerOverrides, AlterRefused> {
     check_names(changes)?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::groups::{Bounded, ConsumerGroups};
 use super::listeners::{self, ListenerError, Listeners};
 use super::table::{self, InvalidSetting, list};
 use super::{BrokerOverrides, Config, Origin, TopicConfig};
@@ -95,6 +96,7 @@ impl Config {
             group_size_max: values.number("group.max.size")?,
             offsets_topic_partitions: values.number("offsets.topic.num.partitions")?,
             transaction_topic_partitions: values.number("transaction.state.log.num.partitions")?,
+            consumer_groups: values.consumer_groups()?,
             group_members_bytes_max: values.number("einmal.group.members.bytes.max")?,
             transaction_max_timeout_ms: values.number("transaction.max.timeout.ms")?,
             transaction_timeout_check_interval: values
@@ -204,6 +206,22 @@ impl<'a> Values<'a> {
             }
         }
         Ok(rates)
+    }
+
+    fn consumer_groups(&self) -> Result<ConsumerGroups, InvalidSetting> {
+        let bounded = |what: &str| {
+            let number = |bound: &str| self.number(&format!("group.consumer.{bound}{what}"));
+            Ok(Bounded { min: number("min.")?, default: number("")?, max: number("max.")? })
+        };
+        let groups = ConsumerGroups {
+            session_timeout_ms: bounded("session.timeout.ms")?,
+            heartbeat_interval_ms: bounded("heartbeat.interval.ms")?,
+            size_max: self.number("group.consumer.max.size")?,
+            assignors: list(&self.checked("group.consumer.assignors")?).map(str::to_owned).collect(),
+            migration_policy: self.checked("group.consumer.migration.policy")?,
+        };
+        groups.check()?;
+        Ok(groups)
     }
 
     fn admin_listener(&self, all_ports_free: bool) -> Result<Option<SocketAddr>, InvalidSetting> {

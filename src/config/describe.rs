@@ -15,6 +15,8 @@ use super::{BrokerOverrides, Config};
 pub enum Source {
     /// Set on the topic.
     Topic,
+    /// Set on the group.
+    Group,
     /// Set by AlterConfigs for this broker.
     DynamicBroker,
     /// Set by AlterConfigs for all brokers.
@@ -34,6 +36,7 @@ impl Source {
             Self::DynamicDefaultBroker => 3,
             Self::StaticBroker => 4,
             Self::Default => 5,
+            Self::Group => 8,
         }
     }
 }
@@ -72,10 +75,20 @@ pub struct Entry {
 
 /// All settings of a topic that has `overrides` of its own, by name.
 pub fn topic(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<Entry> {
-    table::TOPICS.iter().map(|setting| topic_entry(config, setting, overrides)).collect()
+    table::TOPICS.iter().map(|setting| own_entry(config, setting, overrides, Source::Topic)).collect()
 }
 
-fn topic_entry(config: &Config, setting: &'static Setting, overrides: &BTreeMap<String, String>) -> Entry {
+/// All settings of a group that has `overrides` of its own, by name.
+pub fn group(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<Entry> {
+    table::GROUPS.iter().map(|setting| own_entry(config, setting, overrides, Source::Group)).collect()
+}
+
+fn own_entry(
+    config: &Config,
+    setting: &'static Setting,
+    overrides: &BTreeMap<String, String>,
+    source: Source,
+) -> Entry {
     let names: Vec<&'static str> = setting.synonyms.iter().map(|synonym| synonym.name).collect();
     let mut synonyms = broker_synonyms(config, &names);
     let from_broker = synonyms.first().and_then(|first| {
@@ -89,7 +102,7 @@ fn topic_entry(config: &Config, setting: &'static Setting, overrides: &BTreeMap<
     let own = overrides.get(setting.name);
     if let Some(text) = own {
         let value = Some(text.clone());
-        synonyms.insert(0, Synonym { name: setting.name, value, source: Source::Topic });
+        synonyms.insert(0, Synonym { name: setting.name, value, source });
     }
     entry(setting, own.cloned().or(from_broker), synonyms, false)
 }
@@ -171,7 +184,7 @@ fn broker_synonyms(config: &Config, names: &[&'static str]) -> Vec<Synonym> {
         Source::DynamicDefaultBroker => cluster.get(name).cloned(),
         Source::StaticBroker => config.texts.get(name).map(|(text, _)| text.trim().to_owned()),
         Source::Default => table::broker(name)?.default.map(str::to_owned),
-        Source::Topic => None,
+        Source::Topic | Source::Group => None,
     };
     let mut synonyms = Vec::new();
     for source in [Source::DynamicBroker, Source::DynamicDefaultBroker, Source::StaticBroker, Source::Default] {

@@ -11,6 +11,7 @@ pub fn markdown() -> String {
     broker.sort_by_key(|setting| (!setting.name.starts_with("einmal."), setting.name));
     section(&mut page, "Broker", &broker);
     section(&mut page, "Topic", &table::TOPICS.iter().collect::<Vec<_>>());
+    section(&mut page, "Group", &table::GROUPS.iter().collect::<Vec<_>>());
     page
 }
 

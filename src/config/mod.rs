@@ -12,6 +12,7 @@ pub mod build;
 pub mod describe;
 pub mod document;
 pub mod environment;
+pub mod groups;
 pub mod listeners;
 pub mod load;
 pub mod properties;
@@ -124,6 +125,8 @@ pub struct Config {
     pub offsets_topic_partitions: u32,
     /// `transaction.state.log.num.partitions`.
     pub transaction_topic_partitions: u32,
+    /// `group.consumer.*`.
+    pub consumer_groups: groups::ConsumerGroups,
     /// `einmal.group.members.bytes.max`: memory of groups and members, all groups together.
     pub group_members_bytes_max: usize,
     /// `transaction.max.timeout.ms`.

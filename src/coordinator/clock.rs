@@ -7,9 +7,10 @@ use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
 use super::Coordinator;
+use super::kind::Group;
 use crate::engine::command::GroupChange;
 use crate::engine::environment::{Environment, SystemEnvironment};
-use crate::group::classic::{Now, State};
+use crate::group::classic::Now;
 
 /// Time without any alarm.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
@@ -93,7 +94,10 @@ impl Coordinator {
                 if state.alarm_ms.is_none_or(|alarm| alarm <= now.monotonic_ms) {
                     state.alarm_ms = None;
                 }
-                state.group.tick(now, &self.settings.terms, effects);
+                match &mut state.group {
+                    Group::Classic(group) => group.tick(now, &self.settings.terms, &mut effects.classic),
+                    Group::Consumer(_) => self.expire(&group_id, state, now, effects),
+                }
             });
         }
     }
@@ -103,9 +107,10 @@ impl Coordinator {
         let slots: Vec<_> = self.groups.iter().map(|slot| (slot.key().clone(), Arc::clone(&slot))).collect();
         for (group_id, slot) in slots {
             self.change(&group_id, &slot, |state, _, _| {
-                if state.group.state() == State::Empty && !self.offsets.is_known(&group_id) {
+                if state.group.is_empty() && !self.offsets.is_known(&group_id) {
                     // Nobody waits for it; a restart before it is stored finds the group and sweeps again.
-                    drop(self.engine.change_group(group_id.clone(), GroupChange::Forget));
+                    let change = GroupChange::Forget(state.group.deletions());
+                    drop(self.engine.change_group(group_id.clone(), change));
                     self.remove(&group_id, state);
                 }
             });

@@ -1,12 +1,13 @@
 //! Drives groups: takes their requests, keeps their time, has their changes stored, answers.
 //!
-//! [`crate::group::classic`] decides; this is what it needs around it. Groups have nothing to do with each other, so each has a lock
+//! [`crate::group`] decides; this is what it needs around it. Groups have nothing to do with each other, so each has a lock
 //! of its own and runs on the task of whoever asks: a heartbeat costs neither a queue nor another thread. The engine is not asked
 //! but for what must survive a restart: generation, members and assignments when a group becomes stable or empty. Requests that
 //! wait for others (JoinGroup, SyncGroup) are parked as one-shot channels by ticket. One task keeps the time of all groups: each has
 //! its nearest deadline in one ordered set, and heartbeats, which only move deadlines away, do not touch it.
 //!
-//! A group as a whole is one row: members come and go together with their generation, and a row is written once per rebalance.
+//! A classic group as a whole is one row: members come and go together with their generation, and a row is written once per
+//! rebalance. A consumer group has a row for each thing that changes by itself.
 //!
 //! Mirrors `GroupCoordinatorService`. Kafka replays a partition of `__consumer_offsets` before it serves a group.
 //!
@@ -17,10 +18,15 @@
 //! Invariant: a slot is locked while no reference into the map of slots is held.
 
 mod clock;
+mod configs;
+mod consumer;
+mod kind;
 mod offsets;
 mod read;
 mod slot;
+mod topics;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -29,15 +35,18 @@ use dashmap::mapref::entry::Entry;
 use tokio::sync::oneshot;
 use tokio::time::Duration;
 
-use crate::engine::Engine;
-use crate::group::classic::{
-    ClassicGroup, JoinAnswer, JoinRequest, Leaving, StoredGroup, SyncAnswer, SyncRequest, Terms,
-};
+use crate::config::groups::ConsumerGroups;
+use crate::engine::{Engine, StoredGroups};
+use crate::group::classic::{ClassicGroup, JoinAnswer, JoinRequest, Leaving, SyncAnswer, SyncRequest, Terms};
+use crate::group::consumer::{Assignor, ConsumerGroup};
+use crate::group::migration::MigrationPolicy;
+use crate::log::catalog::Catalog;
 use crate::log::offsets::CommittedOffsets;
 use crate::types::ErrorCode;
 use clock::Clock;
-pub use offsets::TopicOffsets;
-pub use read::{DescribedGroup, ListedGroup};
+use kind::Group;
+pub use offsets::{QueuedCommit, QueuedStaging, TopicOffsets};
+pub use read::{Described, DescribedConsumerGroup, DescribedGroup, ListedGroup};
 use slot::{Slot, SlotState};
 
 /// The coordinator has lost the engine; the process ends.
@@ -51,6 +60,12 @@ const GROUP_BYTES: usize = 768;
 pub struct Settings {
     /// For the groups themselves.
     pub terms: Terms,
+    /// `group.consumer.*`.
+    pub consumer_groups: ConsumerGroups,
+    /// `group.consumer.assignors`.
+    pub assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`.
+    pub migration_policy: MigrationPolicy,
     /// `einmal.group.members.bytes.max`.
     pub members_bytes_max: usize,
     /// `offsets.retention.check.interval.ms`: groups that are empty and have no offsets go at the same time.
@@ -66,6 +81,9 @@ impl From<&crate::config::Config> for Settings {
                 session_timeout_ms_max: config.group_session_timeout_ms_max,
                 members_max: config.group_size_max,
             },
+            assignors: config.consumer_groups.assignors.iter().filter_map(|name| Assignor::of_name(name)).collect(),
+            migration_policy: MigrationPolicy::of_name(&config.consumer_groups.migration_policy).unwrap_or_default(),
+            consumer_groups: config.consumer_groups.clone(),
             members_bytes_max: config.group_members_bytes_max,
             sweep_interval: config.offsets_retention_check_interval,
         }
@@ -75,6 +93,9 @@ impl From<&crate::config::Config> for Settings {
 /// All groups.
 pub struct Coordinator {
     groups: DashMap<String, Arc<Slot>>,
+    /// Settings of single groups.
+    configs: DashMap<String, Arc<BTreeMap<String, String>>>,
+    catalog: Arc<Catalog>,
     engine: Engine,
     offsets: Arc<CommittedOffsets>,
     settings: Settings,
@@ -88,12 +109,15 @@ impl Coordinator {
     /// Brings the stored groups back, their sessions beginning now, and starts to keep time. Must be called in a runtime.
     pub fn start(
         engine: Engine,
+        catalog: Arc<Catalog>,
         offsets: Arc<CommittedOffsets>,
-        stored: Vec<(String, StoredGroup)>,
+        stored: StoredGroups,
         settings: Settings,
     ) -> Arc<Self> {
         let coordinator = Arc::new(Self {
             groups: DashMap::new(),
+            configs: DashMap::new(),
+            catalog,
             engine,
             offsets,
             settings,
@@ -102,8 +126,18 @@ impl Coordinator {
             next_ticket: AtomicU64::new(0),
         });
         let now = coordinator.clock.now();
-        for (group_id, stored) in stored {
-            let slot = Arc::new(Slot::new(ClassicGroup::restore(now, stored)));
+        for (group_id, configs) in stored.configs {
+            coordinator.keep_configs(&group_id, configs);
+        }
+        let classic = stored.classic.into_iter();
+        let classic = classic.map(|(group_id, stored)| (group_id, Group::Classic(ClassicGroup::restore(now, stored))));
+        let now_ms = i64::try_from(now.monotonic_ms).unwrap_or(i64::MAX);
+        let consumer = stored.consumer.into_iter().map(|(group_id, state)| {
+            let settings = coordinator.settings_of(&group_id);
+            (group_id, Group::Consumer(ConsumerGroup::restored(state, &settings, now_ms)))
+        });
+        for (group_id, group) in classic.chain(consumer) {
+            let slot = Arc::new(Slot::new(group));
             coordinator.groups.insert(group_id.clone(), Arc::clone(&slot));
             coordinator.change(&group_id, &slot, |_, _, _| ());
         }
@@ -134,10 +168,16 @@ impl Coordinator {
                 if more > 0 && self.bytes.load(Ordering::Relaxed).saturating_add(more) > self.settings.members_bytes_max
                 {
                     let refused = JoinAnswer::refused(ErrorCode::GROUP_MAX_SIZE_REACHED, &request.member_id);
-                    return effects.joined.push((ticket, refused));
+                    return effects.classic.joined.push((ticket, refused));
                 }
                 let request = JoinRequest { ticket, ..request.clone() };
-                state.group.join(now, &self.settings.terms, &request, effects);
+                if matches!(&state.group, Group::Consumer(group) if group.state().members.is_empty()) {
+                    Self::replace_empty(state, effects);
+                }
+                match &mut state.group {
+                    Group::Classic(group) => group.join(now, &self.settings.terms, &request, &mut effects.classic),
+                    Group::Consumer(_) => self.join_consumer_group(group_id, state, &request, now, effects),
+                }
             });
             if joined.is_some() {
                 return answer;
@@ -163,9 +203,15 @@ impl Coordinator {
             if self.bytes.load(Ordering::Relaxed).saturating_add(more) > self.settings.members_bytes_max
                 && !request.assignments.is_empty()
             {
-                return effects.synced.push((ticket, SyncAnswer::refused(ErrorCode::UNKNOWN_SERVER_ERROR)));
+                return effects.classic.synced.push((ticket, SyncAnswer::refused(ErrorCode::UNKNOWN_SERVER_ERROR)));
             }
-            state.group.sync(now, SyncRequest { ticket, ..request }, effects);
+            match &mut state.group {
+                Group::Classic(group) => group.sync(now, SyncRequest { ticket, ..request }, &mut effects.classic),
+                Group::Consumer(group) => {
+                    let answer = group.sync(&request, &self.around(group_id).context(now));
+                    effects.classic.synced.push((ticket, answer));
+                }
+            }
         });
         let _ = unused.map(|sender| sender.send(SyncAnswer::refused(ErrorCode::UNKNOWN_MEMBER_ID)));
         answer
@@ -183,8 +229,12 @@ impl Coordinator {
         generation_id: i32,
     ) -> Result<ErrorCode, EngineGone> {
         let changed = self.slot(group_id).and_then(|slot| {
-            self.change(group_id, &slot, |state, now, _| {
-                state.group.heartbeat(now, member_id, instance_id, generation_id)
+            self.change(group_id, &slot, |state, now, _| match &mut state.group {
+                Group::Classic(group) => group.heartbeat(now, member_id, instance_id, generation_id),
+                Group::Consumer(group) => {
+                    let around = self.around(group_id);
+                    group.classic_heartbeat(member_id, instance_id, generation_id, &around.context(now))
+                }
             })
         });
         let Some((error, barrier)) = changed else { return Ok(ErrorCode::UNKNOWN_MEMBER_ID) };
@@ -199,7 +249,16 @@ impl Coordinator {
     pub async fn leave(&self, group_id: &str, leaving: &[Leaving]) -> Result<Vec<ErrorCode>, EngineGone> {
         let terms = &self.settings.terms;
         let changed = self.slot(group_id).and_then(|slot| {
-            self.change(group_id, &slot, |state, now, effects| state.group.leave(now, terms, leaving, effects))
+            self.change(group_id, &slot, |state, now, effects| match &mut state.group {
+                Group::Classic(group) => group.leave(now, terms, leaving, &mut effects.classic),
+                Group::Consumer(group) => {
+                    let around = self.around(group_id);
+                    let (errors, rows) = group.leave(leaving, &around.context(now));
+                    effects.rows.extend(rows);
+                    self.maybe_downgrade(state, &around, now, effects);
+                    errors
+                }
+            })
         });
         let Some((errors, barrier)) = changed else { return Ok(vec![ErrorCode::UNKNOWN_MEMBER_ID; leaving.len()]) };
         barrier.passed().await?;
@@ -213,7 +272,7 @@ impl Coordinator {
     fn slot_or_new(&self, group_id: &str) -> Arc<Slot> {
         match self.groups.entry(group_id.to_owned()) {
             Entry::Occupied(slot) => Arc::clone(slot.get()),
-            Entry::Vacant(place) => Arc::clone(&place.insert(Arc::new(Slot::new(ClassicGroup::default())))),
+            Entry::Vacant(place) => Arc::clone(&place.insert(Arc::new(Slot::new(Group::default())))),
         }
     }
 

@@ -4,13 +4,70 @@ use std::collections::BTreeMap;
 
 use tokio::sync::oneshot;
 
+use super::kind::Group;
 use super::{Coordinator, EngineGone};
 use crate::engine::command::{GroupChange, OffsetToCommit, Staged, TransactionProducer};
 use crate::group::classic::{ClassicGroup, Committer};
-use crate::types::{ErrorCode, PartitionId};
+use crate::group::consumer::assignment::TopicIdPartition;
+use crate::group::consumer::offsets::{check_commit, check_fetch};
+use crate::group::consumer::{self, ConsumerGroup};
+use crate::types::{ErrorCode, PartitionId, PartitionIndex};
 
 /// Offsets that were not stored, and why.
 type NotStored = BTreeMap<PartitionId, ErrorCode>;
+
+/// Offsets on their way to the store.
+#[derive(Debug)]
+pub struct QueuedCommit {
+    stored: oneshot::Receiver<NotStored>,
+    refused: NotStored,
+}
+
+impl QueuedCommit {
+    /// Answers those that are not stored, once the others are.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn stored(self) -> Result<NotStored, EngineGone> {
+        let mut not_stored = self.stored.await.map_err(|_| EngineGone)?;
+        not_stored.extend(self.refused);
+        Ok(not_stored)
+    }
+}
+
+/// Offsets on their way into a transaction.
+#[derive(Debug)]
+pub struct QueuedStaging {
+    staged: oneshot::Receiver<Staged>,
+    refused: NotStored,
+}
+
+impl QueuedStaging {
+    /// Answers those that are not staged, once the others are.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn staged(self) -> Result<Staged, EngineGone> {
+        let staged = self.staged.await.map_err(|_| EngineGone)?;
+        Ok(staged.map(|not_staged| not_staged.into_iter().chain(self.refused).collect()))
+    }
+}
+
+/// A committer as a consumer group sees it.
+fn as_member(committer: Committer<'_>, api_version: i16) -> consumer::offsets::Committer<'_> {
+    consumer::offsets::Committer {
+        member_id: committer.member_id,
+        instance_id: committer.instance_id,
+        member_epoch: committer.generation_id,
+        is_transactional: false,
+        api_version,
+    }
+}
+
+/// TxnOffsetCommit is older than epochs of members: its clients know the generation (`validateTransactionalOffsetCommit`).
+fn as_of_transaction(error: ErrorCode) -> ErrorCode {
+    if error == ErrorCode::STALE_MEMBER_EPOCH { ErrorCode::ILLEGAL_GENERATION } else { error }
+}
 
 /// A topic of which offsets are to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +90,19 @@ impl Coordinator {
         api_version: i16,
         committer: Committer<'_>,
         offsets: Vec<OffsetToCommit>,
-    ) -> Result<oneshot::Receiver<NotStored>, ErrorCode> {
+    ) -> Result<QueuedCommit, ErrorCode> {
         // The lock is held until the commit is queued.
         let slot = self.slot(group_id);
         let committed = slot.and_then(|slot| {
-            self.change(group_id, &slot, |state, now, _| {
-                state.group.check_commit(now, committer)?;
-                Ok(self.engine.commit_offsets(group_id.to_owned(), offsets.clone()))
+            self.change(group_id, &slot, |state, now, _| match &mut state.group {
+                Group::Classic(group) => {
+                    group.check_commit(now, committer)?;
+                    Ok(self.queue_commit(group_id, offsets.clone(), NotStored::new()))
+                }
+                Group::Consumer(group) => {
+                    let (offsets, stale) = self.covered(group, &as_member(committer, api_version), offsets.clone())?;
+                    Ok(self.queue_commit(group_id, offsets, stale))
+                }
             })
         });
         if let Some((committed, _)) = committed {
@@ -50,7 +113,54 @@ impl Coordinator {
             return Err(if is_told { ErrorCode::GROUP_ID_NOT_FOUND } else { ErrorCode::ILLEGAL_GENERATION });
         }
         ClassicGroup::default().check_commit(self.clock.now(), committer)?;
-        Ok(self.engine.commit_offsets(group_id.to_owned(), offsets))
+        Ok(self.queue_commit(group_id, offsets, NotStored::new()))
+    }
+
+    fn queue_commit(&self, group_id: &str, offsets: Vec<OffsetToCommit>, refused: NotStored) -> QueuedCommit {
+        QueuedCommit { stored: self.engine.commit_offsets(group_id.to_owned(), offsets), refused }
+    }
+
+    /// The offsets that `committer` may commit in a consumer group, and the others.
+    fn covered(
+        &self,
+        group: &ConsumerGroup,
+        committer: &consumer::offsets::Committer<'_>,
+        offsets: Vec<OffsetToCommit>,
+    ) -> Result<(Vec<OffsetToCommit>, NotStored), ErrorCode> {
+        let scope = check_commit(group.state(), committer).map_err(|refused| refused.error())?;
+        let topics = self.catalog.topics();
+        let is_covered = |offset: &OffsetToCommit| {
+            let PartitionId { topic, index } = offset.partition;
+            let topic_id = topics.by_no.get(&topic).map(|topic| topic.id);
+            let partition = topic_id.zip(PartitionIndex::try_from(index).ok());
+            partition.is_some_and(|(topic_id, partition)| scope.covers(&TopicIdPartition { topic_id, partition }))
+        };
+        let (covered, stale): (Vec<_>, Vec<_>) = offsets.into_iter().partition(is_covered);
+        let stale = stale.into_iter().map(|offset| (offset.partition, scope.refusal()));
+        Ok((covered, stale.collect()))
+    }
+
+    /// Whether a fetch of offsets that names a member of a consumer group is answered (OffsetFetch 9).
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn check_fetch(
+        &self,
+        group_id: &str,
+        member_id: Option<&str>,
+        member_epoch: i32,
+    ) -> Result<ErrorCode, EngineGone> {
+        let Some(slot) = self.slot(group_id).filter(|_| member_id.is_some() || member_epoch >= 0) else {
+            return Ok(ErrorCode::NONE);
+        };
+        let checked = self.change(group_id, &slot, |state, _, _| match &state.group {
+            Group::Classic(_) => ErrorCode::NONE,
+            Group::Consumer(group) => check_fetch(group.state(), member_id, member_epoch)
+                .map_or_else(|refused| refused.error(), |()| ErrorCode::NONE),
+        });
+        let Some((error, barrier)) = checked else { return Ok(ErrorCode::NONE) };
+        barrier.passed().await?;
+        Ok(error)
     }
 
     /// Queues offsets that a transaction will commit, if `committer` may do it.
@@ -63,14 +173,26 @@ impl Coordinator {
         committer: Committer<'_>,
         producer: TransactionProducer,
         offsets: Vec<OffsetToCommit>,
-    ) -> Result<oneshot::Receiver<Staged>, ErrorCode> {
-        let queue = || self.engine.txn_offset_commit(producer.clone(), group_id.to_owned(), offsets.clone());
+    ) -> Result<QueuedStaging, ErrorCode> {
+        let queue = |offsets, refused| {
+            let staged = self.engine.txn_offset_commit(producer.clone(), group_id.to_owned(), offsets);
+            QueuedStaging { staged, refused }
+        };
         let slot = self.slot(group_id);
         // The lock is held until the commit is queued.
         let queued = slot.and_then(|slot| {
-            self.change(group_id, &slot, |state, _, _| {
-                state.group.check_transactional_commit(committer)?;
-                Ok(queue())
+            self.change(group_id, &slot, |state, _, _| match &state.group {
+                Group::Classic(group) => {
+                    group.check_transactional_commit(committer)?;
+                    Ok(queue(offsets.clone(), NotStored::new()))
+                }
+                Group::Consumer(group) => {
+                    let committer = consumer::offsets::Committer { is_transactional: true, ..as_member(committer, 0) };
+                    let covered = self.covered(group, &committer, offsets.clone());
+                    let (offsets, mut stale) = covered.map_err(as_of_transaction)?;
+                    stale.values_mut().for_each(|error| *error = as_of_transaction(*error));
+                    Ok(queue(offsets, stale))
+                }
             })
         });
         if let Some((queued, _)) = queued {
@@ -80,7 +202,7 @@ impl Coordinator {
             return Err(ErrorCode::ILLEGAL_GENERATION);
         }
         ClassicGroup::default().check_transactional_commit(committer)?;
-        Ok(queue())
+        Ok(queue(offsets.clone(), NotStored::new()))
     }
 
     /// Deletes a group without members, and its offsets.
@@ -93,8 +215,13 @@ impl Coordinator {
         }
         let slot = self.slot_or_new(group_id);
         let deleted = self.change(group_id, &slot, |state, _, _| {
-            state.group.check_delete()?;
-            let deleted = self.engine.change_group(group_id.to_owned(), GroupChange::Delete);
+            match &state.group {
+                Group::Classic(group) => group.check_delete()?,
+                Group::Consumer(_) if state.group.is_empty() => {}
+                Group::Consumer(_) => return Err(ErrorCode::NON_EMPTY_GROUP),
+            }
+            let change = GroupChange::Delete(state.group.deletions());
+            let deleted = self.engine.change_group(group_id.to_owned(), change);
             self.remove(group_id, state);
             Ok(deleted)
         });
@@ -119,7 +246,9 @@ impl Coordinator {
         }
         let slot = self.slot_or_new(group_id);
         let deleted = self.change(group_id, &slot, |state, _, _| {
-            state.group.check_offset_delete()?;
+            if let Group::Classic(group) = &state.group {
+                group.check_offset_delete()?;
+            }
             let is_subscribed: Vec<bool> = topics.iter().map(|topic| state.group.is_subscribed(&topic.name)).collect();
             let free = topics.iter().zip(&is_subscribed).filter(|(_, is_subscribed)| !**is_subscribed);
             let partitions = free.flat_map(|(topic, _)| topic.partitions.clone()).collect();

@@ -2,8 +2,17 @@
 
 use std::sync::Arc;
 
+use super::kind::Group;
 use super::{Coordinator, EngineGone};
-use crate::group::classic::{DescribedMember, State};
+use crate::group::classic::{ClassicGroup, DescribedMember, State};
+use crate::group::consumer::assignment::Partitions;
+use crate::group::consumer::member::Member;
+use crate::group::consumer::{Assignor, ConsumerGroup};
+use crate::group::embedded::PROTOCOL_TYPE;
+
+/// Types of groups, as ListGroups names them (`Group.GroupType`).
+const CLASSIC: &str = "classic";
+const CONSUMER: &str = "consumer";
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,11 +21,22 @@ pub struct ListedGroup {
     pub group_id: String,
     /// Empty for a group that never had members.
     pub protocol_type: String,
-    /// Where it stands.
-    pub state: State,
+    /// Kafka's name of where it stands.
+    pub state: &'static str,
+    /// Kafka's name of its type.
+    pub group_type: &'static str,
 }
 
-/// A group in full.
+/// A group of either protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Described {
+    /// What DescribeGroups shows.
+    Classic(DescribedGroup),
+    /// What ConsumerGroupDescribe shows.
+    Consumer(DescribedConsumerGroup),
+}
+
+/// A classic group in full.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedGroup {
     /// Empty for a group that never had members.
@@ -29,16 +49,46 @@ pub struct DescribedGroup {
     pub members: Vec<DescribedMember>,
 }
 
+/// A consumer group in full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedConsumerGroup {
+    /// Kafka's name of where it stands.
+    pub state: &'static str,
+    /// See [`crate::group::consumer::change::GroupEpochs`].
+    pub group_epoch: i32,
+    /// Of the targets.
+    pub assignment_epoch: i32,
+    /// Who makes the targets.
+    pub assignor: Assignor,
+    /// By id, each with its target.
+    pub members: Vec<(Arc<str>, Member, Partitions)>,
+}
+
+impl DescribedGroup {
+    fn of(group: &ClassicGroup) -> Self {
+        let protocol_name = group.protocol_name().filter(|_| group.state() == State::Stable);
+        Self {
+            protocol_type: group.protocol_type().unwrap_or_default().to_owned(),
+            protocol_name: protocol_name.unwrap_or_default().to_owned(),
+            state: group.state(),
+            members: group.described_members(),
+        }
+    }
+}
+
 impl Coordinator {
     /// All groups, by id: those with members, and those that have but offsets.
     pub fn list(&self) -> Vec<ListedGroup> {
         let slots: Vec<_> = self.groups.iter().map(|slot| (slot.key().clone(), Arc::clone(&slot))).collect();
         let mut listed = Vec::with_capacity(slots.len());
         for (group_id, slot) in slots {
-            listed.extend(slot.look(|state| ListedGroup {
-                group_id,
-                protocol_type: state.group.protocol_type().unwrap_or_default().to_owned(),
-                state: state.group.state(),
+            listed.extend(slot.look(|state| {
+                let (protocol_type, group_type) = match &state.group {
+                    Group::Classic(group) => (group.protocol_type().unwrap_or_default(), CLASSIC),
+                    Group::Consumer(_) => (PROTOCOL_TYPE, CONSUMER),
+                };
+                let protocol_type = protocol_type.to_owned();
+                ListedGroup { group_id, protocol_type, state: state.group.state_name(), group_type }
             }));
         }
         listed.sort_by(|one, other| one.group_id.cmp(&other.group_id));
@@ -47,7 +97,8 @@ impl Coordinator {
         listed.extend(simple.into_iter().map(|group_id| ListedGroup {
             group_id,
             protocol_type: String::new(),
-            state: State::Empty,
+            state: State::Empty.name(),
+            group_type: CLASSIC,
         }));
         listed.sort_by(|one, other| one.group_id.cmp(&other.group_id));
         listed
@@ -57,29 +108,31 @@ impl Coordinator {
     ///
     /// # Errors
     /// [`EngineGone`].
-    pub async fn describe(&self, group_id: &str) -> Result<Option<DescribedGroup>, EngineGone> {
+    pub async fn describe(&self, group_id: &str) -> Result<Option<Described>, EngineGone> {
         let changed = self.slot(group_id).and_then(|slot| {
-            self.change(group_id, &slot, |state, _, _| {
-                let group = &state.group;
-                let protocol_name = group.protocol_name().filter(|_| group.state() == State::Stable);
-                DescribedGroup {
-                    protocol_type: group.protocol_type().unwrap_or_default().to_owned(),
-                    protocol_name: protocol_name.unwrap_or_default().to_owned(),
-                    state: group.state(),
-                    members: group.described_members(),
-                }
+            self.change(group_id, &slot, |state, _, _| match &state.group {
+                Group::Classic(group) => Described::Classic(DescribedGroup::of(group)),
+                Group::Consumer(group) => Described::Consumer(self.described(group_id, group)),
             })
         });
         if let Some((described, barrier)) = changed {
             barrier.passed().await?;
             return Ok(Some(described));
         }
-        let simple = || DescribedGroup {
-            protocol_type: String::new(),
-            protocol_name: String::new(),
-            state: State::Empty,
-            members: Vec::new(),
-        };
+        let simple = || Described::Classic(DescribedGroup::of(&ClassicGroup::default()));
         Ok(self.offsets.is_known(group_id).then(simple))
+    }
+
+    fn described(&self, group_id: &str, group: &ConsumerGroup) -> DescribedConsumerGroup {
+        let state = group.state();
+        let target = |id: &Arc<str>| state.targets.get(id).cloned().unwrap_or_default();
+        let members = state.members.iter().map(|(id, member)| (Arc::clone(id), member.clone(), target(id)));
+        DescribedConsumerGroup {
+            state: state.phase().name(),
+            group_epoch: state.epochs.group_epoch,
+            assignment_epoch: state.epochs.assignment_epoch,
+            assignor: group.assignor(&self.settings_of(group_id)),
+            members: members.collect(),
+        }
     }
 }

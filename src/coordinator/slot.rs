@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{oneshot, watch};
 
+use super::kind::{Effects, Group};
 use super::{Coordinator, EngineGone, GROUP_BYTES};
-use crate::engine::command::GroupChange;
-use crate::group::classic::{ClassicGroup, Effects, JoinAnswer, Now, State, SyncAnswer, Ticket};
+use crate::group::classic::{self, JoinAnswer, Now, SyncAnswer, Ticket};
 
 /// A group behind its lock.
 pub(super) struct Slot {
@@ -22,7 +22,7 @@ const BROKEN: u64 = u64::MAX;
 
 /// What the lock guards.
 pub(super) struct SlotState {
-    pub group: ClassicGroup,
+    pub group: Group,
     pub joins: HashMap<Ticket, oneshot::Sender<JoinAnswer>>,
     pub syncs: HashMap<Ticket, oneshot::Sender<SyncAnswer>>,
     /// Its deadline as the clock knows it, never later than the group's own.
@@ -31,7 +31,7 @@ pub(super) struct SlotState {
     pub is_gone: bool,
     /// Changes queued to be stored.
     queued: u64,
-    counted: Option<(State, usize, usize)>,
+    counted: Option<(&'static str, usize, usize)>,
 }
 
 /// Until it is passed, a change that was queued before is not stored.
@@ -58,7 +58,7 @@ impl Barrier {
 }
 
 impl Slot {
-    pub fn new(group: ClassicGroup) -> Self {
+    pub fn new(group: Group) -> Self {
         let state = SlotState {
             group,
             joins: HashMap::new(),
@@ -89,13 +89,13 @@ impl Coordinator {
         let mut effects = Effects::default();
         slot.look(|state| {
             let decided = decide(state, self.clock.now(), &mut effects);
-            if effects.generations > 0 {
-                metrics::counter!(crate::metrics::GROUP_REBALANCES_TOTAL).increment(effects.generations);
+            if effects.classic.generations > 0 {
+                metrics::counter!(crate::metrics::GROUP_REBALANCES_TOTAL).increment(effects.classic.generations);
             }
             // Gone in the call: what was to be stored of it is its deletion, which is queued already.
-            let storing = (effects.store && !state.is_gone).then(|| {
+            let change = if state.is_gone { None } else { effects.take_to_store(&state.group) };
+            let storing = change.map(|change| {
                 state.queued += 1;
-                let change = GroupChange::Store(state.group.to_stored());
                 (state.queued, self.engine.change_group(group_id.to_owned(), change))
             });
             if !state.is_gone && state.group.is_unused() {
@@ -104,7 +104,7 @@ impl Coordinator {
             self.recount(group_id, state);
             self.set_alarm(group_id, state);
             let barrier = || Barrier { stored: slot.stored.subscribe(), queued: state.queued };
-            let answers = Answers::of(&mut state.joins, &mut state.syncs, &mut effects);
+            let answers = Answers::of(&mut state.joins, &mut state.syncs, &mut effects.classic);
             match storing {
                 Some((number, stored)) => {
                     let slot = Arc::clone(slot);
@@ -136,9 +136,9 @@ impl Coordinator {
 
     /// Has metrics and limits follow the group.
     fn recount(&self, group_id: &str, state: &mut SlotState) {
-        let of = |state: State| metrics::gauge!(crate::metrics::GROUPS, "state" => state.name());
+        let of = |state: &'static str| metrics::gauge!(crate::metrics::GROUPS, "state" => state);
         let (members, bytes) = (state.group.member_count(), GROUP_BYTES + group_id.len() + state.group.bytes());
-        let now = (!state.is_gone).then(|| (state.group.state(), members, bytes));
+        let now = (!state.is_gone).then(|| (state.group.state_name(), members, bytes));
         if now == state.counted {
             return;
         }
@@ -181,7 +181,7 @@ impl Answers {
     fn of(
         joins: &mut HashMap<Ticket, oneshot::Sender<JoinAnswer>>,
         syncs: &mut HashMap<Ticket, oneshot::Sender<SyncAnswer>>,
-        effects: &mut Effects,
+        effects: &mut classic::Effects,
     ) -> Self {
         let joined = effects.joined.drain(..).filter_map(|(ticket, answer)| Some((joins.remove(&ticket)?, answer)));
         let synced = effects.synced.drain(..).filter_map(|(ticket, answer)| Some((syncs.remove(&ticket)?, answer)));

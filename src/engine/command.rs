@@ -9,7 +9,8 @@ use tokio::sync::oneshot;
 
 use super::transactions::end::Ended;
 use crate::config::TopicConfig;
-use crate::group::classic::StoredGroup;
+use crate::group::classic::{Retention, StoredGroup};
+use crate::group::consumer::codec::Row;
 use crate::log::catalog::Topic;
 use crate::log::offsets::CommittedOffset;
 use crate::producer::ProducerState;
@@ -182,14 +183,51 @@ pub struct ListedTransaction {
 /// A change of what is stored of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupChange {
-    /// Replaces its members and generation.
+    /// Replaces members and generation of a classic group.
     Store(StoredGroup),
-    /// Removes them; offsets stay.
-    Forget,
-    /// Removes them and all offsets.
-    Delete,
+    /// Changes rows of a consumer group. With them may change how long its offsets are kept.
+    StoreRows {
+        /// To put, and to delete.
+        rows: Vec<Row>,
+        /// None: as it was.
+        retention: Option<Retention>,
+    },
+    /// Puts a consumer group in the place of a classic one.
+    Upgrade {
+        /// All of it.
+        rows: Vec<Row>,
+        /// Of its offsets.
+        retention: Retention,
+    },
+    /// Puts a classic group in the place of a consumer group.
+    Downgrade {
+        /// Those of the consumer group, to be deleted.
+        rows: Vec<Row>,
+        /// The classic one.
+        stored: StoredGroup,
+    },
+    /// Removes members and generation; offsets stay. A consumer group's rows are named.
+    Forget(Vec<Row>),
+    /// Removes all offsets, too.
+    Delete(Vec<Row>),
+    /// Replaces the settings of the group, whether it exists or not.
+    Configure(BTreeMap<String, String>),
     /// Removes the offsets of these partitions.
     DeleteOffsets(Vec<PartitionId>),
+}
+
+impl GroupChange {
+    fn bytes(&self) -> usize {
+        let of = |rows: &[Row]| rows.iter().map(|row| row.key.len() + row.value.as_ref().map_or(0, Vec::len)).sum();
+        match self {
+            Self::Store(stored) => stored.bytes(),
+            Self::StoreRows { rows, .. } | Self::Upgrade { rows, .. } | Self::Forget(rows) | Self::Delete(rows) => {
+                of(rows)
+            }
+            Self::Downgrade { rows, stored } => of(rows) + stored.bytes(),
+            Self::DeleteOffsets(_) | Self::Configure(_) => 0,
+        }
+    }
 }
 
 /// Which topic an administrative command means.
@@ -319,7 +357,7 @@ impl Command {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Append { batches, .. } => batches.iter().map(|batch| batch.bytes.len()).sum(),
-            Self::ChangeGroup { change: GroupChange::Store(stored), .. } => stored.bytes(),
+            Self::ChangeGroup { change, .. } => change.bytes(),
             _ => 0,
         }
     }

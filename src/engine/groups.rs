@@ -8,7 +8,8 @@ use super::group::Group;
 use super::state::State;
 use super::transactions;
 use crate::group::classic::Retention;
-use crate::store::schema::{RowValue, group_key};
+use crate::group::consumer::codec::Row;
+use crate::store::schema::{GroupConfigs, RowValue, consumer_group_key, group_configs_key, group_key};
 use crate::types::{Timestamp, TopicNo};
 
 /// Stages a change of what is stored of a group.
@@ -18,15 +19,37 @@ pub(super) fn change(state: &mut State, group: &mut Group, group_id: String, cha
             group.rows.put(group_key(&group_id), stored.encode());
             state.retentions.insert(group_id, stored.retention());
         }
-        GroupChange::Forget => {
+        GroupChange::StoreRows { rows, retention } => {
+            stage(group, &group_id, rows);
+            if let Some(retention) = retention {
+                state.retentions.insert(group_id, retention);
+            }
+        }
+        GroupChange::Upgrade { rows, retention } => {
             group.rows.delete(group_key(&group_id));
+            stage(group, &group_id, rows);
+            state.retentions.insert(group_id, retention);
+        }
+        GroupChange::Downgrade { rows, stored } => {
+            stage(group, &group_id, rows);
+            group.rows.put(group_key(&group_id), stored.encode());
+            state.retentions.insert(group_id, stored.retention());
+        }
+        GroupChange::Forget(rows) => {
+            group.rows.delete(group_key(&group_id));
+            stage(group, &group_id, rows);
             state.retentions.remove(&group_id);
         }
-        GroupChange::Delete => {
+        GroupChange::Delete(rows) => {
             group.rows.delete(group_key(&group_id));
+            stage(group, &group_id, rows);
             state.retentions.remove(&group_id);
             forget(group, state.offset_index.remove_group(&group_id));
             transactions::offsets::forget_group(state, group, &group_id);
+        }
+        GroupChange::Configure(configs) if configs.is_empty() => group.rows.delete(group_configs_key(&group_id)),
+        GroupChange::Configure(configs) => {
+            group.rows.put(group_configs_key(&group_id), GroupConfigs(configs).encode());
         }
         GroupChange::DeleteOffsets(partitions) => {
             for partition in &partitions {
@@ -35,6 +58,17 @@ pub(super) fn change(state: &mut State, group: &mut Group, group_id: String, cha
             let group_id: Arc<str> = Arc::from(group_id);
             let known = partitions.into_iter().filter(|partition| state.offset_index.remove(&group_id, *partition));
             forget(group, known.map(|partition| (Arc::clone(&group_id), partition)).collect());
+        }
+    }
+}
+
+/// Rows of a consumer group.
+fn stage(group: &mut Group, group_id: &str, rows: Vec<Row>) {
+    for row in rows {
+        let key = consumer_group_key(group_id, &row);
+        match row.value {
+            Some(value) => group.rows.put(key, value),
+            None => group.rows.delete(key),
         }
     }
 }

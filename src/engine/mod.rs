@@ -51,7 +51,7 @@ use command::{
     TransactionProducer,
 };
 use seat::Seat;
-pub use start::{StartError, Started};
+pub use start::{StartError, Started, StoredGroups};
 
 /// Handle to the engine; cheap to clone. Each call queues one command, in the order of the calls, and is answered once the
 /// command is committed at the durability it needs. When the engine ends (it ends the process on a failed commit) callers get

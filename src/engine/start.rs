@@ -18,14 +18,17 @@ use super::transactions::Transactions;
 use super::writer::Writer;
 use super::{Engine, Handle};
 use crate::group::classic::StoredGroup;
+use crate::group::consumer::GroupState;
+use crate::group::consumer::change::Change;
 use crate::log::catalog::{Catalog, Topic, Topics};
 use crate::log::offsets::{CommittedOffset, CommittedOffsets};
 use crate::log::partition::{Partition, Recovered};
 use crate::log::reader::LogReader;
 use crate::log::tail_cache::TailCache;
 use crate::store::schema::{
-    BrokerEpoch, BrokerOverrides, Identity, NextTopicNo, OffsetRow, PartitionRow, ProducerIdBlock, RowError, RowValue,
-    TopicRow, group_of_key, groups_prefix, offset_key, offset_of_key, offsets_prefix, partition_of_key,
+    BrokerEpoch, BrokerOverrides, GroupConfigs, Identity, NextTopicNo, OffsetRow, PartitionRow, ProducerIdBlock,
+    RowError, RowValue, TopicRow, consumer_group_row, consumer_groups_prefix, group_configs_prefix,
+    group_of_configs_key, group_of_key, groups_prefix, offset_key, offset_of_key, offsets_prefix, partition_of_key,
     partitions_prefix, pending_offset_key, pending_offset_of_key, pending_offsets_prefix, topics_prefix,
     transaction_of_key, transactions_prefix,
 };
@@ -42,7 +45,7 @@ pub struct Started {
     /// Committed offsets.
     pub offsets: Arc<CommittedOffsets>,
     /// Groups as they were stored.
-    pub groups: Vec<(String, StoredGroup)>,
+    pub groups: StoredGroups,
     /// Reads the log.
     pub reader: LogReader,
     /// Id of the cluster, as clients see it.
@@ -53,6 +56,17 @@ pub struct Started {
     pub leader_epoch: LeaderEpoch,
     /// Set while appends and new topics are refused for want of disk space.
     pub disk_low: Arc<AtomicBool>,
+}
+
+/// Groups as they were stored, by id.
+#[derive(Debug, Default)]
+pub struct StoredGroups {
+    /// Of the classic protocol.
+    pub classic: Vec<(String, StoredGroup)>,
+    /// Of KIP-848.
+    pub consumer: Vec<(String, GroupState)>,
+    /// Settings of single groups.
+    pub configs: Vec<(String, BTreeMap<String, String>)>,
 }
 
 /// Why the engine does not start.
@@ -136,8 +150,7 @@ impl Engine {
         recover_topics(&mut state)?;
         recover_offsets(&mut state, &mut rows)?;
         recover_transactions(&mut state, &mut rows, environment.as_mut())?;
-        let groups = scan_rows::<String, StoredGroup>(store.as_ref(), &groups_prefix(), group_of_key)?;
-        state.retentions = groups.iter().map(|(id, stored)| (id.clone(), stored.retention())).collect();
+        let groups = recover_groups(&mut state)?;
         // Synced before the listeners open: an unclean stop after this raises the epoch again.
         store.write(&rows, 0)?;
         store.sync()?;
@@ -325,6 +338,27 @@ fn committed_of(row: OffsetRow) -> CommittedOffset {
         commit_timestamp: row.commit_timestamp,
         expire_timestamp: row.expire_timestamp,
     }
+}
+
+fn recover_groups(state: &mut State) -> Result<StoredGroups, StartError> {
+    let store = state.store.as_ref();
+    let classic = scan_rows::<String, StoredGroup>(store, &groups_prefix(), group_of_key)?;
+    let mut changes: BTreeMap<String, Vec<Change>> = BTreeMap::new();
+    let mut damage = None;
+    store.scan(&consumer_groups_prefix(), &mut |key, value| match consumer_group_row(key, value) {
+        Ok((group, change)) => changes.entry(group).or_default().push(change),
+        Err(error) => damage = damage.take().or(Some(error)),
+    })?;
+    if let Some(error) = damage {
+        return Err(error.into());
+    }
+    let restored = |(id, changes)| Ok((id, GroupState::restore(changes).map_err(RowError::from)?));
+    let consumer = changes.into_iter().map(restored).collect::<Result<Vec<_>, RowError>>()?;
+    let configs = scan_rows::<String, GroupConfigs>(store, &group_configs_prefix(), group_of_configs_key)?;
+    let configs = configs.into_iter().map(|(id, configs)| (id, configs.0)).collect();
+    state.retentions = classic.iter().map(|(id, stored)| (id.clone(), stored.retention())).collect();
+    state.retentions.extend(consumer.iter().map(|(id, group)| (id.clone(), group.retention())));
+    Ok(StoredGroups { classic, consumer, configs })
 }
 
 fn read_row<V: RowValue>(store: &dyn Store, key: &[u8]) -> Result<Option<V>, StoreError> {

@@ -60,11 +60,14 @@ pub struct Topics {
     pub by_id: HashMap<Uuid, Arc<Topic>>,
     /// By the broker's own number.
     pub by_no: HashMap<TopicNo, Arc<Topic>>,
+    /// Rises with each change of any topic; begins anew with each start.
+    pub version: u64,
 }
 
 impl Topics {
     /// Adds `topic`, in the place of an earlier state of it if there is one.
     pub(crate) fn insert(&mut self, topic: Arc<Topic>) {
+        self.version += 1;
         self.by_name.insert(Arc::clone(&topic.name), Arc::clone(&topic));
         self.by_id.insert(topic.id, Arc::clone(&topic));
         self.by_no.insert(topic.no, topic);
@@ -72,6 +75,7 @@ impl Topics {
 
     /// Takes `topic` out.
     pub(crate) fn remove(&mut self, topic: &Topic) {
+        self.version += 1;
         self.by_name.remove(&topic.name);
         self.by_id.remove(&topic.id);
         self.by_no.remove(&topic.no);

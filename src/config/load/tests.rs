@@ -82,13 +82,13 @@ fn settings_without_meaning_share_one_notice() {
     let flags = pairs(&[
         ("zookeeper.connect", "z:1"),
         ("num.io.threads", "8"),
-        ("group.consumer.max.size", "5"),
+        ("group.consumer.assignment.interval.ms", "5"),
         ("node.id", "5"),
     ]);
     let loaded = load(&Sources { flags, ..Sources::default() }).expect("allowed");
     assert_eq!(
         loaded.notices,
-        ["settings without effect here: group.consumer.max.size, num.io.threads, zookeeper.connect"]
+        ["settings without effect here: group.consumer.assignment.interval.ms, num.io.threads, zookeeper.connect"]
     );
 }
 

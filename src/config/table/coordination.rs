@@ -1,8 +1,9 @@
-//! Broker settings of groups, offsets, internal topics and security that are accepted and shown, and not acted on.
+//! Broker settings of consumer groups, and of offsets, internal topics and security that are accepted and shown, and not acted on.
 
-use super::setting::{Kind, Setting};
+use super::setting::{Kind, Setting, Valid};
 
-const GROUP: &str = "Belongs to the group protocol of KIP-848, which is not served.";
+const GROUP: &str =
+    "Belongs to work that Kafka does in the background. einmal assigns with the heartbeat that needs it.";
 const SHARE: &str = "Belongs to share groups, which are not served.";
 const INTERNAL_TOPIC: &str = "Belongs to an internal topic of Kafka. einmal keeps this state in its store.";
 const SASL: &str = "Belongs to SASL listeners, which are not served.";
@@ -27,15 +28,64 @@ pub const COORDINATION: &[Setting] = &[
     ),
     kept("connections.max.reauth.ms", Kind::Long, "0", SASL),
     kept("group.consumer.assignment.interval.ms", Kind::Int, "1000", GROUP).at_least(0).dynamic(),
-    kept("group.consumer.assignors", Kind::List, "uniform,range", GROUP),
-    kept("group.consumer.heartbeat.interval.ms", Kind::Int, "5000", GROUP).at_least(1),
-    kept("group.consumer.max.heartbeat.interval.ms", Kind::Int, "15000", GROUP).at_least(1),
-    kept("group.consumer.max.session.timeout.ms", Kind::Int, "60000", GROUP).at_least(1),
-    kept("group.consumer.max.size", Kind::Int, "2147483647", GROUP).at_least(1),
-    kept("group.consumer.migration.policy", Kind::String, "bidirectional", GROUP),
-    kept("group.consumer.min.heartbeat.interval.ms", Kind::Int, "5000", GROUP).at_least(1),
-    kept("group.consumer.min.session.timeout.ms", Kind::Int, "45000", GROUP).at_least(1),
-    kept("group.consumer.session.timeout.ms", Kind::Int, "45000", GROUP).at_least(1),
+    Setting::new(
+        "group.consumer.assignors",
+        Kind::List,
+        "uniform,range",
+        "Assignors of consumer groups (KIP-848). The first is the default where members prefer none.",
+    )
+    .valid(Valid::OneOf(&["uniform", "range"])),
+    Setting::new(
+        "group.consumer.heartbeat.interval.ms",
+        Kind::Int,
+        "5000",
+        "Time between two heartbeats of a member of a consumer group, ms. Groups may have their own.",
+    )
+    .at_least(1),
+    Setting::new(
+        "group.consumer.max.heartbeat.interval.ms",
+        Kind::Int,
+        "15000",
+        "Longest heartbeat interval that a group may have, ms.",
+    )
+    .at_least(1),
+    Setting::new(
+        "group.consumer.max.session.timeout.ms",
+        Kind::Int,
+        "60000",
+        "Longest session timeout that a consumer group may have, ms.",
+    )
+    .at_least(1),
+    Setting::new("group.consumer.max.size", Kind::Int, "2147483647", "Most members of a consumer group.").at_least(1),
+    Setting::new(
+        "group.consumer.migration.policy",
+        Kind::String,
+        "bidirectional",
+        "Which groups change their protocol while members read: classic ones when a member of the new protocol joins (`upgrade`), \
+         consumer groups when the last such member has gone (`downgrade`), both (`bidirectional`) or none (`disabled`).",
+    )
+    .valid(Valid::AnyCase(&["disabled", "downgrade", "upgrade", "bidirectional"])),
+    Setting::new(
+        "group.consumer.min.heartbeat.interval.ms",
+        Kind::Int,
+        "5000",
+        "Shortest heartbeat interval that a group may have, ms.",
+    )
+    .at_least(1),
+    Setting::new(
+        "group.consumer.min.session.timeout.ms",
+        Kind::Int,
+        "45000",
+        "Shortest session timeout that a consumer group may have, ms.",
+    )
+    .at_least(1),
+    Setting::new(
+        "group.consumer.session.timeout.ms",
+        Kind::Int,
+        "45000",
+        "Time without a heartbeat after which a member of a consumer group is given up, ms. Groups may have their own.",
+    )
+    .at_least(1),
     kept("group.coordinator.rebalance.protocols", Kind::List, "classic,consumer,streams", GROUP),
     kept("group.share.delivery.count.limit", Kind::Int, "5", SHARE),
     kept("group.share.heartbeat.interval.ms", Kind::Int, "5000", SHARE),

@@ -5,6 +5,7 @@
 //! Pure: nothing here reads a file, the environment or a clock.
 
 mod coordination;
+mod groups;
 mod logs;
 mod meaningless;
 mod nearest;
@@ -14,6 +15,7 @@ mod setting;
 mod tests;
 mod topics;
 
+pub use groups::GROUPS;
 pub use meaningless::is_meaningless;
 pub use setting::{InvalidSetting, Kind, Setting, Synonym, Update, Valid, list};
 pub use topics::TOPICS;
@@ -31,6 +33,11 @@ pub fn broker(name: &str) -> Option<&'static Setting> {
 /// The topic setting of this name.
 pub fn topic(name: &str) -> Option<&'static Setting> {
     TOPICS.iter().find(|setting| setting.name == name)
+}
+
+/// The group setting of this name.
+pub fn group(name: &str) -> Option<&'static Setting> {
+    GROUPS.iter().find(|setting| setting.name == name)
 }
 
 /// The known broker name that `name` most likely stands for, or none if nothing is near.

@@ -83,6 +83,8 @@ pub enum Valid {
     Ratio,
     /// One of these texts; each element of a list is one of them.
     OneOf(&'static [&'static str]),
+    /// The same, whatever the case of its letters.
+    AnyCase(&'static [&'static str]),
     /// `*`, or `partition:broker` pairs.
     Replicas,
 }
@@ -96,7 +98,7 @@ impl fmt::Display for Valid {
             Self::Range(low, high) => write!(f, "[{low},...,{high}]"),
             Self::RangeOr(low, high, other) => write!(f, "[{low},...,{high}] or {other}"),
             Self::Ratio => write!(f, "[0,...,1]"),
-            Self::OneOf(values) => write!(f, "[{}]", values.join(", ")),
+            Self::OneOf(values) | Self::AnyCase(values) => write!(f, "[{}]", values.join(", ")),
             Self::Replicas => write!(f, "[partitionId]:[brokerId],[partitionId]:[brokerId],..."),
         }
     }
@@ -217,6 +219,12 @@ impl Setting {
                     && !allowed.contains(&trimmed)
                 {
                     return Err(self.refuse(trimmed, format!("String must be one of: {}", allowed.join(", "))));
+                }
+                if let Valid::AnyCase(allowed) = self.valid
+                    && !allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(trimmed))
+                {
+                    let reason = format!("String must be one of (case insensitive): {}", allowed.join(", "));
+                    return Err(self.refuse(trimmed, reason));
                 }
             }
             Kind::Password => {}

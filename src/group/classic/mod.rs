@@ -25,6 +25,7 @@ mod rebalance;
 mod stored;
 mod subscription;
 mod sync;
+mod takeover;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -14,13 +14,15 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::assignment::{OwnedPartitions, Partitions, TopicIdPartition, by_topic};
 use super::change::{Change, GroupEpochs};
-use super::member::{CurrentAssignment, MemberMetadata, MemberState};
+use super::member::{ClassicMember, CurrentAssignment, MemberMetadata, MemberState};
 use crate::types::Uuid;
 
 /// Version of the values' layout that is written; reading covers all up to it.
-const VERSION: u8 = 1;
+pub const VERSION: u8 = 1;
 
 const GROUP: u8 = 0;
 const MEMBER: u8 = 1;
@@ -35,6 +37,13 @@ pub struct Row {
     pub key: Vec<u8>,
     /// Value; none deletes the row.
     pub value: Option<Vec<u8>>,
+}
+
+impl Row {
+    /// Whether it says to which topics somebody subscribes.
+    pub fn is_of_subscriptions(&self) -> bool {
+        matches!(self.key.first(), Some(&MEMBER | &REGEX))
+    }
 }
 
 /// Bytes that are no row of a consumer group.
@@ -125,6 +134,15 @@ fn member_value(metadata: &MemberMetadata) -> Vec<u8> {
     writer.optional(metadata.server_assignor.as_deref());
     writer.names(&metadata.subscribed_topic_names);
     writer.optional(metadata.subscribed_topic_regex.as_deref());
+    writer.bytes.push(u8::from(metadata.classic.is_some()));
+    if let Some(classic) = &metadata.classic {
+        writer.bytes.extend_from_slice(&classic.session_timeout_ms.to_be_bytes());
+        writer.count(classic.protocols.len());
+        for (name, metadata) in &classic.protocols {
+            writer.text(name);
+            writer.blob(metadata);
+        }
+    }
     writer.bytes
 }
 
@@ -138,7 +156,15 @@ fn read_member(reader: &mut Reader<'_>) -> Result<MemberMetadata, RowInvalid> {
         server_assignor: reader.optional()?,
         subscribed_topic_names: reader.names()?,
         subscribed_topic_regex: reader.optional()?,
+        classic: reader.flag()?.then(|| read_classic(reader)).transpose()?,
     })
+}
+
+fn read_classic(reader: &mut Reader<'_>) -> Result<ClassicMember, RowInvalid> {
+    let session_timeout_ms = u32::from_be_bytes(reader.array()?);
+    let count = reader.count(8)?;
+    let protocols = (0..count).map(|_| Ok((reader.text()?, reader.blob()?))).collect::<Result<_, RowInvalid>>()?;
+    Ok(ClassicMember { session_timeout_ms, protocols })
 }
 
 fn target_value(target: &Partitions) -> Vec<u8> {
@@ -204,8 +230,11 @@ impl Writer {
         self.bytes.extend_from_slice(&count.to_be_bytes());
     }
     fn text(&mut self, text: &str) {
-        self.count(text.len());
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.blob(text.as_bytes());
+    }
+    fn blob(&mut self, blob: &[u8]) {
+        self.count(blob.len());
+        self.bytes.extend_from_slice(blob);
     }
     fn optional(&mut self, text: Option<&str>) {
         self.bytes.push(u8::from(text.is_some()));
@@ -254,12 +283,21 @@ impl Reader<'_> {
         self.bytes = rest;
         std::str::from_utf8(text).map(str::to_owned).or_else(|_| corrupt("text is not UTF-8"))
     }
-    fn optional(&mut self) -> Result<Option<String>, RowInvalid> {
+    fn blob(&mut self) -> Result<Bytes, RowInvalid> {
+        let length = self.count(1)?;
+        let (blob, rest) = self.bytes.split_at(length);
+        self.bytes = rest;
+        Ok(Bytes::copy_from_slice(blob))
+    }
+    fn flag(&mut self) -> Result<bool, RowInvalid> {
         match self.u8()? {
-            0 => Ok(None),
-            1 => self.text().map(Some),
+            0 => Ok(false),
+            1 => Ok(true),
             _ => corrupt("flag is neither 0 nor 1"),
         }
+    }
+    fn optional(&mut self) -> Result<Option<String>, RowInvalid> {
+        self.flag()?.then(|| self.text()).transpose()
     }
     fn names(&mut self) -> Result<BTreeSet<String>, RowInvalid> {
         let count = self.count(4)?;
@@ -308,6 +346,10 @@ mod tests {
             server_assignor: Some("range".into()),
             subscribed_topic_names: names(&["a", "b"]),
             subscribed_topic_regex: Some("a.*".into()),
+            classic: Some(ClassicMember {
+                session_timeout_ms: 10_000,
+                protocols: vec![("range".into(), Bytes::from_static(b"r"))],
+            }),
         };
         let current = CurrentAssignment {
             state: MemberState::UnrevokedPartitions,

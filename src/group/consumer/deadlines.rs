@@ -12,6 +12,14 @@ pub enum Timeout {
     Session,
     /// Partitions it had to give up are still reported after its own rebalance timeout.
     Rebalance,
+    /// A member of the classic protocol was told to join again, and did not within its rebalance timeout.
+    Join,
+    /// It joined, and did not ask for its assignment within its rebalance timeout.
+    Sync,
+}
+
+impl Timeout {
+    const ALL: [Self; 4] = [Self::Session, Self::Rebalance, Self::Join, Self::Sync];
 }
 
 /// Deadlines of one group's members, in ms of the clock that the caller counts by.
@@ -50,7 +58,6 @@ impl Deadlines {
     }
 
     pub(super) fn forget(&mut self, member_id: &Arc<str>) {
-        self.clear(member_id, Timeout::Session);
-        self.clear(member_id, Timeout::Rebalance);
+        Timeout::ALL.into_iter().for_each(|timeout| self.clear(member_id, timeout));
     }
 }

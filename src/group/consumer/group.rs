@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::assignment::Partitions;
 use super::assignor::{Assignor, Subscriber};
-use super::change::Change;
+use super::change::{Change, GroupEpochs};
 use super::codec::Row;
 use super::deadlines::{Deadlines, Timeout};
-use super::member::{Member, MemberState};
-use super::request::{Context, HeartbeatAnswer, Settings};
-use super::state::GroupState;
+use super::member::{Member, MemberMetadata, MemberState};
+use super::request::{Context, HeartbeatAnswer, HeartbeatRequest, Settings};
+use super::state::{GroupState, MEMBER_BYTES, NAME_BYTES, PARTITION_BYTES};
 use super::topics::{TopicsImage, metadata_hash, resolve};
 use crate::types::Uuid;
 
@@ -56,7 +56,7 @@ impl ConsumerGroup {
     pub fn restored(state: GroupState, settings: &Settings, now_ms: i64) -> Self {
         let mut deadlines = Deadlines::default();
         for (id, member) in &state.members {
-            deadlines.set(id, Timeout::Session, now_ms + i64::from(settings.session_timeout_ms));
+            deadlines.set(id, Timeout::Session, now_ms + session_timeout_ms(member, settings));
             if member.current.state == MemberState::UnrevokedPartitions {
                 deadlines.set(id, Timeout::Rebalance, now_ms + i64::from(member.metadata.rebalance_timeout_ms));
             }
@@ -69,6 +69,13 @@ impl ConsumerGroup {
         &self.state
     }
 
+    /// Sets the epochs from which a group that was taken over goes on, its targets being what its members have.
+    pub(in crate::group) fn begin(&mut self, epochs: GroupEpochs, topics: &dyn TopicsImage) {
+        let metadata_hash = self.metadata_hash(topics);
+        self.state.apply(Change::Group(Some(GroupEpochs { metadata_hash, ..epochs })));
+        self.topics_seen = Some(topics.version());
+    }
+
     /// Whether nobody ever joined: it need not be kept.
     pub fn is_new(&self) -> bool {
         self.state.epochs.group_epoch == 0
@@ -77,6 +84,27 @@ impl ConsumerGroup {
     /// Deadlines of its members.
     pub fn deadlines(&self) -> &Deadlines {
         &self.deadlines
+    }
+
+    /// How much more memory a heartbeat may have the group take, bytes, about: what the member tells, and what it may be given that
+    /// nobody has yet.
+    pub fn growth(&self, request: &HeartbeatRequest, topics: &dyn TopicsImage) -> usize {
+        let names = request.subscribed_topic_names.iter().flatten();
+        let texts = names.clone().map(|name| NAME_BYTES + name.len()).sum::<usize>();
+        let optional = [&request.instance_id, &request.rack_id, &request.subscribed_topic_regex];
+        let texts = texts + optional.into_iter().flatten().map(String::len).sum::<usize>();
+        let known = self.state.members.get(request.member_id.as_str());
+        let told = match known {
+            Some(member) => texts.saturating_sub(bytes_of_texts(&member.metadata)),
+            None => MEMBER_BYTES + texts,
+        };
+        let has_regex = request.subscribed_topic_regex.as_ref().is_some_and(|regex| !regex.is_empty());
+        let names: Box<dyn Iterator<Item = &str>> =
+            if has_regex { topics.names() } else { Box::new(names.map(String::as_str)) };
+        let partitions =
+            names.filter_map(|name| topics.topic(name)).map(|topic| topic.partitions.unsigned_abs() as usize);
+        // In a target, and owned.
+        told + 2 * PARTITION_BYTES * partitions.sum::<usize>().saturating_sub(self.state.owned_count())
     }
 
     /// Gives up one member whose deadline has passed; none: no more for now. [`Deadlines::next`] tells when to ask again.
@@ -108,6 +136,13 @@ impl ConsumerGroup {
         epochs.group_epoch += 1;
         epochs.metadata_hash = self.metadata_hash(topics);
         changes.make(&mut self.state, Change::Group(Some(epochs)));
+    }
+
+    /// The member's session begins anew.
+    pub(super) fn keep_alive(&mut self, id: &Arc<str>, cx: &Context<'_>) {
+        if let Some(member) = self.state.members.get(id) {
+            self.deadlines.set(id, Timeout::Session, cx.now_ms + session_timeout_ms(member, cx.settings));
+        }
     }
 
     /// Deletes the rows of `id`.
@@ -213,9 +248,18 @@ impl ConsumerGroup {
         self.state.members.values().flat_map(|member| self.state.subscribed_names(member)).map(String::as_str).collect()
     }
 
-    fn metadata_hash(&self, topics: &dyn TopicsImage) -> u64 {
+    pub(super) fn metadata_hash(&self, topics: &dyn TopicsImage) -> u64 {
         metadata_hash(&self.subscribed_names(), topics)
     }
+}
+
+fn bytes_of_texts(metadata: &MemberMetadata) -> usize {
+    metadata.text_bytes() + NAME_BYTES * metadata.subscribed_topic_names.len()
+}
+
+fn session_timeout_ms(member: &Member, settings: &Settings) -> i64 {
+    let own = member.metadata.classic.as_ref().map(|classic| i64::from(classic.session_timeout_ms));
+    own.unwrap_or(i64::from(settings.session_timeout_ms))
 }
 
 /// Changes of one decision, each applied as it is made.

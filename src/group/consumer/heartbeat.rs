@@ -8,15 +8,12 @@
 
 use std::sync::Arc;
 
-use super::assignment::Partitions;
 use super::change::Change;
 use super::deadlines::Timeout;
 use super::group::{Changes, ConsumerGroup, Outcome};
-use super::member::{
-    CurrentAssignment, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Member, MemberMetadata, MemberState,
-};
-use super::reconcile::{Surroundings, reconcile};
+use super::member::{CurrentAssignment, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Member, MemberMetadata};
 use super::request::{Context, HeartbeatAnswer, HeartbeatRejected, HeartbeatRequest, MEMBER_TEXT_BYTES_MAX, check};
+use super::settle::{News, Subject, settle};
 use super::topics::resolve;
 
 /// Decides a heartbeat of `api_version` for `group`, which is new where there is none yet: whoever calls keeps it only if it
@@ -39,32 +36,6 @@ pub fn heartbeat(
         leave(group, request, cx)
     } else {
         beat(group, request, new_member_id, cx)
-    }
-}
-
-/// Whose heartbeat it is.
-enum Subject {
-    /// A member's.
-    Known(Arc<str>),
-    /// Somebody's who joins.
-    New(Arc<str>),
-    /// A static member's that comes back under another member id.
-    Replacing { old: Arc<str>, new: Arc<str> },
-}
-
-impl Subject {
-    fn id(&self) -> &Arc<str> {
-        match self {
-            Self::Known(id) | Self::New(id) | Self::Replacing { new: id, .. } => id,
-        }
-    }
-
-    /// The member whose metadata the request's go on from.
-    fn base(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Known(id) | Self::Replacing { old: id, .. } => Some(id),
-            Self::New(_) => None,
-        }
     }
 }
 
@@ -92,27 +63,8 @@ fn beat(
 
     // Nothing below refuses.
     let mut changes = Changes::default();
-    if let Subject::Replacing { old, new } = &subject {
-        replace(group, old, new, &mut changes);
-    }
-    if let Some((regex, topics)) = resolved {
-        changes.make(&mut group.state, Change::Regex(regex, Some(topics)));
-    }
-    let mut subscription_changed = false;
-    if let Some(metadata) = metadata {
-        let before = group.state.members.get(&id).map(|member| member.metadata.clone()).unwrap_or_default();
-        subscription_changed = before.subscribed_topic_names != metadata.subscribed_topic_names
-            || before.subscribed_topic_regex != metadata.subscribed_topic_regex;
-        changes.make(&mut group.state, Change::Member(id.to_string(), Some(metadata)));
-        if let Some(regex) = before.subscribed_topic_regex {
-            group.forget_unused_regex(&regex, &mut changes);
-        }
-    }
-    group.refresh_regexes(cx, &mut changes);
-    let must_raise = subscription_changed || group.is_new();
-    group.update_targets(must_raise, cx, &mut changes);
-    let reassigned = advance(group, &id, subscription_changed, request, cx, &mut changes);
-    group.deadlines.set(&id, Timeout::Session, cx.now_ms + i64::from(cx.settings.session_timeout_ms));
+    let news = News { metadata, resolved, reported: request.topic_partitions.as_ref() };
+    let reassigned = settle(group, &subject, news, cx, &mut changes);
 
     let current = group.state.members.get(&id).map(|member| &member.current);
     let is_full = request.rebalance_timeout_ms != -1
@@ -140,7 +92,9 @@ fn subject(
     let known = group.state.members.get_key_value(id);
     let holder = request.instance_id.as_ref().and_then(|instance_id| group.state.static_member(instance_id));
     let holder = holder.and_then(|id| group.state.members.get_key_value(id));
-    let is_back = joins && holder.is_some_and(|(_, member)| member.current.epoch == LEAVE_STATIC_EPOCH);
+    // Of the classic protocol nobody says that it leaves for a while.
+    let is_away = |member: &Member| member.current.epoch == LEAVE_STATIC_EPOCH || member.metadata.classic.is_some();
+    let is_back = joins && holder.is_some_and(|(_, member)| is_away(member));
     // Before all else, as in Kafka. A static member that is back takes the place it has; Kafka refuses it, too.
     if known.is_none() && !is_back && group.state.members.len() >= cx.settings.max_size {
         return Err(HeartbeatRejected::GroupMaxSizeReached(cx.settings.max_size));
@@ -199,7 +153,8 @@ fn changed_metadata(base: Option<&MemberMetadata>, request: &HeartbeatRequest) -
         let same = |old: &Option<String>, new: &Option<String>| new.is_none() || old == new;
         let names = request.subscribed_topic_names.as_ref();
         let regex = request.subscribed_topic_regex.as_ref();
-        same(&base.instance_id, &request.instance_id)
+        base.classic.is_none()
+            && same(&base.instance_id, &request.instance_id)
             && same(&base.rack_id, &request.rack_id)
             && same(&base.server_assignor, &request.server_assignor)
             && base.client_id == request.client_id
@@ -220,6 +175,7 @@ fn changed_metadata(base: Option<&MemberMetadata>, request: &HeartbeatRequest) -
     update(&mut metadata.instance_id, &request.instance_id);
     update(&mut metadata.rack_id, &request.rack_id);
     update(&mut metadata.server_assignor, &request.server_assignor);
+    metadata.classic = None;
     metadata.client_id.clone_from(&request.client_id);
     metadata.client_host.clone_from(&request.client_host);
     if request.rebalance_timeout_ms != -1 {
@@ -232,72 +188,6 @@ fn changed_metadata(base: Option<&MemberMetadata>, request: &HeartbeatRequest) -
         metadata.subscribed_topic_regex = Some(regex.clone()).filter(|regex| !regex.is_empty());
     }
     Some(metadata)
-}
-
-/// Hands everything of the static member `old` to `new`: target and partitions stay together, nobody else notices.
-fn replace(group: &mut ConsumerGroup, old: &Arc<str>, new: &Arc<str>, changes: &mut Changes) {
-    let Some(member) = group.state.members.get(old).cloned() else { return };
-    let target = group.state.targets.get(old).cloned();
-    group.drop_member(old, changes);
-    // Two clients under one member id: the one that comes last is the member.
-    if group.state.members.contains_key(new) {
-        group.drop_member(new, changes);
-    }
-    changes.make(&mut group.state, Change::Member(new.to_string(), Some(member.metadata)));
-    if target.is_some() {
-        changes.make(&mut group.state, Change::Target(new.to_string(), target));
-    }
-    let current = CurrentAssignment { epoch: JOIN_EPOCH, previous_epoch: JOIN_EPOCH, ..member.current };
-    changes.make(&mut group.state, Change::Current(new.to_string(), Some(current)));
-}
-
-/// One step of `id` towards its target, with the rebalance deadline that goes with it. Whether other partitions are assigned
-/// to it than before.
-fn advance(
-    group: &mut ConsumerGroup,
-    id: &Arc<str>,
-    subscription_changed: bool,
-    request: &HeartbeatRequest,
-    cx: &Context<'_>,
-    changes: &mut Changes,
-) -> bool {
-    let Some(member) = group.state.members.get(id) else { return false };
-    let target_epoch = group.state.epochs.assignment_epoch;
-    if !subscription_changed && member.current.is_reconciled_to(target_epoch) {
-        return false;
-    }
-    let none = Partitions::new();
-    let subscribed = group.subscribed_ids(member, cx.topics);
-    let next = reconcile(
-        &member.current,
-        &Surroundings {
-            target_epoch,
-            target: group.state.targets.get(id).unwrap_or(&none),
-            is_subscribed: &|partition| subscribed.contains(&partition.topic_id),
-            is_taken: &|partition| group.state.owner(partition).is_some_and(|owner| *owner != **id),
-            subscription_changed,
-            reported: request.topic_partitions.as_ref(),
-        },
-    );
-    let Some(next) = next else { return false };
-    let reassigned = !next.assigned.keys().eq(member.current.assigned.keys());
-    if next.state == MemberState::UnrevokedPartitions {
-        // The time runs from the first demand: what is added to an open one does not prolong it.
-        let is_open = member.current.state == MemberState::UnrevokedPartitions
-            && member
-                .current
-                .pending_revocation
-                .keys()
-                .any(|partition| next.pending_revocation.contains_key(partition));
-        if !is_open {
-            let timeout_ms = i64::from(member.metadata.rebalance_timeout_ms);
-            group.deadlines.set(id, Timeout::Rebalance, cx.now_ms + timeout_ms);
-        }
-    } else {
-        group.deadlines.clear(id, Timeout::Rebalance);
-    }
-    changes.make(&mut group.state, Change::Current(id.to_string(), Some(next)));
-    reassigned
 }
 
 fn leave(

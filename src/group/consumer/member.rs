@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use super::assignment::OwnedPartitions;
 
 /// Member epoch of a request that joins, or joins again.
@@ -44,16 +46,29 @@ pub struct MemberMetadata {
     pub subscribed_topic_names: BTreeSet<String>,
     /// Topics by pattern; none also where the member sent an empty one.
     pub subscribed_topic_regex: Option<String>,
+    /// Set while the member speaks the classic protocol.
+    pub classic: Option<ClassicMember>,
+}
+
+/// What a member brings along that speaks the classic protocol in a consumer group (`ClassicMemberMetadata` in Kafka).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClassicMember {
+    /// Its own session timeout, ms; that of the group does not count for it.
+    pub session_timeout_ms: u32,
+    /// Protocols with what it says of each, most wanted first; never empty. Kept for the way back to a classic group.
+    pub protocols: Vec<(String, Bytes)>,
 }
 
 impl MemberMetadata {
     /// Bytes of its texts, which is what a peer can make grow.
     pub(super) fn text_bytes(&self) -> usize {
+        let classic = self.classic.iter().flat_map(|classic| &classic.protocols);
         let optional = [&self.instance_id, &self.rack_id, &self.server_assignor, &self.subscribed_topic_regex];
         let names = self.subscribed_topic_names.iter();
         self.client_id.len()
             + self.client_host.len()
             + optional.into_iter().flatten().chain(names).map(String::len).sum::<usize>()
+            + classic.map(|(name, metadata)| name.len() + metadata.len()).sum::<usize>()
     }
 }
 

@@ -25,12 +25,13 @@
 //! | [`assignor`] | `uniform` and `range` |
 //! | [`reconcile`] | one step of a member towards its target |
 //! | [`request`], [`heartbeat`](mod@heartbeat) | ConsumerGroupHeartbeat |
+//! | [`classic`] | members that still speak the classic protocol |
 //! | [`deadlines`] | when a member is given up |
 //! | [`group`] | all of it together |
 //! | [`offsets`] | who may commit and fetch |
 //!
-//! Mirrors `ConsumerGroup`, `GroupMetadataManager`, `CurrentAssignmentBuilder` and the assignors of Kafka 4.3. Members of the
-//! classic protocol in such a group are not served here yet.
+//! Mirrors `ConsumerGroup`, `GroupMetadataManager`, `CurrentAssignmentBuilder` and the assignors of Kafka 4.3. How a group
+//! comes from the classic protocol and goes back to it is [`super::migration`].
 
 pub mod assignment;
 
@@ -52,7 +53,11 @@ pub mod reconcile;
 
 pub mod request;
 
+mod settle;
+
 pub mod heartbeat;
+
+pub mod classic;
 
 pub mod deadlines;
 

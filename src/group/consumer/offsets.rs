@@ -31,7 +31,7 @@ pub enum CommitScope<'a> {
     /// An older epoch of a member: what it has held since then (KIP-1251). A client that commits while its epoch rises need
     /// not repeat itself, and a zombie cannot overwrite what a later owner committed.
     HeldSince {
-        /// Who commits.
+        /// Who commits. One of the classic protocol calls its epoch generation.
         member: &'a Member,
         /// With which epoch.
         member_epoch: i32,
@@ -39,7 +39,15 @@ pub enum CommitScope<'a> {
 }
 
 impl CommitScope<'_> {
-    /// Whether an offset of `partition` may be committed. If not, the answer is STALE_MEMBER_EPOCH.
+    /// What is answered for a partition that is not covered: STALE_MEMBER_EPOCH, or ILLEGAL_GENERATION to the classic protocol.
+    pub fn refusal(&self) -> ErrorCode {
+        match self {
+            Self::HeldSince { member, .. } if member.metadata.classic.is_some() => ErrorCode::ILLEGAL_GENERATION,
+            Self::All | Self::HeldSince { .. } => ErrorCode::STALE_MEMBER_EPOCH,
+        }
+    }
+
+    /// Whether an offset of `partition` may be committed.
     pub fn covers(&self, partition: &TopicIdPartition) -> bool {
         match self {
             Self::All => true,
@@ -66,6 +74,14 @@ pub enum OffsetsRefused {
         /// Of the member.
         current: i32,
     },
+    /// The same of a member of the classic protocol.
+    #[error("generation {received} is not the current one, {current}")]
+    IllegalGeneration {
+        /// Of the request.
+        received: i32,
+        /// Of the member.
+        current: i32,
+    },
     /// The request is older than the protocol of the group.
     #[error("members of consumer groups commit with version {OFFSET_COMMIT_VERSION_MIN} or above")]
     UnsupportedVersion,
@@ -77,6 +93,7 @@ impl OffsetsRefused {
         match self {
             Self::UnknownMemberId(_) => ErrorCode::UNKNOWN_MEMBER_ID,
             Self::StaleMemberEpoch { .. } => ErrorCode::STALE_MEMBER_EPOCH,
+            Self::IllegalGeneration { .. } => ErrorCode::ILLEGAL_GENERATION,
             Self::UnsupportedVersion => ErrorCode::UNSUPPORTED_VERSION,
         }
     }
@@ -100,12 +117,15 @@ pub fn check_commit<'a>(state: &'a GroupState, committer: &Committer<'_>) -> Res
     let Some(member) = state.members.get(committer.member_id) else {
         return Err(OffsetsRefused::UnknownMemberId(committer.member_id.to_owned()));
     };
-    if !committer.is_transactional && committer.api_version < OFFSET_COMMIT_VERSION_MIN {
+    let is_classic = member.metadata.classic.is_some();
+    if !committer.is_transactional && !is_classic && committer.api_version < OFFSET_COMMIT_VERSION_MIN {
         return Err(OffsetsRefused::UnsupportedVersion);
     }
     let current = member.current.epoch;
     if epoch == current {
         Ok(CommitScope::All)
+    } else if epoch > current && is_classic {
+        Err(OffsetsRefused::IllegalGeneration { received: epoch, current })
     } else if epoch > current {
         Err(OffsetsRefused::StaleMemberEpoch { received: epoch, current })
     } else {
@@ -126,6 +146,8 @@ pub fn check_fetch(state: &GroupState, member_id: Option<&str>, member_epoch: i3
     let current = member.current.epoch;
     if member_epoch == current {
         Ok(())
+    } else if member.metadata.classic.is_some() {
+        Err(OffsetsRefused::IllegalGeneration { received: member_epoch, current })
     } else {
         Err(OffsetsRefused::StaleMemberEpoch { received: member_epoch, current })
     }

@@ -87,14 +87,25 @@ pub enum HeartbeatRejected {
     #[error("{0}")]
     InvalidRequest(&'static str),
     /// The assignor is not among the broker's.
-    #[error("server assignor {0} is not supported")]
-    UnsupportedAssignor(String),
+    #[error("ServerAssignor {name} is not supported. Supported assignors: {supported}.")]
+    UnsupportedAssignor {
+        /// Of the request.
+        name: String,
+        /// Names of those that are, with commas between them.
+        supported: String,
+    },
     /// The topic pattern does not compile.
     #[error(transparent)]
     InvalidRegularExpression(#[from] PatternInvalid),
     /// There is no such group, and only joining makes one.
     #[error("group {0} not found")]
     GroupIdNotFound(String),
+    /// The group is one of the classic protocol, and stays so.
+    #[error("Group {0} is not a consumer group.")]
+    NotAConsumerGroup(String),
+    /// Groups take all the memory that they may.
+    #[error("groups have no more memory: see einmal.group.members.bytes.max")]
+    NoMemory,
     /// The group is full.
     #[error("the group has its maximum of {0} members")]
     GroupMaxSizeReached(usize),
@@ -135,10 +146,10 @@ impl HeartbeatRejected {
     pub fn error(&self) -> ErrorCode {
         match self {
             Self::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
-            Self::UnsupportedAssignor(_) => ErrorCode::UNSUPPORTED_ASSIGNOR,
+            Self::UnsupportedAssignor { .. } => ErrorCode::UNSUPPORTED_ASSIGNOR,
             Self::InvalidRegularExpression(_) => ErrorCode::INVALID_REGULAR_EXPRESSION,
-            Self::GroupIdNotFound(_) => ErrorCode::GROUP_ID_NOT_FOUND,
-            Self::GroupMaxSizeReached(_) => ErrorCode::GROUP_MAX_SIZE_REACHED,
+            Self::GroupIdNotFound(_) | Self::NotAConsumerGroup(_) => ErrorCode::GROUP_ID_NOT_FOUND,
+            Self::GroupMaxSizeReached(_) | Self::NoMemory => ErrorCode::GROUP_MAX_SIZE_REACHED,
             Self::UnknownMemberId(_) | Self::UnknownInstanceId(_) => ErrorCode::UNKNOWN_MEMBER_ID,
             Self::FencedMemberEpoch { .. } => ErrorCode::FENCED_MEMBER_EPOCH,
             Self::UnreleasedInstanceId { .. } => ErrorCode::UNRELEASED_INSTANCE_ID,
@@ -190,7 +201,8 @@ pub fn check(request: &HeartbeatRequest, api_version: i16, settings: &Settings) 
     }
     match &request.server_assignor {
         Some(name) if !settings.assignors.iter().any(|assignor| assignor.name() == name) => {
-            Err(HeartbeatRejected::UnsupportedAssignor(name.clone()))
+            let supported: Vec<_> = settings.assignors.iter().map(|assignor| assignor.name()).collect();
+            Err(HeartbeatRejected::UnsupportedAssignor { name: name.clone(), supported: supported.join(", ") })
         }
         _ => Ok(()),
     }

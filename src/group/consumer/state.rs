@@ -10,7 +10,8 @@ use std::sync::Arc;
 use super::assignment::{Partitions, TopicIdPartition};
 use super::change::{Change, GroupEpochs};
 use super::codec::RowInvalid;
-use super::member::Member;
+use super::member::{CurrentAssignment, Member, MemberMetadata};
+use crate::group::classic::Retention;
 
 /// Members, epochs and targets: everything that survives a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +28,29 @@ pub struct GroupState {
     static_members: HashMap<String, Arc<str>>,
     /// Who owns a partition; derived.
     owners: HashMap<TopicIdPartition, Arc<str>>,
+    /// Memory that it takes; derived.
+    bytes: usize,
+}
+
+/// What a member takes in memory beside its texts and partitions, bytes: map entries, deadlines, allocations.
+pub const MEMBER_BYTES: usize = 768;
+/// A partition in a target, or owned, with its place in the index of owners.
+pub const PARTITION_BYTES: usize = 128;
+/// A name in a set of names.
+pub const NAME_BYTES: usize = 64;
+
+fn bytes_of_member(id: &str, metadata: &MemberMetadata) -> usize {
+    let names =
+        metadata.subscribed_topic_names.len() + metadata.classic.as_ref().map_or(0, |classic| classic.protocols.len());
+    MEMBER_BYTES + 4 * id.len() + metadata.text_bytes() + NAME_BYTES * names
+}
+
+fn bytes_of_current(current: &CurrentAssignment) -> usize {
+    PARTITION_BYTES * (current.assigned.len() + current.pending_revocation.len())
+}
+
+fn bytes_of_regex(pattern: &str, topics: &BTreeSet<String>) -> usize {
+    2 * NAME_BYTES + pattern.len() + topics.iter().map(|topic| NAME_BYTES + topic.len()).sum::<usize>()
 }
 
 /// State of a whole group, as Describe and List name it (`ConsumerGroupState` in Kafka).
@@ -98,18 +122,25 @@ impl GroupState {
                 if let Some(instance_id) = &metadata.instance_id {
                     self.static_members.insert(instance_id.clone(), Arc::clone(&id));
                 }
-                self.members.entry(id).or_default().metadata = metadata;
+                self.bytes += bytes_of_member(&id, &metadata);
+                let before = std::mem::replace(&mut self.member(&id).metadata, metadata);
+                self.bytes -= bytes_of_member(&id, &before);
             }
             Change::Member(id, None) => {
                 self.disown(&id);
                 self.release_instance(&id);
-                self.members.remove(id.as_str());
+                if let Some(member) = self.members.remove(id.as_str()) {
+                    self.bytes -= bytes_of_member(&id, &member.metadata) + bytes_of_current(&member.current);
+                }
             }
-            Change::Target(id, Some(target)) => {
-                self.targets.insert(id.into(), target);
-            }
-            Change::Target(id, None) => {
-                self.targets.remove(id.as_str());
+            Change::Target(id, target) => {
+                let count = |target: Option<&Partitions>| PARTITION_BYTES * target.map_or(0, Partitions::len);
+                self.bytes += count(target.as_ref());
+                let before = match target {
+                    Some(target) => self.targets.insert(id.into(), target),
+                    None => self.targets.remove(id.as_str()),
+                };
+                self.bytes -= count(before.as_ref());
             }
             Change::Current(id, current) => {
                 self.disown(&id);
@@ -119,18 +150,49 @@ impl GroupState {
                         let other = self.owners.insert(*partition, Arc::clone(&id));
                         assert!(other.is_none(), "{partition:?} given to {id} while {other:?} owns it");
                     }
-                    self.members.entry(id).or_default().current = current;
+                    self.bytes += bytes_of_current(&current);
+                    let before = std::mem::replace(&mut self.member(&id).current, current);
+                    self.bytes -= bytes_of_current(&before);
                 } else if let Some(member) = self.members.get_mut(id.as_str()) {
+                    self.bytes -= bytes_of_current(&member.current);
                     member.current = Default::default();
                 }
             }
-            Change::Regex(pattern, Some(topics)) => {
-                self.regexes.insert(pattern, topics);
-            }
-            Change::Regex(pattern, None) => {
-                self.regexes.remove(&pattern);
+            Change::Regex(pattern, topics) => {
+                let count = |topics: &BTreeSet<String>| bytes_of_regex(&pattern, topics);
+                self.bytes += topics.as_ref().map_or(0, count);
+                let before = self.regexes.get(&pattern).map_or(0, count);
+                self.bytes -= before;
+                match topics {
+                    Some(topics) => self.regexes.insert(pattern, topics),
+                    None => self.regexes.remove(&pattern),
+                };
             }
         }
+    }
+
+    /// The member of this id; rows may come in any order, so whatever comes first makes it.
+    fn member(&mut self, id: &Arc<str>) -> &mut Member {
+        let bytes = &mut self.bytes;
+        self.members.entry(Arc::clone(id)).or_insert_with(|| {
+            *bytes += bytes_of_member(id, &MemberMetadata::default());
+            Member::default()
+        })
+    }
+
+    /// Memory that it takes, bytes, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Memory that a member takes without its partitions, bytes, about; 0 if it is none.
+    pub fn member_bytes(&self, member_id: &str) -> usize {
+        self.members.get(member_id).map_or(0, |member| bytes_of_member(member_id, &member.metadata))
+    }
+
+    /// Whether all members speak the classic protocol; an empty group has none.
+    pub fn is_all_classic(&self) -> bool {
+        !self.members.is_empty() && self.members.values().all(|member| member.metadata.classic.is_some())
     }
 
     /// All rows as they stand, the changes that make this state out of nothing.
@@ -185,6 +247,11 @@ impl GroupState {
         self.owners.get(partition).map(|id| &**id)
     }
 
+    /// Number of partitions that some member owns.
+    pub fn owned_count(&self) -> usize {
+        self.owners.len()
+    }
+
     /// Names of the topics that `member` is subscribed to, by name or by pattern, whether they exist or not.
     pub fn subscribed_names<'a>(&'a self, member: &'a Member) -> impl Iterator<Item = &'a String> {
         let regex = member.metadata.subscribed_topic_regex.as_ref();
@@ -202,6 +269,13 @@ impl GroupState {
     /// Whether any member is subscribed to the topic `name`: its offsets are neither expired nor deleted then.
     pub fn subscribes(&self, name: &str) -> bool {
         self.members.values().any(|member| self.is_subscribed(member, name))
+    }
+
+    /// How long its offsets are kept: those of topics that somebody subscribes to for ever, all others by the time of their commit,
+    /// whether there are members or not (`ConsumerGroup.offsetExpirationCondition`).
+    pub fn retention(&self) -> Retention {
+        let subscribed = self.members.values().flat_map(|member| self.subscribed_names(member));
+        Retention::Subscribed(subscribed.cloned().collect())
     }
 
     /// How far the group as a whole has come.

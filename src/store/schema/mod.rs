@@ -15,12 +15,15 @@
 //! | 0x21 pending offset | producer id, length of group, group, topic, partition | [`OffsetRow`] |
 //! | 0x30 group | group | [`crate::group::classic::StoredGroup`] |
 //! | 0x31 offset | length of group, group, topic, partition | [`OffsetRow`] |
+//! | 0x32 consumer group | length of group, group, kind of row, name | [`crate::group::consumer::change::Change`] |
+//! | 0x33 group settings | group | [`GroupConfigs`] |
 //! | 0x40 topic | topic | [`TopicRow`] |
 //! | 0x41–0x45 | nothing: single rows | [`NextTopicNo`], [`ProducerIdBlock`], [`Identity`], [`BrokerEpoch`], [`BrokerOverrides`] |
 //!
 //! Invariant: decoding returns what was encoded, and an error, never a panic, for any other bytes.
 //! Invariant: a topic's number is never reused, so rows that outlive their topic are never read again.
 
+mod consumer_group;
 mod group;
 mod key;
 mod log_key;
@@ -32,6 +35,10 @@ mod topic;
 mod transaction;
 mod value;
 
+pub use consumer_group::{
+    GroupConfigs, consumer_group_key, consumer_group_row, consumer_groups_prefix, group_configs_key,
+    group_configs_prefix, group_of_configs_key,
+};
 pub use group::{group_key, group_of_key, groups_prefix};
 pub use key::{
     PARTITION_PREFIX_BYTES, aborted_key, aborted_of_key, aborted_prefix, next_prefix, partition_key, partition_of_key,
@@ -71,6 +78,10 @@ pub mod prefix {
     pub const GROUP: u8 = 0x30;
     /// Committed offsets, per group.
     pub const OFFSET: u8 = 0x31;
+    /// Consumer groups of KIP-848.
+    pub const CONSUMER_GROUP: u8 = 0x32;
+    /// Settings of single groups.
+    pub const GROUP_CONFIGS: u8 = 0x33;
     /// Topics.
     pub const TOPIC: u8 = 0x40;
     /// The one row of the next topic number.
