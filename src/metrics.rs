@@ -80,7 +80,7 @@ families! {
     GROUPS = "einmal_groups" Gauge ["state"] "Groups with members, or that had some, by state";
     GROUP_MEMBERS = "einmal_group_members" Gauge [] "Members of all groups";
     GROUP_MEMBERS_BYTES = "einmal_group_members_bytes" Gauge [] "Memory of groups and their members";
-    GROUP_REBALANCES_TOTAL = "einmal_group_rebalances_total" Counter [] "Generations that groups began";
+    GROUP_REBALANCES_TOTAL = "einmal_group_rebalances_total" Counter [] "Generations that groups began, and assignments that consumer groups were given";
     GROUP_OFFSETS = "einmal_group_offsets" Gauge [] "Committed offsets, over all groups";
     GROUP_OFFSETS_EXPIRED_TOTAL = "einmal_group_offsets_expired_total" Counter [] "Committed offsets forgotten after offsets.retention.minutes or a time of their own";
 

@@ -161,6 +161,7 @@ fn partitions_are_given_up_before_another_member_has_them() {
     assert_eq!(beat(client, &beating("b", -1)), (0, -1, None));
     assert_eq!(beat(client, &beating("a", 3)), (0, 4, Some(vec![0, 1, 2, 3, 4])));
     assert_eq!(server.metric("einmal_group_members", &[]), Some(1.0));
+    assert_eq!(server.metric("einmal_group_rebalances_total", &[]), Some(4.0));
     assert_eq!(server.metric("einmal_groups", &["state=\"Stable\""]), Some(1.0));
 }
 
@@ -174,10 +175,12 @@ fn members_epochs_and_assignments_survive_sigkill() {
     let mut server = server.restart();
     let client = &mut TestClient::connect(&server);
     assert_eq!(described(client), before);
+    assert_eq!(server.metric("einmal_group_rebalances_total", &[]), Some(0.0));
     // No epoch is raised, and nobody is told anything new.
     assert_eq!(beat(client, &beating("a", 2)), (0, 2, None));
     assert_eq!(beat(client, &beating("b", 2)), (0, 2, None));
     assert_eq!(fetch_offset(client, "a", 2), (0, Some(7)));
+    assert_eq!(server.metric("einmal_group_rebalances_total", &[]), Some(0.0));
     // In the midst of a rebalance, too: c waits, a has not given up yet.
     assert_eq!(beat(client, &joining("c")), (0, 3, Some(vec![])));
     assert_eq!(beat(client, &beating("a", 2)).0, 0);
@@ -458,6 +461,12 @@ fn classic_group_is_taken_over_and_given_back_while_its_members_read() {
     assert_eq!(described(client).0, "Stable");
     assert_eq!(error(client, &beating("new", -1)), 0);
     assert_eq!(classic_join(client, "", &[]).error_code, MEMBER_ID_REQUIRED);
+}
+
+#[test]
+fn protocol_can_be_switched_off() {
+    let server = TestServer::start_with(&["group.coordinator.rebalance.protocols=classic"]);
+    assert_eq!(error(&mut TestClient::connect(&server), &joining("a")), UNSUPPORTED_VERSION);
 }
 
 #[test]

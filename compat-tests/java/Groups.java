@@ -14,9 +14,11 @@ import java.util.function.BooleanSupplier;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.FencedInstanceIdException;
@@ -25,9 +27,12 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 /** Members of groups: who has which partition, where reading goes on, and what a restart of the broker changes (nothing). */
 class Groups {
     static final int PARTITIONS = 4;
+    /** KIP-848: the broker assigns. */
+    static final String[] CONSUMER_PROTOCOL = {"group.protocol", "consumer"};
+    static final String[] COOPERATIVE = {"partition.assignment.strategy", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"};
 
     static void addTo(Map<String, Scenarios.Scenario> scenarios) {
-        scenarios.put("group_shares_partitions", Groups::sharesPartitions);
+        scenarios.put("group_shares_partitions", () -> sharesPartitions());
         scenarios.put("group_goes_on_at_the_committed_offset", Groups::goesOnAtTheCommittedOffset);
         scenarios.put("group_seeks_and_resets", Groups::seeksAndResets);
         scenarios.put("cooperative_member_keeps_what_stays_its_own", Groups::cooperativeMemberKeepsWhatStaysItsOwn);
@@ -37,6 +42,11 @@ class Groups {
         scenarios.put("group_is_undisturbed_by_a_kill", () -> undisturbedBy("KILL"));
         scenarios.put("group_survives_a_kill_in_a_rebalance", Groups::survivesAKillInARebalance);
         scenarios.put("group_survives_a_kill_in_a_commit", Groups::survivesAKillInACommit);
+        scenarios.put("consumer_group_shares_partitions", () -> sharesPartitions(CONSUMER_PROTOCOL));
+        scenarios.put("consumer_group_finds_topics_by_pattern", Groups::findsTopicsByPattern);
+        scenarios.put("consumer_group_is_undisturbed_by_a_stop_and_start", () -> undisturbedBy("STOP", CONSUMER_PROTOCOL));
+        scenarios.put("consumer_group_is_undisturbed_by_a_kill", () -> undisturbedBy("KILL", CONSUMER_PROTOCOL));
+        scenarios.put("group_moves_to_the_consumer_protocol_and_back", Groups::movesToTheConsumerProtocolAndBack);
     }
 
     /** A consumer that subscribes, and notes what it is told and given. */
@@ -46,6 +56,16 @@ class Groups {
         RuntimeException failure;
 
         Member(String group, String topic, String... settings) {
+            this(group, settings);
+            client.subscribe(List.of(topic), this);
+        }
+
+        Member(String group, SubscriptionPattern pattern, String... settings) {
+            this(group, settings);
+            client.subscribe(pattern, this);
+        }
+
+        private Member(String group, String[] settings) {
             Properties properties = new Properties();
             properties.put("bootstrap.servers", Scenarios.bootstrap);
             properties.put("group.id", group);
@@ -55,8 +75,11 @@ class Groups {
             properties.put("heartbeat.interval.ms", "200");
             properties.put("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor");
             for (int i = 0; i < settings.length; i += 2) properties.put(settings[i], settings[i + 1]);
+            // With the other protocol these are the broker's to say.
+            if ("consumer".equals(properties.get("group.protocol"))) {
+                properties.keySet().removeAll(Set.of("session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"));
+            }
             client = new KafkaConsumer<>(properties, new StringDeserializer(), new StringDeserializer());
-            client.subscribe(List.of(topic), this);
         }
 
         static Set<Integer> numbers(Collection<TopicPartition> places) {
@@ -131,10 +154,10 @@ class Groups {
         }
     }
 
-    static void sharesPartitions() throws Exception {
+    static void sharesPartitions(String... settings) throws Exception {
         String topic = Scenarios.create("shared", PARTITIONS), group = Scenarios.fresh("group");
-        try (var first = new Member(group, topic)) {
-            try (var second = new Member(group, topic)) {
+        try (var first = new Member(group, topic, settings)) {
+            try (var second = new Member(group, topic, settings)) {
                 var members = List.of(first, second);
                 await(members, () -> shared(members));
                 fill(topic, 0, 100);
@@ -184,10 +207,9 @@ class Groups {
 
     static void cooperativeMemberKeepsWhatStaysItsOwn() throws Exception {
         String topic = Scenarios.create("cooperative", PARTITIONS), group = Scenarios.fresh("group");
-        String[] cooperative = {"partition.assignment.strategy", "org.apache.kafka.clients.consumer.CooperativeStickyAssignor"};
-        try (var first = new Member(group, topic, cooperative)) {
+        try (var first = new Member(group, topic, COOPERATIVE)) {
             await(List.of(first), () -> first.partitions().size() == PARTITIONS);
-            try (var second = new Member(group, topic, cooperative)) {
+            try (var second = new Member(group, topic, COOPERATIVE)) {
                 await(List.of(first, second), () -> shared(List.of(first, second)));
                 var revoked = first.events.stream().filter(event -> event.startsWith("revoked [") && !event.equals("revoked []")).toList();
                 Scenarios.check(revoked.size() == 1 && revoked.get(0).split(",").length == 2, first.events);
@@ -269,6 +291,49 @@ class Groups {
             second.client.commitSync();
             Scenarios.check(first.events.equals(events.get(0)) && second.events.equals(events.get(1)), first.events + " and " + second.events);
             Scenarios.check(rebalancesSinceStart() <= 0, "rebalances: " + rebalancesSinceStart());
+        }
+    }
+
+    static void findsTopicsByPattern() throws Exception {
+        String topic = Scenarios.create("pattern", 1), group = Scenarios.fresh("group");
+        var members = List.of(new Member(group, new SubscriptionPattern(topic + "(-late)?"), CONSUMER_PROTOCOL));
+        try (var admin = Admin.create(Map.of("bootstrap.servers", Scenarios.bootstrap)); var member = members.get(0)) {
+            await(members, () -> member.client.assignment().size() == 1);
+            admin.createTopics(List.of(new NewTopic(topic + "-late", 2, (short) 1), new NewTopic(topic + "-other", 1, (short) 1))).all().get();
+            await(members, () -> member.client.assignment().size() == 3);
+        }
+    }
+
+    /** Members of both protocols in one group while it goes to the new one and back: each record once. */
+    static void movesToTheConsumerProtocolAndBack() throws Exception {
+        String topic = Scenarios.create("moves", PARTITIONS), group = Scenarios.fresh("group");
+        var old = new Member(group, topic, COOPERATIVE);
+        await(List.of(old), () -> shared(List.of(old)));
+        fill(topic, 0, 100);
+        awaitNumbers(List.of(old), 0, 100);
+        old.client.commitSync();
+        try (var later = new Member(group, topic, COOPERATIVE)) {
+            try (var member = new Member(group, topic, CONSUMER_PROTOCOL)) {
+                var all = List.of(old, later, member);
+                await(all, () -> shared(all));
+                fill(topic, 100, 200);
+                awaitNumbers(all, 0, 200);
+                all.forEach(each -> each.client.commitSync());
+                old.close();
+                var left = List.of(later, member);
+                await(left, () -> shared(left));
+                fill(topic, 200, 300);
+                await(left, () -> values(all).size() >= 300);
+                left.forEach(each -> each.client.commitSync());
+            }
+            // The last member of the new protocol has gone.
+            await(List.of(later), () -> shared(List.of(later)));
+            fill(topic, 300, 400);
+            await(List.of(later), () -> later.values.contains("399"));
+            try (var admin = Admin.create(Map.of("bootstrap.servers", Scenarios.bootstrap))) {
+                var found = admin.describeConsumerGroups(List.of(group)).all().get().get(group);
+                Scenarios.check(found.type().toString().equals("Classic") && found.members().size() == 1, found);
+            }
         }
     }
 

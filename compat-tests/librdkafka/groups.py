@@ -15,15 +15,16 @@ class Member:
 
     def __init__(self, group, topic, **settings):
         self.events, self.records, self.errors = [], [], []
+        given = {key.replace("_", "."): value for key, value in settings.items()}
+        # With the other protocol these are the broker's to say.
+        classic = {"partition.assignment.strategy": "range", "session.timeout.ms": 20_000, "heartbeat.interval.ms": 200}
         self.client = Consumer({
             **BOOTSTRAP,
             "group.id": group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
-            "partition.assignment.strategy": "range",
-            "session.timeout.ms": 20_000,
-            "heartbeat.interval.ms": 200,
-            **{key.replace("_", "."): value for key, value in settings.items()},
+            **({} if given.get("group.protocol") == "consumer" else classic),
+            **given,
         })
         self.client.subscribe([topic], on_assign=self._note("assigned"), on_revoke=self._note("revoked"), on_lost=self._note("lost"))
 
@@ -82,9 +83,9 @@ def numbers(begin, end):
     return sorted(str(number) for number in range(begin, end))
 
 
-def group_shares_partitions():
+def group_shares_partitions(**settings):
     topic, group = create(fresh("shared"), len(ALL)), fresh("group")
-    members = [Member(group, topic), Member(group, topic)]
+    members = [Member(group, topic, **settings), Member(group, topic, **settings)]
     wait(members, lambda: shared(members))
     fill(topic, 0, 100)
     wait(members, lambda: len(members[0].records) + len(members[1].records) >= 100)
@@ -205,6 +206,18 @@ def group_is_undisturbed_by_a_kill():
     undisturbed_by(restart_broker)
 
 
+def consumer_group_shares_partitions():
+    group_shares_partitions(group_protocol="consumer")
+
+
+def consumer_group_is_undisturbed_by_a_stop_and_start():
+    undisturbed_by(stop_and_start_broker, group_protocol="consumer")
+
+
+def consumer_group_is_undisturbed_by_a_kill():
+    undisturbed_by(restart_broker, group_protocol="consumer")
+
+
 def group_survives_a_kill_in_a_rebalance():
     topic, group = create(fresh("rebalance"), len(ALL)), fresh("group")
     members = [Member(group, topic)]
@@ -282,4 +295,7 @@ GROUPS = [
     group_is_undisturbed_by_a_kill,
     group_survives_a_kill_in_a_rebalance,
     group_survives_a_kill_in_a_commit,
+    consumer_group_shares_partitions,
+    consumer_group_is_undisturbed_by_a_stop_and_start,
+    consumer_group_is_undisturbed_by_a_kill,
 ]

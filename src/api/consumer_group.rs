@@ -39,6 +39,10 @@ pub async fn heartbeat(
     header: RequestHeader,
     request: ConsumerGroupHeartbeatRequest,
 ) -> Result<ConsumerGroupHeartbeatResponse, Close> {
+    if !cx.broker.config.load().consumer_groups.is_enabled {
+        count_error(&header, ErrorCode::UNSUPPORTED_VERSION);
+        return Ok(ConsumerGroupHeartbeatResponse::default().with_error_code(ErrorCode::UNSUPPORTED_VERSION.0));
+    }
     let told = heartbeat_request(&cx, &header, request);
     let decided = if has_texts_to_keep(&told) {
         // Below version 1 the broker may choose the member's id.

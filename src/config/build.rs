@@ -218,6 +218,7 @@ impl<'a> Values<'a> {
             heartbeat_interval_ms: bounded("heartbeat.interval.ms")?,
             size_max: self.number("group.consumer.max.size")?,
             assignors: list(&self.checked("group.consumer.assignors")?).map(str::to_owned).collect(),
+            is_enabled: list(&self.checked("group.coordinator.rebalance.protocols")?).any(|name| name == "consumer"),
             migration_policy: self.checked("group.consumer.migration.policy")?,
         };
         groups.check()?;

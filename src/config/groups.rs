@@ -25,6 +25,8 @@ pub struct ConsumerGroups {
     pub assignors: Vec<String>,
     /// `group.consumer.migration.policy`.
     pub migration_policy: String,
+    /// `group.coordinator.rebalance.protocols` has `consumer`.
+    pub is_enabled: bool,
 }
 
 /// A default, and the bounds of what single groups may have, ms.

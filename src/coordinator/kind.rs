@@ -29,6 +29,14 @@ impl Group {
         }
     }
 
+    /// Which targets a consumer group has.
+    pub fn assignment_epoch(&self) -> Option<i32> {
+        match self {
+            Self::Classic(_) => None,
+            Self::Consumer(group) => Some(group.state().epochs.assignment_epoch),
+        }
+    }
+
     pub fn member_count(&self) -> usize {
         match self {
             Self::Classic(group) => group.member_count(),

@@ -88,7 +88,10 @@ impl Coordinator {
     ) -> Option<(T, Barrier)> {
         let mut effects = Effects::default();
         slot.look(|state| {
+            let assignment_before = state.group.assignment_epoch();
             let decided = decide(state, self.clock.now(), &mut effects);
+            let assignment_now = state.group.assignment_epoch();
+            effects.classic.generations += u64::from(assignment_now.is_some() && assignment_now != assignment_before);
             if effects.classic.generations > 0 {
                 metrics::counter!(crate::metrics::GROUP_REBALANCES_TOTAL).increment(effects.classic.generations);
             }

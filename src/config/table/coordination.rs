@@ -86,7 +86,14 @@ pub const COORDINATION: &[Setting] = &[
         "Time without a heartbeat after which a member of a consumer group is given up, ms. Groups may have their own.",
     )
     .at_least(1),
-    kept("group.coordinator.rebalance.protocols", Kind::List, "classic,consumer,streams", GROUP),
+    Setting::new(
+        "group.coordinator.rebalance.protocols",
+        Kind::List,
+        "classic,consumer,streams",
+        "Group protocols that are served. Without `consumer`, ConsumerGroupHeartbeat is UNSUPPORTED_VERSION; classic groups are always \
+         served, streams groups never.",
+    )
+    .valid(Valid::OneOf(&["classic", "consumer", "share", "streams"])),
     kept("group.share.delivery.count.limit", Kind::Int, "5", SHARE),
     kept("group.share.heartbeat.interval.ms", Kind::Int, "5000", SHARE),
     kept("group.share.max.size", Kind::Int, "200", SHARE),
