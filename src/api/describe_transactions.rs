@@ -8,15 +8,11 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::Context;
 use super::apis::count_error;
+use super::topic_name::CONSUMER_OFFSETS;
 use crate::log::catalog::Topics;
 use crate::transaction::TransactionMetadata;
 use crate::types::{ErrorCode, PartitionIndex};
 use crate::wire::{Close, RequestHeader};
-
-/// Kafka keeps offsets of groups in partitions of this topic, and lists those as part of a transaction; tools know it.
-const OFFSETS_TOPIC: &str = "__consumer_offsets";
-/// `offsets.topic.num.partitions` as Kafka has it by default.
-const OFFSETS_PARTITIONS: i32 = 50;
 
 /// Answers each id for itself: those that nobody has with TRANSACTIONAL_ID_NOT_FOUND.
 pub async fn describe_transactions(
@@ -27,8 +23,9 @@ pub async fn describe_transactions(
     let ids = request.transactional_ids.iter().map(|id| id.as_str().to_owned()).collect();
     let found = cx.broker.engine.describe_transactions(ids).await.map_err(|_| Close::Ending)?;
     let topics = cx.broker.catalog.topics();
+    let offsets_partitions = cx.broker.config.load().offsets_topic_partitions;
     let states = request.transactional_ids.into_iter().zip(found).map(|(id, found)| match found {
-        Some(transaction) => described(id, &transaction, &topics),
+        Some(transaction) => described(id, &transaction, &topics, offsets_partitions),
         None => {
             let error = if id.is_empty() { ErrorCode::INVALID_REQUEST } else { ErrorCode::TRANSACTIONAL_ID_NOT_FOUND };
             count_error(&header, error);
@@ -38,7 +35,13 @@ pub async fn describe_transactions(
     Ok(DescribeTransactionsResponse::default().with_transaction_states(states.collect()))
 }
 
-fn described(id: TransactionalId, transaction: &TransactionMetadata, topics: &Topics) -> TransactionState {
+/// Kafka keeps offsets of groups in partitions of a topic, and lists those as part of a transaction: tools know it.
+fn described(
+    id: TransactionalId,
+    transaction: &TransactionMetadata,
+    topics: &Topics,
+    offsets_partitions: u32,
+) -> TransactionState {
     let mut by_name: BTreeMap<&str, Vec<PartitionIndex>> = BTreeMap::new();
     for partition in &transaction.partitions {
         if let (Some(topic), Ok(index)) =
@@ -48,10 +51,10 @@ fn described(id: TransactionalId, transaction: &TransactionMetadata, topics: &To
         }
     }
     if !transaction.groups.is_empty() {
-        let mut partitions: Vec<_> = transaction.groups.iter().map(|group| offsets_partition(group)).collect();
+        let mut partitions: Vec<_> = transaction.groups.iter().map(|group| offsets_partition(group, offsets_partitions)).collect();
         partitions.sort_unstable();
         partitions.dedup();
-        by_name.insert(OFFSETS_TOPIC, partitions);
+        by_name.insert(CONSUMER_OFFSETS, partitions);
     }
     let participants = by_name.into_iter().map(|(name, partitions)| {
         let name = TopicName(StrBytes::from_string(name.to_owned()));
@@ -68,9 +71,9 @@ fn described(id: TransactionalId, transaction: &TransactionMetadata, topics: &To
 }
 
 /// Where Kafka would keep the offsets of `group`: Java's hash of its characters.
-fn offsets_partition(group: &str) -> PartitionIndex {
+fn offsets_partition(group: &str, partitions: u32) -> PartitionIndex {
     let hash = group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    (hash & i32::MAX) % OFFSETS_PARTITIONS
+    (hash & i32::MAX) % PartitionIndex::try_from(partitions.max(1)).unwrap_or(PartitionIndex::MAX)
 }
 
 #[cfg(test)]
@@ -81,7 +84,7 @@ mod tests {
     fn groups_are_listed_where_kafka_keeps_their_offsets() {
         // Computed by Java: ("...".hashCode() & 0x7fffffff) % 50.
         for (group, partition) in [("", 0), ("a", 47), ("group", 47), ("polygenelubricants", 0), ("é", 33)] {
-            assert_eq!(offsets_partition(group), partition, "{group}");
+            assert_eq!(offsets_partition(group, 50), partition, "{group}");
         }
     }
 }

@@ -11,7 +11,7 @@ use kafka_protocol::messages::write_txn_markers_response::{
 use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 
 use super::apis::count_error;
-use super::{Context, partition_of};
+use super::{Context, partition_of, topic_name};
 use crate::engine::command::Marker;
 use crate::log::catalog::Topics;
 use crate::transaction::TransactionVersion;
@@ -68,10 +68,64 @@ pub async fn write_txn_markers(
     Ok(WriteTxnMarkersResponse::default().with_markers(results))
 }
 
-/// The partitions of a marker in the order in which they are named, none where there is none.
+/// The partitions of a marker in the order in which they are named, none where there is none: nothing is ever written to internal
+/// topics.
 fn named<'a>(topics: &'a Topics, marker: &'a WritableTxnMarker) -> impl Iterator<Item = Option<PartitionId>> + 'a {
     marker.topics.iter().flat_map(|topic| {
-        let found = topics.by_name.get(topic.name.as_str());
+        let found = topics.by_name.get(topic.name.as_str()).filter(|topic| !topic_name::is_internal(&topic.name));
         topic.partition_indexes.iter().map(move |index| Some(partition_of(found?, *index)?.id))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarkerTopic;
+
+    use super::*;
+    use crate::api::testing::{TestBroker, produce_request, text, topic_name};
+    use crate::record::build::BatchBuilder;
+
+    async fn end(broker: &TestBroker, topic: &str, producer: (i64, i16), index: i32, coordinator_epoch: i32) -> i16 {
+        let topic = WritableTxnMarkerTopic::default().with_name(topic_name(topic)).with_partition_indexes(vec![index]);
+        let marker = WritableTxnMarker::default()
+            .with_producer_id(producer.0.into())
+            .with_producer_epoch(producer.1)
+            .with_coordinator_epoch(coordinator_epoch)
+            .with_topics(vec![topic]);
+        let request = WriteTxnMarkersRequest::default().with_markers(vec![marker]);
+        let answer = broker.call(1, &request).await;
+        answer.markers[0].topics[0].partitions[0].error_code
+    }
+
+    #[tokio::test]
+    async fn hanging_transaction_is_ended_in_its_partition() {
+        let broker = TestBroker::start();
+        let topic = broker.create_topic("t", 1).await;
+        broker.create_topic("__consumer_offsets", 1).await;
+        let producer = broker.init_transactions("payments").await;
+        let batch = BatchBuilder::new()
+            .producer(ProducerId(producer.0), ProducerEpoch(producer.1), 0)
+            .transactional()
+            .record(1_000, None, Some(b"a"))
+            .record(1_000, None, Some(b"b"))
+            .build();
+        let request = produce_request(&topic, -1, &[(0, batch)]);
+        let request = request.with_transactional_id(Some(text("payments").into()));
+        assert_eq!(broker.call(12, &request).await.responses[0].partition_responses[0].error_code, 0);
+        let offsets = || topic.partitions[0].offsets();
+        assert_eq!((offsets().last_stable_offset, offsets().high_watermark), (0, 2));
+        for (name, producer, index, error) in [
+            ("t", (producer.0, -1), 0, ErrorCode::INVALID_PRODUCER_EPOCH),
+            ("t", (-1, 0), 0, ErrorCode::INVALID_PRODUCER_EPOCH),
+            ("t", producer, 1, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            ("t", producer, -1, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            ("__consumer_offsets", producer, 0, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+        ] {
+            assert_eq!(end(&broker, name, producer, index, 0).await, error.0, "{name} {producer:?} {index}");
+        }
+        assert_eq!(offsets().last_stable_offset, 0);
+        assert_eq!(end(&broker, "t", producer, 0, 5).await, 0);
+        assert_eq!((offsets().last_stable_offset, offsets().high_watermark), (3, 3));
+        assert_eq!(end(&broker, "t", producer, 0, 4).await, ErrorCode::TRANSACTION_COORDINATOR_FENCED.0);
+    }
 }

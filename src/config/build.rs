@@ -106,6 +106,7 @@ impl Config {
                 .duration_ms("transaction.remove.expired.transaction.cleanup.interval.ms")?,
             transactions_bytes_max: values.number("einmal.transactions.bytes.max")?,
             producer_id_expiration: values.duration_ms("producer.id.expiration.ms")?,
+            producer_id_check_interval: values.duration_ms("producer.id.expiration.check.interval.ms")?,
             producer_ids_max: values.number("einmal.producer.ids.max")?,
             partitions_max: values.number("einmal.partitions.max")?,
             disk_reserve_bytes: values.number("einmal.disk.reserve.bytes")?,

@@ -141,6 +141,8 @@ pub struct Config {
     pub transactions_bytes_max: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
+    /// `producer.id.expiration.check.interval.ms`.
+    pub producer_id_check_interval: Duration,
     /// `einmal.producer.ids.max`: producer states kept in all partitions together.
     pub producer_ids_max: usize,
     /// `einmal.partitions.max`: partitions of all topics together.

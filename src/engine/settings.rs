@@ -15,6 +15,8 @@ pub struct Settings {
     pub reader_threads: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: Timestamp,
+    /// `producer.id.expiration.check.interval.ms`.
+    pub producer_id_check_interval_ms: Timestamp,
     /// Producer states in memory, over all partitions (`einmal.producer.ids.max`).
     pub producer_ids_max: usize,
     /// `offsets.retention.minutes`.
@@ -60,6 +62,7 @@ impl From<&Config> for Settings {
             transactional_id_check_interval_ms: ms(config.transactional_id_check_interval),
             transaction_timeout_check_interval_ms: u64::try_from(config.transaction_timeout_check_interval.as_millis())
                 .unwrap_or(u64::MAX),
+            producer_id_check_interval_ms: ms(config.producer_id_check_interval),
             producer_ids_max: config.producer_ids_max,
             partitions_max: config.partitions_max,
             takes_loans: true,

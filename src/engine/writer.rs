@@ -24,8 +24,6 @@ use crate::types::{ProducerEpoch, Timestamp};
 const GROUP_BYTES_MAX: usize = 4 << 20;
 /// The same for commands.
 const GROUP_COMMANDS_MAX: usize = 4096;
-/// Time between two looks for producers to forget.
-const EXPIRY_INTERVAL_MS: Timestamp = 600_000;
 /// How long the writer sleeps at the most, so that what it does on its own account comes about.
 const SLEEP_MAX: Duration = Duration::from_secs(10);
 /// The same while it waits for room on the disk.
@@ -111,7 +109,7 @@ impl Writer {
                 .map(|state| (state, metrics::gauge!(crate::metrics::TXN_STATES, "state" => state.name())))
                 .to_vec(),
         };
-        let next_expiry = environment.now().saturating_add(EXPIRY_INTERVAL_MS);
+        let next_expiry = environment.now().saturating_add(state.settings.producer_id_check_interval_ms);
         let next_offsets_check = environment.now().saturating_add(state.settings.offsets_retention_check_interval_ms);
         let next_timeout_check_ms =
             environment.monotonic_ms().saturating_add(state.settings.transaction_timeout_check_interval_ms);
@@ -242,7 +240,7 @@ impl Writer {
         }
         // A group that is full leaves others waiting, who go before this.
         if now >= self.next_expiry && commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
-            self.next_expiry = now.saturating_add(EXPIRY_INTERVAL_MS);
+            self.next_expiry = now.saturating_add(self.state.settings.producer_id_check_interval_ms);
             housekeeping::expire_producers(&mut self.state, &mut group, now);
         }
         if now >= self.next_offsets_check || self.is_checking_offsets {

@@ -99,7 +99,6 @@ const NAMES: &[&str] = &[
     "offsets.topic.segment.bytes",
     "password.encoder.secret",
     "principal.builder.class",
-    "producer.id.expiration.check.interval.ms",
     "producer.purgatory.purge.interval.requests",
     "queued.max.requests",
     "request.timeout.ms",

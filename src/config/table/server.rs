@@ -272,6 +272,13 @@ pub const SERVER: &[Setting] = &[
     )
     .at_least(1),
     Setting::new(
+        "producer.id.expiration.check.interval.ms",
+        Kind::Int,
+        "600000",
+        "Time between two looks for producers to forget.",
+    )
+    .at_least(1),
+    Setting::new(
         "einmal.producer.ids.max",
         Kind::Int,
         "1000000",

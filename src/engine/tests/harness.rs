@@ -206,6 +206,7 @@ pub fn settings() -> Settings {
         tail_cache_bytes: 1 << 20,
         reader_threads: 1,
         producer_id_expiration_ms: 86_400_000,
+        producer_id_check_interval_ms: 600_000,
         producer_ids_max: 1000,
         offsets_retention_ms: Timestamp::MAX,
         offsets_retention_check_interval_ms: 600_000,
