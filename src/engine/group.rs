@@ -80,6 +80,8 @@ pub(super) struct Group {
     pub partitions: BTreeSet<PartitionId>,
     /// Those of them with new batches.
     pub appended: BTreeSet<PartitionId>,
+    /// Those with markers.
+    pub ended: BTreeSet<PartitionId>,
     /// Those whose epoch history grew.
     pub epochs: HashSet<PartitionId>,
     pub producers: BTreeSet<(PartitionId, ProducerId)>,
@@ -125,14 +127,32 @@ impl Group {
 
     /// Tells readers' views of the new batches and adds what follows for readers: at once in relaxed topics, after the sync in
     /// all others.
-    pub fn publish_appended(&mut self, state: &State) {
+    ///
+    /// What a marker makes stable is shown after the sync in every topic: a power cut that takes the marker away would leave a
+    /// transaction that is aborted later, and its records must not have been seen. `sequence` is that of the write,
+    /// `synced` the newest one that is synced.
+    pub fn publish_appended(&mut self, state: &mut State, sequence: u64, synced: u64) {
         for id in &self.appended {
-            let (Some(log), Some(topic)) = (state.logs.get(id), state.topic_of(*id)) else { continue };
+            let Some(topic) = state.topics.by_no.get(&id.topic) else { continue };
+            let Some(log) = state.logs.get_mut(id) else { continue };
             let epochs = self.epochs.contains(id).then_some(log.row.epochs.as_slice());
             log.view.publish_appended(log.row.log_end, log.row.size_bytes, epochs);
-            let effect = Effect::Readable { partition: Arc::clone(&log.view), readable: log.readable() };
-            let consequences = if topic.config.is_relaxed() { &mut self.when_written } else { &mut self.when_synced };
-            consequences.effects.push(effect);
+            let readable = log.readable();
+            let effect = |readable| Effect::Readable { partition: Arc::clone(&log.view), readable };
+            if !topic.config.is_relaxed() {
+                self.when_synced.effects.push(effect(readable));
+                continue;
+            }
+            if self.ended.contains(id) {
+                log.marker_sequence = Some(sequence);
+            }
+            log.marker_sequence = log.marker_sequence.filter(|marker| *marker > synced);
+            if log.marker_sequence.is_none() {
+                self.when_written.effects.push(effect(readable));
+            } else {
+                self.when_written.effects.push(effect(readable.without_stable()));
+                self.when_synced.effects.push(effect(readable));
+            }
         }
         if self.topics_changed {
             // First of all: a created topic is there before anything is said about it.

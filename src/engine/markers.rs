@@ -82,6 +82,7 @@ fn stage_one(
     let header = BatchHeader::parse(&bytes).expect("a marker is a batch");
     let stored = StoredBatch { base_offset, last_offset: header.last_offset(), bytes: Bytes::from(bytes) };
     append::stage(log, group, id, &header, &stored, state.leader_epoch, now);
+    group.ended.insert(id);
     let (first_offset, is_new) = producer_states::note_marker(log, group, producer_id, end, now);
     if is_new {
         state.producer_state_count += 1;

@@ -93,6 +93,8 @@ pub(super) struct PartitionLog {
     pub open: BTreeMap<Offset, OpenTransaction>,
     /// One after the newest marker of this run that aborted records.
     pub aborted_end: Offset,
+    /// Newest write with a marker, in a topic that relaxes its syncs, until that is synced.
+    pub marker_sequence: Option<u64>,
     pub sparse: SparseProgress,
     /// Batches appended since the last sync that this topic asked for; only counted for relaxed topics.
     pub unflushed_records: i64,
@@ -115,6 +117,7 @@ impl PartitionLog {
             producers: None,
             open: BTreeMap::new(),
             aborted_end: 0,
+            marker_sequence: None,
             sparse: SparseProgress::UNLOADED,
             unflushed_records: 0,
         }

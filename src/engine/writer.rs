@@ -388,7 +388,7 @@ impl Writer {
         }
         group.purged.drain(..).for_each(|topic| self.reclaimer.hand_over(topic));
         self.state.dead.extend(group.dead.drain(..).map(|dead| (self.sequence, dead)));
-        group.publish_appended(&self.state);
+        group.publish_appended(&mut self.state, self.sequence, self.syncer.synced());
         if !self.syncer.has_failed() {
             group.when_written.run(&self.catalog, &self.state.offsets);
         }

@@ -57,6 +57,13 @@ pub(crate) struct Readable {
     pub aborted_end: Offset,
 }
 
+impl Readable {
+    /// The same, but for what is stable: that stays as it is.
+    pub(crate) fn without_stable(self) -> Self {
+        Self { last_stable_offset: 0, stable_bytes: 0, ..self }
+    }
+}
+
 /// Readers' view of one partition.
 #[derive(Debug)]
 pub struct Partition {

@@ -3,8 +3,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::harness::{TestEngine, rows, settings};
-use crate::engine::command::{InitTransactions, OffsetToCommit, TopicRef, TransactionProducer};
+use super::harness::{TestEngine, at, rows, settings, to};
+use crate::engine::command::{Acks, AppendBatch, InitTransactions, OffsetToCommit, TopicRef, TransactionProducer};
 use crate::engine::settings::Settings;
 use crate::engine::transactions::end::SLICE;
 use crate::log::offsets::CommittedOffset;
@@ -355,4 +355,36 @@ async fn participants_beyond_the_limit_are_refused_and_an_end_makes_room() {
     broker.add(&producer, &[at(2)]).await.expect("added");
     let held: Arc<str> = "payments".into();
     assert_eq!(broker.transaction(&held).await.expect("known").partitions.len(), 1);
+}
+
+#[tokio::test]
+async fn a_topic_that_relaxes_its_syncs_shows_a_commit_after_its_sync_all_the_same() {
+    let broker = TestEngine::start();
+    broker.create("t", &[("flush.messages", "1000000")]).await;
+    let producer = broker.producer("payments").await;
+    let batch = super::harness::plain(&["a", "b"]).producer(producer.producer_id, producer.producer_epoch, 0);
+    let batch = AppendBatch {
+        transaction: Some(Arc::new(producer.clone())),
+        ..to(broker.partition("t").id, &batch.transactional())
+    };
+    let appended = broker.engine().append(Acks::Leader, vec![batch]).await.expect("engine runs");
+    assert_eq!(appended, [at(0)]);
+    let ends = |broker: &TestEngine| {
+        let offsets = broker.offsets("t");
+        (offsets.last_stable_offset, offsets.high_watermark)
+    };
+    assert_eq!(ends(&broker), (0, 2));
+    broker.store.syncs.hold();
+    let mut ending = Box::pin(broker.end_txn(&producer, COMMIT));
+    assert!(is_pending(ending.as_mut()).await);
+    broker.store.syncs.wait_until_reached();
+    assert_eq!(ends(&broker), (0, 3), "a reader may see the records, and not that they are committed");
+    broker.send("t", Acks::Leader, super::harness::plain(&["c"])).await.expect("engine runs");
+    assert_eq!(ends(&broker), (0, 4), "nor behind them");
+    broker.store.syncs.open();
+    assert!(ending.await.is_ok());
+    broker.transaction("").await;
+    assert_eq!(ends(&broker), (4, 4));
+    broker.send("t", Acks::Leader, super::harness::plain(&["d"])).await.expect("engine runs");
+    assert_eq!(ends(&broker), (5, 5), "without a sync again");
 }
