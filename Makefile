@@ -11,8 +11,8 @@ endif
 BINARY := $(abspath $(or $(CARGO_TARGET_DIR),target))/release/einmal
 export EINMAL := $(BINARY)
 # For `einmal version`: what src/main.rs is compiled with, and it alone is compiled again when they change.
-export EINMAL_REVISION ?= $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || echo unknown)
-export EINMAL_RUSTC ?= $(shell rustc --version 2>/dev/null | cut -d ' ' -f 2)
+export BUILD_REVISION ?= $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null || echo unknown)
+export BUILD_RUSTC ?= $(shell rustc --version 2>/dev/null | cut -d ' ' -f 2)
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -16,11 +16,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `make` sets both variables; a build by Cargo alone does not know them.
 const BUILD: Build = Build {
     version: env!("CARGO_PKG_VERSION"),
-    revision: match option_env!("EINMAL_REVISION") {
+    revision: match option_env!("BUILD_REVISION") {
         Some(revision) => revision,
         None => "unknown",
     },
-    rustc: match option_env!("EINMAL_RUSTC") {
+    rustc: match option_env!("BUILD_RUSTC") {
         Some(rustc) => rustc,
         None => "unknown",
     },
