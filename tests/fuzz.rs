@@ -127,6 +127,8 @@ fn decoders() -> BTreeMap<i16, Decode> {
         decoder::<IncrementalAlterConfigsRequest>(),
         decoder::<DescribeClusterRequest>(),
         decoder::<DescribeProducersRequest>(),
+        decoder::<ConsumerGroupHeartbeatRequest>(),
+        decoder::<ConsumerGroupDescribeRequest>(),
     ])
 }
 
