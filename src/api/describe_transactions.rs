@@ -51,7 +51,8 @@ fn described(
         }
     }
     if !transaction.groups.is_empty() {
-        let mut partitions: Vec<_> = transaction.groups.iter().map(|group| offsets_partition(group, offsets_partitions)).collect();
+        let mut partitions: Vec<_> =
+            transaction.groups.iter().map(|group| offsets_partition(group, offsets_partitions)).collect();
         partitions.sort_unstable();
         partitions.dedup();
         by_name.insert(CONSUMER_OFFSETS, partitions);
