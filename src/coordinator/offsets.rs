@@ -91,16 +91,19 @@ impl Coordinator {
         committer: Committer<'_>,
         offsets: Vec<OffsetToCommit>,
     ) -> Result<QueuedCommit, ErrorCode> {
+        // Taken by the group that is there; if it has gone meanwhile, they are left.
+        let mut offsets = Some(offsets);
         // The lock is held until the commit is queued.
         let slot = self.slot(group_id);
         let committed = slot.and_then(|slot| {
             self.change(group_id, &slot, |state, now, _| match &mut state.group {
                 Group::Classic(group) => {
                     group.check_commit(now, committer)?;
-                    Ok(self.queue_commit(group_id, offsets.clone(), NotStored::new()))
+                    Ok(self.queue_commit(group_id, offsets.take().unwrap_or_default(), NotStored::new()))
                 }
                 Group::Consumer(group) => {
-                    let (offsets, stale) = self.covered(group, &as_member(committer, api_version), offsets.clone())?;
+                    let offsets = offsets.take().unwrap_or_default();
+                    let (offsets, stale) = self.covered(group, &as_member(committer, api_version), offsets)?;
                     Ok(self.queue_commit(group_id, offsets, stale))
                 }
             })
@@ -113,7 +116,7 @@ impl Coordinator {
             return Err(if is_told { ErrorCode::GROUP_ID_NOT_FOUND } else { ErrorCode::ILLEGAL_GENERATION });
         }
         ClassicGroup::default().check_commit(self.clock.now(), committer)?;
-        Ok(self.queue_commit(group_id, offsets, NotStored::new()))
+        Ok(self.queue_commit(group_id, offsets.unwrap_or_default(), NotStored::new()))
     }
 
     fn queue_commit(&self, group_id: &str, offsets: Vec<OffsetToCommit>, refused: NotStored) -> QueuedCommit {
@@ -178,17 +181,18 @@ impl Coordinator {
             let staged = self.engine.txn_offset_commit(producer.clone(), group_id.to_owned(), offsets);
             QueuedStaging { staged, refused }
         };
+        let mut offsets = Some(offsets);
         let slot = self.slot(group_id);
         // The lock is held until the commit is queued.
         let queued = slot.and_then(|slot| {
             self.change(group_id, &slot, |state, _, _| match &state.group {
                 Group::Classic(group) => {
                     group.check_transactional_commit(committer)?;
-                    Ok(queue(offsets.clone(), NotStored::new()))
+                    Ok(queue(offsets.take().unwrap_or_default(), NotStored::new()))
                 }
                 Group::Consumer(group) => {
                     let committer = consumer::offsets::Committer { is_transactional: true, ..as_member(committer, 0) };
-                    let covered = self.covered(group, &committer, offsets.clone());
+                    let covered = self.covered(group, &committer, offsets.take().unwrap_or_default());
                     let (offsets, mut stale) = covered.map_err(as_of_transaction)?;
                     stale.values_mut().for_each(|error| *error = as_of_transaction(*error));
                     Ok(queue(offsets, stale))
@@ -202,7 +206,7 @@ impl Coordinator {
             return Err(ErrorCode::ILLEGAL_GENERATION);
         }
         ClassicGroup::default().check_transactional_commit(committer)?;
-        Ok(queue(offsets.clone(), NotStored::new()))
+        Ok(queue(offsets.unwrap_or_default(), NotStored::new()))
     }
 
     /// Deletes a group without members, and its offsets.
