@@ -7,7 +7,6 @@ use bytes::Bytes;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -15,24 +14,22 @@ use kafka_protocol::messages::txn_offset_commit_request::{
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
     CreatePartitionsRequest, DeleteGroupsRequest, DescribeConfigsRequest, DescribeGroupsRequest, GroupId,
-    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest, TransactionalId,
-    TxnOffsetCommitRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    ListGroupsRequest, OffsetFetchRequest, TransactionalId, TxnOffsetCommitRequest,
 };
-use kafka_protocol::protocol::StrBytes;
+use support::groups::{
+    MEMBER_ID_REQUIRED, NON_EMPTY_GROUP, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID, ask_until, commit, group, heartbeat,
+    sync, text,
+};
 use support::requests::{create_topic, topic_name};
 use support::{TestClient, TestServer};
 use uuid::Uuid;
 
 const ILLEGAL_GENERATION: i16 = 22;
-const UNKNOWN_MEMBER_ID: i16 = 25;
-const REBALANCE_IN_PROGRESS: i16 = 27;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_CONFIG: i16 = 40;
 const INVALID_REQUEST: i16 = 42;
-const NON_EMPTY_GROUP: i16 = 68;
 const GROUP_ID_NOT_FOUND: i16 = 69;
-const MEMBER_ID_REQUIRED: i16 = 79;
 const GROUP_MAX_SIZE_REACHED: i16 = 81;
 const FENCED_INSTANCE_ID: i16 = 82;
 const FENCED_MEMBER_EPOCH: i16 = 110;
@@ -41,14 +38,6 @@ const STALE_MEMBER_EPOCH: i16 = 113;
 const INVALID_REGULAR_EXPRESSION: i16 = 128;
 
 const GROUP_RESOURCE: i8 = 32;
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
-
-fn group() -> GroupId {
-    GroupId(text("g"))
-}
 
 /// A heartbeat that changes nothing.
 fn beating(member_id: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
@@ -97,17 +86,6 @@ fn described(client: &mut TestClient) -> (String, Vec<(String, i32, i8)>) {
     let members = group.members.iter();
     let members = members.map(|member| (member.member_id.to_string(), member.member_epoch, member.member_type));
     (group.group_state.to_string(), members.collect())
-}
-
-fn commit(client: &mut TestClient, member_id: &str, epoch: i32, version: i16) -> i16 {
-    let partition = OffsetCommitRequestPartition::default().with_committed_offset(7);
-    let topic = OffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(vec![partition]);
-    let request = OffsetCommitRequest::default()
-        .with_group_id(group())
-        .with_member_id(text(member_id))
-        .with_generation_id_or_member_epoch(epoch)
-        .with_topics(vec![topic]);
-    client.call(&request, version).topics[0].partitions[0].error_code
 }
 
 /// Error and first offset that a member is answered.
@@ -169,7 +147,7 @@ fn partitions_are_given_up_before_another_member_has_them() {
 fn members_epochs_and_assignments_survive_sigkill() {
     let mut server = TestServer::start();
     let topic_id = two_members(&mut TestClient::connect(&server));
-    assert_eq!(commit(&mut TestClient::connect(&server), "a", 2, 9), 0);
+    assert_eq!(commit(&mut TestClient::connect(&server), 9, "a", 2, 7), 0);
     let before = described(&mut TestClient::connect(&server));
     server.kill9();
     let mut server = server.restart();
@@ -216,13 +194,13 @@ fn fenced_stale_and_unknown_members_are_told_so() {
     let regex = joining("d").with_subscribed_topic_regex(Some(text("(")));
     assert_eq!(error(client, &regex), INVALID_REGULAR_EXPRESSION);
     // Epochs guard offsets. An older one may still commit what it has held since (KIP-1251).
-    assert_eq!(commit(client, "a", 2, 9), 0);
-    assert_eq!(commit(client, "a", 1, 9), 0);
-    assert_eq!(commit(client, "b", 1, 9), STALE_MEMBER_EPOCH);
-    assert_eq!(commit(client, "a", 3, 9), STALE_MEMBER_EPOCH);
-    assert_eq!(commit(client, "nobody", 2, 9), UNKNOWN_MEMBER_ID);
-    assert_eq!(commit(client, "", -1, 9), UNKNOWN_MEMBER_ID);
-    assert_eq!(commit(client, "a", 2, 8), UNSUPPORTED_VERSION);
+    assert_eq!(commit(client, 9, "a", 2, 7), 0);
+    assert_eq!(commit(client, 9, "a", 1, 7), 0);
+    assert_eq!(commit(client, 9, "b", 1, 7), STALE_MEMBER_EPOCH);
+    assert_eq!(commit(client, 9, "a", 3, 7), STALE_MEMBER_EPOCH);
+    assert_eq!(commit(client, 9, "nobody", 2, 7), UNKNOWN_MEMBER_ID);
+    assert_eq!(commit(client, 9, "", -1, 7), UNKNOWN_MEMBER_ID);
+    assert_eq!(commit(client, 8, "a", 2, 7), UNSUPPORTED_VERSION);
     assert_eq!(fetch_offset(client, "a", 2), (0, Some(7)));
     assert_eq!(fetch_offset(client, "a", 1), (STALE_MEMBER_EPOCH, None));
     assert_eq!(fetch_offset(client, "nobody", 2), (UNKNOWN_MEMBER_ID, None));
@@ -274,11 +252,10 @@ fn pattern_finds_topics_that_come_later() {
     create_topic(client, "t-2", 2);
     create_topic(client, "other", 1);
     // Patterns are matched again after a second at most.
-    let assigned = loop {
-        if let (0, 2, assigned) = beat(client, &beating("a", 1)) {
-            break assigned;
-        }
-    };
+    let assigned = ask_until(|| match beat(client, &beating("a", 1)) {
+        (0, 2, assigned) => Some(assigned),
+        _ => None,
+    });
     assert_eq!(assigned.map(|assigned| assigned.len()), Some(3));
 }
 
@@ -367,29 +344,6 @@ fn classic_join(client: &mut TestClient, member_id: &str, owned: &[i32]) -> Join
     client.call(&request, 7)
 }
 
-fn classic_sync(client: &mut TestClient, joined: &JoinGroupResponse, parts: &[(&str, Bytes)]) -> (i16, Bytes) {
-    let assignments = parts.iter().map(|(id, part)| {
-        kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment::default()
-            .with_member_id(text(id))
-            .with_assignment(part.clone())
-    });
-    let request = SyncGroupRequest::default()
-        .with_group_id(group())
-        .with_generation_id(joined.generation_id)
-        .with_member_id(joined.member_id.clone())
-        .with_assignments(assignments.collect());
-    let answer = client.call(&request, 3);
-    (answer.error_code, answer.assignment)
-}
-
-fn classic_beat(client: &mut TestClient, member_id: &str, generation_id: i32) -> i16 {
-    let request = HeartbeatRequest::default()
-        .with_group_id(group())
-        .with_member_id(text(member_id))
-        .with_generation_id(generation_id);
-    client.call(&request, 3).error_code
-}
-
 /// A classic group of one member that reads all four partitions of `t`, in generation 1.
 fn classic_member(client: &mut TestClient) -> String {
     create_topic(client, "t", 4);
@@ -399,7 +353,7 @@ fn classic_member(client: &mut TestClient) -> String {
     let joined = classic_join(client, &id, &[]);
     assert_eq!((joined.error_code, joined.generation_id), (0, 1));
     let all = assignment(&[0, 1, 2, 3]);
-    assert_eq!(classic_sync(client, &joined, &[(&id, all.clone())]), (0, all));
+    assert_eq!(sync(client, &joined, &[(&id, all.clone())]), (0, all));
     id
 }
 
@@ -408,7 +362,7 @@ fn classic_group_is_taken_over_and_given_back_while_its_members_read() {
     let mut server = TestServer::start();
     let client = &mut TestClient::connect(&server);
     let old = classic_member(client);
-    assert_eq!(commit(client, &old, 1, 7), 0);
+    assert_eq!(commit(client, 7, &old, 1, 7), 0);
     // The first member of the new protocol: what the old one reads it keeps until it gives it up.
     let new = send(client, &joining("new"));
     assert_eq!((new.error_code, new.member_epoch), (0, 2));
@@ -417,42 +371,42 @@ fn classic_group_is_taken_over_and_given_back_while_its_members_read() {
     assert_eq!((state.as_str(), members.len()), ("Reconciling", 2));
     assert!(members.contains(&(old.clone(), 1, 0)) && members.contains(&("new".into(), 2, 1)));
     assert_eq!(fetch_offset(client, "new", 2), (0, Some(7)));
-    assert_eq!(classic_beat(client, &old, 1), REBALANCE_IN_PROGRESS);
+    assert_eq!(heartbeat(client, &old, 1), REBALANCE_IN_PROGRESS);
     // It is the same after a kill.
     server.kill9();
     let mut server = server.restart();
     let client = &mut TestClient::connect(&server);
-    assert_eq!(classic_beat(client, &old, 1), REBALANCE_IN_PROGRESS);
+    assert_eq!(heartbeat(client, &old, 1), REBALANCE_IN_PROGRESS);
     let joined = classic_join(client, &old, &[0, 1, 2, 3]);
     assert_eq!((joined.error_code, joined.generation_id, joined.leader.as_str()), (0, 1, ""));
     assert_eq!(joined.protocol_name.as_deref(), Some("cooperative-sticky"));
-    assert_eq!(classic_sync(client, &joined, &[]), (0, assignment(&[0, 1])));
+    assert_eq!(sync(client, &joined, &[]), (0, assignment(&[0, 1])));
     // It gives up the rest, and says so with its next join.
-    assert_eq!(classic_beat(client, &old, 1), REBALANCE_IN_PROGRESS);
+    assert_eq!(heartbeat(client, &old, 1), REBALANCE_IN_PROGRESS);
     assert_eq!(beat(client, &beating("new", 2)), (0, 2, None));
     let joined = classic_join(client, &old, &[0, 1]);
     assert_eq!((joined.error_code, joined.generation_id), (0, 2));
-    assert_eq!(classic_sync(client, &joined, &[]), (0, assignment(&[0, 1])));
-    assert_eq!(classic_beat(client, &old, 2), 0);
+    assert_eq!(sync(client, &joined, &[]), (0, assignment(&[0, 1])));
+    assert_eq!(heartbeat(client, &old, 2), 0);
     assert_eq!(beat(client, &beating("new", 2)), (0, 2, Some(vec![2, 3])));
     assert_eq!(described(client).0, "Stable");
-    assert_eq!(commit(client, &old, 2, 7), 0);
+    assert_eq!(commit(client, 7, &old, 2, 7), 0);
     // What it has held since an older one it may still commit with that, nothing with a later one.
-    assert_eq!((commit(client, &old, 1, 7), commit(client, &old, 3, 7)), (0, ILLEGAL_GENERATION));
+    assert_eq!((commit(client, 7, &old, 1, 7), commit(client, 7, &old, 3, 7)), (0, ILLEGAL_GENERATION));
     // The last member of the new protocol goes: the group is a classic one again, and shares anew.
     assert_eq!(error(client, &beating("new", -1)), 0);
     let classic = client.call(&DescribeGroupsRequest::default().with_groups(vec![group()]), 6).groups.remove(0);
     assert_eq!((classic.error_code, classic.group_state.as_str()), (0, "PreparingRebalance"));
-    assert_eq!(classic_beat(client, &old, 2), REBALANCE_IN_PROGRESS);
+    assert_eq!(heartbeat(client, &old, 2), REBALANCE_IN_PROGRESS);
     server.kill9();
     let server = server.restart();
     let client = &mut TestClient::connect(&server);
     // As it was stored: the rebalance that had begun begins with the leader's join.
-    assert_eq!(classic_beat(client, &old, 2), 0);
+    assert_eq!(heartbeat(client, &old, 2), 0);
     let joined = classic_join(client, &old, &[0, 1]);
     assert_eq!((joined.error_code, joined.generation_id, joined.leader.as_str()), (0, 3, old.as_str()));
     let all = assignment(&[0, 1, 2, 3]);
-    assert_eq!(classic_sync(client, &joined, &[(&old, all.clone())]), (0, all));
+    assert_eq!(sync(client, &joined, &[(&old, all.clone())]), (0, all));
     assert_eq!(fetch_offset(client, "", -1), (0, Some(7)));
     let leave = LeaveGroupRequest::default().with_group_id(group()).with_member_id(text(&old));
     assert_eq!(client.call(&leave, 1).error_code, 0);
@@ -475,7 +429,7 @@ fn migration_goes_only_the_ways_that_are_open() {
     let client = &mut TestClient::connect(&server);
     let old = classic_member(client);
     assert_eq!(error(client, &joining("new")), GROUP_ID_NOT_FOUND);
-    assert_eq!(classic_beat(client, &old, 1), 0);
+    assert_eq!(heartbeat(client, &old, 1), 0);
     let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()]);
     let refused = client.call(&request, 1).groups.remove(0);
     assert_eq!(refused.error_code, GROUP_ID_NOT_FOUND);
@@ -502,6 +456,6 @@ fn classic_bytes_of_any_kind_do_not_harm_a_consumer_group() {
         assert_eq!(refused.error_code, 23, "inconsistent group protocol");
     }
     // A member of the new protocol is none of the old one.
-    assert_eq!(classic_beat(client, "a", 2), UNKNOWN_MEMBER_ID);
+    assert_eq!(heartbeat(client, "a", 2), UNKNOWN_MEMBER_ID);
     assert_eq!(described(client).1.len(), 2);
 }

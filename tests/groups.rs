@@ -4,28 +4,16 @@ mod support;
 
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DescribeGroupsRequest, GroupId, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse,
-    LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
+    DeleteGroupsRequest, DescribeGroupsRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    ListGroupsRequest, OffsetFetchRequest,
 };
-use kafka_protocol::protocol::StrBytes;
-use support::requests::{create_topic, topic_name};
+use support::groups::{
+    MEMBER_ID_REQUIRED, NON_EMPTY_GROUP, REBALANCE_IN_PROGRESS, UNKNOWN_MEMBER_ID, ask_until, commit, group, heartbeat,
+    sync, text,
+};
+use support::requests::create_topic;
 use support::{TestClient, TestServer};
-
-const MEMBER_ID_REQUIRED: i16 = 79;
-const REBALANCE_IN_PROGRESS: i16 = 27;
-const UNKNOWN_MEMBER_ID: i16 = 25;
-const NON_EMPTY_GROUP: i16 = 68;
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
-
-fn group() -> GroupId {
-    GroupId(text("g"))
-}
 
 fn join_request(member_id: &str) -> JoinGroupRequest {
     let protocol = JoinGroupRequestProtocol::default()
@@ -47,40 +35,6 @@ fn new_member_id(client: &mut TestClient) -> String {
     asked.member_id.to_string()
 }
 
-fn sync(client: &mut TestClient, joined: &JoinGroupResponse, parts: &[(&str, &'static str)]) -> (i16, Bytes) {
-    let assignments = parts.iter().map(|(id, part)| {
-        SyncGroupRequestAssignment::default()
-            .with_member_id(text(id))
-            .with_assignment(Bytes::from_static(part.as_bytes()))
-    });
-    let request = SyncGroupRequest::default()
-        .with_group_id(group())
-        .with_generation_id(joined.generation_id)
-        .with_member_id(joined.member_id.clone())
-        .with_assignments(assignments.collect());
-    let answer = client.call(&request, 3);
-    (answer.error_code, answer.assignment)
-}
-
-fn heartbeat(client: &mut TestClient, member_id: &str, generation_id: i32) -> i16 {
-    let request = HeartbeatRequest::default()
-        .with_group_id(group())
-        .with_member_id(text(member_id))
-        .with_generation_id(generation_id);
-    client.call(&request, 3).error_code
-}
-
-fn commit(client: &mut TestClient, member_id: &str, generation_id: i32, offset: i64) -> i16 {
-    let partition = OffsetCommitRequestPartition::default().with_committed_offset(offset);
-    let topic = OffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(vec![partition]);
-    let request = OffsetCommitRequest::default()
-        .with_group_id(group())
-        .with_member_id(text(member_id))
-        .with_generation_id_or_member_epoch(generation_id)
-        .with_topics(vec![topic]);
-    client.call(&request, 7).topics[0].partitions[0].error_code
-}
-
 fn committed(client: &mut TestClient) -> i64 {
     let request = OffsetFetchRequest::default().with_group_id(group()).with_topics(None);
     client.call(&request, 7).topics[0].partitions[0].committed_offset
@@ -96,16 +50,19 @@ fn two_members(one: &mut TestClient, other: &mut TestClient) -> (JoinGroupRespon
     let one_id = new_member_id(one);
     let first = one.call(&join_request(&one_id), 7);
     assert_eq!((first.error_code, first.leader.as_str()), (0, one_id.as_str()));
-    assert_eq!(sync(one, &first, &[(&one_id, "all")]), (0, Bytes::from_static(b"all")));
+    assert_eq!(sync(one, &first, &[(&one_id, "all".into())]), (0, Bytes::from_static(b"all")));
     let other_id = new_member_id(other);
     let parked = other.send(&join_request(&other_id), 7);
     // On a connection of its own, it may be read later than what follows on another.
-    while heartbeat(one, &one_id, 1) != REBALANCE_IN_PROGRESS {}
+    ask_until(|| (heartbeat(one, &one_id, 1) == REBALANCE_IN_PROGRESS).then_some(()));
     let leader = one.call(&join_request(&one_id), 7);
     let follower = other.receive::<JoinGroupRequest>(parked, 7);
     assert_eq!((leader.generation_id, follower.generation_id), (2, 2));
     assert_eq!((leader.members.len(), follower.members.len()), (2, 0));
-    assert_eq!(sync(one, &leader, &[(&one_id, "first"), (&other_id, "second")]).1, Bytes::from_static(b"first"));
+    assert_eq!(
+        sync(one, &leader, &[(&one_id, "first".into()), (&other_id, "second".into())]).1,
+        Bytes::from_static(b"first")
+    );
     assert_eq!(sync(other, &follower, &[]), (0, Bytes::from_static(b"second")));
     (leader, follower)
 }
@@ -115,7 +72,7 @@ fn members_and_offsets_survive_sigkill_without_a_rebalance() {
     let mut server = TestServer::start();
     create_topic(&mut TestClient::connect(&server), "t", 1);
     let (leader, follower) = two_members(&mut TestClient::connect(&server), &mut TestClient::connect(&server));
-    assert_eq!(commit(&mut TestClient::connect(&server), &leader.member_id, 2, 7), 0);
+    assert_eq!(commit(&mut TestClient::connect(&server), 7, &leader.member_id, 2, 7), 0);
     server.kill9();
     let server = server.restart();
     let client = &mut TestClient::connect(&server);
@@ -124,7 +81,7 @@ fn members_and_offsets_survive_sigkill_without_a_rebalance() {
         assert_eq!(heartbeat(client, &member.member_id, 2), 0);
     }
     assert_eq!(committed(client), 7);
-    assert_eq!(commit(client, &leader.member_id, 2, 8), 0);
+    assert_eq!(commit(client, 7, &leader.member_id, 2, 8), 0);
     assert_eq!(sync(client, &follower, &[]), (0, Bytes::from_static(b"second")));
     assert_eq!(server.metric("einmal_group_rebalances_total", &[]), Some(0.0));
     assert_eq!(server.metric("einmal_group_members", &[]), Some(2.0));
@@ -136,7 +93,7 @@ fn group_is_listed_and_deleted_once_its_members_have_left() {
     let client = &mut TestClient::connect(&server);
     create_topic(client, "t", 1);
     let (leader, follower) = two_members(client, &mut TestClient::connect(&server));
-    assert_eq!(commit(client, &leader.member_id, 2, 7), 0);
+    assert_eq!(commit(client, 7, &leader.member_id, 2, 7), 0);
     let delete = DeleteGroupsRequest::default().with_groups_names(vec![group()]);
     assert_eq!(client.call(&delete, 1).results[0].error_code, NON_EMPTY_GROUP);
     for member in [&leader, &follower] {
@@ -166,13 +123,13 @@ fn client_that_goes_while_it_joins_does_not_hold_up_the_others() {
     let mut gone = TestClient::connect(&server);
     let gone_id = gone.call(&brief, 7).member_id;
     gone.send(&brief.with_member_id(gone_id), 7);
-    while heartbeat(client, &id, 1) != REBALANCE_IN_PROGRESS {}
+    ask_until(|| (heartbeat(client, &id, 1) == REBALANCE_IN_PROGRESS).then_some(()));
     drop(gone);
     let again = client.call(&join_request(&id), 7);
     assert_eq!((again.error_code, again.generation_id), (0, 2));
     assert_eq!(sync(client, &again, &[]).0, 0);
     // Its session ends, and the group is its first member's again.
-    while heartbeat(client, &id, 2) != REBALANCE_IN_PROGRESS {}
+    ask_until(|| (heartbeat(client, &id, 2) == REBALANCE_IN_PROGRESS).then_some(()));
     let alone = client.call(&join_request(&id), 7);
     assert_eq!((alone.generation_id, alone.members.len()), (3, 1));
     assert_eq!(server.terminate().to_string(), "exit status: 0");

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 	"unsafe"
@@ -27,24 +24,18 @@ func monotonic() int64 {
 }
 
 // groupMember processes and commits as a member of a group until its stdin ends, and writes what happened to HISTORY.
-func groupMember(bootstrap, topic, group, name, history string) error {
-	file, err := os.Create(history)
+func groupMember(bootstrap, topic, group, name, path string) error {
+	events, err := newHistory(path)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	var mutex sync.Mutex
-	lines := bufio.NewWriter(file)
 	note := func(op string, partition int32, more map[string]any) {
-		mutex.Lock()
-		defer mutex.Unlock()
 		event := map[string]any{"op": op, "member": name, "partition": partition, "at": monotonic()}
 		for key, value := range more {
 			event[key] = value
 		}
-		line, _ := json.Marshal(event)
-		lines.Write(append(line, '\n'))
-		lines.Flush()
+		events.note(event)
+		events.flush()
 	}
 	noteAll := func(op string) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(_ context.Context, _ *kgo.Client, topics map[string][]int32) {
@@ -115,5 +106,5 @@ func groupMember(bootstrap, topic, group, name, history string) error {
 		client.AllowRebalance()
 	}
 	client.CloseAllowingRebalance()
-	return lines.Flush()
+	return events.close()
 }

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,23 +20,14 @@ func payload(name string, seq int) []byte {
 }
 
 // writer produces unique values, idempotently and with acks=all, until its stdin ends, and writes what happened to HISTORY.
-func writer(bootstrap, topic, partitions, name, history string) error {
+func writer(bootstrap, topic, partitions, name, path string) error {
 	count, err := strconv.Atoi(partitions)
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(history)
+	events, err := newHistory(path)
 	if err != nil {
 		return err
-	}
-	defer file.Close()
-	var mutex sync.Mutex
-	lines := bufio.NewWriter(file)
-	note := func(event map[string]any) {
-		mutex.Lock()
-		defer mutex.Unlock()
-		line, _ := json.Marshal(event)
-		lines.Write(append(line, '\n'))
 	}
 
 	client, err := kgo.NewClient(
@@ -63,19 +51,19 @@ func writer(bootstrap, topic, partitions, name, history string) error {
 		case <-ended:
 			client.Flush(context.Background())
 			client.Close()
-			return lines.Flush()
+			return events.close()
 		case <-time.After(time.Millisecond):
 		}
 		partition := int32(seq % count)
-		note(map[string]any{"op": "invoke", "producer": name, "seq": seq})
+		events.note(map[string]any{"op": "invoke", "producer": name, "seq": seq})
 		record := &kgo.Record{Topic: topic, Partition: partition, Value: payload(name, seq)}
 		client.Produce(context.Background(), record, func(record *kgo.Record, err error) {
 			if err != nil {
 				fmt.Fprintln(os.Stderr, name, seq, err)
-				note(map[string]any{"op": "unknown", "producer": name, "seq": seq})
+				events.note(map[string]any{"op": "unknown", "producer": name, "seq": seq})
 				return
 			}
-			note(map[string]any{"op": "ok", "producer": name, "seq": seq, "partition": record.Partition, "offset": record.Offset})
+			events.note(map[string]any{"op": "ok", "producer": name, "seq": seq, "partition": record.Partition, "offset": record.Offset})
 		})
 	}
 }

@@ -1,4 +1,5 @@
-//! DescribeGroups: state and members of groups. A group that nobody knows, or that is a consumer group, is Dead, from version 6 on with an error (KIP-1043).
+//! DescribeGroups: state and members of groups. A group that nobody knows, or that is a consumer group, is Dead, from version 6
+//! on with an error (KIP-1043).
 
 use std::collections::HashSet;
 

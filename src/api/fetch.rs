@@ -2,7 +2,8 @@
 //!
 //! Mirrors `KafkaApis.handleFetchRequest`, `ReplicaManager.fetchMessages` and `DelayedFetch` of Kafka. The session decides what is
 //! read, [`read`] how much, and this file who may read what and how long it waits. A long poll holds no batches and runs no
-//! timer but its deadline: whoever moves a high watermark or a last stable offset wakes it, and [`wait`] tells from sums whether it is worth a read.
+//! timer but its deadline: whoever moves a high watermark or a last stable offset wakes it, and [`wait`] tells from sums whether
+//! it is worth a read.
 
 mod aborted;
 mod lookup;

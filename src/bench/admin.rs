@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -14,11 +14,12 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{ApiKey, ProducerId as WireProducerId};
 use kafka_protocol::messages::{
     ApiVersionsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, InitProducerIdRequest,
-    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, RequestHeader, ResponseHeader, TopicName,
+    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, ResponseHeader, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+use kafka_protocol::protocol::{Decodable, HeaderVersion, Request, StrBytes};
 
 use super::BenchError;
+use super::request::put_request;
 use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId};
 
 /// Time for each answer. Kafka takes long to create thousands of partitions.
@@ -231,19 +232,8 @@ impl Admin {
     fn call_at<R: Request>(&mut self, api: &'static str, request: &R, version: i16) -> Result<R::Response, BenchError> {
         let undecodable = |detail: String| BenchError::Decode { api, detail };
         self.correlation_id += 1;
-        let header = RequestHeader::default()
-            .with_request_api_key(R::KEY)
-            .with_request_api_version(version)
-            .with_correlation_id(self.correlation_id)
-            .with_client_id(Some(StrBytes::from_static_str("einmal-bench")));
-        let mut payload = BytesMut::new();
-        header
-            .encode(&mut payload, R::header_version(version))
-            .and_then(|()| request.encode(&mut payload, version))
-            .map_err(|error| undecodable(format!("{error:#}")))?;
-        let mut frame = BytesMut::with_capacity(payload.len() + 4);
-        frame.put_u32(payload.len() as u32);
-        frame.put(payload);
+        let mut frame = Vec::new();
+        put_request(&mut frame, api, request, version, self.correlation_id)?;
         let broken = |error| BenchError::Broken { doing: api, error };
         let mut answer = self.exchange(&frame).map_err(broken)?;
         let header_version = match R::KEY == ApiKey::ApiVersions as i16 {

@@ -8,11 +8,12 @@ use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartiti
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     GroupId, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    OffsetCommitRequest, OffsetCommitResponse, RequestHeader, SyncGroupRequest, SyncGroupResponse, TopicName,
+    OffsetCommitRequest, OffsetCommitResponse, SyncGroupRequest, SyncGroupResponse, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, Encodable, Request, StrBytes};
+use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 
 use super::BenchError;
+use super::request::put_request;
 use crate::types::ErrorCode;
 
 /// Versions before the compact encoding, which every broker of today serves: the header of an answer is the correlation id.
@@ -223,18 +224,7 @@ impl Member {
         out: &mut Vec<u8>,
     ) -> Result<(), BenchError> {
         self.correlation_id = self.correlation_id.wrapping_add(1);
-        let header = RequestHeader::default()
-            .with_request_api_key(R::KEY)
-            .with_request_api_version(version)
-            .with_correlation_id(self.correlation_id)
-            .with_client_id(Some(StrBytes::from_static_str("einmal-bench")));
-        let mut payload = BytesMut::new();
-        header
-            .encode(&mut payload, R::header_version(version))
-            .and_then(|()| request.encode(&mut payload, version))
-            .map_err(|error| BenchError::Decode { api: "a request", detail: format!("{error:#}") })?;
-        out.put_u32(payload.len() as u32);
-        out.extend_from_slice(&payload);
+        put_request(out, "a request", request, version, self.correlation_id)?;
         self.asked.push_back(asked);
         Ok(())
     }
@@ -246,6 +236,8 @@ fn decode<T: Decodable>(api: &'static str, mut body: Bytes, version: i16) -> Res
 
 #[cfg(test)]
 mod tests {
+    use kafka_protocol::protocol::Encodable;
+
     use super::*;
 
     fn answer<T: Encodable>(body: &T, version: i16) -> Vec<u8> {

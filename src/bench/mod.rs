@@ -30,6 +30,7 @@ mod progress;
 mod random;
 mod reactor;
 mod report;
+mod request;
 mod runs;
 mod schedule;
 mod verify;

@@ -19,6 +19,7 @@ mod commit_offsets;
 mod delete_records;
 mod disk_watch;
 pub mod environment;
+mod figures;
 mod group;
 mod groups;
 mod housekeeping;

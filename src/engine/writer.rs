@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::command::{Acks, AppendBatch, Appended, Command, Reply};
 use super::environment::Environment;
+use super::figures::Figures;
 use super::group::{Answer, Group};
 use super::reclaimer::Reclaimer;
 use super::seat::Queue;
@@ -17,7 +18,6 @@ use super::{
 use crate::log::catalog::Catalog;
 use crate::store::schema::{BrokerEpoch, BrokerOverrides, RowValue};
 use crate::store::{Rows, StoreError};
-use crate::transaction::TransactionState;
 use crate::types::{ProducerEpoch, Timestamp};
 
 /// A group takes no more commands beyond this many bytes of batches: larger writes only wait longer.
@@ -74,18 +74,6 @@ pub(super) struct Writer {
     figures: Figures,
 }
 
-struct Figures {
-    busy_seconds: f64,
-    group_commands: metrics::Histogram,
-    append_synced: metrics::Histogram,
-    append_relaxed: metrics::Histogram,
-    tail_cache_bytes: metrics::Gauge,
-    producer_ids: metrics::Gauge,
-    group_offsets: metrics::Gauge,
-    transaction_bytes: metrics::Gauge,
-    transaction_states: Vec<(TransactionState, metrics::Gauge)>,
-}
-
 impl Writer {
     pub fn new(
         state: State,
@@ -96,19 +84,6 @@ impl Writer {
         catalog: &Arc<Catalog>,
         reclaimer: Reclaimer,
     ) -> Self {
-        let figures = Figures {
-            busy_seconds: 0.0,
-            group_commands: metrics::histogram!(crate::metrics::ENGINE_GROUP_COMMANDS),
-            append_synced: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "fsync"),
-            append_relaxed: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "os"),
-            tail_cache_bytes: metrics::gauge!(crate::metrics::TAIL_CACHE_BYTES),
-            producer_ids: metrics::gauge!(crate::metrics::PRODUCER_IDS, "kind" => "idempotent"),
-            group_offsets: metrics::gauge!(crate::metrics::GROUP_OFFSETS),
-            transaction_bytes: metrics::gauge!(crate::metrics::TXN_BYTES),
-            transaction_states: TransactionState::ALL
-                .map(|state| (state, metrics::gauge!(crate::metrics::TXN_STATES, "state" => state.name())))
-                .to_vec(),
-        };
         let next_expiry = environment.now().saturating_add(state.settings.producer_id_check_interval_ms);
         let next_offsets_check = environment.now().saturating_add(state.settings.offsets_retention_check_interval_ms);
         let next_timeout_check_ms =
@@ -133,7 +108,7 @@ impl Writer {
             sequence,
             stopping: None,
             keeps_to_itself_until: None,
-            figures,
+            figures: Figures::new(),
         }
     }
 
@@ -190,7 +165,7 @@ impl Writer {
         if busy >= SLOW_ROUND {
             self.keeps_to_itself_until = began.checked_add(busy + LOAN_PAUSE);
         }
-        self.count_busy(busy);
+        self.figures.count_busy(busy, &mut self.state);
         if self.stopping.is_some() { After::Stop } else { After::More }
     }
 
@@ -420,25 +395,6 @@ impl Writer {
             }
             // Everything acknowledged is synced; the next start only recovers a little longer.
             Err(error) => tracing::error!(%error, "the stop is not clean"),
-        }
-    }
-
-    fn count_busy(&mut self, busy: Duration) {
-        self.figures.busy_seconds += busy.as_secs_f64();
-        // The crate's counters are whole numbers, so seconds are counted as they fill up.
-        let whole = self.figures.busy_seconds.floor();
-        if whole >= 1.0 {
-            metrics::counter!(crate::metrics::ENGINE_BUSY_SECONDS_TOTAL).increment(whole as u64);
-            self.figures.busy_seconds -= whole;
-        }
-        self.figures.tail_cache_bytes.set(self.state.tail_cache.bytes() as f64);
-        self.figures.group_offsets.set(self.state.offset_index.count() as f64);
-        self.figures.producer_ids.set(self.state.producer_state_count as f64);
-        if let Some((bytes, states)) = self.state.transactions.take_figures() {
-            self.figures.transaction_bytes.set(bytes as f64);
-            for (state, gauge) in &self.figures.transaction_states {
-                gauge.set(states.get(state).copied().unwrap_or(0) as f64);
-            }
         }
     }
 }

@@ -178,8 +178,8 @@ impl Partition {
         self.aborted_end.load(Ordering::Acquire)
     }
 
-    /// Registers `waiter` to be woken once when high watermark, last stable offset or log start moves, or the partition is deleted. Register first,
-    /// read the offsets after, or the wake-up in between is lost. Dropping the waiter unregisters it.
+    /// Registers `waiter` to be woken once when high watermark, last stable offset or log start moves, or the partition is
+    /// deleted. Register first, read the offsets after, or the wake-up in between is lost. Dropping the waiter unregisters it.
     pub fn wake_on_change(&self, waiter: &Arc<Waiter>) {
         let mut waiters = locked(&self.waiters);
         if waiters.waiters.len() >= waiters.sweep_at {

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports)] // each test binary uses its own part
 
 pub mod client;
+pub mod groups;
 pub mod requests;
 pub mod server;
 pub mod transactions;

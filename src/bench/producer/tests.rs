@@ -2,6 +2,7 @@ use std::net::TcpListener;
 
 use clap::Parser;
 
+use super::answers::RETRY_BACKOFF_NS;
 use super::*;
 use crate::bench::payload::PayloadSpec;
 use crate::record::codec::Codec;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::group::consumer::tests::{partitions, text, topic_id};
+use crate::group::consumer::tests::script::{partitions, text, topic_id};
 
 /// Members as `id: topics: previous`, topics as `t=4,u=2`; the targets as `id: partitions`.
 #[track_caller]

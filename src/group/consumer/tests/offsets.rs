@@ -1,7 +1,7 @@
 //! Who may commit and fetch.
 
 use super::super::offsets::{CommitScope, Committer, check_commit, check_fetch};
-use super::{check, partitions};
+use super::script::{check, partitions};
 
 /// What `committer` hears for t0 and t2: a code, or for each whether it is stored.
 fn commit(lines: &str, committer: Committer<'_>) -> String {

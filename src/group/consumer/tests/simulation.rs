@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::super::assignment::Partitions;
 use super::super::state::GroupPhase;
 use super::super::{Assignor, Context, HeartbeatRequest, heartbeat};
-use super::{World, partitions, text, topic_id};
+use super::script::{World, partitions, text, topic_id};
 use crate::types::ErrorCode;
 
 const CLIENTS: usize = 6;

@@ -1,0 +1,56 @@
+//! What the writer measures of itself, under the names of the catalogue.
+
+use std::time::Duration;
+
+use super::state::State;
+use crate::transaction::TransactionState;
+
+pub(super) struct Figures {
+    busy_seconds: f64,
+    pub group_commands: metrics::Histogram,
+    pub append_synced: metrics::Histogram,
+    pub append_relaxed: metrics::Histogram,
+    tail_cache_bytes: metrics::Gauge,
+    producer_ids: metrics::Gauge,
+    group_offsets: metrics::Gauge,
+    transaction_bytes: metrics::Gauge,
+    transaction_states: Vec<(TransactionState, metrics::Gauge)>,
+}
+
+impl Figures {
+    pub fn new() -> Self {
+        Self {
+            busy_seconds: 0.0,
+            group_commands: metrics::histogram!(crate::metrics::ENGINE_GROUP_COMMANDS),
+            append_synced: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "fsync"),
+            append_relaxed: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "os"),
+            tail_cache_bytes: metrics::gauge!(crate::metrics::TAIL_CACHE_BYTES),
+            producer_ids: metrics::gauge!(crate::metrics::PRODUCER_IDS, "kind" => "idempotent"),
+            group_offsets: metrics::gauge!(crate::metrics::GROUP_OFFSETS),
+            transaction_bytes: metrics::gauge!(crate::metrics::TXN_BYTES),
+            transaction_states: TransactionState::ALL
+                .map(|state| (state, metrics::gauge!(crate::metrics::TXN_STATES, "state" => state.name())))
+                .to_vec(),
+        }
+    }
+
+    /// Counts time that was spent in a round, and shows what `state` holds after it.
+    pub fn count_busy(&mut self, busy: Duration, state: &mut State) {
+        self.busy_seconds += busy.as_secs_f64();
+        // The crate's counters are whole numbers, so seconds are counted as they fill up.
+        let whole = self.busy_seconds.floor();
+        if whole >= 1.0 {
+            metrics::counter!(crate::metrics::ENGINE_BUSY_SECONDS_TOTAL).increment(whole as u64);
+            self.busy_seconds -= whole;
+        }
+        self.tail_cache_bytes.set(state.tail_cache.bytes() as f64);
+        self.group_offsets.set(state.offset_index.count() as f64);
+        self.producer_ids.set(state.producer_state_count as f64);
+        if let Some((bytes, states)) = state.transactions.take_figures() {
+            self.transaction_bytes.set(bytes as f64);
+            for (name, gauge) in &self.transaction_states {
+                gauge.set(states.get(name).copied().unwrap_or(0) as f64);
+            }
+        }
+    }
+}
