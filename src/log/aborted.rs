@@ -28,6 +28,15 @@ pub struct AbortedIn {
     pub transactions: Vec<Aborted>,
     /// End of the range, exclusive: the one asked for, or less where there were too many.
     pub to: Offset,
+    /// Whether the index holds none of the range or behind it.
+    pub(super) is_last: bool,
+}
+
+impl AbortedIn {
+    /// None up to `to`.
+    pub(super) fn none(to: Offset) -> Self {
+        Self { transactions: Vec::new(), to, is_last: true }
+    }
 }
 
 /// Aborted transactions with records in `[from, to)`, about `max` of them: the range ends early instead, but not before
@@ -43,8 +52,10 @@ pub(super) fn aborted_in(
     let mut to = to;
     let mut found = BinaryHeap::new();
     let mut damage = None;
+    let mut is_last = true;
     let end = next_prefix(&aborted_prefix(partition)).expect("the prefix is not the last of all");
     store.scan_range(&aborted_key(partition, from), &end, &mut |_, value| {
+        is_last = false;
         let row = match AbortedRow::decode(value) {
             Ok(row) => row,
             Err(error) => {
@@ -66,7 +77,7 @@ pub(super) fn aborted_in(
     })?;
     match damage {
         Some(error) => Err(error.into()),
-        None => Ok(AbortedIn { transactions: found.into_sorted_vec(), to }),
+        None => Ok(AbortedIn { transactions: found.into_sorted_vec(), to, is_last }),
     }
 }
 
@@ -105,6 +116,8 @@ mod tests {
         max: usize,
     ) -> (Vec<Offset>, Offset) {
         let found = aborted_in(store, PARTITION, from, to, to_min, max).unwrap();
+        // The rows of the tests reach up to here.
+        assert_eq!(found.is_last, from > 80, "from {from}");
         assert!(found.transactions.iter().all(|aborted| aborted.producer_id.0 == aborted.first_offset));
         (found.transactions.iter().map(|aborted| aborted.first_offset).collect(), found.to)
     }
@@ -133,7 +146,7 @@ mod tests {
 
     #[test]
     fn too_many_shorten_the_range_but_not_below_its_first_batch() {
-        let store = store(&[(10, 0, 1), (11, 1, 2), (12, 2, 3), (13, 3, 4), (30, 4, 31)]);
+        let store = store(&[(10, 0, 1), (11, 1, 2), (12, 2, 3), (13, 3, 4), (80, 4, 81)]);
         assert_eq!(first_offsets(&store, 0, 40, 1, 3), (vec![0, 1, 2], 3));
         assert_eq!(first_offsets(&store, 0, 40, 5, 3), (vec![0, 1, 2, 3, 4], 40));
         assert_eq!(first_offsets(&store, 0, 40, 3, 3), (vec![0, 1, 2], 3));

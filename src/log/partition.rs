@@ -178,6 +178,12 @@ impl Partition {
         self.aborted_end.load(Ordering::Acquire)
     }
 
+    /// Takes note that none was aborted by a marker at `from` or above, so that the next reader need not look; found by a look
+    /// that began when [`Partition::aborted_end`] was `seen`. An end published meanwhile counts.
+    pub(super) fn none_aborted_from(&self, from: Offset, seen: Offset) {
+        let _ = self.aborted_end.compare_exchange(seen, from, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// Registers `waiter` to be woken once when high watermark, last stable offset or log start moves, or the partition is
     /// deleted. Register first, read the offsets after, or the wake-up in between is lost. Dropping the waiter unregisters it.
     pub fn wake_on_change(&self, waiter: &Arc<Waiter>) {
@@ -357,6 +363,20 @@ mod tests {
             assert_eq!(with_gap.epoch_end(LeaderEpoch(asked)), (LeaderEpoch(epoch), end), "epoch {asked}");
         }
         assert_eq!(partition(&[], 0, 0).epoch_end(LeaderEpoch(0)), (LeaderEpoch(0), 0), "empty log");
+    }
+
+    #[test]
+    fn look_that_finds_nothing_aborted_spares_the_next_but_not_an_abort_meanwhile() {
+        let partition = partition(&[], 9, 0);
+        assert_eq!(partition.aborted_end(), 9, "nobody has looked");
+        partition.none_aborted_from(4, 9);
+        assert_eq!(partition.aborted_end(), 4);
+        partition.publish_appended(12, 100, None);
+        partition.publish_readable(Readable { aborted_end: 11, ..readable(12, 12, 100) });
+        partition.none_aborted_from(2, 4);
+        assert_eq!(partition.aborted_end(), 11);
+        partition.publish_readable(readable(12, 12, 100));
+        assert_eq!(partition.aborted_end(), 11);
     }
 
     #[test]

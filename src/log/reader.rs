@@ -113,11 +113,16 @@ impl LogReader {
         to: Offset,
         to_min: Offset,
     ) -> Result<AbortedIn, StoreError> {
-        if from >= partition.aborted_end() {
-            return Ok(AbortedIn { transactions: Vec::new(), to });
+        let aborted_end = partition.aborted_end();
+        if from >= aborted_end {
+            return Ok(AbortedIn::none(to));
         }
         let id = partition.id;
-        self.run(move |store, _| aborted::aborted_in(store, id, from, to, to_min, ABORTED_MAX)).await
+        let found = self.run(move |store, _| aborted::aborted_in(store, id, from, to, to_min, ABORTED_MAX)).await?;
+        if found.is_last {
+            partition.none_aborted_from(from, aborted_end);
+        }
+        Ok(found)
     }
 
     /// The first record at or after `timestamp` with an offset in `[log start, to)`. Once `budget`, which all searches of a request
