@@ -36,7 +36,8 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
     let Some(log) = state.logs.get_mut(&id) else { return (unknown_partition(), false) };
     let synced = !topic.config.is_relaxed();
     // What the partition needs from the store comes before anything is staged: damage there refuses its batches and no others.
-    match load(log, state.store.as_ref(), group, &state.settings, batch.header.is_idempotent(), now) {
+    let expiry_now = state.expiry_clock.now(state.settings.producer_id_expiration_ms);
+    match load(log, state.store.as_ref(), group, &state.settings, batch.header.is_idempotent(), expiry_now) {
         Ok(count) => state.producer_state_count += count,
         Err(error) => return (unreadable(log, &topic, &error), false),
     }
@@ -199,11 +200,11 @@ pub(super) fn load(
     group: &mut Group,
     settings: &Settings,
     needs_producers: bool,
-    now: Timestamp,
+    expiry_now: Timestamp,
 ) -> Result<usize, StoreError> {
     load_sparse(log, store)?;
     if needs_producers || log.may_hold_back() {
-        return producer_states::load(log, store, group, settings, now);
+        return producer_states::load(log, store, group, settings, expiry_now);
     }
     Ok(0)
 }

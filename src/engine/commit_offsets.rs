@@ -10,7 +10,7 @@ use super::offset_index::Committed;
 use super::state::State;
 use crate::log::offsets::CommittedOffset;
 use crate::store::schema::{OffsetRow, RowValue, offset_key};
-use crate::types::{ErrorCode, PartitionId, Timestamp};
+use crate::types::{ErrorCode, PartitionId};
 
 /// Stages the offsets of one group, visible once they are synced. Answers those that are not stored, and why.
 ///
@@ -45,12 +45,13 @@ pub(super) fn commit(
 }
 
 /// Stages the removal of a slice of what has expired. Answers whether that was the last one of the pass.
-pub(super) fn expire(state: &mut State, group: &mut Group, now: Timestamp) -> bool {
+pub(super) fn expire(state: &mut State, group: &mut Group) -> bool {
     let mut index = std::mem::take(&mut state.offset_index);
     let retention_ms = state.settings.offsets_retention_ms;
     let pending = &state.transactions.pending;
     let is_pending = |id: &str, partition| pending.contains(id, partition);
     let kept_since = |id: &str, topic| kept_since(state, id, topic);
+    let now = state.expiry_clock.now(retention_ms);
     let (expired, complete) = index.remove_expired(now, retention_ms, kept_since, is_pending);
     state.offset_index = index;
     metrics::counter!(crate::metrics::GROUP_OFFSETS_EXPIRED_TOTAL).increment(expired.len() as u64);

@@ -89,8 +89,9 @@ fn remove_records(
 
 /// Forgets producers that wrote nothing for `producer.id.expiration.ms`, and the longest idle of the others while there are more
 /// than `einmal.producer.ids.max`; never one with an open transaction.
-pub(super) fn expire_producers(state: &mut State, group: &mut Group, now: Timestamp) {
+pub(super) fn expire_producers(state: &mut State, group: &mut Group) {
     let expiration_ms = state.settings.producer_id_expiration_ms;
+    let now = state.expiry_clock.now(expiration_ms);
     let mut doomed = Vec::new();
     for (id, producer_id, idle_since) in removable(state) {
         if now.saturating_sub(idle_since) >= expiration_ms {

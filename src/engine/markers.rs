@@ -57,7 +57,8 @@ fn stage_one(
 ) -> Result<(), ErrorCode> {
     let topic = state.topic_of(id).map(Arc::clone).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let log = state.logs.get_mut(&id).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    match append::load(log, state.store.as_ref(), group, &state.settings, true, now) {
+    let expiry_now = state.expiry_clock.now(state.settings.producer_id_expiration_ms);
+    match append::load(log, state.store.as_ref(), group, &state.settings, true, expiry_now) {
         Ok(count) => state.producer_state_count += count,
         Err(error) => {
             tracing::error!(topic = &*topic.name, partition = id.index, %error, "state of the partition cannot be read");

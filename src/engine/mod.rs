@@ -7,7 +7,8 @@
 //!
 //! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
 //! writer runs; `append`, `markers`, `topics`, `delete_records`, `commit_offsets`, `groups`, `producer_ids` and `housekeeping` decide, each
-//! its own kind of command; `producer_states` keeps what partitions know of their producers; [`group`] holds what was decided.
+//! its own kind of command; `producer_states` keeps what partitions know of their producers; [`group`] holds what was decided,
+//! [`expiry_clock`] the time by which things expire.
 //!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
 //! Invariant: after a failed write or sync nothing more is written or answered; [`Started`]'s owner ends the process.
@@ -19,6 +20,7 @@ mod commit_offsets;
 mod delete_records;
 mod disk_watch;
 pub mod environment;
+mod expiry_clock;
 mod figures;
 mod group;
 mod groups;

@@ -25,7 +25,7 @@ pub(super) fn load(
     store: &dyn Store,
     group: &mut Group,
     settings: &Settings,
-    now: Timestamp,
+    expiry_now: Timestamp,
 ) -> Result<usize, StoreError> {
     if log.producers.is_some() {
         return Ok(0);
@@ -45,7 +45,7 @@ pub(super) fn load(
             return Err(error.into());
         }
         producers.retain(|producer_id, producer| {
-            let expired = producer.is_expired(now, settings.producer_id_expiration_ms);
+            let expired = producer.is_expired(expiry_now, settings.producer_id_expiration_ms);
             if expired {
                 group.rows.delete(producer_key(id, *producer_id));
             }
@@ -123,10 +123,10 @@ pub(super) fn describe(
     state: &mut State,
     group: &mut Group,
     id: PartitionId,
-    now: Timestamp,
 ) -> Result<Vec<DescribedProducer>, ErrorCode> {
     let log = state.logs.get_mut(&id).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    match append::load(log, state.store.as_ref(), group, &state.settings, true, now) {
+    let expiry_now = state.expiry_clock.now(state.settings.producer_id_expiration_ms);
+    match append::load(log, state.store.as_ref(), group, &state.settings, true, expiry_now) {
         Ok(count) => state.producer_state_count += count,
         Err(error) => {
             tracing::error!(partition = %id, %error, "producers of the partition cannot be read");
@@ -139,7 +139,7 @@ pub(super) fn describe(
     let mut described: Vec<_> = described.collect();
     described.sort_unstable_by_key(|producer| producer.producer_id);
     if state.producer_state_count > state.settings.producer_ids_max {
-        housekeeping::expire_producers(state, group, now);
+        housekeeping::expire_producers(state, group);
     }
     Ok(described)
 }

@@ -16,13 +16,13 @@ pub struct Settings {
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: Timestamp,
     /// `producer.id.expiration.check.interval.ms`.
-    pub producer_id_check_interval_ms: Timestamp,
+    pub producer_id_check_interval_ms: u64,
     /// Producer states in memory, over all partitions (`einmal.producer.ids.max`).
     pub producer_ids_max: usize,
     /// `offsets.retention.minutes`.
     pub offsets_retention_ms: Timestamp,
     /// `offsets.retention.check.interval.ms`.
-    pub offsets_retention_check_interval_ms: Timestamp,
+    pub offsets_retention_check_interval_ms: u64,
     /// Memory of committed offsets, bytes (`einmal.group.offsets.bytes.max`).
     pub group_offsets_bytes_max: usize,
     /// Memory of transactional ids and what belongs to their transactions, bytes (`einmal.transactions.bytes.max`).
@@ -30,7 +30,7 @@ pub struct Settings {
     /// `transactional.id.expiration.ms`.
     pub transactional_id_expiration_ms: Timestamp,
     /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
-    pub transactional_id_check_interval_ms: Timestamp,
+    pub transactional_id_check_interval_ms: u64,
     /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
     pub transaction_timeout_check_interval_ms: u64,
     /// Partitions of all topics (`einmal.partitions.max`).
@@ -49,20 +49,20 @@ pub struct Settings {
 
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
+        let interval_ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let ms = |duration: Duration| Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX);
         Self {
             tail_cache_bytes: config.tail_cache_bytes,
             reader_threads: config.reader_threads,
             producer_id_expiration_ms: ms(config.producer_id_expiration),
             offsets_retention_ms: ms(config.offsets_retention),
-            offsets_retention_check_interval_ms: ms(config.offsets_retention_check_interval),
+            offsets_retention_check_interval_ms: interval_ms(config.offsets_retention_check_interval),
             group_offsets_bytes_max: config.group_offsets_bytes_max,
             transactions_bytes_max: config.transactions_bytes_max,
             transactional_id_expiration_ms: ms(config.transactional_id_expiration),
-            transactional_id_check_interval_ms: ms(config.transactional_id_check_interval),
-            transaction_timeout_check_interval_ms: u64::try_from(config.transaction_timeout_check_interval.as_millis())
-                .unwrap_or(u64::MAX),
-            producer_id_check_interval_ms: ms(config.producer_id_check_interval),
+            transactional_id_check_interval_ms: interval_ms(config.transactional_id_check_interval),
+            transaction_timeout_check_interval_ms: interval_ms(config.transaction_timeout_check_interval),
+            producer_id_check_interval_ms: interval_ms(config.producer_id_check_interval),
             producer_ids_max: config.producer_ids_max,
             partitions_max: config.partitions_max,
             takes_loans: true,

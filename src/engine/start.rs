@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
+use super::expiry_clock::ExpiryClock;
 use super::offset_index::OffsetIndex;
 use super::producer_ids;
 use super::reclaimer::Reclaimer;
@@ -26,8 +27,8 @@ use crate::log::partition::{Partition, Recovered};
 use crate::log::reader::LogReader;
 use crate::log::tail_cache::TailCache;
 use crate::store::schema::{
-    BrokerEpoch, BrokerOverrides, GroupConfigs, Identity, NextTopicNo, OffsetRow, PartitionRow, ProducerIdBlock,
-    RowError, RowValue, TopicRow, consumer_group_row, consumer_groups_prefix, group_configs_prefix,
+    BrokerEpoch, BrokerOverrides, ExpiryClockRow, GroupConfigs, Identity, NextTopicNo, OffsetRow, PartitionRow,
+    ProducerIdBlock, RowError, RowValue, TopicRow, consumer_group_row, consumer_groups_prefix, group_configs_prefix,
     group_of_configs_key, group_of_key, groups_prefix, offset_key, offset_of_key, offsets_prefix, partition_of_key,
     partitions_prefix, pending_offset_key, pending_offset_of_key, pending_offsets_prefix, topics_prefix,
     transaction_of_key, transactions_prefix,
@@ -145,6 +146,15 @@ impl Engine {
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
             dead: Default::default(),
             disk: DiskWatch::new(settings.disk_reserve_bytes),
+            expiry_clock: ExpiryClock::start(
+                read_row::<ExpiryClockRow>(store.as_ref(), &ExpiryClockRow::KEY)?.as_ref(),
+                environment.now(),
+                environment.monotonic_ms(),
+                settings
+                    .offsets_retention_ms
+                    .max(settings.producer_id_expiration_ms)
+                    .max(settings.transactional_id_expiration_ms),
+            ),
             settings,
         };
         recover_topics(&mut state)?;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::disk_watch::DiskWatch;
+use super::expiry_clock::ExpiryClock;
 use super::offset_index::OffsetIndex;
 use super::settings::Settings;
 use super::transactions::Transactions;
@@ -42,6 +43,8 @@ pub(super) struct State {
     pub commit_number: u64,
     pub counters: Counters,
     pub disk: DiskWatch,
+    /// By which committed offsets and idle producers expire.
+    pub expiry_clock: ExpiryClock,
     pub broker_overrides: BTreeMap<String, String>,
     /// What is dead and still takes space, each with the sequence number of the write that made it so.
     pub dead: VecDeque<(u64, Dead)>,

@@ -16,7 +16,7 @@ use super::{
     transactions,
 };
 use crate::log::catalog::Catalog;
-use crate::store::schema::{BrokerEpoch, BrokerOverrides, RowValue};
+use crate::store::schema::{BrokerEpoch, BrokerOverrides, ExpiryClockRow, RowValue};
 use crate::store::{Rows, StoreError};
 use crate::types::{ProducerEpoch, Timestamp};
 
@@ -55,9 +55,10 @@ pub(super) struct Writer {
     syncer: Syncer,
     reclaimer: Reclaimer,
     catalog: Arc<Catalog>,
-    next_expiry: Timestamp,
+    /// When idle producers are looked for the next time, on the monotonic clock as the next.
+    next_expiry_ms: u64,
     /// When offsets are looked through the next time.
-    next_offsets_check: Timestamp,
+    next_offsets_check_ms: u64,
     /// Whether the last look has more to see.
     is_checking_offsets: bool,
     /// When open transactions are looked through the next time, by the monotonic clock.
@@ -65,7 +66,7 @@ pub(super) struct Writer {
     /// Whether the last look has more to see.
     is_aborting: bool,
     /// When transactional ids are looked through the next time.
-    next_id_check: Timestamp,
+    next_id_check_ms: u64,
     sequence: u64,
     /// The way back of a stop that was asked for.
     stopping: Option<Reply<()>>,
@@ -84,11 +85,11 @@ impl Writer {
         catalog: &Arc<Catalog>,
         reclaimer: Reclaimer,
     ) -> Self {
-        let next_expiry = environment.now().saturating_add(state.settings.producer_id_check_interval_ms);
-        let next_offsets_check = environment.now().saturating_add(state.settings.offsets_retention_check_interval_ms);
-        let next_timeout_check_ms =
-            environment.monotonic_ms().saturating_add(state.settings.transaction_timeout_check_interval_ms);
-        let next_id_check = environment.now().saturating_add(state.settings.transactional_id_check_interval_ms);
+        let now_ms = environment.monotonic_ms();
+        let next_expiry_ms = now_ms.saturating_add(state.settings.producer_id_check_interval_ms);
+        let next_offsets_check_ms = now_ms.saturating_add(state.settings.offsets_retention_check_interval_ms);
+        let next_timeout_check_ms = now_ms.saturating_add(state.settings.transaction_timeout_check_interval_ms);
+        let next_id_check_ms = now_ms.saturating_add(state.settings.transactional_id_check_interval_ms);
         let sequence = state.store.sequence();
         let catalog = Arc::clone(catalog);
         Self {
@@ -99,12 +100,12 @@ impl Writer {
             syncer,
             reclaimer,
             catalog,
-            next_expiry,
-            next_offsets_check,
+            next_expiry_ms,
+            next_offsets_check_ms,
             is_checking_offsets: false,
             next_timeout_check_ms,
             is_aborting: false,
-            next_id_check,
+            next_id_check_ms,
             sequence,
             stopping: None,
             keeps_to_itself_until: None,
@@ -188,6 +189,7 @@ impl Writer {
         let now = self.environment.now();
         let now_ms = self.environment.monotonic_ms();
         self.state.transactions.set_now(now_ms);
+        self.state.expiry_clock.look(now, now_ms);
         self.state.disk.look(self.state.store.as_ref(), now);
         // Before the commands: what waits for the rest of an end has waited longer than they have.
         transactions::end::carry_on(&mut self.state, &mut group, now);
@@ -214,22 +216,24 @@ impl Writer {
             self.figures.group_commands.record(commands as f64);
         }
         // A group that is full leaves others waiting, who go before this.
-        if now >= self.next_expiry && commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
-            self.next_expiry = now.saturating_add(self.state.settings.producer_id_check_interval_ms);
-            housekeeping::expire_producers(&mut self.state, &mut group, now);
+        if now_ms >= self.next_expiry_ms && commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
+            self.next_expiry_ms = now_ms.saturating_add(self.state.settings.producer_id_check_interval_ms);
+            housekeeping::expire_producers(&mut self.state, &mut group);
+            // After a kill the next run takes what it does not find here for time in which no broker ran.
+            group.rows.put(ExpiryClockRow::KEY.to_vec(), self.state.expiry_clock.row().encode());
         }
-        if now >= self.next_offsets_check || self.is_checking_offsets {
-            self.is_checking_offsets = !commit_offsets::expire(&mut self.state, &mut group, now);
-            self.next_offsets_check = now.saturating_add(self.state.settings.offsets_retention_check_interval_ms);
+        if now_ms >= self.next_offsets_check_ms || self.is_checking_offsets {
+            self.is_checking_offsets = !commit_offsets::expire(&mut self.state, &mut group);
+            self.next_offsets_check_ms = now_ms.saturating_add(self.state.settings.offsets_retention_check_interval_ms);
         }
         if now_ms >= self.next_timeout_check_ms || self.is_aborting {
             self.is_aborting = !transactions::expiry::abort_timed_out(&mut self.state, &mut group, now);
             self.next_timeout_check_ms =
                 now_ms.saturating_add(self.state.settings.transaction_timeout_check_interval_ms);
         }
-        if now >= self.next_id_check {
-            transactions::expiry::forget_idle(&mut self.state, &mut group, now);
-            self.next_id_check = now.saturating_add(self.state.settings.transactional_id_check_interval_ms);
+        if now_ms >= self.next_id_check_ms {
+            transactions::expiry::forget_idle(&mut self.state, &mut group);
+            self.next_id_check_ms = now_ms.saturating_add(self.state.settings.transactional_id_check_interval_ms);
         }
         self.commit(group)
     }
@@ -282,7 +286,7 @@ impl Writer {
                 answer_synced(group, reply, refused);
             }
             Command::DescribeProducers { partition, reply } => {
-                let described = producer_states::describe(state, group, partition, now);
+                let described = producer_states::describe(state, group, partition);
                 answer_synced(group, reply, described);
             }
             Command::InitProducerId { reply } => {
@@ -337,7 +341,7 @@ impl Writer {
             appended.push(answer);
         }
         if self.state.producer_state_count > self.state.settings.producer_ids_max {
-            housekeeping::expire_producers(&mut self.state, group, now);
+            housekeeping::expire_producers(&mut self.state, group);
         }
         let when_synced = synced && acks == Acks::All;
         let duration = if when_synced { &self.figures.append_synced } else { &self.figures.append_relaxed };
@@ -379,8 +383,10 @@ impl Writer {
 
     /// Marks the stop as clean, after everything before it, and closes the store.
     pub fn stop(self) {
-        let Self { state, syncer, stopping, .. } = self;
+        let Self { mut state, mut environment, syncer, stopping, .. } = self;
         let mut rows = Rows::default();
+        state.expiry_clock.look(environment.now(), environment.monotonic_ms());
+        rows.put(ExpiryClockRow::KEY.to_vec(), state.expiry_clock.row().encode());
         let epoch = BrokerEpoch { leader_epoch: state.leader_epoch, clean_stop: true };
         rows.put(BrokerEpoch::KEY.to_vec(), epoch.encode());
         let synced = syncer.synced();

@@ -169,7 +169,7 @@ pub const SERVER: &[Setting] = &[
         "offsets.retention.minutes",
         Kind::Int,
         "10080",
-        "Time after its commit at which an offset of a group without members is forgotten.",
+        "Time after its commit at which an offset of a group without members is forgotten. Only time in which the broker runs counts.",
     )
     .at_least(1),
     Setting::new(
@@ -268,7 +268,7 @@ pub const SERVER: &[Setting] = &[
         "producer.id.expiration.ms",
         Kind::Int,
         "86400000",
-        "Time after which a producer that no longer writes to a partition is forgotten there.",
+        "Time after which a producer that no longer writes to a partition is forgotten there. Only time in which the broker runs counts.",
     )
     .at_least(1),
     Setting::new(

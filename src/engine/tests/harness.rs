@@ -171,8 +171,12 @@ impl TestTime {
         Arc::new(Self { now: AtomicI64::new(START_TIME), monotonic_ms: AtomicU64::new(7), seed: Mutex::new(seed) })
     }
     pub fn advance(&self, ms: Timestamp) {
+        self.monotonic_ms.fetch_add(u64::try_from(ms).expect("time passes"), Ordering::SeqCst);
+        self.jump(ms);
+    }
+    /// Sets the wall clock ahead or back.
+    pub fn jump(&self, ms: Timestamp) {
         self.now.fetch_add(ms, Ordering::SeqCst);
-        self.monotonic_ms.fetch_add(u64::try_from(ms).unwrap_or(0), Ordering::SeqCst);
     }
     pub fn now(&self) -> Timestamp {
         self.now.load(Ordering::SeqCst)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::harness::{TestEngine, rows, settings};
+use super::harness::{TestEngine, idempotent, rows, settings};
 use crate::engine::command::{OffsetToCommit, TopicRef};
 use crate::engine::settings::Settings;
 use crate::log::offsets::CommittedOffset;
@@ -92,4 +92,44 @@ async fn offsets_beyond_the_limit_are_refused_until_there_is_room() {
     assert_eq!(broker.commit("b", u, None).await, None);
     assert_eq!(rows(&broker, &offsets_prefix()), 1);
     assert_eq!(broker.engine().commit_offsets("c".to_owned(), Vec::new()).await, Ok(BTreeMap::new()));
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_forgets_neither_offsets_nor_producers() {
+    const YEAR_MS: Timestamp = 365 * 86_400_000;
+    let broker = start();
+    broker.create("t", &[]).await;
+    let at = broker.partition("t").id;
+    assert_eq!(broker.commit("g", at, None).await, None);
+    broker.append("t", idempotent(9, 0, &["a"])).await;
+    broker.time.jump(YEAR_MS);
+    broker.checked().await;
+    let gap = broker.append("t", idempotent(9, 7, &["a"])).await;
+    assert_eq!(gap.error, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, "still known");
+    assert!(broker.started.offsets.is_known("g"));
+    // Nor does one that jumps while no broker runs, or a long time without one, after a stop or a kill.
+    broker.time.jump(YEAR_MS);
+    let broker = broker.restart().await;
+    broker.time.jump(YEAR_MS);
+    let broker = broker.crash(usize::MAX);
+    let gap = broker.append("t", idempotent(9, 7, &["a"])).await;
+    assert_eq!(gap.error, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, "still known");
+    broker.checked().await;
+    assert!(broker.started.offsets.is_known("g"));
+    // Their time goes on with the broker's.
+    broker.time.advance(RETENTION_MS);
+    broker.checked().await;
+    assert!(!broker.started.offsets.is_known("g"));
+}
+
+#[tokio::test]
+async fn looks_go_on_after_the_wall_clock_went_back() {
+    let broker = start();
+    broker.create("t", &[]).await;
+    broker.time.jump(-2 * RETENTION_MS);
+    let at = broker.partition("t").id;
+    assert_eq!(broker.commit("g", at, None).await, None);
+    broker.time.advance(RETENTION_MS);
+    broker.checked().await;
+    assert!(!broker.started.offsets.is_known("g"));
 }

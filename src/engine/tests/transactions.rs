@@ -173,7 +173,7 @@ async fn an_idle_time_counts_over_a_restart_and_is_never_longer_than_the_timeout
         let at = broker.partition("t").id;
         let producer = broker.producer("payments").await;
         broker.add(&producer, &[at]).await.expect("added");
-        broker.time.advance(away_ms);
+        broker.time.jump(away_ms);
         let broker = broker.crash(0);
         // The look comes every ten seconds.
         for _ in 0..due_ms / 10_000 {

@@ -30,8 +30,9 @@ pub fn abort_timed_out(state: &mut State, group: &mut Group, now: Timestamp) -> 
 }
 
 /// Forgets transactional ids without an open transaction that nobody used for `transactional.id.expiration.ms`.
-pub fn forget_idle(state: &mut State, group: &mut Group, now: Timestamp) {
+pub fn forget_idle(state: &mut State, group: &mut Group) {
     let expiration_ms = state.settings.transactional_id_expiration_ms;
+    let now = state.expiry_clock.now(expiration_ms);
     let transactions = &mut state.transactions;
     let expired = transactions.by_id.iter().filter(|(_, entry)| entry.metadata.is_expired(now, expiration_ms));
     let expired: Vec<Arc<str>> = expired.map(|(id, _)| Arc::clone(id)).collect();

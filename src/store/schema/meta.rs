@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::value::{FieldReader, Fields, RowValue};
 use super::{RowError, prefix};
-use crate::types::{LeaderEpoch, TopicNo, Uuid};
+use crate::types::{LeaderEpoch, Timestamp, TopicNo, Uuid};
 
 /// Number that the next topic gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,5 +123,41 @@ impl RowValue for BrokerOverrides {
 
     fn read(_: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         Ok(Self(fields.texts()?))
+    }
+}
+
+/// What a run leaves to the next of the time by which offsets and producers expire.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExpiryClockRow {
+    /// Wall clock when it was written.
+    pub wall: Timestamp,
+    /// Steps of the wall clock that do not count yet, oldest first: size, and time that the broker has run since; ms.
+    pub jumps: Vec<(i64, i64)>,
+}
+
+impl ExpiryClockRow {
+    /// Its key.
+    pub const KEY: [u8; 1] = [prefix::EXPIRY_CLOCK];
+}
+
+impl RowValue for ExpiryClockRow {
+    const NAME: &'static str = "expiry clock";
+
+    fn write(&self, fields: &mut Fields) {
+        fields.i64(self.wall);
+        fields.count(self.jumps.len());
+        for (size_ms, age_ms) in &self.jumps {
+            fields.i64(*size_ms);
+            fields.i64(*age_ms);
+        }
+    }
+
+    fn read(_: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        let wall = fields.i64()?;
+        let count = fields.count(16)?;
+        let jumps = (0..count)
+            .map(|_| Ok((fields.non_negative()?, fields.non_negative()?)))
+            .collect::<Result<_, RowError>>()?;
+        Ok(Self { wall, jumps })
     }
 }

@@ -18,7 +18,7 @@
 //! | 0x32 consumer group | length of group, group, kind of row, name | [`crate::group::consumer::change::Change`] |
 //! | 0x33 group settings | group | [`GroupConfigs`] |
 //! | 0x40 topic | topic | [`TopicRow`] |
-//! | 0x41–0x45 | nothing: single rows | [`NextTopicNo`], [`ProducerIdBlock`], [`Identity`], [`BrokerEpoch`], [`BrokerOverrides`] |
+//! | 0x41–0x46 | nothing: single rows | [`NextTopicNo`], [`ProducerIdBlock`], [`Identity`], [`BrokerEpoch`], [`BrokerOverrides`], [`ExpiryClockRow`] |
 //!
 //! Invariant: decoding returns what was encoded, and an error, never a panic, for any other bytes.
 //! Invariant: a topic's number is never reused, so rows that outlive their topic are never read again.
@@ -46,7 +46,7 @@ pub use key::{
     topic_prefixes,
 };
 pub use log_key::{LOG_KEY_BYTES, LogKey, log_prefix, log_range, log_seek_key, topic_log_range};
-pub use meta::{BrokerEpoch, BrokerOverrides, Identity, NextTopicNo, ProducerIdBlock};
+pub use meta::{BrokerEpoch, BrokerOverrides, ExpiryClockRow, Identity, NextTopicNo, ProducerIdBlock};
 pub use offset::{
     OffsetRow, offset_key, offset_of_key, offsets_of_group_prefix, offsets_prefix, pending_offset_key,
     pending_offset_of_key, pending_offsets_prefix,
@@ -94,6 +94,8 @@ pub mod prefix {
     pub const BROKER_EPOCH: u8 = 0x44;
     /// The one row of the broker's dynamic settings.
     pub const BROKER_OVERRIDES: u8 = 0x45;
+    /// The one row of the time by which things expire.
+    pub const EXPIRY_CLOCK: u8 = 0x46;
 }
 
 /// A key or value that cannot be read.

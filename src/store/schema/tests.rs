@@ -146,10 +146,11 @@ proptest! {
         round_trips(&Identity { cluster_id: text, directory_id: Uuid::from_u128(uuid) })?;
         round_trips(&BrokerEpoch { leader_epoch: LeaderEpoch(ids[0]), clean_stop })?;
         round_trips(&BrokerOverrides(texts))?;
+        round_trips(&ExpiryClockRow { wall: numbers[0], jumps: vec![(sorted[0], sorted[1]), (sorted[2], 0)] })?;
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(prefix in 0x0fu8..0x47, rest in vec(any::<u8>(), 0..80), version in 0u8..3) {
+    fn arbitrary_bytes_never_panic(prefix in 0x0fu8..0x48, rest in vec(any::<u8>(), 0..80), version in 0u8..3) {
         let key = [&[prefix], &rest[..]].concat();
         let _ = (LogKey::decode(&key), partition_of_key(&key), producer_of_key(&key), sparse_of_key(&key));
         let _ = (offset_of_key(&key), topic_of_key(&key), aborted_of_key(&key));
@@ -157,7 +158,7 @@ proptest! {
         let _ = (PartitionRow::decode(&value), SparseRow::decode(&value), ProducerState::decode(&value));
         let _ = (OffsetRow::decode(&value), TopicRow::decode(&value), NextTopicNo::decode(&value));
         let _ = (ProducerIdBlock::decode(&value), Identity::decode(&value), BrokerEpoch::decode(&value));
-        let _ = BrokerOverrides::decode(&value);
+        let _ = (BrokerOverrides::decode(&value), ExpiryClockRow::decode(&value));
     }
 }
 
