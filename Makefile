@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash crash-groups fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java
+.PHONY: help run build binary test crash crash-groups crash-transactions fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -15,7 +15,7 @@ export BUILD_REVISION ?= $(shell git describe --always --dirty --abbrev=12 --exc
 export BUILD_RUSTC ?= $(shell rustc --version 2>/dev/null | cut -d ' ' -f 2)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: build ## install what is missing, build, start the broker on localhost:9092
 	exec $(BINARY) start --listen localhost:9092 --data-dir ./einmal-data
@@ -34,6 +34,9 @@ crash: build need-clients ## kill -9 the broker 100 times under idempotent produ
 
 crash-groups: build need-clients need-java ## kill -9 the broker 100 times under one group of three clients, check the history
 	compat-tests/crash/run-groups 100
+
+crash-transactions: build need-clients need-java ## kill -9 the broker 100 times under transactional copiers, check the history
+	compat-tests/crash/run-transactions 100
 
 # Mutated bytes only: coverage-guided fuzzing would need RocksDB and the rest compiled once more, by a nightly compiler.
 fuzz: need-build ## mutate frames, requests, batches and fetch sessions for FUZZ_SECONDS=60 from a new seed

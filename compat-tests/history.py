@@ -53,3 +53,44 @@ class GroupHistory(History):
 
     def committed(self, partition, offset):
         self._event("committed", partition, offset=offset)
+
+
+def transformed(value, txn):
+    """A consumed payload as the transaction of this name writes it: the same value, the transaction in place of the fill."""
+    producer, seq, _ = value.decode().split("/", 2)
+    body = f"{producer}/{seq}/{txn}"
+    return producer, int(seq), f"{body}/{zlib.crc32(body.encode()):08x}".encode()
+
+
+class TransactionHistory(History):
+    """What a transactional producer does and is told, a name for each of its transactions."""
+
+    def __init__(self, path, transactional_id, instance):
+        super().__init__(path, by_line=True)
+        self._id, self._instance, self._count, self.txn = transactional_id, int(instance), 0, ""
+
+    def initialized(self):
+        self.note(op="initialized", id=self._id, instance=self._instance, at=time.monotonic_ns())
+
+    def begin(self):
+        self._count += 1
+        self.txn = f"{self._id}.{self._instance}.{self._count}"
+        self.note(op="begin", id=self._id, instance=self._instance, txn=self.txn, at=time.monotonic_ns())
+
+    def consumed(self, partition, offset, value):
+        self.note(op="consumed", txn=self.txn, partition=partition, offset=offset, payload=value.decode())
+
+    def send(self, producer, seq, partition):
+        self.note(op="send", txn=self.txn, producer=producer, seq=seq, partition=partition)
+
+    def sent(self, txn, producer, seq, partition, offset):
+        self.note(op="sent", txn=txn, producer=producer, seq=seq, partition=partition, offset=offset)
+
+    def staged(self, partition, offset):
+        self.note(op="staged", txn=self.txn, partition=partition, offset=offset)
+
+    def ending(self, commit):
+        self.note(op="ending", txn=self.txn, commit=commit, at=time.monotonic_ns())
+
+    def ended(self, commit):
+        self.note(op="ended", txn=self.txn, commit=commit, at=time.monotonic_ns())

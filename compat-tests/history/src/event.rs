@@ -32,6 +32,30 @@ pub enum Event {
     Committed { partition: i32, offset: i64, at: u64 },
     /// An observer that asked at that time was told this committed offset; 0 without one.
     Offset { partition: i32, offset: i64, asked: u64 },
+    /// A transactional producer has come to be: InitProducerId is answered, and older instances of the id are fenced.
+    Initialized { id: String, instance: u64, at: u64 },
+    /// It begins a transaction; names are unique.
+    Begin { id: String, instance: u64, txn: String, at: u64 },
+    /// It hands a value to its client, for the output.
+    Send { txn: String, producer: String, seq: u64, partition: i32 },
+    /// The value is acknowledged.
+    Sent { txn: String, producer: String, seq: u64, partition: i32, offset: i64 },
+    /// The transaction works on this record.
+    Consumed { txn: String, partition: i32, offset: i64, payload: String },
+    /// It will commit this offset of the input.
+    Staged { txn: String, partition: i32, offset: i64 },
+    /// Its end is asked for.
+    Ending { txn: String, commit: bool, at: u64 },
+    /// And answered. Without this nobody knows the outcome.
+    Ended { txn: String, commit: bool, at: u64 },
+    /// A reader of committed or of all records was given a record of the output in the poll of this number.
+    Polled { reader: String, committed: bool, poll: u64, partition: i32, offset: i64, payload: String, at: u64 },
+    /// A reader went elsewhere in a partition of its own accord.
+    Positioned { reader: String, partition: i32 },
+    /// Log start, last stable offset and high watermark of a partition of the output.
+    Ends { reader: String, partition: i32, start: i64, stable: i64, high: i64, at: u64 },
+    /// A record of the final drain of the output, of committed or of all records.
+    Final { committed: bool, partition: i32, offset: i64, payload: String },
 }
 
 /// Who wrote a value, and its number.
@@ -47,6 +71,12 @@ pub fn parse_payload(payload: &str) -> Option<Value> {
     let mut parts = body.splitn(3, '/');
     let producer = parts.next()?.to_owned();
     Some((producer, parts.next()?.parse().ok()?))
+}
+
+/// The fill of a payload: in the output, the name of the transaction that wrote it.
+pub fn transaction_of(payload: &str) -> Option<&str> {
+    let (body, _) = payload.rsplit_once('/')?;
+    body.splitn(3, '/').nth(2)
 }
 
 /// CRC-32 as zlib, Go and Java have it.

@@ -2,19 +2,16 @@
 //!
 //! `history FILE...` reads JSON lines, each file in the order in which its writer saw things happen, prints what it counted
 //! and every anomaly, and exits with 1 if there is any, with 2 if the history proves nothing (no acknowledged value, no final
-//! drain; of a group no commit, or no look at the committed offsets).
-
-mod check;
-mod event;
-mod group;
+//! drain; of a group no commit, or no look at the committed offsets; of transactions none committed, none aborted, nothing read meanwhile).
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::ExitCode;
 
-use check::{Counts, check};
-use event::Event;
-use group::{GroupCounts, check_group};
+use history::check::{Counts, check};
+use history::event::Event;
+use history::group::{GroupCounts, check_group};
+use history::transaction::{TransactionCounts, check_transactions};
 
 const ANOMALIES_SHOWN_MAX: usize = 20;
 
@@ -55,25 +52,68 @@ fn main() -> ExitCode {
     for anomaly in anomalies.iter().take(ANOMALIES_SHOWN_MAX) {
         println!("ANOMALY {anomaly:?}");
     }
-    let (group, group_anomalies) = check_group(&histories);
-    let GroupCounts { members, assignments, processed, again, commits, looks } = group;
-    if members > 0 {
-        println!(
-            "{members} members, {assignments} assignments, {processed} records processed of which {again} again, {commits} \
-             commits, {looks} looks at them, {} anomalies",
-            group_anomalies.len()
-        );
-        for anomaly in group_anomalies.iter().take(ANOMALIES_SHOWN_MAX) {
-            println!("ANOMALY {anomaly:?}");
-        }
-        if commits == 0 || looks == 0 {
-            eprintln!("this history of a group proves nothing: {commits} commits, {looks} looks");
-            return ExitCode::from(2);
-        }
-    }
     if acknowledged == 0 || drained == 0 {
         eprintln!("this history proves nothing: {acknowledged} acknowledged, {drained} drained");
         return ExitCode::from(2);
     }
-    if anomalies.is_empty() && group_anomalies.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    let of_clients = report_transactions(&histories).and_then(|of_transactions| match of_transactions {
+        Some(count) => Ok(count),
+        None => report_group(&histories),
+    });
+    match of_clients {
+        Err(nothing) => {
+            eprintln!("{nothing}");
+            ExitCode::from(2)
+        }
+        Ok(0) if anomalies.is_empty() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(1),
+    }
+}
+
+/// Anomalies of a group, none without one.
+///
+/// # Errors
+/// The history proves nothing.
+fn report_group(histories: &[Vec<Event>]) -> Result<usize, String> {
+    let (group, anomalies) = check_group(histories);
+    let GroupCounts { members, assignments, processed, again, commits, looks } = group;
+    if members == 0 {
+        return Ok(0);
+    }
+    println!(
+        "{members} members, {assignments} assignments, {processed} records processed of which {again} again, {commits} commits, \
+         {looks} looks at them, {} anomalies",
+        anomalies.len()
+    );
+    for anomaly in anomalies.iter().take(ANOMALIES_SHOWN_MAX) {
+        println!("ANOMALY {anomaly:?}");
+    }
+    if commits == 0 || looks == 0 {
+        return Err(format!("this history of a group proves nothing: {commits} commits, {looks} looks"));
+    }
+    Ok(anomalies.len())
+}
+
+/// Anomalies of transactions; none if the history has none.
+///
+/// # Errors
+/// The history proves nothing.
+fn report_transactions(histories: &[Vec<Event>]) -> Result<Option<usize>, String> {
+    let (counts, anomalies) = check_transactions(histories);
+    let TransactionCounts { begun, committed, aborted, unknown, unknown_committed, values, polled, looks } = counts;
+    if begun == 0 {
+        return Ok(None);
+    }
+    println!(
+        "{begun} transactions, {committed} committed, {aborted} aborted, {unknown} unknown of which {unknown_committed} committed, \
+         {values} values committed, {polled} read meanwhile, {looks} looks at committed offsets, {} anomalies",
+        anomalies.len()
+    );
+    for anomaly in anomalies.iter().take(ANOMALIES_SHOWN_MAX) {
+        println!("ANOMALY {anomaly:?}");
+    }
+    if [committed, aborted, values, polled, looks].contains(&0) {
+        return Err("this history of transactions proves nothing: one of these is 0".to_owned());
+    }
+    Ok(Some(anomalies.len()))
 }
