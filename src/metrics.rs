@@ -77,6 +77,7 @@ families! {
     TXN_BYTES = "einmal_txn_bytes" Gauge [] "Memory of transactional ids and what belongs to their transactions";
     TXN_COMPLETED_TOTAL = "einmal_txn_completed_total" Counter ["result", "initiator"] "Transactions ended, by outcome and by who ended them";
     TXN_FENCED_TOTAL = "einmal_txn_fenced_total" Counter ["reason"] "Open transactions aborted in their producer's stead, which is fenced by it";
+    TXN_LATE_REQUESTS_TOTAL = "einmal_txn_late_requests_total" Counter [] "Requests of transactional producers that had gone on to a younger connection; theirs was closed";
     GROUPS = "einmal_groups" Gauge ["state"] "Groups with members, or that had some, by state";
     GROUP_MEMBERS = "einmal_group_members" Gauge [] "Members of all groups";
     GROUP_MEMBERS_BYTES = "einmal_group_members_bytes" Gauge [] "Memory of groups and their members";

@@ -50,6 +50,10 @@ impl ProducerEpoch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaderEpoch(pub i32);
 
+/// A connection of a client, by the order in which they were accepted since the start: the larger one is the younger.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
 impl fmt::Display for ProducerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -130,6 +134,7 @@ error_codes! {
     REQUEST_TIMED_OUT = 7,
     MESSAGE_TOO_LARGE = 10,
     OFFSET_METADATA_TOO_LARGE = 12,
+    NETWORK_EXCEPTION = 13,
     COORDINATOR_LOAD_IN_PROGRESS = 14,
     COORDINATOR_NOT_AVAILABLE = 15,
     NOT_COORDINATOR = 16,

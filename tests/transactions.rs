@@ -2,26 +2,11 @@
 
 mod support;
 
-use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
-use kafka_protocol::messages::{GroupId, OffsetFetchRequest};
-use kafka_protocol::protocol::StrBytes;
-use support::requests::{Producer, batch, create_topic, drain, produce, topic_name};
-use support::transactions::{Protocol, TransactionalProducer, drain_committed, fetch_committed};
+use support::requests::{Producer, batch, create_topic, drain, produce};
+use support::transactions::{Protocol, TransactionalProducer, committed_offset, drain_committed, fetch_committed};
 use support::{TestClient, TestServer};
 
 const BOTH: [Protocol; 2] = [Protocol::V1, Protocol::V2];
-
-/// Offset and code of the first partition, for a reader that wants stable ones.
-fn committed_offset(client: &mut TestClient, group: &str, topic: &str) -> (i64, i16) {
-    let topic = OffsetFetchRequestTopics::default().with_name(topic_name(topic)).with_partition_indexes(vec![0]);
-    let group = OffsetFetchRequestGroup::default()
-        .with_group_id(GroupId(StrBytes::from_string(group.to_owned())))
-        .with_topics(Some(vec![topic]));
-    let request = OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
-    let answer = client.call(&request, 9);
-    let partition = &answer.groups[0].topics[0].partitions[0];
-    (partition.committed_offset, partition.error_code)
-}
 
 #[test]
 fn committed_records_are_seen_with_the_commit_and_aborted_ones_never() {

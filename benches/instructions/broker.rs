@@ -99,7 +99,8 @@ impl BenchBroker {
             config: ArcSwap::from_pointee(config),
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
-        let cx = Context { broker: Arc::new(broker), listener: "PLAINTEXT".into(), peer, stopping };
+        let connection = einmal::types::ConnectionId(1);
+        let cx = Context { broker: Arc::new(broker), listener: "PLAINTEXT".into(), peer, connection, stopping };
         Self { cx, gate, runtime, _stop: stop }
     }
 

@@ -5,7 +5,7 @@ use kafka_protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use super::Context;
 use super::apis::count_error;
 use super::group_id::TEXT_BYTES_MAX;
-use super::txn_producer::producer;
+use super::txn_producer::{code, producer};
 use crate::transaction::TransactionVersion;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
@@ -19,8 +19,13 @@ pub async fn add_offsets_to_txn(
     header: RequestHeader,
     request: AddOffsetsToTxnRequest,
 ) -> Result<AddOffsetsToTxnResponse, Close> {
-    let producer =
-        producer(&request.transactional_id, request.producer_id, request.producer_epoch, TransactionVersion::V1);
+    let producer = producer(
+        &request.transactional_id,
+        request.producer_id,
+        request.producer_epoch,
+        TransactionVersion::V1,
+        cx.connection,
+    );
     let producer = producer.and_then(|producer| {
         if request.group_id.len() > TEXT_BYTES_MAX { Err(ErrorCode::INVALID_GROUP_ID) } else { Ok(producer) }
     });
@@ -28,8 +33,10 @@ pub async fn add_offsets_to_txn(
         Err(error) => error,
         Ok(producer) => {
             let added = cx.broker.engine.add_offsets_to_txn(producer, request.group_id.to_string()).await;
-            let added = added.map_err(|_| Close::Ending)?;
-            added.map_or_else(|refused| refused.error(header.api_version >= FENCED_FROM), |()| ErrorCode::NONE)
+            match added.map_err(|_| Close::Ending)? {
+                Ok(()) => ErrorCode::NONE,
+                Err(refused) => code(refused, header.api_version >= FENCED_FROM)?,
+            }
         }
     };
     count_error(&header, error);

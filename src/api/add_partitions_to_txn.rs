@@ -9,7 +9,7 @@ use kafka_protocol::messages::add_partitions_to_txn_response::{
 use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
 
 use super::apis::count_error;
-use super::txn_producer::producer;
+use super::txn_producer::{code, producer};
 use super::{Context, partition_of, topic_name};
 use crate::log::catalog::Topics;
 use crate::transaction::TransactionVersion;
@@ -61,13 +61,17 @@ async fn add(
         request.v3_and_below_producer_id,
         request.v3_and_below_producer_epoch,
         TransactionVersion::V1,
+        cx.connection,
     );
     let producer = match producer {
         Ok(producer) => producer,
         Err(error) => return Ok(Err(error)),
     };
     let added = cx.broker.engine.add_partitions_to_txn(producer, partitions).await.map_err(|_| Close::Ending)?;
-    Ok(added.map_err(|refused| refused.error(header.api_version >= FENCED_FROM)))
+    match added {
+        Ok(()) => Ok(Ok(())),
+        Err(refused) => Ok(Err(code(refused, header.api_version >= FENCED_FROM)?)),
+    }
 }
 
 /// A partition that clients may write to.

@@ -4,7 +4,7 @@ use kafka_protocol::messages::{EndTxnRequest, EndTxnResponse};
 
 use super::Context;
 use super::apis::count_error;
-use super::txn_producer::producer;
+use super::txn_producer::{code, producer};
 use crate::transaction::TransactionVersion;
 use crate::types::{ErrorCode, TransactionResult};
 use crate::wire::{Close, RequestHeader};
@@ -17,12 +17,15 @@ const EPOCH_FROM: i16 = 5;
 /// Ends the transaction. From version 5 on it answers the producer id and epoch of the next one.
 pub async fn end_txn(cx: Context, header: RequestHeader, request: EndTxnRequest) -> Result<EndTxnResponse, Close> {
     let version = if header.api_version >= EPOCH_FROM { TransactionVersion::V2 } else { TransactionVersion::V1 };
-    let ended = match producer(&request.transactional_id, request.producer_id, request.producer_epoch, version) {
+    let (id, epoch) = (request.producer_id, request.producer_epoch);
+    let ended = match producer(&request.transactional_id, id, epoch, version, cx.connection) {
         Err(error) => Err(error),
         Ok(producer) => {
             let result = TransactionResult::from_wire(request.committed);
-            let ended = cx.broker.engine.end_txn(producer, result).await.map_err(|_| Close::Ending)?;
-            ended.map_err(|refused| refused.error(header.api_version >= FENCED_FROM))
+            match cx.broker.engine.end_txn(producer, result).await.map_err(|_| Close::Ending)? {
+                Ok(next) => Ok(next),
+                Err(refused) => Err(code(refused, header.api_version >= FENCED_FROM)?),
+            }
         }
     };
     Ok(match ended {

@@ -24,7 +24,7 @@ use super::{Answer, Context, partition_of, topic_name};
 use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
 use crate::transaction::TransactionVersion;
-use crate::types::{ErrorCode, Offset, Timestamp};
+use crate::types::{ConnectionId, ErrorCode, Offset, Timestamp};
 use crate::wire::produce_request::{
     self, ProducePartition, ProduceRequest, ProduceTopic, RECORD_BATCH_FROM, TopicRef, encode_unsupported_format,
 };
@@ -314,7 +314,10 @@ fn name_transactions(
         return Vec::new();
     };
     let transactional_id = Arc::from(transactional_id);
-    let producer = Arc::new(TransactionProducer { transactional_id, producer_id, producer_epoch, version });
+    // Of no meaning here: a late batch is told by its sequence.
+    let connection = ConnectionId::default();
+    let producer = TransactionProducer { transactional_id, producer_id, producer_epoch, version, connection };
+    let producer = Arc::new(producer);
     for batch in transactional {
         if (batch.header.producer_id, batch.header.producer_epoch) != (producer_id, producer_epoch) {
             refuse_all(topics, ErrorCode::INVALID_PRODUCER_ID_MAPPING);

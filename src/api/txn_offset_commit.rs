@@ -16,7 +16,7 @@ use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 use super::apis::count_error;
 use super::group_id::is_valid;
 use super::offset_commit::{Terms, to_commit};
-use super::txn_producer::producer;
+use super::txn_producer::{code, producer};
 use super::{Context, now};
 use crate::coordinator::QueuedStaging;
 use crate::engine::command::OffsetToCommit;
@@ -50,7 +50,10 @@ pub async fn txn_offset_commit(
         offsets.extend(topic.partitions.iter().filter_map(|partition| judge(topic, partition).ok()));
     }
     let staged = match stage(&cx, &header, &request, offsets) {
-        Ok(staged) => staged.staged().await.map_err(|_| Close::Ending)?.map_err(|refused| code(&header, refused)),
+        Ok(staged) => match staged.staged().await.map_err(|_| Close::Ending)? {
+            Ok(not_staged) => Ok(not_staged),
+            Err(refused) => Err(code_of(&header, refused)?),
+        },
         Err(error) => Err(error),
     };
     Ok(answer(&header, &request, |topic, partition| match (judge(topic, partition), &staged) {
@@ -79,7 +82,8 @@ fn stage(
         return Err(ErrorCode::INVALID_GROUP_ID);
     }
     let version = if header.api_version >= ADDS_FROM { TransactionVersion::V2 } else { TransactionVersion::V1 };
-    let producer = producer(&request.transactional_id, request.producer_id, request.producer_epoch, version)?;
+    let (id, epoch) = (request.producer_id, request.producer_epoch);
+    let producer = producer(&request.transactional_id, id, epoch, version, cx.connection)?;
     let committer = Committer {
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),
@@ -90,10 +94,10 @@ fn stage(
 }
 
 /// A fenced epoch is INVALID_PRODUCER_EPOCH here, as for a batch: the producer aborts and goes on.
-fn code(header: &RequestHeader, refused: TransactionRefused) -> ErrorCode {
+fn code_of(header: &RequestHeader, refused: TransactionRefused) -> Result<ErrorCode, Close> {
     match refused {
-        TransactionRefused::NotInTransaction if header.api_version < ABORTABLE_FROM => ErrorCode::INVALID_TXN_STATE,
-        refused => refused.error(false),
+        TransactionRefused::NotInTransaction if header.api_version < ABORTABLE_FROM => Ok(ErrorCode::INVALID_TXN_STATE),
+        refused => code(refused, false),
     }
 }
 

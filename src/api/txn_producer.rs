@@ -6,8 +6,9 @@ use kafka_protocol::messages;
 
 use super::group_id::TEXT_BYTES_MAX;
 use crate::engine::command::TransactionProducer;
-use crate::transaction::TransactionVersion;
-use crate::types::{ErrorCode, ProducerEpoch, ProducerId};
+use crate::transaction::{TransactionRefused, TransactionVersion};
+use crate::types::{ConnectionId, ErrorCode, ProducerEpoch, ProducerId};
+use crate::wire::Close;
 
 /// # Errors
 /// INVALID_REQUEST for a transactional id that nobody can have.
@@ -16,6 +17,7 @@ pub(super) fn producer(
     producer_id: messages::ProducerId,
     producer_epoch: i16,
     version: TransactionVersion,
+    connection: ConnectionId,
 ) -> Result<TransactionProducer, ErrorCode> {
     if transactional_id.is_empty() || transactional_id.len() > TEXT_BYTES_MAX {
         return Err(ErrorCode::INVALID_REQUEST);
@@ -25,5 +27,14 @@ pub(super) fn producer(
         producer_id: ProducerId(producer_id.0),
         producer_epoch: ProducerEpoch(producer_epoch),
         version,
+        connection,
     })
+}
+
+/// What a client is told that is refused, or that its connection ends.
+///
+/// # Errors
+/// [`Close::Superseded`] for [`TransactionRefused::Superseded`].
+pub(super) fn code(refused: TransactionRefused, knows_fenced: bool) -> Result<ErrorCode, Close> {
+    if refused == TransactionRefused::Superseded { Err(Close::Superseded) } else { Ok(refused.error(knows_fenced)) }
 }

@@ -16,7 +16,9 @@ use crate::log::offsets::CommittedOffset;
 use crate::producer::ProducerState;
 use crate::record::BatchHeader;
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
-use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult, Uuid};
+use crate::types::{
+    ConnectionId, ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult, Uuid,
+};
 
 /// When an append is answered: what survives then is in the README under delivery guarantees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct TransactionProducer {
     pub producer_epoch: ProducerEpoch,
     /// Of the request.
     pub version: TransactionVersion,
+    /// Through which the request came.
+    pub connection: ConnectionId,
 }
 
 /// What ends a transaction in a partition.
@@ -135,6 +139,8 @@ pub struct InitTransactions {
     pub timeout_ms: u32,
     /// Producer id and epoch that it goes on from (KIP-360).
     pub given: Option<(ProducerId, ProducerEpoch)>,
+    /// Through which the request came.
+    pub connection: ConnectionId,
 }
 
 /// Which transactions are to be listed; what is empty or none lets all pass.

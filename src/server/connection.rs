@@ -17,6 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,7 @@ use tokio::time::{Instant, Sleep};
 use crate::api::Answer;
 use crate::api::fetch_memory::FetchMemory;
 use crate::config::Config;
+use crate::types::ConnectionId;
 use crate::wire::{Close, Segments};
 
 use super::budget::RequestBudget;
@@ -45,6 +47,7 @@ const IN_FLIGHT_MAX: usize = 64;
 pub(crate) struct Peer {
     pub(crate) listener: Arc<str>,
     pub(crate) address: SocketAddr,
+    pub(crate) connection: ConnectionId,
 }
 
 /// What connections share.
@@ -55,6 +58,8 @@ pub(crate) struct Shared<D> {
     /// Closes those that do not take their answers, while it is short.
     pub(crate) fetch_memory: FetchMemory,
     pub(crate) limits: Limits,
+    /// Connections accepted so far, of all listeners.
+    pub(crate) accepted: AtomicU64,
 }
 
 /// What a connection is held to.

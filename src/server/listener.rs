@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use metrics::Gauge;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::metrics as catalogue;
+use crate::types::ConnectionId;
 use crate::wire::{Close, Foreign};
 
 use super::bind::Bound;
@@ -49,6 +51,7 @@ pub(crate) async fn accept<D: Dispatch>(
         match accepted {
             Ok((stream, address)) => {
                 back_off = BACK_OFF_MIN;
+                let connection = ConnectionId(shared.accepted.fetch_add(1, Ordering::Relaxed) + 1);
                 let now = Instant::now();
                 let wait = rates.iter().map(|rate| rate.count(now)).max().unwrap_or_default();
                 if !wait.is_zero() {
@@ -57,7 +60,7 @@ pub(crate) async fn accept<D: Dispatch>(
                         () = tokio::time::sleep(wait) => {}
                     }
                 }
-                let peer = Peer { listener: listener.clone(), address };
+                let peer = Peer { listener: listener.clone(), address, connection };
                 if let Some(open) = open(&peer, &slots) {
                     connections.spawn(serve(stream, peer, open, shared.clone(), stopping.clone()));
                 }
@@ -126,7 +129,7 @@ async fn serve<D: Dispatch>(
 
 /// Counts and logs the end of a connection, once.
 fn report(end: &End, peer: &Peer, client_id: Option<&str>) {
-    let Peer { listener, address } = peer;
+    let Peer { listener, address, .. } = peer;
     let cause = match end {
         End::Peer => "client",
         End::Io(error) if is_reset(error) => "client",

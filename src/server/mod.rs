@@ -26,6 +26,7 @@ mod table;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -56,6 +57,7 @@ pub fn serve(bound: Vec<Bound>, broker: Arc<Broker>, stopping: watch::Receiver<b
         budget: RequestBudget::new(config.queued_max_request_bytes),
         fetch_memory,
         limits: Limits::new(&config),
+        accepted: AtomicU64::new(0),
     };
     let rate_of = |listener: &str| config.listener_connection_creation_rates.get(listener).copied();
     let rates = CreationRates::new(
@@ -99,6 +101,7 @@ impl Dispatch for BrokerDispatch {
             broker: self.broker.clone(),
             listener: peer.listener.clone(),
             peer: peer.address,
+            connection: peer.connection,
             stopping: self.stopping.clone(),
         };
         (api.handler)(context, request)

@@ -87,6 +87,10 @@ pub enum TransactionRefused {
     /// The partition or group is not part of an open transaction, and the request's version cannot add it.
     #[error("not part of an open transaction")]
     NotInTransaction,
+    /// Late: the producer has acted through a younger connection since. In V1 such a request cannot be told from one of the
+    /// transaction that is open by now. Nobody waits for the answer, and the connection is closed instead.
+    #[error("the producer has gone on to a younger connection")]
+    Superseded,
     /// `einmal.transactions.bytes.max` is reached.
     #[error("no room for more transactions, see einmal.transactions.bytes.max")]
     NoRoom,
@@ -102,6 +106,7 @@ impl TransactionRefused {
             Self::InvalidState => ErrorCode::INVALID_TXN_STATE,
             Self::Concurrent => ErrorCode::CONCURRENT_TRANSACTIONS,
             Self::NotInTransaction => ErrorCode::TRANSACTION_ABORTABLE,
+            Self::Superseded => ErrorCode::NETWORK_EXCEPTION,
             Self::NoRoom => ErrorCode::POLICY_VIOLATION,
         }
     }

@@ -111,6 +111,10 @@ pub enum Close {
         /// What a client that waits would have been told.
         error: ErrorCode,
     },
+    /// A late request of a transactional producer that has gone on to a younger connection; see
+    /// [`TransactionRefused::Superseded`](crate::transaction::TransactionRefused::Superseded).
+    #[error("the transactional producer has gone on to a younger connection")]
+    Superseded,
     /// The engine has ended; the process follows.
     #[error("the broker is ending")]
     Ending,
@@ -127,7 +131,7 @@ impl Close {
             Self::UnsupportedApi { .. } => Some("unsupported_api"),
             Self::UnsupportedVersion { .. } => Some("unsupported_version"),
             Self::Decode { .. } => Some("decode"),
-            Self::Encode { .. } | Self::UnacknowledgedProduceFailed { .. } | Self::Ending => None,
+            Self::Encode { .. } | Self::UnacknowledgedProduceFailed { .. } | Self::Superseded | Self::Ending => None,
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId, InitProducerIdRequest, ProducerId,
-    TransactionalId, TxnOffsetCommitRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, DescribeTransactionsRequest, EndTxnRequest, GroupId,
+    InitProducerIdRequest, OffsetFetchRequest, ProducerId, TransactionalId, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{
@@ -65,14 +66,17 @@ impl TransactionalProducer {
 
     /// Adds a partition (V1).
     pub fn add(&self, client: &mut TestClient, topic: &str, partition: i32) -> i16 {
-        let topic = AddPartitionsToTxnTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
-        let request = AddPartitionsToTxnRequest::default()
+        let answer = client.call(&self.add_request(topic, vec![partition]), 3);
+        answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code
+    }
+
+    pub fn add_request(&self, topic: &str, partitions: Vec<i32>) -> AddPartitionsToTxnRequest {
+        let topic = AddPartitionsToTxnTopic::default().with_name(topic_name(topic)).with_partitions(partitions);
+        AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(TransactionalId(text(&self.transactional_id)))
             .with_v3_and_below_producer_id(ProducerId(self.id))
             .with_v3_and_below_producer_epoch(self.epoch)
-            .with_v3_and_below_topics(vec![topic]);
-        let answer = client.call(&request, 3);
-        answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code
+            .with_v3_and_below_topics(vec![topic])
     }
 
     /// Adds the partition if the protocol wants it, and sends one batch. Answers code and base offset.
@@ -140,26 +144,32 @@ impl TransactionalProducer {
     /// Stages one offset of `group`. Answers its code.
     pub fn commit_offset(&self, client: &mut TestClient, group: &str, topic: &str, offset: i64) -> i16 {
         if self.protocol == Protocol::V1 {
-            let request = AddOffsetsToTxnRequest::default()
-                .with_transactional_id(TransactionalId(text(&self.transactional_id)))
-                .with_producer_id(ProducerId(self.id))
-                .with_producer_epoch(self.epoch)
-                .with_group_id(GroupId(text(group)));
-            assert_eq!(client.call(&request, 3).error_code, 0, "AddOffsetsToTxn");
+            assert_eq!(client.call(&self.add_offsets_request(group), 3).error_code, 0, "AddOffsetsToTxn");
         }
+        let version = if self.protocol == Protocol::V1 { 3 } else { 5 };
+        client.call(&self.offset_request(group, topic, offset), version).topics[0].partitions[0].error_code
+    }
+
+    pub fn add_offsets_request(&self, group: &str) -> AddOffsetsToTxnRequest {
+        AddOffsetsToTxnRequest::default()
+            .with_transactional_id(TransactionalId(text(&self.transactional_id)))
+            .with_producer_id(ProducerId(self.id))
+            .with_producer_epoch(self.epoch)
+            .with_group_id(GroupId(text(group)))
+    }
+
+    pub fn offset_request(&self, group: &str, topic: &str, offset: i64) -> TxnOffsetCommitRequest {
         let partition =
             TxnOffsetCommitRequestPartition::default().with_partition_index(0).with_committed_offset(offset);
         let topic =
             TxnOffsetCommitRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
-        let request = TxnOffsetCommitRequest::default()
+        TxnOffsetCommitRequest::default()
             .with_transactional_id(TransactionalId(text(&self.transactional_id)))
             .with_group_id(GroupId(text(group)))
             .with_producer_id(ProducerId(self.id))
             .with_producer_epoch(self.epoch)
             .with_generation_id(-1)
-            .with_topics(vec![topic]);
-        let version = if self.protocol == Protocol::V1 { 3 } else { 5 };
-        client.call(&request, version).topics[0].partitions[0].error_code
+            .with_topics(vec![topic])
     }
 
     /// EndTxn as sent; V2 goes on with the answered epoch if there is one.
@@ -186,6 +196,23 @@ impl TransactionalProducer {
             .with_producer_epoch(self.epoch)
             .with_committed(committed)
     }
+}
+
+/// Offset and code of the first partition, for a reader that wants stable ones.
+pub fn committed_offset(client: &mut TestClient, group: &str, topic: &str) -> (i64, i16) {
+    let topic = OffsetFetchRequestTopics::default().with_name(topic_name(topic)).with_partition_indexes(vec![0]);
+    let group = OffsetFetchRequestGroup::default().with_group_id(GroupId(text(group))).with_topics(Some(vec![topic]));
+    let request = OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
+    let answer = client.call(&request, 9);
+    let partition = &answer.groups[0].topics[0].partitions[0];
+    (partition.committed_offset, partition.error_code)
+}
+
+/// State of a transactional id, by Kafka's name.
+pub fn transaction_state(client: &mut TestClient, transactional_id: &str) -> String {
+    let request =
+        DescribeTransactionsRequest::default().with_transactional_ids(vec![TransactionalId(text(transactional_id))]);
+    client.call(&request, 0).transaction_states[0].transaction_state.to_string()
 }
 
 /// Fetches committed records from `offset`.

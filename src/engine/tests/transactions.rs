@@ -11,7 +11,9 @@ use crate::log::offsets::CommittedOffset;
 use crate::store::Store;
 use crate::store::schema::{RowValue, pending_offsets_prefix, transaction_key, transactions_prefix};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
-use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo, TransactionResult};
+use crate::types::{
+    ConnectionId, LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo, TransactionResult,
+};
 
 const TIMEOUT_MS: u32 = 60_000;
 const COMMIT: TransactionResult = TransactionResult::Commit;
@@ -21,7 +23,12 @@ type Begun = Result<(ProducerId, ProducerEpoch), TransactionRefused>;
 
 impl TestEngine {
     async fn init(&self, id: &str) -> Begun {
-        let init = InitTransactions { transactional_id: id.into(), timeout_ms: TIMEOUT_MS, given: None };
+        let init = InitTransactions {
+            transactional_id: id.into(),
+            timeout_ms: TIMEOUT_MS,
+            given: None,
+            connection: ConnectionId(1),
+        };
         self.engine().init_transactions(init).await.expect("engine runs")
     }
 
@@ -32,6 +39,7 @@ impl TestEngine {
             producer_id,
             producer_epoch,
             version: TransactionVersion::V2,
+            connection: ConnectionId(1),
         }
     }
 
@@ -324,11 +332,18 @@ async fn expiry_skips_staged_offsets() {
         broker.engine().commit_offsets("group".to_owned(), vec![OffsetToCommit { partition: at, committed }])
     };
     commit(&broker, 3).await.expect("engine runs");
-    let init = InitTransactions { transactional_id: "payments".into(), timeout_ms: 900_000, given: None };
+    let init = InitTransactions {
+        transactional_id: "payments".into(),
+        timeout_ms: 900_000,
+        given: None,
+        connection: ConnectionId(1),
+    };
     let (producer_id, producer_epoch) =
         broker.engine().init_transactions(init).await.expect("engine runs").expect("begun");
     let version = TransactionVersion::V2;
-    let producer = TransactionProducer { transactional_id: "payments".into(), producer_id, producer_epoch, version };
+    let transactional_id = "payments".into();
+    let connection = ConnectionId(1);
+    let producer = TransactionProducer { transactional_id, producer_id, producer_epoch, version, connection };
     broker.stage(&producer, "group", &[at], 5).await;
     broker.time.advance(600_000);
     broker.written().await;

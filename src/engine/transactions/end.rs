@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::connections::Coordinator;
 use super::{BROKER_VERSION, EndAnswer, Ending};
 use crate::engine::command::{Marker, Reply, TransactionProducer};
 use crate::engine::group::Group;
@@ -52,6 +53,10 @@ pub fn end_txn(
     let judged = state.transactions.find(&producer.transactional_id).and_then(|(id, metadata)| {
         let how = metadata.end_txn(producer.version, producer.producer_id, producer.producer_epoch, result)?;
         Ok((id, how, (metadata.producer_id, metadata.producer_epoch)))
+    });
+    let judged = judged.and_then(|judged| {
+        state.transactions.admit_connection(Coordinator::Transactions, producer)?;
+        Ok(judged)
     });
     match judged {
         // A retry may come before what it repeats is synced, so that it waits, too.

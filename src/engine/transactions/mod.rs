@@ -3,7 +3,7 @@
 //! Mirrors `TransactionCoordinator` and `TransactionStateManager`. [`crate::transaction`] judges and moves single transactions;
 //! here they are kept by transactional id, with their deadlines and the room they take. `producer` answers who may write in a
 //! transaction, `end` carries outcomes out, `offsets` keeps what groups will have committed, `expiry` ends and forgets what is
-//! too old, `describe` shows it to administrators.
+//! too old, `connections` tells late requests, `describe` shows it all to administrators.
 //!
 //! Kafka writes an end in steps: outcome, markers to each partition's leader, completion. Here these are rows of one write, so a
 //! prepared outcome is seen by nobody, unless it has more participants than one write should carry ([`end::SLICE`]).
@@ -11,6 +11,7 @@
 //! Invariant: a transaction moves by [`Transactions::change`] only, which has its row written with the group that is decided.
 //! Invariant: pending offsets exist only under transactions that are open or prepared.
 
+mod connections;
 pub(super) mod describe;
 pub(super) mod end;
 pub(super) mod expiry;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use super::group::{Answer, Group};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{ProducerId, Timestamp};
+use connections::Connections;
 use offsets::PendingOffsets;
 
 /// Which protocol the broker speaks where it acts in a producer's stead: the one that it has finalised.
@@ -70,6 +72,7 @@ struct Entry {
     /// While it is open.
     deadline_ms: Option<u64>,
     bytes: usize,
+    connections: Connections,
 }
 
 impl Transactions {
@@ -141,7 +144,8 @@ impl Transactions {
         self.bytes += bytes;
         *self.states.entry(metadata.state).or_default() += 1;
         self.deadlines.extend(deadline_ms.map(|deadline_ms| (deadline_ms, Arc::clone(&id))));
-        let replaced = self.by_id.insert(id, Entry { metadata, deadline_ms, bytes });
+        let replaced =
+            self.by_id.insert(id, Entry { metadata, deadline_ms, bytes, connections: Connections::default() });
         assert!(replaced.is_none(), "a transactional id is taken in once");
     }
 

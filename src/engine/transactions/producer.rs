@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::connections::Coordinator;
 use super::end;
 use super::{GROUP_BYTES, PARTITION_BYTES, Transactions};
 use crate::engine::command::{InitTransactions, TransactionProducer};
@@ -32,6 +33,9 @@ pub fn init_producer_id(
         end::abort(state, group, &id, end::Initiator::Fencing, now);
         return Err(TransactionRefused::Concurrent);
     }
+    if how != Initialization::Unchanged {
+        transactions.set_connection(&id, init.connection);
+    }
     let next = matches!(how, Initialization::Rotate { .. }).then(|| producer_ids::next(producer_ids, group));
     transactions.change(group, &id, |metadata| {
         metadata.initialize(how, init.timeout_ms, || next.expect("drawn for a rotation"), now);
@@ -52,6 +56,7 @@ pub fn add_partitions(
     metadata.check_producer(producer.producer_id, producer.producer_epoch)?;
     let is_open = metadata.state == TransactionState::Ongoing;
     let more = partitions.iter().filter(|partition| !metadata.partitions.contains(partition)).count();
+    transactions.admit_connection(Coordinator::Transactions, producer)?;
     if is_open && more == 0 {
         return Ok(());
     }
@@ -74,7 +79,9 @@ pub fn add_group(
 ) -> Result<(), TransactionRefused> {
     let (id, metadata) = state.transactions.find(&producer.transactional_id)?;
     metadata.check_producer(producer.producer_id, producer.producer_epoch)?;
-    if metadata.state == TransactionState::Ongoing && metadata.groups.contains(group_id) {
+    let is_present = metadata.state == TransactionState::Ongoing && metadata.groups.contains(group_id);
+    state.transactions.admit_connection(Coordinator::Transactions, producer)?;
+    if is_present {
         return Ok(());
     }
     insert_group(&mut state.transactions, group, &id, producer.version, group_id, now)
@@ -111,7 +118,9 @@ pub fn admit_group(
 ) -> Result<(), TransactionRefused> {
     let (id, metadata) = transactions.find(&producer.transactional_id)?;
     let (producer_id, epoch) = (producer.producer_id, producer.producer_epoch);
-    match metadata.check_group(producer.version, producer_id, epoch, group_id)? {
+    let membership = metadata.check_group(producer.version, producer_id, epoch, group_id)?;
+    transactions.admit_connection(Coordinator::Groups, producer)?;
+    match membership {
         Membership::Present => Ok(()),
         Membership::ToBeAdded => insert_group(transactions, group, &id, producer.version, group_id, now),
     }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -155,6 +156,7 @@ impl Server {
             budget: budget.clone(),
             fetch_memory: options.fetch_memory,
             limits: options.limits,
+            accepted: AtomicU64::new(0),
         };
         let slots = ConnectionSlots::new(options.connections_max, 100);
         let (per_second, come) = options.creation_rate;
