@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use einmal::store::disk::DiskSpace;
 use einmal::store::schema::LogKey;
-use einmal::store::{KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
+use einmal::store::{BatchSpace, KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
 use einmal::types::{Offset, PartitionId};
 
 /// Holds up syncs, one permit each.
@@ -87,6 +87,12 @@ impl Store for NullStore {
     }
 
     fn reclaim_log_range(&self, _: &[u8], _: &[u8]) {}
+
+    fn move_log_range(&self, _: &[u8], _: &[u8]) {}
+
+    fn batch_space(&self) -> BatchSpace {
+        BatchSpace::default()
+    }
 
     fn disk_space(&self) -> Option<DiskSpace> {
         None

@@ -88,6 +88,7 @@ impl Config {
             offsets_retention: Duration::from_secs(
                 values.number::<u64>("offsets.retention.minutes")?.saturating_mul(60),
             ),
+            log_retention_check_interval: values.duration_ms("log.retention.check.interval.ms")?,
             offsets_retention_check_interval: values.duration_ms("offsets.retention.check.interval.ms")?,
             group_offsets_bytes_max: values.number("einmal.group.offsets.bytes.max")?,
             group_initial_rebalance_delay_ms: values.number("group.initial.rebalance.delay.ms")?,

@@ -109,6 +109,8 @@ pub struct Config {
     pub offset_metadata_max_bytes: usize,
     /// `offsets.retention.minutes`.
     pub offsets_retention: Duration,
+    /// `log.retention.check.interval.ms`.
+    pub log_retention_check_interval: Duration,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_retention_check_interval: Duration,
     /// `einmal.group.offsets.bytes.max`: memory of committed offsets, all groups together.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
+use super::expiry_clock::ExpiryClock;
 use super::transactions::end::Ended;
 use crate::config::TopicConfig;
 use crate::group::classic::{Retention, StoredGroup};
@@ -245,6 +246,17 @@ pub enum TopicRef {
     Id(Uuid),
 }
 
+/// A log start to move, and what it was when that was decided: log start and bytes below it, as in
+/// [`PartitionRow`](crate::store::schema::PartitionRow).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LogStart {
+    pub partition: PartitionId,
+    pub seen: (Offset, u64),
+    pub next: (Offset, u64),
+    /// Of the bytes in between, those that go for their age.
+    pub old_bytes: u64,
+}
+
 /// Answer to a created topic.
 pub type Created = Arc<Topic>;
 
@@ -296,6 +308,20 @@ pub(super) enum Command {
         partition: PartitionId,
         before: Offset,
         reply: Reply<Result<Offset, Refused>>,
+    },
+    /// Moves log starts, of those partitions that are as they were seen; answers which.
+    MoveLogStarts {
+        starts: Vec<LogStart>,
+        reply: Reply<Vec<bool>>,
+    },
+    /// Removes the rows below the log starts of these partitions, and gives their space back.
+    RemoveRecords {
+        partitions: Vec<PartitionId>,
+        reply: Reply<()>,
+    },
+    /// The time by which records expire.
+    ExpiryClock {
+        reply: Reply<ExpiryClock>,
     },
     CommitOffsets {
         group: String,

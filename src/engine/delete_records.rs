@@ -1,10 +1,11 @@
 //! Moves the log start of a partition. Reads obey it at once; the rows below it go by one coarse range deletion.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::command::Refused;
+use super::command::{LogStart, Refused};
 use super::group::{Effect, Group};
-use super::state::{Dead, State};
+use super::state::{Dead, PartitionLog, State};
 use crate::log::partition::forget_epochs_before;
 use crate::store::schema::{PartitionRow, RowValue, SparseRow, sparse_of_key, sparse_prefix};
 use crate::store::{Store, StoreError};
@@ -38,19 +39,54 @@ pub(super) fn delete_records(
             return Err(Refused { error: ErrorCode::KAFKA_STORAGE_ERROR, message });
         }
     };
-    group.dead.push(Dead::Records { partition: id, log_start: before });
-    log.row.log_start = before;
+    let bytes = start_bytes.saturating_sub(log.row.start_bytes);
+    group.dead.push(Dead::Records { partition: id, log_start: before, is_reclaimed: false });
+    move_log_start(log, group, before, start_bytes);
+    if let Some(topic) = state.topics.by_no.get(&id.topic) {
+        topic.traffic.deleted_by_request_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+    Ok(before)
+}
+
+/// Moves the log starts of those partitions that are as they were seen; answers which. Their rows stay for now.
+pub(super) fn move_log_starts(state: &mut State, group: &mut Group, starts: &[LogStart]) -> Vec<bool> {
+    let mut move_one = |start: &LogStart| {
+        // Deleted meanwhile, or moved by a request, or compacted.
+        let Some(log) = state.logs.get_mut(&start.partition) else { return false };
+        let (log_start, start_bytes) = start.next;
+        if (log.row.log_start, log.row.start_bytes) != start.seen || log_start > log.view.offsets().high_watermark {
+            return false;
+        }
+        move_log_start(log, group, log_start, start_bytes);
+        true
+    };
+    starts.iter().map(&mut move_one).collect()
+}
+
+/// Stages a new log start with `start_bytes` of all ever appended below it. Removing the rows is the caller's.
+fn move_log_start(log: &mut PartitionLog, group: &mut Group, log_start: Offset, start_bytes: u64) {
+    log.row.log_start = log_start;
     // Also out of an open transaction: what is gone is not unstable.
-    log.row.last_stable_offset = log.row.last_stable_offset.max(before);
+    log.row.last_stable_offset = log.row.last_stable_offset.max(log_start);
     log.row.start_bytes = start_bytes.min(log.row.size_bytes);
-    forget_epochs_before(&mut log.row.epochs, before);
-    group.partitions.insert(id);
+    forget_epochs_before(&mut log.row.epochs, log_start);
+    group.partitions.insert(log.view.id);
     group.when_synced.effects.push(Effect::LogStart {
         partition: Arc::clone(&log.view),
-        log_start: before,
+        log_start,
         start_bytes: log.row.start_bytes,
     });
-    Ok(before)
+}
+
+/// Has the rows below the log starts of `partitions` removed once readers know of them, and their space reclaimed.
+pub(super) fn remove_records(state: &State, group: &mut Group, partitions: &[PartitionId]) {
+    for partition in partitions {
+        // Its topic may have been deleted meanwhile, and all rows with it.
+        if let Some(log) = state.logs.get(partition) {
+            let (partition, log_start) = (*partition, log.row.log_start);
+            group.dead.push(Dead::Records { partition, log_start, is_reclaimed: true });
+        }
+    }
 }
 
 /// Bytes of the batches that end below `before`, of all ever appended: the batch that holds a log start stays whole, and so do

@@ -30,7 +30,7 @@ struct Jump {
 }
 
 /// See the module. Times of the wall clock are ms since 1970, those of the monotonic one ms since any moment of this run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ExpiryClock {
     wall: Timestamp,
     monotonic_ms: i64,

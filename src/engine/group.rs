@@ -4,13 +4,14 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::offset_index::Committed;
+use super::reclaimer::Purged;
 use super::state::{Dead, State};
 use crate::log::catalog::{Catalog, Topics};
 use crate::log::offsets::{CommittedOffset, CommittedOffsets};
 use crate::log::partition::{Partition, Readable};
 use crate::store::Rows;
 use crate::store::schema::{RowValue, partition_key, producer_key, transaction_key};
-use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
+use crate::types::{Offset, PartitionId, ProducerId};
 
 /// Tells a caller the outcome.
 pub(super) type Answer = Box<dyn FnOnce() + Send>;
@@ -90,8 +91,8 @@ pub(super) struct Group {
     pub topics_changed: bool,
     /// What the group makes dead. Its rows go with a later write, once readers know.
     pub dead: Vec<Dead>,
-    /// Topics whose last log rows the group removes.
-    pub purged: Vec<TopicNo>,
+    /// Log rows that the group removes and whose space is to be reclaimed.
+    pub purged: Vec<Purged>,
     /// Once written.
     pub when_written: Consequences,
     /// Once synced.

@@ -2,10 +2,11 @@
 //! deleted records and topics.
 
 use super::group::Group;
+use super::reclaimer::{Purged, Range};
 use super::state::{Dead, State};
 use crate::store::schema::{
-    aborted_key, aborted_prefix, log_range, partition_key, producer_key, producers_prefix, sparse_of_key,
-    sparse_prefix, topic_log_range,
+    aborted_key, aborted_prefix, log_range, partition_key, producer_key, producers_prefix, sparse_key, sparse_prefix,
+    topic_log_range,
 };
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, PartitionId, ProducerId, Timestamp};
@@ -22,20 +23,19 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
         }
         let Some((_, dead)) = state.dead.pop_front() else { break };
         let partition = match dead {
-            Dead::Records { partition, log_start } => {
-                if let Err(error) = remove_records(state.store.as_ref(), group, partition, log_start) {
-                    tracing::warn!(%partition, %error, "deleted records cannot be removed");
-                }
-                // Nothing is appended then, so no compaction would come by that gives their space back.
-                if state.disk.is_low() {
-                    group.purged.push(partition.topic);
+            Dead::Records { partition, log_start, is_reclaimed } => {
+                match remove_records(state.store.as_ref(), group, partition, log_start) {
+                    // With the disk low nothing is appended, so no compaction would come by that gives their space back.
+                    Ok(Some(range)) if is_reclaimed || state.disk.is_low() => group.purged.push(Purged::Records(range)),
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%partition, %error, "deleted records cannot be removed"),
                 }
                 continue;
             }
             Dead::TopicLog(topic) => {
                 let (from, to) = topic_log_range(topic);
                 group.rows.delete_log_range(from, to);
-                group.purged.push(topic);
+                group.purged.push(Purged::Topic(topic));
                 continue;
             }
             Dead::Partition(partition) => partition,
@@ -53,20 +53,20 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
 }
 
 /// Stages the removal of the batches that end below `log_start`, if there are any, and of what the sparse index and that of aborted
-/// transactions say of them. A transaction that ended below it has no records left, wherever it began.
+/// transactions say of them; answers the range. A transaction that ended below it has no records left, wherever it began.
 fn remove_records(
     store: &dyn Store,
     group: &mut Group,
     partition: PartitionId,
     log_start: Offset,
-) -> Result<(), StoreError> {
+) -> Result<Option<Range>, StoreError> {
     let mut found = false;
     store.scan_log(partition, 0, log_start, &mut |key| {
         found = key.last_offset() < log_start;
         false
     })?;
     if !found {
-        return Ok(());
+        return Ok(None);
     }
     // The batch that holds the log start stays whole.
     let mut rows_end = log_start;
@@ -75,16 +75,16 @@ fn remove_records(
         false
     })?;
     let (from, to) = log_range(partition, 0, rows_end);
-    group.rows.delete_log_range(from, to);
+    group.rows.delete_log_range(from.clone(), to.clone());
     store.scan_range(&aborted_prefix(partition), &aborted_key(partition, log_start), &mut |key, _| {
         group.rows.delete(key.to_vec());
         true
     })?;
-    store.scan(&sparse_prefix(Some(partition)), &mut |key, _| {
-        if sparse_of_key(key).is_ok_and(|(_, base_offset)| base_offset < log_start) {
-            group.rows.delete(key.to_vec());
-        }
-    })
+    store.scan_range(&sparse_prefix(Some(partition)), &sparse_key(partition, log_start), &mut |key, _| {
+        group.rows.delete(key.to_vec());
+        true
+    })?;
+    Ok(Some((from, to)))
 }
 
 /// Forgets producers that wrote nothing for `producer.id.expiration.ms`, and the longest idle of the others while there are more

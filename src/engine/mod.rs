@@ -7,7 +7,7 @@
 //!
 //! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
 //! writer runs; `append`, `markers`, `topics`, `delete_records`, `commit_offsets`, `groups`, `producer_ids` and `housekeeping` decide, each
-//! its own kind of command; `producer_states` keeps what partitions know of their producers; [`group`] holds what was decided,
+//! its own kind of command; [`retention`] looks for records that are not to be kept; `producer_states` keeps what partitions know of their producers; [`group`] holds what was decided,
 //! [`expiry_clock`] the time by which things expire.
 //!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
@@ -15,6 +15,8 @@
 //! Invariant: the state is changed by decisions only, and recovery reads the very rows that they wrote.
 
 mod append;
+mod asker;
+mod background;
 pub mod command;
 mod commit_offsets;
 mod delete_records;
@@ -30,6 +32,7 @@ mod offset_index;
 mod producer_ids;
 mod producer_states;
 mod reclaimer;
+mod retention;
 mod seat;
 pub mod settings;
 mod start;
@@ -40,7 +43,7 @@ mod transactions;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -48,6 +51,7 @@ use tokio::sync::oneshot;
 use crate::config::TopicConfig;
 use crate::transaction::{TransactionMetadata, TransactionRefused};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
+use background::Background;
 use command::{
     Acks, AppendBatch, Appended, Command, Created, DescribedProducer, EngineGone, GroupChange, InitTransactions,
     ListedTransaction, Marker, NewTopic, OffsetToCommit, Refused, Reply, Staged, TopicRef, TransactionFilter,
@@ -66,6 +70,8 @@ pub struct Engine(Arc<Handle>);
 struct Handle {
     seat: Arc<Seat>,
     queued: metrics::Gauge,
+    /// Until the stop.
+    background: Mutex<Vec<Background>>,
 }
 
 impl Drop for Handle {
@@ -288,6 +294,7 @@ impl Engine {
     /// # Errors
     /// [`EngineGone`] if it had ended before.
     pub async fn stop(&self) -> Result<(), EngineGone> {
+        self.0.background.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.ask(|reply| Command::Stop { reply }).await
     }
 

@@ -23,6 +23,10 @@ pub struct Settings {
     pub offsets_retention_ms: Timestamp,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_retention_check_interval_ms: u64,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval: Duration,
+    /// Bytes of removed batches whose space is worth giving back at once.
+    pub reclaim_bytes: u64,
     /// Memory of committed offsets, bytes (`einmal.group.offsets.bytes.max`).
     pub group_offsets_bytes_max: usize,
     /// Memory of transactional ids and what belongs to their transactions, bytes (`einmal.transactions.bytes.max`).
@@ -57,6 +61,8 @@ impl From<&Config> for Settings {
             producer_id_expiration_ms: ms(config.producer_id_expiration),
             offsets_retention_ms: ms(config.offsets_retention),
             offsets_retention_check_interval_ms: interval_ms(config.offsets_retention_check_interval),
+            retention_check_interval: config.log_retention_check_interval,
+            reclaim_bytes: config.storage_memtable_bytes as u64,
             group_offsets_bytes_max: config.group_offsets_bytes_max,
             transactions_bytes_max: config.transactions_bytes_max,
             transactional_id_expiration_ms: ms(config.transactional_id_expiration),

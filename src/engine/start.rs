@@ -1,15 +1,17 @@
 //! Brings the writer's state back from rows and starts its threads. No protocol is replayed: every row says what is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
+use super::asker::Asker;
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
 use super::expiry_clock::ExpiryClock;
 use super::offset_index::OffsetIndex;
 use super::producer_ids;
 use super::reclaimer::Reclaimer;
+use super::retention::Retention;
 use super::seat::Seat;
 use super::settings::Settings;
 use super::state::{Counters, Dead, ProducerIds, State};
@@ -155,7 +157,7 @@ impl Engine {
                     .max(settings.producer_id_expiration_ms)
                     .max(settings.transactional_id_expiration_ms),
             ),
-            settings,
+            settings: settings.clone(),
         };
         recover_topics(&mut state)?;
         recover_offsets(&mut state, &mut rows)?;
@@ -173,10 +175,19 @@ impl Engine {
         let syncer = Syncer::start(&store, &catalog, &offsets, fatal)?;
         let queued = metrics::gauge!(crate::metrics::ENGINE_QUEUE_COMMANDS);
         let gauge = queued.clone();
-        let reclaimer = Reclaimer::start(&state.store)?;
+        let reclaimer = Reclaimer::start(&state.store, &catalog, settings.reclaim_bytes)?;
         let seat = Seat::start(|queue| Writer::new(state, queue, gauge, environment, syncer, &catalog, reclaimer))?;
+        let asker = Asker { seat: Arc::clone(&seat), queued: queued.clone() };
+        let retention = Retention {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            asker,
+            disk_low: Arc::clone(&disk_low),
+            reclaim_bytes: settings.reclaim_bytes,
+        };
+        let background = vec![retention.start(settings.retention_check_interval)?];
         Ok(Started {
-            engine: Engine(Arc::new(Handle { seat, queued })),
+            engine: Engine(Arc::new(Handle { seat, queued, background: Mutex::new(background) })),
             catalog,
             offsets,
             groups,
@@ -275,7 +286,8 @@ fn recover_topics(state: &mut State) -> Result<(), StartError> {
     }
     // Those deleted just before the stop may still take space.
     let begun = state.logs.iter().filter(|(_, log)| log.row.log_start > 0);
-    let records = begun.map(|(id, log)| Dead::Records { partition: *id, log_start: log.row.log_start });
+    let records =
+        begun.map(|(id, log)| Dead::Records { partition: *id, log_start: log.row.log_start, is_reclaimed: false });
     state.dead.extend(records.map(|dead| (0, dead)));
     // What is left belongs to topics that were deleted before their rows were removed.
     let left: BTreeSet<_> = rows.into_keys().collect();

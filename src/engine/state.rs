@@ -79,7 +79,12 @@ impl Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dead {
     /// Batches of `partition` that end below its log start.
-    Records { partition: PartitionId, log_start: Offset },
+    Records {
+        partition: PartitionId,
+        log_start: Offset,
+        /// Whether their space is given back at once.
+        is_reclaimed: bool,
+    },
     /// All batches of a deleted topic.
     TopicLog(TopicNo),
     /// The other rows of a partition of a deleted topic.

@@ -10,6 +10,7 @@ mod model;
 mod offsets;
 mod producers;
 mod reads;
+mod retention;
 mod simulation;
 mod topics;
 mod transactions;

@@ -29,6 +29,9 @@ const SLEEP_MAX: Duration = Duration::from_secs(10);
 /// The same while it waits for room on the disk.
 const SLEEP_MAX_DISK_LOW: Duration = Duration::from_secs(1);
 
+/// Longest time for which commands that never end keep the writer from removing what is dead.
+const OWN_ROUND_INTERVAL_MS: u64 = 1_000;
+
 /// How long what is dead waits for its publication before it is looked at again.
 const PURGE_DELAY: Duration = Duration::from_millis(10);
 
@@ -67,6 +70,9 @@ pub(super) struct Writer {
     is_aborting: bool,
     /// When transactional ids are looked through the next time.
     next_id_check_ms: u64,
+    /// When the writer last had a round without commands, and whether the next one is such a round though commands wait.
+    last_own_round_ms: u64,
+    is_owed_a_round: bool,
     sequence: u64,
     /// The way back of a stop that was asked for.
     stopping: Option<Reply<()>>,
@@ -106,6 +112,8 @@ impl Writer {
             next_timeout_check_ms,
             is_aborting: false,
             next_id_check_ms,
+            last_own_round_ms: now_ms,
+            is_owed_a_round: false,
             sequence,
             stopping: None,
             keeps_to_itself_until: None,
@@ -134,7 +142,7 @@ impl Writer {
     /// Groups until nothing is queued and nothing that is dead can be removed.
     pub fn rounds(&mut self) -> After {
         loop {
-            let first = self.queue.take();
+            let first = if self.is_owed_a_round { None } else { self.queue.take() };
             let is_idle = first.is_none();
             let after = self.turn(first);
             if !matches!(after, After::More) || (is_idle && !self.sleep_max().is_zero()) {
@@ -211,7 +219,10 @@ impl Writer {
         if commands == 0 {
             // Alone in its group: rows that a command stages are not in the store yet, and would be missed.
             housekeeping::purge(&mut self.state, &mut group, self.syncer.published());
+            (self.is_owed_a_round, self.last_own_round_ms) = (false, now_ms);
         } else {
+            let is_due = now_ms.saturating_sub(self.last_own_round_ms) >= OWN_ROUND_INTERVAL_MS;
+            self.is_owed_a_round = is_due && !self.state.dead.is_empty();
             self.queued.decrement(commands as f64);
             self.figures.group_commands.record(commands as f64);
         }
@@ -272,6 +283,18 @@ impl Writer {
             Command::DeleteRecords { partition, before, reply } => {
                 let outcome = delete_records::delete_records(state, group, partition, before);
                 answer_synced(group, reply, outcome);
+            }
+            Command::MoveLogStarts { starts, reply } => {
+                let moved = delete_records::move_log_starts(state, group, &starts);
+                answer_synced(group, reply, moved);
+            }
+            Command::RemoveRecords { partitions, reply } => {
+                delete_records::remove_records(state, group, &partitions);
+                answer_synced(group, reply, ());
+            }
+            Command::ExpiryClock { reply } => {
+                let clock = state.expiry_clock.clone();
+                group.when_written.answers.push(Box::new(move || drop(reply.send(clock))));
             }
             Command::CommitOffsets { group: group_id, offsets, reply } => {
                 let refused = commit_offsets::commit(state, group, group_id, offsets);
@@ -365,7 +388,7 @@ impl Writer {
             self.sequence = self.state.store.write(&group.rows, self.syncer.synced())?;
             self.syncer.written(self.sequence);
         }
-        group.purged.drain(..).for_each(|topic| self.reclaimer.hand_over(topic));
+        group.purged.drain(..).for_each(|purged| self.reclaimer.hand_over(purged));
         self.state.dead.extend(group.dead.drain(..).map(|dead| (self.sequence, dead)));
         group.publish_appended(&mut self.state, self.sequence, self.syncer.synced());
         if !self.syncer.has_failed() {

@@ -49,6 +49,14 @@ pub struct Traffic {
     pub duplicate_bytes: AtomicU64,
     /// `einmal_producer_out_of_order_total`.
     pub out_of_order: AtomicU64,
+    /// `einmal_retention_deleted_bytes_total` by reason; counted by the engine as it moves log starts.
+    pub deleted_by_time_bytes: AtomicU64,
+    /// The same, for want of room.
+    pub deleted_by_size_bytes: AtomicU64,
+    /// The same, by DeleteRecords.
+    pub deleted_by_request_bytes: AtomicU64,
+    /// `einmal_topic_oldest_record_age_seconds` in ms; set by the engine with each pass of retention.
+    pub oldest_record_age_ms: AtomicU64,
 }
 
 /// All topics as of one committed change.

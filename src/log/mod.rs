@@ -7,5 +7,5 @@ pub mod catalog;
 pub mod offsets;
 pub mod partition;
 pub mod reader;
-mod search;
+pub(crate) mod search;
 pub mod tail_cache;

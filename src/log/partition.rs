@@ -162,6 +162,11 @@ impl Partition {
         self.appended_bytes.load(Ordering::Acquire).saturating_sub(start_bytes)
     }
 
+    /// Bytes of all batches ever appended that lie below the log start.
+    pub fn start_bytes(&self) -> u64 {
+        self.start_bytes.load(Ordering::Acquire)
+    }
+
     /// Bytes of all batches ever appended that lie below the high watermark. It only rises, and after the high watermark does: who
     /// notes it and reads the offsets after has missed nothing by which it will have risen, and may take some of it for new.
     pub fn readable_bytes(&self) -> u64 {

@@ -145,20 +145,32 @@ fn start_of_search(
     timestamp: Timestamp,
     Range { start: from, end: to }: Range<Offset>,
 ) -> Result<Offset, StoreError> {
-    let mut start = from;
+    let last = last_entry(store, partition, from..to, |row| row.max_timestamp < timestamp)?;
+    Ok(last.map_or(from, |(base_offset, _)| base_offset))
+}
+
+/// The last entry of the sparse index with an offset in `range` of which `passes` says so, which must hold for all before one for
+/// which it holds. It costs a search per halving, however many entries there are.
+pub(crate) fn last_entry(
+    store: &dyn Store,
+    partition: PartitionId,
+    Range { start: from, end: to }: Range<Offset>,
+    passes: impl Fn(&SparseRow) -> bool,
+) -> Result<Option<(Offset, SparseRow)>, StoreError> {
+    let mut last = None;
     // Entries that begin below `low` are passed, those from `high` on are too far.
     let (mut low, mut high) = (from, to);
     while low < high {
         let middle = low + (high - low) / 2;
         match sparse_before(store, partition, middle + 1)? {
-            Some((base_offset, row)) if row.max_timestamp >= timestamp => high = base_offset,
+            Some((base_offset, row)) if base_offset >= from && !passes(&row) => high = base_offset,
             passed => {
-                start = start.max(passed.map_or(from, |(base_offset, _)| base_offset));
+                last = passed.filter(|(base_offset, _)| *base_offset >= from).or(last);
                 low = middle + 1;
             }
         }
     }
-    Ok(start)
+    Ok(last)
 }
 
 /// The last entry of the sparse index that begins below `before`.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::disk::DiskSpace;
 use super::schema::{LogKey, log_prefix, log_seek_key, next_prefix};
-use super::{KeyAndValue, Row, Rows, Store, StoreError, StoreStats, StoredBatch};
+use super::{BatchSpace, KeyAndValue, Row, Rows, Store, StoreError, StoreStats, StoredBatch};
 use crate::types::{Offset, PartitionId};
 
 type Map = BTreeMap<Vec<u8>, Bytes>;
@@ -260,6 +260,12 @@ impl Store for MemoryStore {
     }
 
     fn reclaim_log_range(&self, _: &[u8], _: &[u8]) {}
+
+    fn move_log_range(&self, _: &[u8], _: &[u8]) {}
+
+    fn batch_space(&self) -> BatchSpace {
+        BatchSpace::default()
+    }
 
     fn disk_space(&self) -> Option<DiskSpace> {
         self.state().disk_space

@@ -124,6 +124,15 @@ pub struct StoreStats {
     pub counters: Vec<(&'static str, u64)>,
 }
 
+/// What the files of record batches take, bytes. Small batches, which lie beside their keys, do not count.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct BatchSpace {
+    /// All of them.
+    pub bytes: u64,
+    /// Of removed batches that share a file with others.
+    pub garbage_bytes: u64,
+}
+
 /// A row as it was read.
 pub type KeyAndValue = (Vec<u8>, Vec<u8>);
 
@@ -177,6 +186,13 @@ pub trait Store: Send + Sync + 'static {
     /// Gives the space of log rows in `[from, to)` that were removed back to the disk, as far as it can be had without reading
     /// record batches. Takes as long as it takes; a failure leaves the space to a later compaction.
     fn reclaim_log_range(&self, from: &[u8], to: &[u8]);
+
+    /// Copies the batches with keys in `[from, to)` into files of their own, so that those they lay in before can go, whatever else was
+    /// in them. It reads and writes all of them. A failure leaves them where they are.
+    fn move_log_range(&self, from: &[u8], to: &[u8]);
+
+    /// What the files of record batches take. Cheap.
+    fn batch_space(&self) -> BatchSpace;
 
     /// Space of the disk under the rows; none if there is none or nobody can tell. Cheap, but a call of the system.
     fn disk_space(&self) -> Option<disk::DiskSpace>;

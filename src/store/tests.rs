@@ -381,3 +381,28 @@ fn space_of_removed_rows_is_reclaimed_without_reading_batches() {
     assert_eq!(store.blob_bytes_read(), read);
     assert_eq!(store.read_log(other, 0, 100, usize::MAX).unwrap().len(), 100);
 }
+
+#[test]
+fn batches_move_out_of_files_whose_other_batches_are_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RocksStore::open(dir.path(), &small()).unwrap().store;
+    let other = PartitionId { topic: TopicNo(2), index: 0 };
+    // One file for both.
+    for offset in 0..60 {
+        append(&store, PARTITION, offset, 1, 20_000);
+        append(&store, other, offset, 1, 2_000);
+    }
+    store.close().unwrap();
+    let (from, to) = topic_log_range(PARTITION.topic);
+    let mut rows = Rows::default();
+    rows.delete_log_range(from.clone(), to.clone());
+    store.write(&rows, 0).unwrap();
+    store.reclaim_log_range(&from, &to);
+    let held = store.batch_space();
+    assert!(held.bytes > 1_200_000 && held.garbage_bytes > 1_100_000, "{held:?}");
+    let (from, to) = topic_log_range(other.topic);
+    store.move_log_range(&from, &to);
+    let moved = store.batch_space();
+    assert!(moved.bytes < 200_000 && moved.garbage_bytes == 0, "{moved:?}");
+    assert_eq!(store.read_log(other, 0, 60, usize::MAX).unwrap().len(), 60);
+}

@@ -53,6 +53,13 @@ const BY_TOPIC: &[(&str, TrafficCounter)] = &[
     (catalogue::PRODUCER_OUT_OF_ORDER_TOTAL, |traffic| &traffic.out_of_order),
 ];
 
+/// By topic and reason.
+const DELETED: &[(&str, TrafficCounter)] = &[
+    ("time", |traffic| &traffic.deleted_by_time_bytes),
+    ("size", |traffic| &traffic.deleted_by_size_bytes),
+    ("delete_records", |traffic| &traffic.deleted_by_request_bytes),
+];
+
 const BY_PARTITION: &[(&str, PartitionGauge)] = &[
     (catalogue::PARTITION_HIGH_WATERMARK, |partition| partition.offsets().high_watermark as f64),
     (catalogue::PARTITION_LOG_START_OFFSET, |partition| partition.offsets().log_start as f64),
@@ -76,6 +83,8 @@ pub fn collects(name: &str) -> bool {
     SINGLE.contains(&name)
         || name.starts_with("process_")
         || name.starts_with("einmal_storage_")
+        || name == catalogue::RETENTION_DELETED_BYTES_TOTAL
+        || name == catalogue::TOPIC_OLDEST_RECORD_AGE_SECONDS
         || BY_TOPIC.iter().any(|(family, _)| *family == name)
         || BY_PARTITION.iter().any(|(family, _)| *family == name)
 }
@@ -129,13 +138,14 @@ impl Collector {
         writer.single(catalogue::FSYNC_DISABLED, f64::from(u8::from(self.fsync_disabled)));
         writer.single(catalogue::DISK_LOW, self.disk_low());
         self.by_topic(&mut writer, &topics);
+        self.retention(&mut writer, &topics);
         self.by_partition(&mut writer, &topics, partitions);
         self.of_store(&mut writer);
         writer.folded();
     }
 
     fn by_topic(&self, writer: &mut Writer<'_>, topics: &Topics) {
-        let shown = if topics.by_name.len() > self.series_max { self.series_max.saturating_sub(1) } else { usize::MAX };
+        let shown = self.topics_shown(topics);
         for (name, counter) in BY_TOPIC {
             let count = |topic: &Arc<Topic>| counter(&topic.traffic).load(Ordering::Relaxed);
             writer.family(name, |family, text| {
@@ -151,6 +161,39 @@ impl Collector {
                 writer.folded.insert(name);
             }
         }
+    }
+
+    /// What retention and deletion took from each topic, and what they leave.
+    fn retention(&self, writer: &mut Writer<'_>, topics: &Topics) {
+        let shown = self.topics_shown(topics);
+        let reasons = || DELETED.iter();
+        writer.family(catalogue::RETENTION_DELETED_BYTES_TOTAL, |family, text| {
+            for (reason, counter) in reasons() {
+                let count = |topic: &Arc<Topic>| counter(&topic.traffic).load(Ordering::Relaxed);
+                for topic in topics.by_name.values().take(shown) {
+                    sample(text, family, &[&topic.name, reason], count(topic) as f64);
+                }
+                if shown != usize::MAX {
+                    let rest: u64 = topics.by_name.values().skip(shown).map(count).sum();
+                    sample(text, family, &[OTHER, reason], rest as f64);
+                }
+            }
+        });
+        writer.family(catalogue::TOPIC_OLDEST_RECORD_AGE_SECONDS, |family, text| {
+            for topic in topics.by_name.values().take(shown) {
+                let age_ms = topic.traffic.oldest_record_age_ms.load(Ordering::Relaxed);
+                sample(text, family, &[&topic.name], age_ms as f64 / 1000.0);
+            }
+        });
+        if shown != usize::MAX {
+            writer.folded.insert(catalogue::RETENTION_DELETED_BYTES_TOTAL);
+            writer.folded.insert(catalogue::TOPIC_OLDEST_RECORD_AGE_SECONDS);
+        }
+    }
+
+    /// Topics that are shown by name: all, or one less than there may be series.
+    fn topics_shown(&self, topics: &Topics) -> usize {
+        if topics.by_name.len() > self.series_max { self.series_max.saturating_sub(1) } else { usize::MAX }
     }
 
     fn by_partition(&self, writer: &mut Writer<'_>, topics: &Topics, partitions: usize) {

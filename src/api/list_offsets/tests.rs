@@ -274,6 +274,10 @@ impl Store for EndlessLog {
         Ok(())
     }
     fn reclaim_log_range(&self, _: &[u8], _: &[u8]) {}
+    fn move_log_range(&self, _: &[u8], _: &[u8]) {}
+    fn batch_space(&self) -> crate::store::BatchSpace {
+        self.rows.batch_space()
+    }
     fn disk_space(&self) -> Option<DiskSpace> {
         None
     }

@@ -104,6 +104,13 @@ pub const LOGS: &[Setting] = &[
     Setting::new("log.preallocate", Kind::Boolean, "false", "Default of preallocate of topics.").dynamic().without_effect(),
     Setting::new("log.retention.bytes", Kind::Long, "-1", "Default of retention.bytes of topics.").dynamic(),
     Setting::new(
+        "log.retention.check.interval.ms",
+        Kind::Long,
+        "300000",
+        "Time between two looks for records that retention.ms and retention.bytes do not keep.",
+    )
+    .at_least(1),
+    Setting::new(
         "log.retention.hours",
         Kind::Int,
         "168",

@@ -83,7 +83,6 @@ const NAMES: &[&str] = &[
     "log.message.downconversion.enable",
     "log.message.format.version",
     "log.message.timestamp.difference.max.ms",
-    "log.retention.check.interval.ms",
     "max.connections.per.ip.overrides",
     "max.request.partition.size.limit",
     "metric.reporters",

@@ -200,14 +200,16 @@ pub const TOPICS: &[Setting] = &[
         "retention.bytes",
         Kind::Long,
         "-1",
-        "Bytes kept per partition under the delete policy, the oldest records go first; -1 means no limit.",
+        "Bytes kept per partition under the delete policy, the oldest batches go first; -1 means no limit. Kafka deletes whole \
+         segments and keeps up to segment.bytes more.",
     )
     .synonyms(&[same("log.retention.bytes")]),
     Setting::new(
         "retention.ms",
         Kind::Long,
         "604800000",
-        "Time records are kept under the delete policy; -1 means for ever.",
+        "Time records are kept under the delete policy; -1 means for ever. Only time in which the broker runs counts, so that a jump of \
+         the clock deletes nothing. A batch goes with its newest record; Kafka deletes whole segments and keeps up to segment.ms more.",
     )
     .at_least(-1)
     .synonyms(&[

@@ -4,15 +4,20 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::config::TopicConfig;
+use crate::engine::asker::Asker;
+use crate::engine::background::Ending;
 use crate::engine::command::{Acks, AppendBatch, Appended, Marker, NewTopic};
 use crate::engine::environment::Environment;
+use crate::engine::retention::{Passes, Retention};
 use crate::engine::seat::for_tests::Held;
 use crate::engine::settings::Settings;
-use crate::engine::{Engine, Started};
+use crate::engine::{Engine, Handle, Started};
 use crate::log::catalog::Topic;
 use crate::log::partition::{Offsets, Partition};
 use crate::record::build::BatchBuilder;
@@ -20,7 +25,7 @@ use crate::record::{BatchHeader, HEADER_BYTES, control};
 use crate::store::disk::DiskSpace;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::LogKey;
-use crate::store::{KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
+use crate::store::{BatchSpace, KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
 use crate::transaction::TransactionVersion;
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
 
@@ -147,6 +152,12 @@ impl Store for GatedStore {
         self.reclaimed.0.lock().unwrap_or_else(PoisonError::into_inner).push((from.to_vec(), to.to_vec()));
         self.reclaimed.1.notify_all();
     }
+    fn move_log_range(&self, from: &[u8], to: &[u8]) {
+        self.memory.move_log_range(from, to);
+    }
+    fn batch_space(&self) -> BatchSpace {
+        self.memory.batch_space()
+    }
     fn disk_space(&self) -> Option<DiskSpace> {
         self.memory.disk_space()
     }
@@ -214,6 +225,9 @@ pub fn settings() -> Settings {
         producer_ids_max: 1000,
         offsets_retention_ms: Timestamp::MAX,
         offsets_retention_check_interval_ms: 600_000,
+        // Tests look themselves.
+        retention_check_interval: Duration::MAX,
+        reclaim_bytes: 1 << 20,
         group_offsets_bytes_max: usize::MAX,
         transactions_bytes_max: usize::MAX,
         transactional_id_expiration_ms: 604_800_000,
@@ -312,6 +326,18 @@ impl TestEngine {
         self.engine().0.seat.idle_round();
     }
 
+    /// What looks for records that are not to be kept.
+    pub fn retention(&self) -> Passes {
+        let Handle { seat, queued, .. } = &*self.engine().0;
+        Passes::new(Retention {
+            store: Arc::<GatedStore>::clone(&self.store),
+            catalog: Arc::clone(&self.started.catalog),
+            asker: Asker { seat: Arc::clone(seat), queued: queued.clone() },
+            disk_low: Arc::clone(&self.started.disk_low),
+            reclaim_bytes: self.settings.reclaim_bytes,
+        })
+    }
+
     /// Ends the transaction of a producer in these topics without a change of epoch.
     pub async fn end(&self, topics: &[&str], producer_id: i64, epoch: i16, result: TransactionResult) {
         let partitions = topics.iter().map(|topic| self.partition(topic).id).collect();
@@ -354,6 +380,11 @@ impl TestEngine {
         let read = self.started.reader.read(&partition, log_start, high_watermark, usize::MAX).await;
         read.expect("readable")
     }
+}
+
+/// One look of retention. It waits for the writer, which no thread of the runtime may.
+pub fn pass(passes: &mut Passes) {
+    std::thread::scope(|scope| scope.spawn(|| passes.pass(&Ending::never())).join().expect("no panic"));
 }
 
 pub fn new_topic(name: &str, partitions: u32, overrides: &[(&str, &str)]) -> NewTopic {

@@ -16,13 +16,14 @@ mod keys;
 mod open;
 mod options;
 mod pinned;
+mod reclaim;
 mod stats;
 mod values;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rocksdb::{CompactOptions, DB, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{DB, ReadOptions, WriteBatch, WriteOptions};
 
 pub use self::open::{Opened, RecoveryReport};
 pub use self::options::{MEMTABLES_MAX, StoreOptions};
@@ -31,11 +32,12 @@ pub use super::wal::TailCut;
 
 use self::error::store_error;
 use self::keys::LogCursor;
+use self::reclaim::Batches;
 use super::directory::DirectoryLock;
 use super::disk::DiskSpace;
 use super::schema::{LogKey, next_prefix};
 use super::wal::{self, Keeper};
-use super::{KeyAndValue, Row, Rows, Store, StoreError, StoreStats, StoredBatch};
+use super::{BatchSpace, KeyAndValue, Row, Rows, Store, StoreError, StoreStats, StoredBatch};
 use crate::types::{Offset, PartitionId};
 
 /// The open database with its directory. Batches that were read keep it open until they are dropped.
@@ -225,10 +227,16 @@ impl Store for RocksStore {
     }
 
     fn reclaim_log_range(&self, from: &[u8], to: &[u8]) {
-        let mut options = CompactOptions::default();
-        // Compactions that writes wait for must not wait for this one.
-        options.set_exclusive_manual_compaction(false);
-        self.database.db.compact_range_opt(Some(from), Some(to), &options);
+        reclaim::compact(&self.database.db, from, to, Batches::Stay);
+    }
+
+    fn move_log_range(&self, from: &[u8], to: &[u8]) {
+        reclaim::compact(&self.database.db, from, to, Batches::Move);
+    }
+
+    fn batch_space(&self) -> BatchSpace {
+        let value = |property| self.database.db.property_int_value(property).ok().flatten().unwrap_or(0);
+        BatchSpace { bytes: value(stats::BLOB_BYTES), garbage_bytes: value(stats::BLOB_GARBAGE_BYTES) }
     }
 
     fn disk_space(&self) -> Option<DiskSpace> {

@@ -92,7 +92,9 @@ fn set_blobs(db: &mut Options) {
     db.set_enable_blob_files(true);
     // Batches of 500 to 1,000 bytes reach the device less often from blob files, and are cheaper to read; those of 200 are dearer.
     db.set_min_blob_size(512);
-    db.set_blob_file_size(256 * MIB);
+    // A file goes once nothing in it lives. The batches of a memtable are written in the order of their partitions, so with several
+    // files to a memtable those of topics that keep little go, whatever lives long beside them.
+    db.set_blob_file_size(16 * MIB);
     db.set_blob_compression_type(DBCompressionType::None);
     // On pure inserts it only adds writes.
     db.set_enable_blob_gc(false);

@@ -10,6 +10,11 @@ use crate::metrics;
 use crate::store::disk::DiskSpace;
 use crate::store::{Store, StoreStats};
 
+/// Property: bytes of all blob files.
+pub(super) const BLOB_BYTES: &str = "rocksdb.total-blob-file-size";
+/// Property: bytes in them that nothing refers to.
+pub(super) const BLOB_GARBAGE_BYTES: &str = "rocksdb.live-blob-file-garbage-size";
+
 /// Gauges by property. Those of blob files have no constant in the crate.
 fn gauges(database: &Database) -> Vec<(&'static str, f64)> {
     let named = [
@@ -23,8 +28,8 @@ fn gauges(database: &Database) -> Vec<(&'static str, f64)> {
         (metrics::STORAGE_MEMTABLE_BYTES, properties::CUR_SIZE_ALL_MEM_TABLES),
     ];
     let blobs = [
-        (metrics::STORAGE_BLOB_BYTES, "rocksdb.total-blob-file-size"),
-        (metrics::STORAGE_BLOB_GARBAGE_BYTES, "rocksdb.live-blob-file-garbage-size"),
+        (metrics::STORAGE_BLOB_BYTES, BLOB_BYTES),
+        (metrics::STORAGE_BLOB_GARBAGE_BYTES, BLOB_GARBAGE_BYTES),
         (metrics::STORAGE_L0_FILES, "rocksdb.num-files-at-level0"),
     ];
     // A figure that RocksDB cannot give is left out: sampling has nobody to report to.

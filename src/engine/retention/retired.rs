@@ -1,0 +1,76 @@
+//! What retention has taken from readers and not yet from the disk.
+//!
+//! Rows are removed by one range deletion per partition, each of which costs the store something for as long as it has not been
+//! compacted away, and so does the compaction that gives the space back. So both wait until they are worth it: until as many bytes
+//! have come together in all partitions as one memtable holds, or have waited for [`RETIRED_MS_MAX`].
+
+use std::collections::BTreeMap;
+
+use crate::types::PartitionId;
+
+/// The longest time for which fewer wait.
+const RETIRED_MS_MAX: u64 = 3_600_000;
+
+/// By partition.
+#[derive(Debug)]
+pub(super) struct Retired {
+    /// That are worth removing, all partitions together.
+    bytes_max: u64,
+    bytes: BTreeMap<PartitionId, u64>,
+    total_bytes: u64,
+    /// When the first of them was retired, on the monotonic clock.
+    since_ms: u64,
+}
+
+impl Retired {
+    pub fn new(bytes_max: u64) -> Self {
+        Self { bytes_max, bytes: BTreeMap::new(), total_bytes: 0, since_ms: 0 }
+    }
+
+    /// Takes note of bytes that readers see no more.
+    pub fn add(&mut self, partition: PartitionId, bytes: u64, now_ms: u64) {
+        if self.bytes.is_empty() {
+            self.since_ms = now_ms;
+        }
+        *self.bytes.entry(partition).or_default() += bytes;
+        self.total_bytes += bytes;
+    }
+
+    /// The partitions whose retired rows are to be removed now. While little of the disk is free, any are worth it.
+    pub fn take_due(&mut self, now_ms: u64, is_disk_low: bool) -> Vec<PartitionId> {
+        let is_due =
+            self.total_bytes >= self.bytes_max || is_disk_low || now_ms.saturating_sub(self.since_ms) >= RETIRED_MS_MAX;
+        if self.bytes.is_empty() || !is_due {
+            return Vec::new();
+        }
+        self.total_bytes = 0;
+        std::mem::take(&mut self.bytes).into_keys().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::TopicNo;
+
+    fn at(index: u32) -> PartitionId {
+        PartitionId { topic: TopicNo(1), index }
+    }
+
+    #[test]
+    fn little_waits_for_more_for_time_or_for_want() {
+        const RETIRED_BYTES_MAX: u64 = 64 << 20;
+        let mut retired = Retired::new(RETIRED_BYTES_MAX);
+        retired.add(at(1), RETIRED_BYTES_MAX / 2, 1_000);
+        retired.add(at(2), RETIRED_BYTES_MAX / 2 - 1, 2_000);
+        assert_eq!(retired.take_due(999 + RETIRED_MS_MAX, false), []);
+        retired.add(at(1), 1, 3_000);
+        assert_eq!(retired.take_due(3_000, false), [at(1), at(2)]);
+        assert_eq!(retired.take_due(u64::MAX, true), [], "nothing is there");
+        retired.add(at(3), 1, 5_000);
+        assert_eq!(retired.take_due(4_999 + RETIRED_MS_MAX, false), []);
+        assert_eq!(retired.take_due(5_000 + RETIRED_MS_MAX, false), [at(3)]);
+        retired.add(at(4), 1, 6_000);
+        assert_eq!(retired.take_due(6_000, true), [at(4)]);
+    }
+}

@@ -1,0 +1,107 @@
+//! What retention takes from readers comes back to the disk, whatever lives long beside it.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::CreateTopicsRequest;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::protocol::StrBytes;
+use support::requests::{Producer, batch, drain, fetch, produce, topic_name};
+use support::{TestClient, TestServer};
+
+const MIB: u64 = 1 << 20;
+const VALUE_BYTES: usize = 40_000;
+
+fn directory_bytes(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    // Files go while they are counted.
+    let bytes = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => directory_bytes(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.map(bytes).sum()
+}
+
+fn create(client: &mut TestClient, topic: &str, configs: &[(&str, &str)]) {
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let configs = configs
+        .iter()
+        .map(|(name, value)| CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value))));
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(topic))
+        .with_num_partitions(1)
+        .with_replication_factor(1)
+        .with_configs(configs.collect());
+    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
+    assert_eq!(client.call(&request, 6).topics[0].error_code, 0);
+}
+
+#[test]
+fn directory_follows_what_retention_keeps_also_beside_topics_that_keep_all() {
+    const ROUNDS: usize = 300;
+    let server = TestServer::start_with(&[
+        "einmal.storage.memtable.bytes=1048576",
+        "log.retention.check.interval.ms=50",
+        "einmal.tail.cache.bytes=0",
+    ]);
+    let mut client = TestClient::connect(&server);
+    let shorts = ["a-short", "c-short", "e-short", "g-short"];
+    let longs = ["b-long", "d-long", "f-long"];
+    // In the order of creation, which is that of their batches in files: each that keeps little lies between others that keep all.
+    for (short, long) in shorts.iter().zip(longs.iter().map(Some).chain([None])) {
+        create(&mut client, short, &[("retention.bytes", "400000"), ("retention.ms", "-1")]);
+        if let Some(long) = long {
+            create(&mut client, long, &[("retention.ms", "-1")]);
+        }
+    }
+    let value = "v".repeat(VALUE_BYTES);
+    let mut written = 0;
+    let mut peak = 0;
+    for round in 0..ROUNDS {
+        for topic in shorts {
+            assert_eq!(produce(&mut client, topic, 0, batch(Producer::NONE, -1, &[&value])).error_code, 0);
+            written += VALUE_BYTES as u64;
+        }
+        // About one memtable in three holds something that stays.
+        if round % 20 == 0 {
+            for topic in longs {
+                assert_eq!(produce(&mut client, topic, 0, batch(Producer::NONE, -1, &[&value])).error_code, 0);
+            }
+        }
+        if round % 20 == 19 {
+            peak = peak.max(directory_bytes(server.data_dir()));
+        }
+    }
+    let kept_long = (longs.len() * ROUNDS / 20 * VALUE_BYTES) as u64;
+    let kept_short = shorts.len() as u64 * 400_000;
+    assert!(written >= 10 * (kept_short + kept_long), "{written} written, {kept_short} + {kept_long} kept");
+    // Memtables and their write-ahead logs, what waits for a memtable's worth, and as much garbage as there are batches.
+    let bound = 2 * (kept_short + kept_long) + 12 * MIB;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let bytes = directory_bytes(server.data_dir());
+        if bytes <= bound {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{bytes} bytes in the directory, {bound} are the bound, {peak} the most so far"
+        );
+        // Whatever goes on is to be written out, too.
+        assert_eq!(produce(&mut client, shorts[0], 0, batch(Producer::NONE, -1, &[&value])).error_code, 0);
+    }
+    assert!(peak < written / 2, "{peak} bytes at the most while {written} were written");
+    for topic in longs {
+        assert_eq!(drain(&mut client, topic, 0).len(), ROUNDS / 20, "all of {topic} is there");
+    }
+    for topic in shorts {
+        let data = fetch(&mut client, topic, 0, i64::MAX >> 1);
+        assert!(data.log_start_offset > (ROUNDS - 20) as i64, "{topic} begins at {}", data.log_start_offset);
+    }
+    let deleted = server.metric("einmal_retention_deleted_bytes_total", &["topic=\"a-short\"", "reason=\"size\""]);
+    assert!(deleted.is_some_and(|bytes| bytes > 10_000_000.0), "{deleted:?}");
+}
