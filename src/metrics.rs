@@ -78,6 +78,9 @@ families! {
     TXN_COMPLETED_TOTAL = "einmal_txn_completed_total" Counter ["result", "initiator"] "Transactions ended, by outcome and by who ended them";
     TXN_FENCED_TOTAL = "einmal_txn_fenced_total" Counter ["reason"] "Open transactions aborted in their producer's stead, which is fenced by it";
     TXN_LATE_REQUESTS_TOTAL = "einmal_txn_late_requests_total" Counter [] "Requests of transactional producers that had gone on to a younger connection; theirs was closed";
+    LSO_LAG_RECORDS_MAX = "einmal_lso_lag_records_max" Gauge [] "Most offsets of a partition between last stable offset and high watermark: what an open transaction keeps from readers of committed records";
+    LSO_STALLED_SECONDS_MAX = "einmal_lso_stalled_seconds_max" Gauge [] "Longest time that a last stable offset below its high watermark has not moved";
+    PARTITIONS_LATE_TXN = "einmal_partitions_late_txn" Gauge [] "Partitions in which that is longer than transaction.max.timeout.ms and five minutes: a transaction hangs";
     GROUPS = "einmal_groups" Gauge ["state"] "Groups with members, or that had some, by state";
     GROUP_MEMBERS = "einmal_group_members" Gauge [] "Members of all groups";
     GROUP_MEMBERS_BYTES = "einmal_group_members_bytes" Gauge [] "Memory of groups and their members";

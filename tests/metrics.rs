@@ -7,6 +7,7 @@ use std::io::{Read as _, Write as _};
 
 use kafka_protocol::messages::DeleteTopicsRequest;
 use support::requests::{Producer, batch, create_topic, drain, produce, topic_name};
+use support::transactions::{Protocol, TransactionalProducer};
 use support::{TestClient, TestServer};
 
 #[test]
@@ -46,6 +47,23 @@ fn traffic_moves_the_families_that_describe_it() {
     }
     assert!(server.metric("einmal_wal_syncs_total", &[]) >= Some(1.0));
     assert!(server.metric("einmal_topic_bytes_out_total", topic) >= Some(bytes));
+}
+
+#[test]
+fn an_open_transaction_is_seen_in_what_it_keeps_from_readers() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    let figures = || ["einmal_lso_lag_records_max", "einmal_partitions_late_txn"].map(|name| server.metric(name, &[]));
+    let mut producer = TransactionalProducer::init(&mut client, Protocol::V2, "payments");
+    assert_eq!(figures(), [Some(0.0); 2]);
+    assert_eq!(producer.send(&mut client, "t", 0, &["a", "b"]).0, 0);
+    produce(&mut client, "t", 0, batch(Producer::NONE, -1, &["c"]));
+    assert_eq!(figures(), [Some(3.0), Some(0.0)]);
+    assert!(server.metric("einmal_lso_stalled_seconds_max", &[]) > Some(0.0), "since the look before");
+    assert_eq!(producer.end(&mut client, true), 0);
+    assert_eq!(figures(), [Some(0.0); 2]);
+    assert_eq!(server.metric("einmal_lso_stalled_seconds_max", &[]), Some(0.0));
 }
 
 #[test]

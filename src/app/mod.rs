@@ -36,6 +36,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Observed};
 use crate::telemetry::collector::{Collector, collects};
 use crate::telemetry::health::{Health, Phase};
+use crate::telemetry::stability::LOOK_INTERVAL;
 use crate::telemetry::{output, recorder};
 use crate::types::LeaderEpoch;
 
@@ -151,7 +152,7 @@ async fn serve(
     bound: Vec<Bound>,
     opening: Opening,
     lines: Vec<String>,
-    observed: &Observed,
+    observed: &Arc<Observed>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let Opening { started, store, config, failed } = opening;
@@ -165,9 +166,11 @@ async fn serve(
         config.metrics_series_max,
         fsync_disabled,
         disk_low,
+        Duration::from_millis(config.transaction_max_timeout_ms.into()),
     );
     // Set once, here.
     let _ = observed.collector.set(collector);
+    tokio::spawn(look_at_stability(observed.clone()));
     let coordinator = Coordinator::start(
         engine.clone(),
         catalog.clone(),
@@ -212,6 +215,18 @@ async fn serve(
     let is_clean = stopped.is_ok();
     tracing::info!(duration_ms = began.elapsed().as_millis() as u64, is_clean, "stopped");
     stopped
+}
+
+/// Has the collector look at partitions whether anybody scrapes or not, for ever.
+async fn look_at_stability(observed: Arc<Observed>) {
+    let mut interval = tokio::time::interval(LOOK_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Some(collector) = observed.collector.get() {
+            collector.look_at_stability();
+        }
+    }
 }
 
 async fn wind_down(

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::exposition::{family_names, head, sample};
 use super::process;
 use super::recorder::family;
+use super::stability::{Found, Stability};
 use crate::log::catalog::{Catalog, Topic, Topics, Traffic};
 use crate::log::partition::Partition;
 use crate::metrics::{self as catalogue, FAMILIES};
@@ -36,6 +37,8 @@ pub struct Collector {
     fsync_disabled: bool,
     disk_low: Arc<AtomicBool>,
     sampled: Mutex<Option<(Instant, StoreStats)>>,
+    began: Instant,
+    stability: Mutex<Stability>,
 }
 
 type TrafficCounter = fn(&Traffic) -> &AtomicU64;
@@ -72,6 +75,9 @@ const SINGLE: &[&str] = &[
     catalogue::TOPICS_RELAXED_DURABILITY,
     catalogue::FSYNC_DISABLED,
     catalogue::DISK_LOW,
+    catalogue::LSO_LAG_RECORDS_MAX,
+    catalogue::LSO_STALLED_SECONDS_MAX,
+    catalogue::PARTITIONS_LATE_TXN,
     catalogue::RECOVERY_SECONDS,
     catalogue::RECOVERY_REPLAYED_BYTES,
     catalogue::WAL_BYTES_WRITTEN_TOTAL,
@@ -98,8 +104,19 @@ impl Collector {
         series_max: usize,
         fsync_disabled: bool,
         disk_low: Arc<AtomicBool>,
+        transaction_timeout_max: Duration,
     ) -> Self {
-        Self { catalog, store, data_dir, series_max, fsync_disabled, disk_low, sampled: Mutex::new(None) }
+        let stability = Mutex::new(Stability::new(transaction_timeout_max));
+        let (sampled, began) = (Mutex::new(None), Instant::now());
+        Self { catalog, store, data_dir, series_max, fsync_disabled, disk_low, sampled, began, stability }
+    }
+
+    /// How stable the partitions are; to be asked every [`LOOK_INTERVAL`](super::stability::LOOK_INTERVAL).
+    pub fn look_at_stability(&self) -> Found {
+        let topics = self.catalog.topics();
+        let partitions = topics.by_name.values().flat_map(|topic| &topic.partitions);
+        let mut stability = self.stability.lock().unwrap_or_else(PoisonError::into_inner);
+        stability.look(self.began.elapsed(), partitions.map(|partition| (partition.id, partition.offsets())))
     }
 
     /// The store's figures, not older than a moment.
@@ -137,6 +154,10 @@ impl Collector {
         writer.single(catalogue::TOPICS_RELAXED_DURABILITY, relaxed as f64);
         writer.single(catalogue::FSYNC_DISABLED, f64::from(u8::from(self.fsync_disabled)));
         writer.single(catalogue::DISK_LOW, self.disk_low());
+        let Found { lag_records_max, stalled_max, late_partitions } = self.look_at_stability();
+        writer.single(catalogue::LSO_LAG_RECORDS_MAX, lag_records_max as f64);
+        writer.single(catalogue::LSO_STALLED_SECONDS_MAX, stalled_max.as_secs_f64());
+        writer.single(catalogue::PARTITIONS_LATE_TXN, late_partitions as f64);
         self.by_topic(&mut writer, &topics);
         self.retention(&mut writer, &topics);
         self.by_partition(&mut writer, &topics, partitions);

@@ -23,7 +23,9 @@ fn topics(names: &[&str]) -> Topics {
 fn collector(names: &[&str], series_max: usize) -> Collector {
     let catalog = Arc::new(Catalog::default());
     catalog.publish(Arc::new(topics(names)));
-    Collector::new(catalog, Arc::new(MemoryStore::new()), PathBuf::from("/data"), series_max, false, Arc::default())
+    let store = Arc::new(MemoryStore::new());
+    let timeout_max = Duration::from_secs(900);
+    Collector::new(catalog, store, PathBuf::from("/data"), series_max, false, Arc::default(), timeout_max)
 }
 
 /// The values of the samples that begin with `series`.
