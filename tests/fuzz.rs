@@ -129,6 +129,20 @@ fn decoders() -> BTreeMap<i16, Decode> {
         decoder::<DescribeProducersRequest>(),
         decoder::<ConsumerGroupHeartbeatRequest>(),
         decoder::<ConsumerGroupDescribeRequest>(),
+        decoder::<DescribeAclsRequest>(),
+        decoder::<CreateAclsRequest>(),
+        decoder::<DeleteAclsRequest>(),
+        decoder::<AlterReplicaLogDirsRequest>(),
+        decoder::<ElectLeadersRequest>(),
+        decoder::<AlterPartitionReassignmentsRequest>(),
+        decoder::<ListPartitionReassignmentsRequest>(),
+        decoder::<DescribeClientQuotasRequest>(),
+        decoder::<DescribeUserScramCredentialsRequest>(),
+        decoder::<DescribeQuorumRequest>(),
+        decoder::<UpdateFeaturesRequest>(),
+        decoder::<UnregisterBrokerRequest>(),
+        decoder::<ListConfigResourcesRequest>(),
+        decoder::<DescribeTopicPartitionsRequest>(),
     ])
 }
 

@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Request, StrBytes};
 use support::client::{decode, flexible_payload, frame, payload};
+use support::requests::create_topic;
 use support::{Reply, TestClient, TestServer};
 
 const NONE: i16 = 0;
@@ -26,7 +27,7 @@ fn advertised(server: &TestServer) -> Ranges {
 /// Sends `request` at each advertised version, whole and mutilated, and takes its API off the list of those to try.
 fn sweep<R: Request>(server: &mut TestServer, untried: &mut Ranges, request: R) {
     let Some((min, max)) = untried.remove(&R::KEY) else { panic!("api key {} is not advertised", R::KEY) };
-    for version in min.max(R::VERSIONS.min)..=max {
+    for version in min.max(R::VERSIONS.min)..=max.min(R::VERSIONS.max) {
         // A whole request is answered, and the answer is one of its version.
         let mut client = TestClient::connect(server);
         client.send_bytes(&frame(&request, version, 5)).expect("open");
@@ -102,7 +103,64 @@ fn every_api_answers_at_every_advertised_version() {
     sweep(server, untried, DescribeProducersRequest::default());
     sweep(server, untried, ConsumerGroupHeartbeatRequest::default());
     sweep(server, untried, ConsumerGroupDescribeRequest::default());
+    sweep(server, untried, DescribeAclsRequest::default());
+    sweep(server, untried, CreateAclsRequest::default());
+    sweep(server, untried, DeleteAclsRequest::default());
+    sweep(server, untried, AlterReplicaLogDirsRequest::default());
+    sweep(server, untried, ElectLeadersRequest::default());
+    sweep(server, untried, AlterPartitionReassignmentsRequest::default());
+    sweep(server, untried, ListPartitionReassignmentsRequest::default());
+    sweep(server, untried, DescribeClientQuotasRequest::default());
+    sweep(server, untried, DescribeUserScramCredentialsRequest::default());
+    sweep(server, untried, DescribeQuorumRequest::default());
+    sweep(server, untried, UpdateFeaturesRequest::default());
+    sweep(server, untried, UnregisterBrokerRequest::default());
+    sweep(server, untried, ListConfigResourcesRequest::default());
+    sweep(server, untried, DescribeTopicPartitionsRequest::default());
     assert!(untried.is_empty(), "advertised, but not tried here: {untried:?}");
+}
+
+/// Versions beyond the crate's, which it decodes in the form of its own newest.
+#[test]
+fn versions_beyond_the_crates_are_answered_in_their_own_form() {
+    let server = TestServer::start();
+    let ranges = advertised(&server);
+    let ask = |key: i16, version: i16, body: &[u8]| {
+        let mut client = TestClient::connect(&server);
+        client.send_frame(&flexible_payload(key, version, 5, "x", body)).expect("open");
+        match client.reply() {
+            Reply::Frame(answer) => answer,
+            Reply::Closed => panic!("key {key} v{version} is closed"),
+        }
+    };
+    // ListOffsets: a consumer that asks for nothing, with a timeout.
+    assert_eq!(ranges[&2].1, 11);
+    let answer = ask(2, 11, &[&(-1i32).to_be_bytes()[..], &[0, 1], &9i32.to_be_bytes(), &[0]].concat());
+    assert!(decode::<ListOffsetsRequest>(answer, 5, 10).is_ok_and(|answer| answer.topics.is_empty()));
+    // The offset that tiered storage is to get next has a name since 11: there is none, and no error.
+    create_topic(&mut TestClient::connect(&server), "t", 1);
+    let pending = [
+        &(-1i32).to_be_bytes()[..],
+        &[0, 2, 2, b't', 2],
+        &0i32.to_be_bytes(),
+        &(-1i32).to_be_bytes(),
+        &(-6i64).to_be_bytes(),
+        &[0, 0],
+        &9i32.to_be_bytes(),
+        &[0],
+    ];
+    for (version, error) in [(10, UNSUPPORTED_VERSION), (11, NONE)] {
+        let answer = decode::<ListOffsetsRequest>(ask(2, version, &pending.concat()), 5, 10).expect("its form");
+        let found = &answer.topics[0].partitions[0];
+        assert_eq!((found.error_code, found.offset), (error, -1), "version {version}");
+    }
+    // DescribeLogDirs of no topic: the directory ends with IsCordoned, false, and its tags, the answer with its own.
+    assert_eq!(ranges[&35].1, 5);
+    let (four, five) = (ask(35, 4, &[1, 0]), ask(35, 5, &[1, 0]));
+    assert_eq!(five.len(), four.len() + 1);
+    let shorter = [&five[..five.len() - 3], &[0, 0]].concat();
+    assert!(five.ends_with(&[0, 0, 0]));
+    assert!(decode::<DescribeLogDirsRequest>(shorter.into(), 5, 4).is_ok_and(|answer| answer.results.len() == 1));
 }
 
 #[test]

@@ -124,7 +124,7 @@ async fn alter(
             Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
         }
         Some(ConfigResource::Group) => alter_group(cx, &config, name, wish, validate_only).await,
-        None => {
+        Some(ConfigResource::ClientMetrics) | None => {
             let message = format!("Unknown resource type {resource_type}");
             Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
         }

@@ -14,7 +14,7 @@ use crate::wire::{Close, Request, RequestHeader, Segments, message};
 
 /// Features with the levels that work, of which the highest is in force: clients change their behaviour by them. At 2 of
 /// `transaction.version` they use KIP-890, where a batch adds its partition and an end raises the epoch.
-const FEATURES: [(&str, i16, i16); 3] = [
+pub(super) const FEATURES: [(&str, i16, i16); 3] = [
     ("group.version", 0, 1),
     ("metadata.version", METADATA_VERSION_MIN, METADATA_VERSION),
     ("transaction.version", 0, 2),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use bytes::{BufMut, BytesMut};
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -12,12 +13,12 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::apis::count_error;
-use super::{Context, authorized_operations, partition_of};
+use super::apis::{count_error, frame, typed};
+use super::{Answer, Context, authorized_operations, partition_of};
 use crate::log::catalog::Topic;
 use crate::store::disk::DiskSpace;
 use crate::types::{ErrorCode, PartitionIndex};
-use crate::wire::{Close, RequestHeader};
+use crate::wire::{Close, Request, RequestHeader, Segments};
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
@@ -59,8 +60,28 @@ pub async fn describe_cluster(
     Ok(answer)
 }
 
+/// DescribeLogDirs. Version 5 is the crate's 4 with one more field.
+pub fn describe_log_dirs(cx: Context, request: Request) -> Answer {
+    Answer::Serial(Box::pin(async move {
+        let (header, request) = typed(request)?;
+        let answer = log_dirs(cx, header.clone(), request).await?;
+        let answer = frame(&header, &answer)?;
+        Ok(Some(if header.api_version >= 5 { with_is_cordoned(answer) } else { answer }))
+    }))
+}
+
+/// Adds to the one directory that it is not cordoned (KIP-1066), in front of the empty tag sections which end it and the answer.
+fn with_is_cordoned(answer: Segments) -> Segments {
+    let mut frame = BytesMut::from(answer.concat().as_slice());
+    frame.truncate(frame.len() - 2);
+    frame.put_slice(&[0, 0, 0]);
+    let length = u32::try_from(frame.len() - 4).expect("a frame of few bytes per partition");
+    frame[..4].copy_from_slice(&length.to_be_bytes());
+    vec![frame.freeze()]
+}
+
 /// Answers the data directory with the sizes of the partitions asked for, all for null.
-pub async fn describe_log_dirs(
+async fn log_dirs(
     cx: Context,
     header: RequestHeader,
     request: DescribeLogDirsRequest,
@@ -103,7 +124,8 @@ fn sizes(topic: &Topic, indexes: impl IntoIterator<Item = PartitionIndex>) -> De
         .with_partitions(partitions.collect())
 }
 
-fn absolute(dir: &Path) -> String {
+/// As clients are told of it.
+pub(super) fn absolute(dir: &Path) -> String {
     std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()).display().to_string()
 }
 

@@ -11,17 +11,25 @@ pub(super) enum ConfigResource {
     Topic,
     Broker,
     BrokerLogger,
+    ClientMetrics,
     Group,
 }
 
 impl ConfigResource {
+    /// By code.
+    pub(super) const ALL: [Self; 5] = [Self::Topic, Self::Broker, Self::BrokerLogger, Self::ClientMetrics, Self::Group];
+
     pub(super) fn from_wire(code: i8) -> Option<Self> {
-        match code {
-            2 => Some(Self::Topic),
-            4 => Some(Self::Broker),
-            8 => Some(Self::BrokerLogger),
-            32 => Some(Self::Group),
-            _ => None,
+        Self::ALL.into_iter().find(|kind| kind.to_wire() == code)
+    }
+
+    pub(super) fn to_wire(self) -> i8 {
+        match self {
+            Self::Topic => 2,
+            Self::Broker => 4,
+            Self::BrokerLogger => 8,
+            Self::ClientMetrics => 16,
+            Self::Group => 32,
         }
     }
 }

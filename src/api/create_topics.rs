@@ -162,17 +162,25 @@ fn assigned_count(config: &Config, assignments: &[CreatableReplicaAssignment]) -
 
 /// Tells why `brokers` cannot hold a partition, in Kafka's words.
 pub(super) fn check_replicas(config: &Config, brokers: &[kafka_protocol::messages::BrokerId]) -> Result<(), String> {
-    match brokers {
-        [] => Err("The manual partition assignment includes an empty replica list.".to_owned()),
-        [only] if only.0 == config.node_id => Ok(()),
-        [one, two, ..] if one == two => {
-            Err(format!("The manual partition assignment includes the broker {} more than once.", one.0))
-        }
-        brokers => {
-            let other = brokers.iter().find(|broker| broker.0 != config.node_id).map_or(-1, |broker| broker.0);
-            Err(format!("The manual partition assignment includes broker {other}, but no such broker is registered."))
-        }
+    if brokers.is_empty() {
+        return Err("The manual partition assignment includes an empty replica list.".to_owned());
     }
+    // Kafka goes through them sorted.
+    let mut ids: Vec<i32> = brokers.iter().map(|broker| broker.0).collect();
+    ids.sort_unstable();
+    let mut previous = None;
+    for id in ids {
+        if id != config.node_id {
+            return Err(format!(
+                "The manual partition assignment includes broker {id}, but no such broker is registered."
+            ));
+        }
+        if previous == Some(id) {
+            return Err(format!("The manual partition assignment includes the broker {id} more than once."));
+        }
+        previous = Some(id);
+    }
+    Ok(())
 }
 
 fn described(result: CreatableTopicResult, topic: &Topic, config: &Config, version: i16) -> CreatableTopicResult {

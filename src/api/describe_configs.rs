@@ -100,7 +100,7 @@ fn entries(cx: &Context, resource: &DescribeConfigsResource) -> Result<Vec<Entry
             check_group(&resource.resource_name)?;
             Ok(describe::group(&config, &cx.broker.coordinator.configs(&resource.resource_name)))
         }
-        None => Err(Refused {
+        Some(ConfigResource::ClientMetrics) | None => Err(Refused {
             error: ErrorCode::INVALID_REQUEST,
             message: format!("Unsupported resource type: {}", resource.resource_type),
         }),

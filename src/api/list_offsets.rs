@@ -36,6 +36,8 @@ enum Spec {
     MaxTimestamp,
     /// The end of what lies in tiered storage: there is none.
     LatestTiered,
+    /// The first offset that tiered storage is still to get (KIP-1023): there is none.
+    EarliestPendingUpload,
     /// The first record at or after this time.
     At(Timestamp),
 }
@@ -50,6 +52,7 @@ impl Spec {
             (-3, 7..) => Ok(Self::MaxTimestamp),
             (-4, 8..) => Ok(Self::Earliest),
             (-5, 9..) => Ok(Self::LatestTiered),
+            (-6, 11..) => Ok(Self::EarliestPendingUpload),
             _ => Err(ErrorCode::UNSUPPORTED_VERSION),
         }
     }
@@ -137,7 +140,7 @@ async fn find(
             let epoch = epoch_at(offsets.log_start, partition.leader_epoch(), |epoch| partition.epoch_end(epoch));
             Ok(Some(position(offsets.log_start, epoch)))
         }
-        Spec::LatestTiered => Ok(None),
+        Spec::LatestTiered | Spec::EarliestPendingUpload => Ok(None),
         Spec::MaxTimestamp => unless_stopping(cx, reader.max_timestamp(&partition, end, budget)).await?,
         Spec::At(timestamp) => {
             unless_stopping(cx, reader.offset_for_timestamp(&partition, timestamp, end, budget)).await?

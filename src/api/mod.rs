@@ -1,8 +1,10 @@
 //! One handler per API, one file per family, and the one table [`APIS`].
 
+pub mod acls;
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod alter_configs;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod apis;
 mod authorized_operations;
@@ -15,10 +17,15 @@ pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_topic_partitions;
 pub mod describe_transactions;
+pub mod describe_user_scram_credentials;
+pub mod elect_leaders;
 pub mod end_txn;
 pub mod fetch;
 pub mod fetch_memory;
@@ -27,6 +34,7 @@ mod group_id;
 mod internal_topics;
 pub mod join_group;
 pub mod leader_epoch;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
 pub mod list_transactions;
@@ -37,6 +45,7 @@ pub mod offset_delete;
 pub mod offset_fetch;
 pub mod produce;
 pub mod producer_id;
+pub mod reassignments;
 #[cfg(test)]
 mod richest;
 pub mod sync_group;
@@ -45,6 +54,8 @@ pub(crate) mod testing;
 pub mod topic_name;
 pub mod txn_offset_commit;
 mod txn_producer;
+pub mod unregister_broker;
+pub mod update_features;
 pub mod write_txn_markers;
 
 pub use apis::APIS;
@@ -67,7 +78,7 @@ use crate::log::offsets::CommittedOffsets;
 use crate::log::partition::Partition;
 use crate::log::reader::LogReader;
 use crate::store::StoreError;
-use crate::types::{ConnectionId, ErrorCode, PartitionId, PartitionIndex, Timestamp, Uuid};
+use crate::types::{ConnectionId, ErrorCode, LeaderEpoch, PartitionId, PartitionIndex, Timestamp, Uuid};
 use crate::wire::{Close, Request, Segments};
 
 /// A listener as clients are told of it; one per bound listener.
@@ -89,6 +100,8 @@ pub struct Broker {
     pub cluster_id: Arc<str>,
     /// Identity of this data directory (DescribeLogDirs, logs).
     pub directory_id: Uuid,
+    /// Epoch of this run, which new batches carry; partitions that were written earlier know of those before.
+    pub leader_epoch: LeaderEpoch,
     /// Topics and their partitions.
     pub catalog: Arc<Catalog>,
     /// The single writer.

@@ -69,6 +69,11 @@ impl Buf for Invented {
         Ok(self.reads << 33 | self.reads)
     }
 
+    /// Bits of a floating point number: those of a positive integer are one.
+    fn try_get_u64(&mut self) -> Result<u64, bytes::TryGetError> {
+        self.try_get_i64().map(i64::cast_unsigned)
+    }
+
     fn try_copy_to_slice(&mut self, to: &mut [u8]) -> Result<(), bytes::TryGetError> {
         to.copy_from_slice(&self.get_bytes(to.len()));
         Ok(())

@@ -71,6 +71,7 @@ impl TestBroker {
             coordinator,
             cluster_id: started.cluster_id,
             directory_id: started.directory_id,
+            leader_epoch: started.leader_epoch,
             catalog: started.catalog,
             engine: started.engine,
             reader: started.reader,

@@ -20,6 +20,13 @@ pub fn is_internal(name: &str) -> bool {
     INTERNAL.contains(&name)
 }
 
+/// What messages show of `name`, which may be much longer than a topic's may be: repeated per partition, it would make the answer
+/// outgrow the request without bound.
+pub fn shown(name: &str) -> &str {
+    let end = name.char_indices().nth(NAME_CHARACTERS_MAX).map_or(name.len(), |(end, _)| end);
+    &name[..end]
+}
+
 /// Tells why `name` is none, in Kafka's words, which its tools print.
 pub fn check(name: &str) -> Result<(), String> {
     if name.is_empty() {
@@ -43,7 +50,7 @@ pub fn check(name: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::{check, shown};
 
     #[test]
     fn names_are_those_of_kafka() {
@@ -55,5 +62,11 @@ mod tests {
         for bad in ["", ".", "..", "a b", "a/b", "ü", "a\0", too_long.as_str()] {
             assert!(check(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_are_shown_up_to_the_longest_that_a_topic_may_have() {
+        assert_eq!(shown("ü-1"), "ü-1");
+        assert_eq!(shown(&"ü".repeat(300)), "ü".repeat(249));
     }
 }

@@ -181,6 +181,7 @@ async fn serve(
     let broker = Arc::new(Broker {
         cluster_id,
         directory_id,
+        leader_epoch,
         catalog,
         engine: engine.clone(),
         reader,

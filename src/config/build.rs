@@ -81,6 +81,7 @@ impl Config {
             fetch_memory_bytes: values.number("einmal.fetch.memory.bytes")?,
             fetch_memory_stall: values.duration_ms("einmal.fetch.memory.stall.ms")?,
             fetch_session_slots: values.number("max.incremental.fetch.session.cache.slots")?,
+            request_partitions_max: values.number("max.request.partition.size.limit")?,
             fetch_session_partitions_max: values.number("einmal.fetch.session.partitions.max")?,
             tail_cache_bytes: values.number("einmal.tail.cache.bytes")?,
             reader_threads: values.number("einmal.reader.threads")?,

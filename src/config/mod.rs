@@ -99,6 +99,8 @@ pub struct Config {
     pub fetch_memory_stall: Duration,
     /// `max.incremental.fetch.session.cache.slots`.
     pub fetch_session_slots: usize,
+    /// `max.request.partition.size.limit`, ≥ 1.
+    pub request_partitions_max: usize,
     /// `einmal.fetch.session.partitions.max`: partitions in all cached fetch sessions together.
     pub fetch_session_partitions_max: usize,
     /// `einmal.tail.cache.bytes`.

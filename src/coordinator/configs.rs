@@ -18,6 +18,13 @@ impl Coordinator {
         self.configs.get(group_id).map(|own| BTreeMap::clone(&own)).unwrap_or_default()
     }
 
+    /// Groups that have settings of their own, sorted.
+    pub fn configured_groups(&self) -> Vec<String> {
+        let mut groups: Vec<String> = self.configs.iter().map(|configs| configs.key().clone()).collect();
+        groups.sort_unstable();
+        groups
+    }
+
     /// Replaces them; `configs` have been validated. Answers false if there is no room for them in `einmal.group.members.bytes.max`.
     /// Callers come one after the other.
     ///

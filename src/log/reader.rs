@@ -167,6 +167,14 @@ impl LogReader {
         .await
     }
 
+    /// Sequence number of the store's newest write: it rises with all that is committed, over restarts, too.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the reader threads have ended.
+    pub async fn store_sequence(&self) -> Result<u64, StoreError> {
+        self.run(|store, _| Ok(store.sequence())).await
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&dyn Store, IsWanted<'_>) -> Result<T, StoreError> + Send + 'static,

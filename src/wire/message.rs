@@ -8,12 +8,24 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::{Close, RequestHeader, Segments};
 
+/// Versions beyond the crate's: API key, version, and the crate's version that has its form. Whoever serves one adds what its answer
+/// has more.
+///
+/// ListOffsets 11 differs from 10 in the sentinels alone (KIP-1023); DescribeLogDirs 5 has one more field in its answer (KIP-1066).
+pub const NEWER: [(i16, i16, i16); 2] = [(2, 11, 10), (35, 5, 4)];
+
+/// The version in which the crate writes and reads messages of this version.
+fn codec_version(api_key: i16, api_version: i16) -> i16 {
+    let newer = NEWER.iter().find(|(key, version, _)| (*key, *version) == (api_key, api_version));
+    newer.map_or(api_version, |(_, _, codec)| *codec)
+}
+
 /// Decodes a request's body. `body` is consumed up to its end; trailing bytes are left in it.
 ///
 /// The crate reserves room for as many elements as an array's count says: callers rely on the process's allocator to keep
 /// such reservations virtual, and on the API's frame cap for the memory of real elements.
 pub fn decode<M: Decodable>(header: &RequestHeader, body: &mut Bytes) -> Result<M, Close> {
-    M::decode(body, header.api_version).map_err(|error| Close::Decode {
+    M::decode(body, codec_version(header.api_key, header.api_version)).map_err(|error| Close::Decode {
         api_key: header.api_key,
         api_version: header.api_version,
         detail: format!("{error:#}"),
@@ -24,7 +36,7 @@ pub fn decode<M: Decodable>(header: &RequestHeader, body: &mut Bytes) -> Result<
 /// `flexible` is the response header's flexibility: false for ApiVersions at every version, because a client that does not
 /// know the broker yet reads that header first.
 pub fn encode<M: Encodable>(header: &RequestHeader, flexible: bool, answer: &M) -> Result<Segments, Close> {
-    encode_as(header, header.api_version, flexible, answer)
+    encode_as(header, codec_version(header.api_key, header.api_version), flexible, answer)
 }
 
 /// Like [`encode`], but the body at `version`: ApiVersions answers a version it does not know in the form of version 0

@@ -84,7 +84,6 @@ const NAMES: &[&str] = &[
     "log.message.format.version",
     "log.message.timestamp.difference.max.ms",
     "max.connections.per.ip.overrides",
-    "max.request.partition.size.limit",
     "metric.reporters",
     "num.io.threads",
     "num.network.threads",

@@ -157,6 +157,13 @@ pub const SERVER: &[Setting] = &[
     )
     .at_least(0),
     Setting::new(
+        "max.request.partition.size.limit",
+        Kind::Int,
+        "2000",
+        "Partitions in one answer to DescribeTopicPartitions, which tells where to go on.",
+    )
+    .at_least(1),
+    Setting::new(
         "einmal.fetch.session.partitions.max",
         Kind::Int,
         "100000",
