@@ -49,6 +49,7 @@ families! {
     REQUESTS_IN_FLIGHT = "einmal_requests_in_flight" Gauge ["api"] "Requests parsed and not yet answered";
     REQUEST_SIZE_BYTES = "einmal_request_size_bytes" Histogram ["api"] "Request frames";
     RESPONSE_SIZE_BYTES = "einmal_response_size_bytes" Histogram ["api"] "Response frames";
+    REQUEST_MEMORY_WAITS_TOTAL = "einmal_request_memory_waits_total" Counter ["size"] "Requests that had to wait for memory while they were received";
     PROTOCOL_ERRORS_TOTAL = "einmal_protocol_errors_total" Counter ["reason"] "Frames that ended a connection";
     PRODUCE_ACKS_TOTAL = "einmal_produce_acks_total" Counter ["acks"] "Produce requests by the promise they ask for";
     FETCH_SESSIONS = "einmal_fetch_sessions" Gauge [] "Cached fetch sessions";

@@ -79,6 +79,7 @@ impl Config {
             request_frame_timeout: values.duration_ms("einmal.request.frame.timeout.ms")?,
             fetch_max_bytes: values.number("fetch.max.bytes")?,
             fetch_memory_bytes: values.number("einmal.fetch.memory.bytes")?,
+            request_memory_stall: values.duration_ms("einmal.request.memory.stall.ms")?,
             fetch_memory_stall: values.duration_ms("einmal.fetch.memory.stall.ms")?,
             fetch_session_slots: values.number("max.incremental.fetch.session.cache.slots")?,
             request_partitions_max: values.number("max.request.partition.size.limit")?,

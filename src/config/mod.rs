@@ -91,6 +91,8 @@ pub struct Config {
     pub connections_max_idle: Duration,
     /// `einmal.request.frame.timeout.ms`: time to finish a begun frame; also to send a first whole request ÷ 3.
     pub request_frame_timeout: Duration,
+    /// `einmal.request.memory.stall.ms`: time in which a large frame must get on while memory for requests is spent.
+    pub request_memory_stall: Duration,
     /// `fetch.max.bytes`: upper bound of one Fetch answer.
     pub fetch_max_bytes: usize,
     /// `einmal.fetch.memory.bytes`: Fetch answers in memory, all connections together.

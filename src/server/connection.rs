@@ -73,6 +73,8 @@ pub(crate) struct Limits {
     pub(crate) idle: Duration,
     /// Time without progress of a write, while memory for fetches is short.
     pub(crate) stall: Duration,
+    /// Time without progress of a large frame, while memory for requests is short.
+    pub(crate) frame_stall: Duration,
     /// Bytes of requests under way, but for a single larger one.
     pub(crate) request_bytes_max: usize,
 }
@@ -84,6 +86,7 @@ impl Limits {
             frame: config.request_frame_timeout,
             idle: config.connections_max_idle,
             stall: config.fetch_memory_stall,
+            frame_stall: config.request_memory_stall,
             request_bytes_max: config.connection_request_bytes_max,
         }
     }
@@ -100,6 +103,8 @@ pub(crate) enum End {
     Idle,
     #[error("no whole request in time")]
     Slow,
+    #[error("no progress of a large request while others waited for its memory")]
+    InTheWay,
     #[error("{0}")]
     Close(Close),
     #[error("{0}")]
@@ -113,6 +118,7 @@ impl From<Broken> for End {
         match broken {
             Broken::Close(close) => Self::Close(close),
             Broken::Io(error) => Self::Io(error),
+            Broken::InTheWay => Self::InTheWay,
         }
     }
 }
@@ -254,7 +260,7 @@ impl<D: Dispatch> Connection<'_, D> {
             Some(answered) = self.pipeline.next(), if !is_pipeline_empty => Ok(Event::Answered(answered)),
             Some(answered) = answer(&mut self.serial), if is_pipeline_empty => Ok(Event::Answered(answered)),
             () = stopped(stopping), if self.end.is_none() => Ok(Event::Stopping),
-            received = self.inbound.next(stream, &shared.table, &shared.budget), if is_reading => received.map(Event::Received),
+            received = self.inbound.next(stream, shared), if is_reading => received.map(Event::Received),
             () = inbound::closed(stream), if is_watching => Ok(Event::PeerGone),
             () = timer, if deadline.is_some() => Ok(Event::Timer),
             else => std::future::pending().await,

@@ -3,19 +3,24 @@
 //! Invariant: every method may be cancelled at any await without losing bytes.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::wire::Close;
 use crate::wire::frame::FrameCutter;
 
 use super::budget::{Charge, RequestBudget};
+use super::connection::Shared;
 use super::table::Table;
 
 /// Bytes received at once when no large frame is under way.
 const CHUNK_BYTES: usize = 16 * 1024;
+
+/// What a peer must have sent of a large frame to count as one that gets on with it.
+const PROGRESS_BYTES: usize = 64 << 10;
 
 /// See the module.
 pub(crate) struct Inbound {
@@ -29,6 +34,8 @@ pub(crate) struct Inbound {
     is_paying: bool,
     /// Since when the peer has owed the rest of a begun frame; none while the broker itself does not read.
     begun_at: Option<Instant>,
+    /// When the peer last got on with it by [`PROGRESS_BYTES`], and how much of it was there then.
+    progress: Option<(Instant, usize)>,
 }
 
 /// What came from the peer.
@@ -54,6 +61,8 @@ pub(crate) struct Frame {
 pub(crate) enum Broken {
     Close(Close),
     Io(io::Error),
+    /// The peer does not get on with a large frame, and others wait for the memory of it.
+    InTheWay,
 }
 
 impl From<Close> for Broken {
@@ -77,6 +86,7 @@ impl Inbound {
             charge: Charge::default(),
             is_paying: false,
             begun_at: None,
+            progress: None,
         }
     }
 
@@ -99,35 +109,51 @@ impl Inbound {
     /// Stops the clock of the begun frame: the broker does not read.
     pub(crate) fn pause(&mut self) {
         self.begun_at = None;
+        self.progress = None;
     }
 
     /// The next whole frame, or that a part of it is there.
-    pub(crate) async fn next(
-        &mut self,
-        stream: &TcpStream,
-        table: &Table,
-        budget: &RequestBudget,
-    ) -> Result<Received, Broken> {
+    pub(crate) async fn next<D>(&mut self, stream: &TcpStream, shared: &Shared<D>) -> Result<Received, Broken> {
+        let (table, budget) = (&shared.table, &shared.budget);
         loop {
             if self.whole.is_none() {
                 self.cut_carry(table)?;
             }
             self.pay(table, budget).await;
             if let Some(bytes) = self.whole.take() {
-                self.begun_at = None;
+                self.pause();
                 return Ok(Received::Frame(Frame { bytes, charge: std::mem::take(&mut self.charge) }));
             }
             if self.cutter.is_begun() && self.begun_at.is_none() {
                 self.begun_at = Some(Instant::now());
                 return Ok(Received::Begun);
             }
-            stream.readable().await?;
+            self.readable(stream, budget, shared.limits.frame_stall).await?;
             match self.receive(stream, table) {
                 Ok(0) => return Ok(Received::End),
                 Ok(_) => {}
                 Err(Broken::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(broken) => return Err(broken),
             }
+        }
+    }
+
+    /// Waits for bytes, with less patience for a peer that stands in the way of others.
+    async fn readable(&mut self, stream: &TcpStream, budget: &RequestBudget, stall: Duration) -> Result<(), Broken> {
+        if budget.is_small(self.charge.bytes()) {
+            return Ok(stream.readable().await?);
+        }
+        let there_bytes = self.cutter.received_bytes();
+        let progress = self.progress.filter(|(_, bytes)| there_bytes.saturating_sub(*bytes) < PROGRESS_BYTES);
+        let (since, _) = *self.progress.insert(progress.unwrap_or_else(|| (Instant::now(), there_bytes)));
+        let is_in_the_way = async {
+            sleep_until(since + stall).await;
+            budget.is_short().await;
+        };
+        tokio::select! {
+            biased;
+            readable = stream.readable() => Ok(readable?),
+            () = is_in_the_way => Err(Broken::InTheWay),
         }
     }
 
@@ -143,6 +169,9 @@ impl Inbound {
             let waited = budget.grow(&mut self.charge, bytes).await;
             self.is_paying = false;
             self.begun_at = if waited { None } else { begun_at };
+            if waited {
+                self.progress = None;
+            }
         }
     }
 

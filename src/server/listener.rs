@@ -133,7 +133,7 @@ fn report(end: &End, peer: &Peer, client_id: Option<&str>) {
     let cause = match end {
         End::Peer => "client",
         End::Io(error) if is_reset(error) => "client",
-        End::Idle | End::Slow => "idle",
+        End::Idle | End::Slow | End::InTheWay => "idle",
         End::Io(error) if error.kind() == io::ErrorKind::TimedOut => "idle",
         End::Stopping => "shutdown",
         End::Close(Close::TooLarge { .. }) => "limit",

@@ -147,6 +147,14 @@ impl FrameCutter {
         }
     }
 
+    /// Bytes of the begun frame that have arrived.
+    pub fn received_bytes(&self) -> usize {
+        match &self.state {
+            State::Length { .. } => 0,
+            State::Frame { frame, .. } => frame.len(),
+        }
+    }
+
     fn frame_length(&self, bytes: [u8; 4]) -> Result<usize, Close> {
         let declared = i32::from_be_bytes(bytes);
         let length = usize::try_from(declared).map_err(|_| Close::BadLength { length: declared })?;

@@ -102,7 +102,15 @@ pub const SERVER: &[Setting] = &[
         "queued.max.request.bytes",
         Kind::Long,
         "268435456",
-        "Bytes of requests in memory, all connections together; beyond, reading waits. Kafka's default is no limit.",
+        "Bytes of requests in memory, all connections together; beyond, reading waits. A quarter is for small requests (256 KiB), \
+         which others do not keep waiting. Kafka's default is no limit.",
+    )
+    .at_least(1),
+    Setting::new(
+        "einmal.request.memory.stall.ms",
+        Kind::Long,
+        "2000",
+        "Time in which a large request must get on by 64 KiB while others wait for memory, or its connection is closed.",
     )
     .at_least(1),
     Setting::new(

@@ -251,8 +251,7 @@ async fn a_first_request_that_waits_for_the_brokers_memory_is_not_late() {
     options.limits.first_request = SHORT;
     let mut server = Server::start(options).await;
     let (mut all, mut overdraft) = (Charge::default(), Charge::default());
-    server.budget.grow(&mut all, 10_000).await;
-    server.budget.grow(&mut overdraft, 10_001).await;
+    server.budget.exhaust(&mut all, &mut overdraft).await;
     let mut small = server.connect().await;
     small.send(FETCH, 2, b"").await;
     // Its own time is over by then; a connection that sends nothing is closed.
@@ -261,4 +260,30 @@ async fn a_first_request_that_waits_for_the_brokers_memory_is_not_late() {
     drop((all, overdraft));
     server.begun(2).await.answer(b"");
     small.answer(2).await;
+}
+
+#[tokio::test]
+async fn a_large_frame_that_does_not_get_on_is_closed_once_others_wait_for_memory() {
+    let mut options = Options { budget_bytes: 1 << 20, ..Options::default() };
+    options.limits.frame_stall = Duration::ZERO;
+    let mut server = Server::start(options).await;
+    let mut half = server.connect().await;
+    // It fits into the part of the large ones, however its bytes arrive.
+    half.write(&request(PRODUCE, 1, 1, &[1; 600_000])[..500_000]).await;
+    while server.budget.free_bytes() > (1 << 20) - 500_000 {
+        settle().await;
+    }
+    let mut overdraft = Charge::default();
+    server.budget.grow(&mut overdraft, 900_000).await;
+    // A small request does not wait for it, and nobody is closed.
+    let mut small = server.connect().await;
+    small.send(PRODUCE, 2, b"").await;
+    server.begun(2).await.answer(b"");
+    small.answer(2).await;
+    half.write(&[1; 1]).await;
+    let mut large = server.connect().await;
+    large.send(PRODUCE, 3, &[1; 400_000]).await;
+    server.begun(3).await.answer(b"");
+    large.answer(3).await;
+    half.is_closed().await;
 }

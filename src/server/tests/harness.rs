@@ -128,7 +128,14 @@ pub(super) const LONG: Duration = Duration::from_secs(3600);
 
 impl Default for Options {
     fn default() -> Self {
-        let limits = Limits { first_request: LONG, frame: LONG, idle: LONG, stall: LONG, request_bytes_max: 1 << 20 };
+        let limits = Limits {
+            first_request: LONG,
+            frame: LONG,
+            idle: LONG,
+            stall: LONG,
+            frame_stall: LONG,
+            request_bytes_max: 1 << 20,
+        };
         let fetch_memory = FetchMemory::new(1 << 20);
         Self { limits, budget_bytes: 1 << 24, fetch_memory, connections_max: 100, creation_rate: (u32::MAX, 0) }
     }
