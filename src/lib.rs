@@ -39,7 +39,9 @@
 //! | [`server`] | listeners and connections |
 //! | [`telemetry`] | tracing, metrics and health as operators see them |
 //! | [`app`] | one broker from start to stop |
-//! | [`bench`](mod@bench) | measures any broker from a client's side; uses [`record`] and [`types`] alone |
+//! | [`client`] | asks any broker, blocking; uses [`types`] alone |
+//! | [`bench`](mod@bench) | measures any broker from a client's side; uses [`client`], [`record`] and [`types`] alone |
+//! | [`cli`] | what people do with any cluster from the command line; uses [`client`] and [`types`] alone |
 //!
 //! Outside the library: `bench/` runs [`bench`](mod@bench) against einmal and Apache Kafka in turn and writes the pages under
 //! `bench/results/`; `benches/` counts the instructions of the hot paths for the gate.
@@ -101,4 +103,8 @@ pub mod telemetry;
 
 pub mod app;
 
+pub mod client;
+
 pub mod bench;
+
+pub mod cli;

@@ -49,6 +49,9 @@ enum Command {
         #[arg(long)]
         bootstrap: Option<String>,
     },
+    /// Transactions of a cluster, einmal or any Kafka: list, describe, abort, find those that hang
+    #[command(subcommand)]
+    Txn(einmal::cli::txn::Command),
     /// Measure a broker, einmal or any Kafka
     #[command(subcommand)]
     Bench(Box<einmal::bench::Command>),
@@ -138,6 +141,7 @@ fn main() -> ExitCode {
             print!("{}", document::markdown());
             Ok(())
         }
+        Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),
         Some(Command::Bench(command)) => return bench(&command),
         Some(Command::Version) => {
             let Build { version, revision, rustc } = BUILD;
@@ -157,6 +161,17 @@ fn main() -> ExitCode {
 fn run(start: Start) -> Result<(), Failure> {
     app::run(load(&start.sources())?, BUILD)?;
     app::end(0)
+}
+
+/// Exit code 0, or 1 after one sentence on stderr.
+fn told(outcome: Result<(), einmal::cli::CliError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("einmal: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Exit code 0 if all went well, 1 if errors were met or something is not as it was sent.

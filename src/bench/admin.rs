@@ -2,24 +2,23 @@
 //!
 //! Only the bootstrap server is talked to: runs are against one broker.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use kafka_protocol::messages::ProducerId as WireProducerId;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{ApiKey, ProducerId as WireProducerId};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, InitProducerIdRequest,
-    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, ResponseHeader, TopicName,
+    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, InitProducerIdRequest, ListOffsetsRequest,
+    ListOffsetsResponse, MetadataRequest, TopicName,
 };
-use kafka_protocol::protocol::{Decodable, HeaderVersion, Request, StrBytes};
+use kafka_protocol::protocol::{Request, StrBytes};
 
 use super::BenchError;
-use super::request::put_request;
+use super::request::CLIENT_ID;
+use crate::client::Connection;
 use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId};
 
 /// Time for each answer. Kafka takes long to create thousands of partitions.
@@ -27,9 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Time until the partitions of a new topic have a leader.
 const LEADER_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Largest answer that is read; metadata of a million partitions are 40 MB.
-const ANSWER_BYTES_MAX: usize = 128 << 20;
 
 /// Partitions that Kafka's controller creates at a time, and that one ListOffsets asks for.
 const PARTITIONS_PER_REQUEST: i32 = 10_000;
@@ -41,12 +37,9 @@ pub(super) enum End {
     Latest,
 }
 
-/// A connection for one request at a time.
+/// The broker that is measured.
 pub(super) struct Admin {
-    stream: TcpStream,
-    /// Key, lowest and highest version of each API.
-    versions: Vec<(i16, i16, i16)>,
-    correlation_id: i32,
+    connection: Connection,
     /// Where the broker is.
     pub(super) address: SocketAddr,
 }
@@ -54,20 +47,13 @@ pub(super) struct Admin {
 impl Admin {
     /// Connects to `bootstrap` (host:port) and asks for its versions.
     pub(super) fn connect(bootstrap: &str) -> Result<Self, BenchError> {
-        let refused = |error| BenchError::Connect { address: bootstrap.to_owned(), error };
-        let (stream, address) = connect(bootstrap).map_err(refused)?;
-        let mut admin = Self { stream, versions: Vec::new(), correlation_id: 0, address };
-        let answer = admin.call_at("ApiVersions", &ApiVersionsRequest::default(), 0)?;
-        check("ApiVersions", answer.error_code, None)?;
-        admin.versions = answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
-        Ok(admin)
+        let connection = Connection::open(bootstrap, CLIENT_ID, PATIENCE)?;
+        Ok(Self { address: connection.address(), connection })
     }
 
     /// The highest version of an API that both sides know.
-    pub(super) fn version(&self, api: &'static str, key: i16, (min, max): (i16, i16)) -> Result<i16, BenchError> {
-        let served = self.versions.iter().find(|(served, ..)| *served == key);
-        let common = served.map(|(_, low, high)| (min.max(*low), max.min(*high)));
-        common.filter(|(low, high)| low <= high).map(|(_, high)| high).ok_or(BenchError::Unsupported { api, min, max })
+    pub(super) fn version(&self, api: &'static str, key: i16, versions: (i16, i16)) -> Result<i16, BenchError> {
+        Ok(self.connection.version(api, key, versions)?)
     }
 
     /// Number of partitions of `topic`, all of them with a leader; none if there is no such topic.
@@ -225,56 +211,8 @@ impl Admin {
         request: &R,
         versions: (i16, i16),
     ) -> Result<R::Response, BenchError> {
-        let version = self.version(api, R::KEY, versions)?;
-        self.call_at(api, request, version)
+        Ok(self.connection.call(api, request, versions)?)
     }
-
-    fn call_at<R: Request>(&mut self, api: &'static str, request: &R, version: i16) -> Result<R::Response, BenchError> {
-        let undecodable = |detail: String| BenchError::Decode { api, detail };
-        self.correlation_id += 1;
-        let mut frame = Vec::new();
-        put_request(&mut frame, api, request, version, self.correlation_id)?;
-        let broken = |error| BenchError::Broken { doing: api, error };
-        let mut answer = self.exchange(&frame).map_err(broken)?;
-        let header_version = match R::KEY == ApiKey::ApiVersions as i16 {
-            true => 0,
-            false => R::Response::header_version(version),
-        };
-        let header = ResponseHeader::decode(&mut answer, header_version).map_err(|e| undecodable(format!("{e:#}")))?;
-        if header.correlation_id != self.correlation_id {
-            return Err(undecodable(format!("its correlation id is {}", header.correlation_id)));
-        }
-        R::Response::decode(&mut answer, version).map_err(|error| undecodable(format!("{error:#}")))
-    }
-
-    fn exchange(&mut self, frame: &[u8]) -> io::Result<Bytes> {
-        self.stream.write_all(frame)?;
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length)?;
-        let length = u32::from_be_bytes(length) as usize;
-        if length > ANSWER_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
-        }
-        let mut answer = vec![0; length];
-        self.stream.read_exact(&mut answer)?;
-        Ok(answer.into())
-    }
-}
-
-fn connect(bootstrap: &str) -> io::Result<(TcpStream, SocketAddr)> {
-    let mut refused = io::Error::from(io::ErrorKind::NotFound);
-    for address in bootstrap.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                return Ok((stream, address));
-            }
-            Err(error) => refused = error,
-        }
-    }
-    Err(refused)
 }
 
 fn refused(api: &'static str, error: ErrorCode) -> BenchError {

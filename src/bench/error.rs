@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::client::ClientError;
 use crate::types::ErrorCode;
 
 /// Each says what happened in one sentence.
@@ -68,6 +69,19 @@ pub enum BenchError {
         /// Its answer.
         error: io::Error,
     },
+}
+
+impl From<ClientError> for BenchError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Connect { address, error } => Self::Connect { address, error },
+            ClientError::Broken { api, error } => Self::Broken { doing: api, error },
+            ClientError::Decode { api, detail } => Self::Decode { api, detail },
+            ClientError::Unsupported { api, min, max } => Self::Unsupported { api, min, max },
+            ClientError::Refused { api, error, message } => Self::Refused { api, error, message },
+            error @ (ClientError::NoBroker(_) | ClientError::NoTopic(_)) => Self::Usage(error.to_string()),
+        }
+    }
 }
 
 impl BenchError {

@@ -5,7 +5,8 @@
 //! that is printed with every result, because the client shares the machine with what it measures. [`limits`] measures that
 //! machine itself.
 //!
-//! It uses what lies at the bottom of the library, [`crate::record`] and [`crate::types`], and nothing of the broker.
+//! It uses what lies at the bottom of the library, [`crate::record`] and [`crate::types`], [`crate::client`] for what is asked once,
+//! and nothing of the broker.
 
 mod admin;
 mod arguments;

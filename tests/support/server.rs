@@ -221,6 +221,11 @@ pub fn run(arguments: &[&str]) -> Output {
     child.wait_with_output().expect("a child ends")
 }
 
+/// Runs the binary with `arguments`, a command that ends by itself.
+pub fn call(arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).output().expect("the built binary starts")
+}
+
 fn binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_einmal"))
 }

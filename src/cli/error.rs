@@ -1,0 +1,22 @@
+//! Why a command did not do what it was asked to.
+
+use std::io;
+
+use crate::client::ClientError;
+
+/// Each says what happened in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The cluster could not be asked, or said no.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// What is asked about is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// It is there, and not as it has to be for this.
+    #[error("{0}")]
+    Unfit(String),
+    /// Nobody takes the result.
+    #[error("cannot write the result: {0}")]
+    Output(#[from] io::Error),
+}

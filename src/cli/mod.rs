@@ -1,0 +1,13 @@
+//! What people do with a cluster from the command line: `einmal txn …`, against einmal or any other Kafka.
+//!
+//! Each subcommand has a folder, and each thing it does a file. All of them take the same [`target`] and show what they found in the
+//! same two forms ([`output`]): a table for people, JSON with the same members for scripts. Data goes to stdout, all else to
+//! stderr; nothing is asked back.
+
+mod error;
+mod output;
+mod span;
+mod target;
+pub mod txn;
+
+pub use error::CliError;

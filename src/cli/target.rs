@@ -1,0 +1,43 @@
+//! Which cluster, and how what is found is shown: the same flags for all subcommands.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::output::Format;
+use super::{CliError, span};
+use crate::client::Cluster;
+
+/// How brokers see who asks.
+const CLIENT_ID: &str = "einmal-cli";
+
+/// Flags of all subcommands.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// A broker of the cluster; else EINMAL_BOOTSTRAP, else localhost:9092
+    #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", help_heading = "Cluster and output")]
+    bootstrap_server: Option<String>,
+    /// A table for people, or JSON for scripts
+    #[arg(short, long, value_enum, default_value_t, help_heading = "Cluster and output")]
+    pub(super) output: Format,
+    /// How long to wait for a broker, such as 500ms, 30s, 2m
+    #[arg(long, value_name = "SPAN", default_value = "30s", value_parser = span::parse, help_heading = "Cluster and output")]
+    timeout: Duration,
+}
+
+impl Target {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`CliError`].
+    pub(super) fn connect(&self) -> Result<Cluster, CliError> {
+        let from_environment = || std::env::var("EINMAL_BOOTSTRAP").ok();
+        let bootstrap = self.bootstrap_server.clone().or_else(from_environment);
+        Ok(Cluster::connect(bootstrap.as_deref().unwrap_or("localhost:9092"), CLIENT_ID, self.timeout())?)
+    }
+
+    /// How long to wait for a broker; not zero, which a socket takes for ever.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout.max(Duration::from_millis(1))
+    }
+}

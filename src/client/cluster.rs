@@ -1,0 +1,140 @@
+//! All brokers of a cluster, and which of them to ask.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use super::{ClientError, Connection};
+use crate::types::{ErrorCode, PartitionIndex};
+
+/// Id of a broker.
+pub type NodeId = i32;
+
+/// `FindCoordinator` for transactions.
+const KEY_TYPE_TRANSACTION: i8 = 1;
+
+/// Between two tries of what a broker is not ready for.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// A partition, and the broker that leads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionLeader {
+    /// Name of its topic.
+    pub topic: String,
+    /// Its index.
+    pub partition: PartitionIndex,
+    /// None while nobody leads it.
+    pub leader: Option<NodeId>,
+}
+
+/// A cluster. Connections to its brokers are opened when they are first asked.
+#[derive(Debug)]
+pub struct Cluster {
+    bootstrap: Connection,
+    addresses: BTreeMap<NodeId, String>,
+    connections: BTreeMap<NodeId, Connection>,
+    client_id: &'static str,
+    patience: Duration,
+}
+
+impl Cluster {
+    /// Connects to `bootstrap` (host:port), one of the cluster's brokers, and asks for the others.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn connect(bootstrap: &str, client_id: &'static str, patience: Duration) -> Result<Self, ClientError> {
+        let bootstrap = Connection::open(bootstrap, client_id, patience)?;
+        let (addresses, connections) = (BTreeMap::new(), BTreeMap::new());
+        let mut cluster = Self { bootstrap, addresses, connections, client_id, patience };
+        cluster.metadata(Some(&[]))?;
+        Ok(cluster)
+    }
+
+    /// Ids of all brokers.
+    pub fn brokers(&self) -> Vec<NodeId> {
+        self.addresses.keys().copied().collect()
+    }
+
+    /// The connection to one of them.
+    ///
+    /// # Errors
+    /// [`ClientError::NoBroker`], or why there is no connection.
+    pub fn broker(&mut self, id: NodeId) -> Result<&mut Connection, ClientError> {
+        let address = self.addresses.get(&id).ok_or(ClientError::NoBroker(id))?;
+        match self.connections.entry(id) {
+            std::collections::btree_map::Entry::Occupied(open) => Ok(open.into_mut()),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                Ok(place.insert(Connection::open(address, self.client_id, self.patience)?))
+            }
+        }
+    }
+
+    /// The broker that coordinates the transactions of `transactional_id`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn transaction_coordinator(&mut self, transactional_id: &str) -> Result<NodeId, ClientError> {
+        let request = FindCoordinatorRequest::default()
+            .with_key(StrBytes::from_string(transactional_id.to_owned()))
+            .with_key_type(KEY_TYPE_TRANSACTION);
+        let give_up = Instant::now() + self.patience;
+        loop {
+            let answer = self.bootstrap.call("FindCoordinator", &request, (1, 3))?;
+            match ErrorCode(answer.error_code) {
+                // The first one to ask for any makes Kafka create the topic of coordinators.
+                ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+                    if Instant::now() < give_up =>
+                {
+                    std::thread::sleep(RETRY_AFTER);
+                }
+                _ => {
+                    ClientError::check("FindCoordinator", answer.error_code, answer.error_message.as_deref())?;
+                    return Ok(answer.node_id.0);
+                }
+            }
+        }
+    }
+
+    /// The partitions of `topics`, of all topics if there are none, in order.
+    ///
+    /// # Errors
+    /// [`ClientError::NoTopic`], and what else happens.
+    pub fn partitions(&mut self, topics: &[String]) -> Result<Vec<PartitionLeader>, ClientError> {
+        let answer = self.metadata((!topics.is_empty()).then_some(topics))?;
+        let mut partitions = Vec::new();
+        for topic in answer.topics {
+            let name = topic.name.map(|name| name.to_string()).unwrap_or_default();
+            if topic.error_code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION.0 {
+                return Err(ClientError::NoTopic(name));
+            }
+            ClientError::check("Metadata", topic.error_code, None)?;
+            partitions.extend(topic.partitions.into_iter().map(|partition| PartitionLeader {
+                topic: name.clone(),
+                partition: partition.partition_index,
+                leader: (partition.leader_id.0 >= 0).then_some(partition.leader_id.0),
+            }));
+        }
+        partitions.sort_unstable_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
+        Ok(partitions)
+    }
+
+    /// Of these topics, or of all. Takes note of the brokers.
+    fn metadata(&mut self, topics: Option<&[String]>) -> Result<MetadataResponse, ClientError> {
+        let name = |topic: &String| {
+            MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(topic.clone()))))
+        };
+        let topics = topics.map(|topics| topics.iter().map(name).collect());
+        let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
+        let answer = self.bootstrap.call("Metadata", &request, (4, 9))?;
+        let address = |host: &str, port: i32| match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        };
+        self.addresses =
+            answer.brokers.iter().map(|broker| (broker.node_id.0, address(&broker.host, broker.port))).collect();
+        Ok(answer)
+    }
+}

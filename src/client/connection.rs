@@ -1,0 +1,152 @@
+//! A connection for one request at a time.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
+
+use super::ClientError;
+
+/// Largest answer that is read; metadata of a million partitions are 40 MB.
+const ANSWER_BYTES_MAX: usize = 128 << 20;
+
+/// One broker.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    /// Key, lowest and highest version of each API.
+    versions: Vec<(i16, i16, i16)>,
+    correlation_id: i32,
+    client_id: &'static str,
+    address: SocketAddr,
+}
+
+impl Connection {
+    /// Connects to `address` (host:port) and asks for the broker's versions. `patience` is what connecting and each answer may take.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn open(address: &str, client_id: &'static str, patience: Duration) -> Result<Self, ClientError> {
+        let (stream, resolved) =
+            connect(address, patience).map_err(|error| ClientError::Connect { address: address.to_owned(), error })?;
+        let (versions, correlation_id) = (Vec::new(), 0);
+        let mut connection = Self { stream, versions, correlation_id, client_id, address: resolved };
+        let answer = connection.call_at("ApiVersions", &ApiVersionsRequest::default(), 0)?;
+        ClientError::check("ApiVersions", answer.error_code, None)?;
+        let served = answer.api_keys.iter();
+        connection.versions = served.map(|api| (api.api_key, api.min_version, api.max_version)).collect();
+        Ok(connection)
+    }
+
+    /// Where the broker is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The highest version of an API that both sides know.
+    ///
+    /// # Errors
+    /// [`ClientError::Unsupported`].
+    pub fn version(&self, api: &'static str, key: i16, (min, max): (i16, i16)) -> Result<i16, ClientError> {
+        let served = self.versions.iter().find(|(served, ..)| *served == key);
+        let common = served.map(|(_, low, high)| (min.max(*low), max.min(*high)));
+        common.filter(|(low, high)| low <= high).map(|(_, high)| high).ok_or(ClientError::Unsupported { api, min, max })
+    }
+
+    /// Asks, in the highest of `versions` that the broker knows, and waits for the answer. `api` is the name in errors.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn call<R: Request>(
+        &mut self,
+        api: &'static str,
+        request: &R,
+        versions: (i16, i16),
+    ) -> Result<R::Response, ClientError> {
+        let version = self.version(api, R::KEY, versions)?;
+        self.call_at(api, request, version)
+    }
+
+    fn call_at<R: Request>(
+        &mut self,
+        api: &'static str,
+        request: &R,
+        version: i16,
+    ) -> Result<R::Response, ClientError> {
+        let undecodable = |detail: String| ClientError::Decode { api, detail };
+        self.correlation_id = self.correlation_id.wrapping_add(1);
+        let mut frame = Vec::new();
+        put_request(&mut frame, api, request, version, self.correlation_id, self.client_id)?;
+        let broken = |error| ClientError::Broken { api, error };
+        let mut answer = self.exchange(&frame).map_err(broken)?;
+        let header_version = match R::KEY == ApiKey::ApiVersions as i16 {
+            true => 0,
+            false => R::Response::header_version(version),
+        };
+        let header = ResponseHeader::decode(&mut answer, header_version).map_err(|e| undecodable(format!("{e:#}")))?;
+        if header.correlation_id != self.correlation_id {
+            return Err(undecodable(format!("its correlation id is {}", header.correlation_id)));
+        }
+        R::Response::decode(&mut answer, version).map_err(|error| undecodable(format!("{error:#}")))
+    }
+
+    fn exchange(&mut self, frame: &[u8]) -> io::Result<Bytes> {
+        self.stream.write_all(frame)?;
+        let mut length = [0; 4];
+        self.stream.read_exact(&mut length)?;
+        let length = u32::from_be_bytes(length) as usize;
+        if length > ANSWER_BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+        }
+        let mut answer = vec![0; length];
+        self.stream.read_exact(&mut answer)?;
+        Ok(answer.into())
+    }
+}
+
+/// Appends the frame of `request` to `out`.
+///
+/// # Errors
+/// [`ClientError::Decode`], naming `api`: the version lacks a field that is set.
+pub fn put_request<R: Request>(
+    out: &mut Vec<u8>,
+    api: &'static str,
+    request: &R,
+    version: i16,
+    correlation_id: i32,
+    client_id: &'static str,
+) -> Result<(), ClientError> {
+    let header = RequestHeader::default()
+        .with_request_api_key(R::KEY)
+        .with_request_api_version(version)
+        .with_correlation_id(correlation_id)
+        .with_client_id(Some(StrBytes::from_static_str(client_id)));
+    let mut payload = BytesMut::new();
+    header
+        .encode(&mut payload, R::header_version(version))
+        .and_then(|()| request.encode(&mut payload, version))
+        .map_err(|error| ClientError::Decode { api, detail: format!("{error:#}") })?;
+    out.put_u32(payload.len() as u32);
+    out.extend_from_slice(&payload);
+    Ok(())
+}
+
+/// The first of the host's addresses that answers.
+fn connect(address: &str, patience: Duration) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut refused = io::Error::from(io::ErrorKind::NotFound);
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, patience) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(patience))?;
+                stream.set_write_timeout(Some(patience))?;
+                return Ok((stream, address));
+            }
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}

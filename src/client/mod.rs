@@ -1,0 +1,12 @@
+//! A client of any Kafka, for what is asked once and waited for: blocking, one request at a time.
+//!
+//! [`Connection`] is one broker, [`Cluster`] all of them, found from any one. What is measured under load has a client of its own in
+//! [`crate::bench`].
+
+mod cluster;
+mod connection;
+mod error;
+
+pub use cluster::{Cluster, NodeId, PartitionLeader};
+pub use connection::{Connection, put_request};
+pub use error::ClientError;
