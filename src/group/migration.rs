@@ -164,3 +164,7 @@ pub fn downgraded(group: &ConsumerGroup, topics: &dyn TopicsImage, now: Now) -> 
     };
     ClassicGroup::taken_over(now, stored)
 }
+
+#[cfg(test)]
+#[path = "migration_tests.rs"]
+mod tests;

@@ -1,6 +1,12 @@
 //! Random schedules of clients over one group with restarts: whatever they do, what a member may rely on holds.
+//!
+//! Clients join, read, commit, go silent past their session and come back as zombies, crash, and have commits under way that
+//! arrive late, also after the crash. The broker restarts at any step from what was stored.
+//!
+//! After each step: no partition has two owners in one generation, no commit takes a partition's offset back, what is stored tells the
+//! group as it is, and somebody ends every wait. At the end every request that waited was answered, and none of them twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::harness::*;
 use crate::group::classic::*;
@@ -24,7 +30,17 @@ struct Client {
     sync: Option<Ticket>,
     /// Partition numbers that it may work on, with the generation in which it got them.
     owned: Option<(i32, BTreeSet<u8>)>,
+    /// How far it has read what it owns.
+    read: BTreeMap<u8, u64>,
     is_paused: bool,
+}
+
+/// A commit on its way.
+struct Commit {
+    member_id: String,
+    instance_id: Option<&'static str>,
+    generation_id: i32,
+    offsets: BTreeMap<u8, u64>,
 }
 
 const PARTITIONS: u8 = 6;
@@ -38,6 +54,13 @@ struct World {
     owners: BTreeMap<i32, BTreeMap<u8, String>>,
     /// The newest generation of which a member was given its assignment.
     generation_seen: i32,
+    /// By client, in the order in which they were sent: what comes behind on the same connection is not read before.
+    under_way: Vec<VecDeque<Commit>>,
+    /// The same of connections that have been given up.
+    strays: Vec<VecDeque<Commit>>,
+    committed: BTreeMap<u8, u64>,
+    /// Requests that wait, since the last restart.
+    waiting: BTreeSet<Ticket>,
 }
 
 impl World {
@@ -51,13 +74,19 @@ impl World {
             next_id: 0,
             owners: BTreeMap::new(),
             generation_seen: 0,
+            under_way: (0..5).map(|_| VecDeque::new()).collect(),
+            strays: Vec::new(),
+            committed: BTreeMap::new(),
+            waiting: BTreeSet::new(),
         }
     }
 
     fn step(&mut self) {
         let index = self.random.below(self.clients.len() as u64) as usize;
         match self.random.below(20) {
-            0 => self.clients[index] = Client::default(),
+            0 => {
+                self.crash(index);
+            }
             1 => self.clients[index].is_paused ^= true,
             2 => self.leave(index),
             3 => self.restart(),
@@ -70,6 +99,7 @@ impl World {
                 self.group.pass(ms);
             }
             7 => self.join(index),
+            8 => self.arrive(index),
             _ if self.clients[index].is_paused => {}
             _ => self.go_on(index),
         }
@@ -87,19 +117,80 @@ impl World {
             return self.join(index);
         }
         let (id, generation) = (client.member_id.clone(), client.generation_id);
+        let instance_id = self.instance_id(index);
         let error = if self.random.below(2) == 0 {
-            self.group.heartbeat(&id, generation)
+            self.group.call(|group, now, _, _| group.heartbeat(now, &id, instance_id, generation))
         } else {
-            self.group.commit(&id, generation)
+            self.read_on(index);
+            if self.random.below(3) == 0 {
+                return;
+            }
+            self.all_arrive(index)
         };
         if error == ErrorCode::NONE {
             assert_eq!(self.group.group.generation_id(), generation, "a zombie is served");
         } else {
             self.clients[index].owned = None;
-            if error == ErrorCode::UNKNOWN_MEMBER_ID {
+            if error == ErrorCode::UNKNOWN_MEMBER_ID || error == ErrorCode::FENCED_INSTANCE_ID {
                 self.clients[index].member_id.clear();
             }
         }
+    }
+
+    /// The first client is a static member.
+    fn instance_id(&self, index: usize) -> Option<&'static str> {
+        (index == 0).then_some("static")
+    }
+
+    /// Reads some of all that it owns, and sends how far it has come.
+    fn read_on(&mut self, index: usize) {
+        let records = self.random.below(5);
+        let instance_id = self.instance_id(index);
+        let client = &mut self.clients[index];
+        client.read.values_mut().for_each(|offset| *offset += records);
+        let commit = Commit {
+            member_id: client.member_id.clone(),
+            instance_id,
+            generation_id: client.generation_id,
+            offsets: client.read.clone(),
+        };
+        self.under_way[index].push_back(commit);
+    }
+
+    fn crash(&mut self, index: usize) -> Client {
+        self.strays.push(std::mem::take(&mut self.under_way[index]));
+        self.strays.retain(|commits| !commits.is_empty());
+        std::mem::take(&mut self.clients[index])
+    }
+
+    fn all_arrive(&mut self, index: usize) -> ErrorCode {
+        let mut last = ErrorCode::NONE;
+        while let Some(commit) = self.under_way[index].pop_front() {
+            last = self.commit(&commit);
+        }
+        last
+    }
+
+    /// What somebody sent arrives, perhaps long after it has gone.
+    fn arrive(&mut self, index: usize) {
+        let count = self.strays.len();
+        let queue = if count > 0 { self.strays.get_mut(index % count) } else { self.under_way.get_mut(index) };
+        if let Some(commit) = queue.and_then(VecDeque::pop_front) {
+            self.commit(&commit);
+        }
+    }
+
+    fn commit(&mut self, commit: &Commit) -> ErrorCode {
+        let Commit { member_id, instance_id, generation_id, offsets } = commit;
+        let committer = Committer { member_id, instance_id: *instance_id, generation_id: *generation_id };
+        if let Err(error) = self.group.call(|group, now, _, _| group.check_commit(now, committer)) {
+            return error;
+        }
+        for (partition, offset) in offsets {
+            let before = self.committed.insert(*partition, *offset).unwrap_or(0);
+            assert!(before <= *offset, "{partition} goes back from {before} to {offset}");
+        }
+        ErrorCode::NONE
     }
 
     fn join(&mut self, index: usize) {
@@ -114,11 +205,13 @@ impl World {
         };
         self.clients[index].owned = None;
         self.clients[index].sync = None;
-        self.clients[index].join = Some(self.group.join(request));
+        let ticket = self.group.join(request);
+        self.waiting.insert(ticket);
+        self.clients[index].join = Some(ticket);
     }
 
     fn leave(&mut self, index: usize) {
-        let id = std::mem::take(&mut self.clients[index]).member_id;
+        let id = self.crash(index).member_id;
         if !id.is_empty() {
             self.group.leave(&id);
         }
@@ -129,18 +222,23 @@ impl World {
         let stored = self.group.stored.clone();
         let now = self.group.now();
         self.group.group = stored.map(|stored| ClassicGroup::restore(now, stored)).unwrap_or_default();
+        self.waiting.clear();
         for client in &mut self.clients {
             (client.join, client.sync) = (None, None);
         }
     }
 
     fn receive(&mut self) {
+        let group = &self.group;
+        self.waiting.retain(|ticket| !group.joined.contains_key(ticket) && !group.synced.contains_key(ticket));
         for index in 0..self.clients.len() {
             let join = self.clients[index].join.and_then(|ticket| self.group.joined.remove(&ticket));
             if let Some(answer) = join {
                 self.joined(index, answer);
             }
-            let sync = self.clients[index].sync.and_then(|ticket| self.group.synced.remove(&ticket));
+            let group = &mut self.group;
+            let sync = self.clients[index].sync.and_then(|ticket| group.synced.remove(&ticket));
+            self.waiting.retain(|ticket| sync.is_none() || self.clients[index].sync != Some(*ticket));
             if let Some(answer) = sync {
                 self.synced(index, answer);
             }
@@ -169,12 +267,13 @@ impl World {
         let request = SyncRequest {
             ticket: self.group.tickets,
             member_id: answer.member_id,
-            instance_id: None,
+            instance_id: self.instance_id(index).map(str::to_owned),
             generation_id: answer.generation_id,
             protocol_type: None,
             protocol_name: answer.protocol_name,
             assignments,
         };
+        self.waiting.insert(request.ticket);
         self.clients[index].sync = Some(request.ticket);
         self.group.call(|group, now, _, effects| group.sync(now, request, effects));
     }
@@ -197,6 +296,9 @@ impl World {
         }
         assert!(client.generation_id >= self.generation_seen, "generations go back");
         self.generation_seen = client.generation_id;
+        self.all_arrive(index);
+        let client = &mut self.clients[index];
+        client.read = part.iter().map(|at| (*at, self.committed.get(at).copied().unwrap_or(0))).collect();
         client.owned = Some((client.generation_id, part));
     }
 
@@ -206,7 +308,11 @@ impl World {
         assert_eq!(waiting, group.awaiting_join);
         assert!(group.next_deadline_ms().is_none_or(|deadline| deadline >= self.group.now_ms), "a deadline has passed");
         match group.state() {
-            State::Empty => assert!(group.members.is_empty()),
+            State::Empty => {
+                assert!(group.members.is_empty());
+                let stored = self.group.stored.clone().unwrap_or_default();
+                assert_eq!(group.to_stored().generation_id, stored.generation_id, "a restart would find another group");
+            }
             State::PreparingRebalance => assert!(group.timers.is_set(&Timer::Join), "nobody ends the wait"),
             State::CompletingRebalance => {
                 assert!(group.timers.is_set(&Timer::Sync), "nobody ends the wait");
@@ -221,6 +327,8 @@ impl World {
                 assert_eq!(all.len(), distinct.len(), "a partition has two owners");
                 let stored = self.group.stored.as_ref().expect("a stable group is stored");
                 assert_eq!(&group.to_stored(), stored, "a restart would find another group");
+                let restored = ClassicGroup::restore(self.group.now(), stored.clone());
+                assert_eq!((restored.state(), &restored.to_stored()), (State::Stable, stored));
             }
         }
         let is_known = |id: &MemberId| group.members.contains_key(id);
@@ -238,10 +346,12 @@ fn run(seed: u64) {
     for _ in 0..400 {
         world.step();
     }
-    // Whoever still waits when all is quiet is answered once time is up.
-    world.group.pass(10 * 60_000);
-    world.receive();
-    assert!(world.clients.iter().all(|client| client.join.is_none()), "a join is parked for ever");
+    // Whoever still waits when all is quiet is answered once time is up, and so is what that makes clients ask.
+    for _ in 0..4 {
+        world.group.pass(10 * 60_000);
+        world.receive();
+    }
+    assert!(world.waiting.is_empty(), "{:?} are parked for ever", world.waiting);
 }
 
 #[test]

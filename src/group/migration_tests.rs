@@ -1,0 +1,710 @@
+//! Random lives of a group with members of both protocols, which becomes a consumer group and a classic one again on the way.
+//!
+//! Clients join, read, commit, go silent, crash and have commits under way that arrive late; the broker restarts at any step from
+//! what was stored. After each step: no partition has two owners that could commit, nobody takes back what another one has committed,
+//! epochs do not go back while there are members, what is stored tells the group, and nobody was answered twice. At the end those of
+//! one protocol are left and share everything once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::group::classic::{
+    Committer, Effects, JoinAnswer, JoinRequest, Leaving, State, SyncAnswer, SyncRequest, Terms, Ticket,
+};
+use crate::group::consumer::assignment::{Partitions, TopicIdPartition};
+use crate::group::consumer::codec::Row;
+use crate::group::consumer::offsets::{self, check_commit};
+use crate::group::consumer::state::GroupPhase;
+use crate::group::consumer::topics::TopicMetadata;
+use crate::group::consumer::{Assignor, HeartbeatRejected, HeartbeatRequest, Settings, heartbeat};
+use crate::types::{ErrorCode, Uuid};
+
+const TOPIC_ID: Uuid = Uuid::from_u128(7);
+const PARTITIONS: i32 = 6;
+/// Clients of the classic protocol come first.
+const CLIENTS: usize = 5;
+const CLASSIC_CLIENTS: usize = 3;
+const SESSION_MS: u64 = 10_000;
+
+/// One topic.
+struct OneTopic;
+
+impl TopicsImage for OneTopic {
+    fn version(&self) -> u64 {
+        1
+    }
+    fn topic(&self, name: &str) -> Option<TopicMetadata> {
+        (name == "t").then_some(TopicMetadata { id: TOPIC_ID, partitions: PARTITIONS })
+    }
+    fn name(&self, id: Uuid) -> Option<&str> {
+        (id == TOPIC_ID).then_some("t")
+    }
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(["t"].into_iter())
+    }
+}
+
+/// A group of either protocol.
+enum Group {
+    Classic(ClassicGroup),
+    Consumer(ConsumerGroup),
+}
+
+/// What a restart finds.
+enum Stored {
+    Classic(StoredGroup),
+    Consumer(BTreeMap<Vec<u8>, Vec<u8>>),
+}
+
+/// Multiplicative generator: the same seed, the same life.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+#[derive(Default)]
+struct Client {
+    life: u64,
+    member_id: String,
+    /// Generation, or epoch.
+    epoch: i32,
+    join: Option<Ticket>,
+    sync: Option<Ticket>,
+    /// What it reads and how far it has come; none until it has been told.
+    reads: Option<BTreeMap<i32, u64>>,
+    /// What a client of the new protocol was told last.
+    told: BTreeSet<i32>,
+}
+
+/// A commit on its way.
+struct Commit {
+    member_id: String,
+    epoch: i32,
+    offsets: BTreeMap<i32, u64>,
+}
+
+struct World {
+    random: Random,
+    now_ms: u64,
+    group: Group,
+    stored: Stored,
+    clients: Vec<Client>,
+    tickets: Ticket,
+    joined: BTreeMap<Ticket, JoinAnswer>,
+    synced: BTreeMap<Ticket, SyncAnswer>,
+    /// Requests that wait, since the last restart.
+    waiting: BTreeSet<Ticket>,
+    /// By client, in the order in which they were sent: what comes behind on the same connection is not read before.
+    under_way: Vec<VecDeque<Commit>>,
+    /// The same of connections that have been given up.
+    strays: Vec<VecDeque<Commit>>,
+    /// How far, and by whom.
+    committed: BTreeMap<i32, (u64, String)>,
+    upgrades: usize,
+    downgrades: usize,
+}
+
+fn terms() -> Terms {
+    Terms {
+        initial_rebalance_delay_ms: 0,
+        session_timeout_ms_min: 6000,
+        session_timeout_ms_max: 60_000,
+        members_max: 100,
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        session_timeout_ms: 10_000,
+        heartbeat_interval_ms: 3000,
+        max_size: 100,
+        assignors: vec![Assignor::Uniform],
+    }
+}
+
+/// `ConsumerProtocolSubscription` version 1 to `t`, with what its member owns.
+fn subscription(owned: &[i32]) -> Bytes {
+    let mut bytes = b"\0\x01\0\0\0\x01\0\x01t\xff\xff\xff\xff\0\0\0\x01\0\x01t".to_vec();
+    bytes.extend_from_slice(&(owned.len() as i32).to_be_bytes());
+    owned.iter().for_each(|partition| bytes.extend_from_slice(&partition.to_be_bytes()));
+    bytes.into()
+}
+
+fn assignment(partitions: Vec<i32>) -> Bytes {
+    Assignment { partitions: [("t".to_owned(), partitions)].into(), has_user_data: false }.write(1)
+}
+
+fn partition(partition: i32) -> TopicIdPartition {
+    TopicIdPartition { topic_id: TOPIC_ID, partition }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self {
+            random: Random(seed),
+            now_ms: 1000,
+            group: Group::Classic(ClassicGroup::default()),
+            stored: Stored::Classic(StoredGroup::default()),
+            clients: (0..CLIENTS).map(|_| Client::default()).collect(),
+            tickets: 0,
+            joined: BTreeMap::new(),
+            synced: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            under_way: (0..CLIENTS).map(|_| VecDeque::new()).collect(),
+            strays: Vec::new(),
+            committed: BTreeMap::new(),
+            upgrades: 0,
+            downgrades: 0,
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic_ms: self.now_ms, wall: self.now_ms as i64 }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        self.waiting.insert(self.tickets);
+        self.tickets
+    }
+
+    /// What the coordinator does around a decision: give way to the other protocol, store, answer.
+    fn change<T>(&mut self, decide: impl FnOnce(&mut Group, &Context<'_>, Now, &mut Effects, &mut Vec<Row>) -> T) -> T {
+        let (now, settings) = (self.now(), settings());
+        let cx = Context { topics: &OneTopic, settings: &settings, now_ms: self.now_ms as i64 };
+        let (mut effects, mut rows) = (Effects::default(), Vec::new());
+        let was_consumer = matches!(self.group, Group::Consumer(_));
+        let epoch_before = self.epoch();
+        let decided = decide(&mut self.group, &cx, now, &mut effects, &mut rows);
+        let mut downgraded_to = None;
+        if let Group::Consumer(group) = &self.group
+            && group.state().is_all_classic()
+        {
+            let is_settled = group.state().phase() == GroupPhase::Stable;
+            let mut classic = downgraded(group, &OneTopic, now);
+            downgraded_to = Some(classic.to_stored());
+            if !is_settled {
+                classic.rebalance(now, &terms(), &mut effects);
+            }
+            self.group = Group::Classic(classic);
+            self.downgrades += 1;
+        }
+        if let Some((before, after)) = epoch_before.zip(self.epoch()) {
+            assert!(before <= after, "from {before} back to {after}");
+        }
+        match &self.group {
+            Group::Classic(group) if effects.store => self.stored = Stored::Classic(group.to_stored()),
+            Group::Classic(_) => {
+                if let Some(stored) = downgraded_to {
+                    self.stored = Stored::Classic(stored);
+                }
+            }
+            Group::Consumer(_) => {
+                if !was_consumer {
+                    self.upgrades += 1;
+                    self.stored = Stored::Consumer(BTreeMap::new());
+                }
+                let Stored::Consumer(kept) = &mut self.stored else { panic!("rows of a consumer group") };
+                for row in rows {
+                    match row.value {
+                        Some(value) => kept.insert(row.key, value),
+                        None => kept.remove(&row.key),
+                    };
+                }
+            }
+        }
+        for (ticket, answer) in effects.joined {
+            assert!(self.joined.insert(ticket, answer).is_none(), "answered twice");
+            self.waiting.remove(&ticket);
+        }
+        for (ticket, answer) in effects.synced {
+            assert!(self.synced.insert(ticket, answer).is_none(), "answered twice");
+            self.waiting.remove(&ticket);
+        }
+        decided
+    }
+
+    /// Generation or group epoch; none without members.
+    fn epoch(&self) -> Option<i32> {
+        match &self.group {
+            Group::Classic(group) => (group.member_count() > 0).then(|| group.generation_id()),
+            Group::Consumer(group) => (!group.is_new()).then(|| group.state().epochs.assignment_epoch),
+        }
+    }
+
+    fn restored(&self) -> Group {
+        match &self.stored {
+            Stored::Classic(stored) => Group::Classic(ClassicGroup::restore(self.now(), stored.clone())),
+            Stored::Consumer(rows) => {
+                let changes = rows.iter().map(|(key, value)| Change::of_row(key, value).expect("a row"));
+                let state = GroupState::restore(changes).expect("consistent rows");
+                Group::Consumer(ConsumerGroup::restored(state, &settings(), self.now_ms as i64))
+            }
+        }
+    }
+
+    fn step(&mut self) {
+        let index = self.random.below(CLIENTS as u64) as usize;
+        match self.random.below(24) {
+            0 => self.crash(index),
+            1..=3 if index >= CLASSIC_CLIENTS => self.leave(index),
+            1 => self.leave(index),
+            2 => self.restart(),
+            3 => {
+                let ms = self.random.below(SESSION_MS);
+                self.pass(ms);
+            }
+            4 => self.reconnect(index),
+            5 | 6 => self.arrive(index),
+            7 if index < CLASSIC_CLIENTS => self.join(index),
+            _ if index < CLASSIC_CLIENTS => self.go_on(index),
+            _ => self.beat(index),
+        }
+        self.receive();
+        self.audit();
+    }
+
+    fn crash(&mut self, index: usize) {
+        let life = self.clients[index].life + 1;
+        self.clients[index] = Client { life, ..Client::default() };
+        self.reconnect(index);
+    }
+
+    /// What is under way on the connection so far may arrive behind what is sent on the new one.
+    fn reconnect(&mut self, index: usize) {
+        self.strays.push(std::mem::take(&mut self.under_way[index]));
+        self.strays.retain(|commits| !commits.is_empty());
+    }
+
+    fn restart(&mut self) {
+        self.group = self.restored();
+        self.waiting.clear();
+        for client in &mut self.clients {
+            (client.join, client.sync) = (None, None);
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let end = self.now_ms + ms;
+        loop {
+            let next = match &self.group {
+                Group::Classic(group) => group.next_deadline_ms(),
+                Group::Consumer(group) => group.deadlines().next().map(|at| at as u64),
+            };
+            let Some(next) = next.filter(|next| *next <= end) else { break };
+            self.now_ms = self.now_ms.max(next);
+            self.change(|group, cx, now, effects, rows| match group {
+                Group::Classic(group) => group.tick(now, &terms(), effects),
+                Group::Consumer(group) => {
+                    while let Some(expired) = group.expire(cx) {
+                        rows.extend(expired.rows);
+                    }
+                }
+            });
+        }
+        self.now_ms = end;
+    }
+
+    fn leave(&mut self, index: usize) {
+        let member_id = std::mem::take(&mut self.clients[index].member_id);
+        self.crash(index);
+        if member_id.is_empty() {
+            return;
+        }
+        self.change(|group, cx, now, effects, rows| match group {
+            Group::Consumer(group) if index >= CLASSIC_CLIENTS => {
+                let request = HeartbeatRequest {
+                    group_id: "g".into(),
+                    member_id,
+                    member_epoch: -1,
+                    rebalance_timeout_ms: -1,
+                    ..Default::default()
+                };
+                if let Ok(outcome) = heartbeat(group, &request, 1, "", cx) {
+                    rows.extend(outcome.rows);
+                }
+            }
+            Group::Consumer(group) => {
+                let leaving = [Leaving { member_id, instance_id: None }];
+                rows.extend(group.leave(&leaving, cx).1);
+            }
+            Group::Classic(group) => {
+                let leaving = [Leaving { member_id, instance_id: None }];
+                group.leave(now, &terms(), &leaving, effects);
+            }
+        });
+    }
+
+    /// A client of the classic protocol stops reading and joins.
+    fn join(&mut self, index: usize) {
+        let ticket = self.ticket();
+        let requires_known_member_id = self.random.below(2) == 0;
+        let client = &mut self.clients[index];
+        client.reads = None;
+        (client.join, client.sync) = (Some(ticket), None);
+        let request = JoinRequest {
+            ticket,
+            member_id: client.member_id.clone(),
+            new_member_id: format!("classic-{index}-{ticket}"),
+            instance_id: None,
+            client_id: "c".to_owned(),
+            client_host: "/127.0.0.1".to_owned(),
+            session_timeout_ms: SESSION_MS as i32,
+            rebalance_timeout_ms: 20_000,
+            protocol_type: PROTOCOL_TYPE.to_owned(),
+            protocols: vec![("range".to_owned(), subscription(&[]))],
+            requires_known_member_id,
+            supports_skip_assignment: false,
+        };
+        if matches!(&self.group, Group::Consumer(own) if own.state().members.is_empty()) {
+            self.group = Group::Classic(ClassicGroup::default());
+            self.stored = Stored::Classic(StoredGroup::default());
+        }
+        self.change(|group, cx, now, effects, rows| match group {
+            Group::Classic(group) => group.join(now, &terms(), &request, effects),
+            Group::Consumer(group) => {
+                let (answer, changed) = group.join(&request, cx);
+                rows.extend(changed);
+                effects.joined.push((ticket, answer));
+            }
+        });
+    }
+
+    /// What a client of the classic protocol does next of its own.
+    fn go_on(&mut self, index: usize) {
+        let client = &self.clients[index];
+        if client.join.is_some() || client.sync.is_some() {
+            return;
+        }
+        if client.reads.is_none() {
+            return self.join(index);
+        }
+        let (member_id, epoch) = (client.member_id.clone(), client.epoch);
+        let error = if self.random.below(2) == 0 {
+            self.read_on(index)
+        } else {
+            self.change(|group, cx, now, _, _| match group {
+                Group::Classic(group) => group.heartbeat(now, &member_id, None, epoch),
+                Group::Consumer(group) => group.classic_heartbeat(&member_id, None, epoch, cx),
+            })
+        };
+        let client = &mut self.clients[index];
+        match error {
+            ErrorCode::NONE => {}
+            ErrorCode::UNKNOWN_MEMBER_ID => {
+                client.member_id.clear();
+                client.reads = None;
+            }
+            _ => client.reads = None,
+        }
+    }
+
+    /// A client of the new protocol heartbeats; it gives up first what it should not have.
+    fn beat(&mut self, index: usize) {
+        let delay = self.random.below(3);
+        let full = self.random.below(2) == 0;
+        if self.clients[index].reads.is_some() {
+            self.read_on(index);
+        }
+        let client = &mut self.clients[index];
+        if client.member_id.is_empty() {
+            client.member_id = format!("consumer-{index}-{}", client.life);
+            (client.epoch, client.reads, client.told) = (0, Some(BTreeMap::new()), BTreeSet::new());
+        }
+        let told = client.told.clone();
+        let reads = client.reads.get_or_insert_default();
+        if delay > 0 {
+            reads.retain(|at, _| told.contains(at));
+        }
+        let owned: Partitions = reads.keys().map(|at| partition(*at)).collect();
+        let request = HeartbeatRequest {
+            group_id: "g".into(),
+            member_id: client.member_id.clone(),
+            member_epoch: client.epoch,
+            rebalance_timeout_ms: if full || client.epoch == 0 { 20_000 } else { -1 },
+            subscribed_topic_names: Some(vec!["t".to_owned()]),
+            topic_partitions: Some(owned),
+            ..Default::default()
+        };
+        let decided = self.change(|group, cx, _, effects, rows| {
+            let outcome = match group {
+                Group::Consumer(group) => {
+                    let outcome = heartbeat(group, &request, 1, "", cx)?;
+                    rows.extend(outcome.rows);
+                    return Ok(outcome.answer);
+                }
+                Group::Classic(_) if request.member_epoch != 0 => {
+                    return Err(HeartbeatRejected::NotAConsumerGroup("g".into()));
+                }
+                Group::Classic(classic) => {
+                    let mut own = match classic.state() {
+                        State::Empty => ConsumerGroup::default(),
+                        _ => upgraded(&classic.to_stored(), cx).expect("consumers alone"),
+                    };
+                    let outcome = heartbeat(&mut own, &request, 1, "", cx)?;
+                    classic.refuse_all_waiting(effects);
+                    *rows = own.state().changes().iter().map(Change::row).collect();
+                    *group = Group::Consumer(own);
+                    outcome
+                }
+            };
+            Ok(outcome.answer)
+        });
+        self.all_arrive(index);
+        let offsets: Vec<u64> = (0..PARTITIONS).map(|at| self.offset(at)).collect();
+        let client = &mut self.clients[index];
+        match decided {
+            Ok(answer) => {
+                client.epoch = answer.member_epoch;
+                if let Some(told) = answer.assignment {
+                    client.told = told.iter().map(|own| own.partition).collect();
+                }
+                let told = client.told.clone();
+                let reads = client.reads.get_or_insert_default();
+                if reads.keys().all(|at| told.contains(at)) {
+                    for at in told {
+                        reads.entry(at).or_insert_with(|| offsets[at as usize]);
+                    }
+                }
+            }
+            Err(_) => {
+                let life = client.life + 1;
+                *client = Client { life, ..Client::default() };
+            }
+        }
+    }
+
+    /// Reads some, and has the commit of it sent; mostly it arrives at once, with all before it.
+    fn read_on(&mut self, index: usize) -> ErrorCode {
+        let records = self.random.below(5);
+        let client = &mut self.clients[index];
+        let reads = client.reads.get_or_insert_default();
+        reads.values_mut().for_each(|offset| *offset += records);
+        let offsets = reads.clone();
+        self.under_way[index].push_back(Commit { member_id: client.member_id.clone(), epoch: client.epoch, offsets });
+        if self.random.below(3) > 0 { self.all_arrive(index) } else { ErrorCode::NONE }
+    }
+
+    fn all_arrive(&mut self, index: usize) -> ErrorCode {
+        let mut last = ErrorCode::NONE;
+        while let Some(commit) = self.under_way[index].pop_front() {
+            last = self.commit(&commit);
+        }
+        last
+    }
+
+    fn offset(&self, at: i32) -> u64 {
+        self.committed.get(&at).map_or(0, |(offset, _)| *offset)
+    }
+
+    fn arrive(&mut self, index: usize) {
+        let count = self.strays.len();
+        let queue = if count > 0 { self.strays.get_mut(index % count) } else { self.under_way.get_mut(index) };
+        if let Some(commit) = queue.and_then(VecDeque::pop_front) {
+            self.commit(&commit);
+        }
+    }
+
+    fn commit(&mut self, commit: &Commit) -> ErrorCode {
+        let Commit { member_id, epoch, offsets } = commit;
+        let covered = self.change(|group, _, now, _, _| match group {
+            Group::Classic(group) => {
+                let committer = Committer { member_id, instance_id: None, generation_id: *epoch };
+                group.check_commit(now, committer).map(|()| offsets.clone())
+            }
+            Group::Consumer(group) => {
+                let committer = offsets::Committer {
+                    member_id,
+                    instance_id: None,
+                    member_epoch: *epoch,
+                    is_transactional: false,
+                    api_version: 9,
+                };
+                let scope = check_commit(group.state(), &committer).map_err(|refused| refused.error())?;
+                let covered = offsets.iter().filter(|(at, _)| scope.covers(&partition(**at)));
+                Ok(covered.map(|(at, offset)| (*at, *offset)).collect())
+            }
+        });
+        match covered {
+            Ok(covered) => {
+                for (at, offset) in covered {
+                    let (before, by) = self.committed.insert(at, (offset, member_id.clone())).unwrap_or_default();
+                    // What one's own older connection still brings along may be behind (KIP-1251), but never another's.
+                    let is_own = by == *member_id;
+                    assert!(
+                        before <= offset || is_own,
+                        "{at} goes back from {before} by {by} to {offset} by {member_id}"
+                    );
+                }
+                ErrorCode::NONE
+            }
+            Err(error) => error,
+        }
+    }
+
+    fn receive(&mut self) {
+        for index in 0..CLASSIC_CLIENTS {
+            let join = self.clients[index].join.and_then(|ticket| self.joined.remove(&ticket));
+            if let Some(answer) = join {
+                self.told_to_sync(index, &answer);
+            }
+            let sync = self.clients[index].sync.and_then(|ticket| self.synced.remove(&ticket));
+            if let Some(answer) = sync {
+                self.assigned(index, &answer);
+            }
+        }
+    }
+
+    fn told_to_sync(&mut self, index: usize, answer: &JoinAnswer) {
+        let client = &mut self.clients[index];
+        client.join = None;
+        match answer.error {
+            ErrorCode::NONE | ErrorCode::MEMBER_ID_REQUIRED | ErrorCode::REBALANCE_IN_PROGRESS => {
+                client.member_id.clone_from(&answer.member_id);
+            }
+            _ => client.member_id.clear(),
+        }
+        if answer.error != ErrorCode::NONE {
+            return;
+        }
+        client.epoch = answer.generation_id;
+        let mut parts: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+        for at in (0..PARTITIONS).filter(|_| !answer.members.is_empty()) {
+            let member = &answer.members[at as usize % answer.members.len()];
+            parts.entry(member.member_id.to_string()).or_default().push(at);
+        }
+        let ticket = self.ticket();
+        self.clients[index].sync = Some(ticket);
+        let request = SyncRequest {
+            ticket,
+            member_id: answer.member_id.clone(),
+            instance_id: None,
+            generation_id: answer.generation_id,
+            protocol_type: None,
+            protocol_name: None,
+            assignments: parts.into_iter().map(|(id, part)| (id, assignment(part))).collect(),
+        };
+        self.change(|group, cx, now, effects, _| match group {
+            Group::Classic(group) => group.sync(now, request, effects),
+            Group::Consumer(group) => {
+                let answer = group.sync(&request, cx);
+                effects.synced.push((ticket, answer));
+            }
+        });
+    }
+
+    fn assigned(&mut self, index: usize, answer: &SyncAnswer) {
+        self.all_arrive(index);
+        let offsets: Vec<u64> = (0..PARTITIONS).map(|at| self.offset(at)).collect();
+        let client = &mut self.clients[index];
+        client.sync = None;
+        match answer.error {
+            ErrorCode::NONE => {
+                let assigned = Assignment::read(&answer.assignment).expect("an assignment");
+                let own = assigned.partitions.get("t").into_iter().flatten();
+                client.reads = Some(own.map(|at| (*at, offsets[*at as usize])).collect());
+            }
+            ErrorCode::UNKNOWN_MEMBER_ID => client.member_id.clear(),
+            _ => {}
+        }
+    }
+
+    /// Who could commit for a partition at this moment.
+    fn owners(&self) -> BTreeMap<i32, Vec<usize>> {
+        let mut owners: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+        for (index, client) in self.clients.iter().enumerate() {
+            let owns = |at: i32| match &self.group {
+                Group::Classic(group) => {
+                    group.member_bytes(&client.member_id) > 0
+                        && index < CLASSIC_CLIENTS
+                        && client.epoch == group.generation_id()
+                }
+                Group::Consumer(group) => group.state().owner(&partition(at)) == Some(client.member_id.as_str()),
+            };
+            for at in client.reads.iter().flatten().map(|(at, _)| *at).filter(|at| owns(*at)) {
+                owners.entry(at).or_default().push(index);
+            }
+        }
+        owners
+    }
+
+    fn audit(&self) {
+        for (at, owners) in self.owners() {
+            assert_eq!(owners.len(), 1, "{at} is read by {owners:?}");
+        }
+        if let Group::Consumer(group) = &self.group {
+            // Whoever is a member and reads is the one who may.
+            for client in self.clients.iter().filter(|client| group.state().members.contains_key(&*client.member_id)) {
+                for at in client.reads.iter().flatten().map(|(at, _)| *at) {
+                    let owner = group.state().owner(&partition(at));
+                    let is_told = group.state().members[&*client.member_id].current.epoch > client.epoch;
+                    assert!(owner == Some(&*client.member_id) || is_told, "{} reads {at}", client.member_id);
+                }
+            }
+        }
+        match (&self.group, self.restored()) {
+            (Group::Consumer(group), Group::Consumer(restored)) => {
+                assert_eq!(group.state(), restored.state(), "a restart would find another group");
+            }
+            (Group::Classic(group), Group::Classic(restored)) => {
+                if group.state() == State::Stable {
+                    assert_eq!(group.to_stored(), restored.to_stored(), "a restart would find another group");
+                }
+                assert!(restored.generation_id() <= group.generation_id(), "a restart would go forth");
+            }
+            _ => panic!("a restart would find a group of the other protocol"),
+        }
+    }
+
+    /// Those of the other protocol leave; everybody else goes on until all is shared.
+    fn settle(&mut self, classic_stay: bool) {
+        self.pass(60_000);
+        self.receive();
+        assert!(self.waiting.is_empty(), "{:?} are parked for ever", self.waiting);
+        for index in 0..CLIENTS {
+            if (index < CLASSIC_CLIENTS) != classic_stay {
+                self.leave(index);
+                self.audit();
+            }
+        }
+        for _ in 0..30 {
+            for index in 0..CLIENTS {
+                match index < CLASSIC_CLIENTS {
+                    true if classic_stay => self.go_on(index),
+                    false if !classic_stay => self.beat(index),
+                    _ => {}
+                }
+                self.receive();
+                self.audit();
+            }
+        }
+        assert_eq!(matches!(self.group, Group::Classic(_)), classic_stay, "the group is of those who are left");
+        let owners = self.owners();
+        assert_eq!(owners.len(), PARTITIONS as usize, "all is read: {owners:?}");
+    }
+}
+
+#[test]
+fn groups_change_their_protocol_and_no_partition_has_two_owners() {
+    let (mut upgrades, mut downgrades) = (0, 0);
+    for seed in 0..60 {
+        let life = std::panic::catch_unwind(|| {
+            let mut world = World::new(seed);
+            for _ in 0..250 {
+                world.step();
+            }
+            world.settle(seed.is_multiple_of(2));
+            (world.upgrades, world.downgrades)
+        });
+        let Ok(life) = life else { panic!("seed {seed} fails") };
+        upgrades += life.0;
+        downgrades += life.1;
+    }
+    assert!(upgrades > 40 && downgrades > 40, "{upgrades} upgrades and {downgrades} downgrades");
+}
