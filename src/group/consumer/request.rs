@@ -8,7 +8,9 @@ use super::topics::TopicsImage;
 use crate::types::ErrorCode;
 
 /// Most bytes of names, patterns and ids that one member may bring along. Kafka knows no such limit; it is far above any
-/// real subscription and keeps one request from staying in memory as long as its member.
+/// real subscription and keeps one request from staying in memory as long as its member. A constant and no setting: nobody has a
+/// reason to turn it, for a request that tells more is too large anyway (frames that carry no records are held to the same
+/// size), and how much all members take together is `einmal.group.members.bytes.max`.
 pub const MEMBER_TEXT_BYTES_MAX: usize = 1024 * 1024;
 
 /// From this version of the request on, the client chooses the member id.
