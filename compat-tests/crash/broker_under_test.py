@@ -12,18 +12,19 @@ from history import History
 class Broker:
     """The broker of `../broker` in a directory, started with a topic."""
 
-    def __init__(self, command, directory, topic, partitions):
+    def __init__(self, command, directory, topic, partitions, settings=()):
         self._command, self._directory = command, directory
         self.topic, self.partitions = topic, partitions
-        self.bootstrap = self.does("start")
+        self.bootstrap = self.does("start", *settings)
         self.create(NewTopic(topic, partitions, 1))
 
     def create(self, topic):
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
         admin.create_topics([topic])[topic.topic].result(30)
 
-    def does(self, command):
-        result = subprocess.run([self._command, command, self._directory], check=True, stdout=subprocess.PIPE, text=True)
+    def does(self, command, *settings):
+        arguments = [self._command, command, self._directory, *settings]
+        result = subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True)
         return result.stdout.strip()
 
     def consumer(self, group="kill-loop", isolation="read_committed", **more):

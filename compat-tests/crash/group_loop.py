@@ -20,6 +20,13 @@ from confluent_kafka import KafkaException, TopicPartition
 from history import History
 
 TOPIC, PARTITIONS, GROUP = "crash-groups", 12, "crash-groups"
+# Members of KIP-848 are told by the broker what those of the classic protocol choose for themselves.
+SETTINGS = [
+    "group.consumer.min.session.timeout.ms=6000",
+    "group.consumer.session.timeout.ms=6000",
+    "group.consumer.min.heartbeat.interval.ms=500",
+    "group.consumer.heartbeat.interval.ms=500",
+]
 # Longer than the members' sessions, and their patience in a rebalance.
 SETTLED_S = 90
 cycles, checker, command, writer_command = int(sys.argv[1]), *sys.argv[2:5]
@@ -101,7 +108,7 @@ class Observer:
 
 def main():
     work = tempfile.mkdtemp(prefix="einmal-crash-groups-")
-    broker = Broker(command, os.path.join(work, "broker"), TOPIC, PARTITIONS)
+    broker = Broker(command, os.path.join(work, "broker"), TOPIC, PARTITIONS, SETTINGS)
     print(f"{cycles} kills of the broker at {broker.bootstrap}, seed {seed}, a group of {', '.join(families)}", flush=True)
     writer_file, observer_file = os.path.join(work, "writer.jsonl"), os.path.join(work, "observer.jsonl")
     arguments = [*shlex.split(writer_command), broker.bootstrap, TOPIC, str(PARTITIONS), "writer", writer_file]

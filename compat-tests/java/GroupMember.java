@@ -13,7 +13,10 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.StringDeserializer;
 
-/** BOOTSTRAP TOPIC GROUP NAME HISTORY: a member of a group that processes and commits until its stdin ends. */
+/**
+ * BOOTSTRAP TOPIC GROUP NAME HISTORY: a member of a group that processes and commits until its stdin ends.
+ * GROUP_PROTOCOL=consumer has it speak the protocol of KIP-848.
+ */
 public class GroupMember implements ConsumerRebalanceListener {
     final String name;
     final PrintWriter history;
@@ -28,10 +31,14 @@ public class GroupMember implements ConsumerRebalanceListener {
         properties.put("group.id", group);
         properties.put("enable.auto.commit", "false");
         properties.put("auto.offset.reset", "earliest");
-        properties.put("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor");
-        properties.put("session.timeout.ms", "6000");
+        String protocol = System.getenv().getOrDefault("GROUP_PROTOCOL", "classic");
+        properties.put("group.protocol", protocol);
+        if (protocol.equals("classic")) { // To a member of KIP-848 the broker says these.
+            properties.put("partition.assignment.strategy", "org.apache.kafka.clients.consumer.RangeAssignor");
+            properties.put("session.timeout.ms", "6000");
+            properties.put("heartbeat.interval.ms", "500");
+        }
         properties.put("max.poll.interval.ms", "10000");
-        properties.put("heartbeat.interval.ms", "500");
         properties.put("default.api.timeout.ms", "5000");
         properties.put("request.timeout.ms", "4000");
         properties.put("reconnect.backoff.max.ms", "500");
@@ -54,7 +61,7 @@ public class GroupMember implements ConsumerRebalanceListener {
     }
 
     public void onPartitionsLost(Collection<TopicPartition> places) {
-        done.clear();
+        places.forEach(done::remove);
         places.forEach(place -> note("revoked", place, ""));
     }
 

@@ -1,5 +1,8 @@
-"""member BOOTSTRAP TOPIC GROUP NAME HISTORY: a member of a group that processes and commits by librdkafka until its stdin ends."""
+"""member BOOTSTRAP TOPIC GROUP NAME HISTORY: a member of a group that processes and commits by librdkafka until its stdin ends.
 
+GROUP_PROTOCOL=consumer has it speak the protocol of KIP-848."""
+
+import os
 import sys
 import threading
 
@@ -8,15 +11,17 @@ from history import GroupHistory
 
 bootstrap, topic, group, name, path = sys.argv[1:]
 history = GroupHistory(path, name)
+protocol = os.environ.get("GROUP_PROTOCOL", "classic")
+# To a member of KIP-848 the broker says these.
+own = {"partition.assignment.strategy": "range", "session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
 client = Consumer({
+    **(own if protocol == "classic" else {}),
+    "group.protocol": protocol,
     "bootstrap.servers": bootstrap,
     "group.id": group,
     "enable.auto.commit": False,
     "auto.offset.reset": "earliest",
-    "partition.assignment.strategy": "range",
-    "session.timeout.ms": 6000,
     "max.poll.interval.ms": 10_000,
-    "heartbeat.interval.ms": 500,
     "reconnect.backoff.max.ms": 500,
     "log_level": 2,
 })
@@ -52,8 +57,8 @@ def on_revoke(_, parts):
 
 
 def lose(_, parts):
-    done.clear()
     for part in parts:
+        done.pop(part.partition, None)
         history.revoked(part.partition)
 
 
