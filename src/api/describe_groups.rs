@@ -36,13 +36,14 @@ pub async fn describe_groups(
     for group_id in request.groups {
         if named.insert(group_id.clone()) {
             let described = cx.broker.coordinator.describe(&group_id).await.map_err(|_| Close::Ending)?;
-            groups.push(match described {
-                Some(Described::Classic(group)) => {
-                    known(&header, group_id, group).with_authorized_operations(operations)
-                }
+            let answered = match described {
+                Some(Described::Classic(group)) => known(&header, group_id, group),
                 Some(Described::Consumer(_)) => unknown(&header, group_id, "is not a classic group."),
                 None => unknown(&header, group_id, "not found."),
-            });
+            };
+            // What may be done with a group does not depend on whether there is one.
+            let is_told = answered.error_code == 0;
+            groups.push(answered.with_authorized_operations(if is_told { operations } else { NO_OPERATIONS }));
         }
     }
     Ok(DescribeGroupsResponse::default().with_groups(groups))

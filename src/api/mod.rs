@@ -8,6 +8,8 @@ pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod apis;
 mod authorized_operations;
+#[cfg(test)]
+mod classic_groups_tests;
 pub mod cluster;
 mod config_resource;
 pub mod consumer_group;

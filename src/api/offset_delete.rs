@@ -5,17 +5,23 @@ use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponseParti
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
 
 use super::apis::count_error;
+use super::group_id::is_valid;
 use super::{Context, partition_of};
 use crate::coordinator::TopicOffsets;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
-/// Deletes in one write; each partition has its own error code.
+/// Deletes in one write; each partition has its own error code. Topics of which no partition is named are left out of the answer.
+/// Offsets of the group with an empty id, which old tools commit with, go with their group or their topic alone.
 pub async fn offset_delete(
     cx: Context,
     header: RequestHeader,
     request: OffsetDeleteRequest,
 ) -> Result<OffsetDeleteResponse, Close> {
+    if !is_valid(&request.group_id) {
+        count_error(&header, ErrorCode::INVALID_GROUP_ID);
+        return Ok(OffsetDeleteResponse::default().with_error_code(ErrorCode::INVALID_GROUP_ID.0));
+    }
     let catalog = cx.broker.catalog.topics();
     let known = |topic: &OffsetDeleteRequestTopic| {
         let found = catalog.by_name.get(topic.name.as_str());
@@ -32,7 +38,8 @@ pub async fn offset_delete(
             return Ok(OffsetDeleteResponse::default().with_error_code(error.0));
         }
     };
-    let answered = request.topics.into_iter().zip(errors).map(|(topic, error)| {
+    let named = request.topics.into_iter().zip(errors).filter(|(topic, _)| !topic.partitions.is_empty());
+    let answered = named.map(|(topic, error)| {
         let found = catalog.by_name.get(topic.name.as_str());
         let partitions = topic.partitions.iter().map(|asked| {
             let is_known = found.is_some_and(|topic| partition_of(topic, asked.partition_index).is_some());

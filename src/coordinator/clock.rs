@@ -102,12 +102,13 @@ impl Coordinator {
         }
     }
 
-    /// Forgets groups that have neither members nor offsets (`cleanupGroupMetadata`).
+    /// Forgets groups that have neither members nor offsets (`cleanupGroupMetadata`). Who has been given an id to become a member finds
+    /// the group again; in Kafka it may not.
     pub(super) fn sweep(&self) {
         let slots: Vec<_> = self.groups.iter().map(|slot| (slot.key().clone(), Arc::clone(&slot))).collect();
         for (group_id, slot) in slots {
             self.change(&group_id, &slot, |state, _, _| {
-                if state.group.is_empty() && !self.offsets.is_known(&group_id) {
+                if state.group.is_idle() && !self.offsets.is_known(&group_id) {
                     // Nobody waits for it; a restart before it is stored finds the group and sweeps again.
                     let change = GroupChange::Forget(state.group.deletions());
                     drop(self.engine.change_group(group_id.clone(), change));

@@ -76,6 +76,14 @@ impl Group {
         }
     }
 
+    /// Whether it is stable without members, and nobody has been given an id to become one.
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Self::Classic(group) => group.is_idle(),
+            Self::Consumer(_) => self.is_empty(),
+        }
+    }
+
     /// When something is due, on the monotonic clock, ms.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         match self {

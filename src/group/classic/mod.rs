@@ -169,7 +169,7 @@ pub struct DescribedMember {
     pub client_host: String,
     /// Of the group's protocol; empty unless the group is stable.
     pub metadata: Bytes,
-    /// Empty unless the group is stable.
+    /// The newest that it was given; in a rebalance what it had before.
     pub assignment: Bytes,
 }
 
@@ -204,9 +204,14 @@ impl ClassicGroup {
         self.bytes
     }
 
+    /// Whether nobody is a member, and nobody is about to be one.
+    pub fn is_idle(&self) -> bool {
+        self.state() == State::Empty && self.pending.is_empty()
+    }
+
     /// Whether nothing would be lost without it: nobody ever completed a join, and nobody is about to.
     pub fn is_unused(&self) -> bool {
-        self.state() == State::Empty && self.generation_id == 0 && self.pending.is_empty()
+        self.is_idle() && self.generation_id == 0
     }
 
     /// All members, as DescribeGroups shows them.
@@ -220,7 +225,7 @@ impl ClassicGroup {
                 client_id: member.stored.client_id.clone(),
                 client_host: member.stored.client_host.clone(),
                 metadata: protocol.map(|name| member.metadata(name)).unwrap_or_default(),
-                assignment: if is_stable { member.stored.assignment.clone() } else { Bytes::new() },
+                assignment: member.stored.assignment.clone(),
             }
         };
         self.members.iter().map(described).collect()

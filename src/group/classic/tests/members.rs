@@ -65,6 +65,34 @@ fn group_is_full_at_its_size() {
 }
 
 #[test]
+fn group_of_5000_takes_no_more_and_rebalances() {
+    const SIZE: usize = 5000;
+    let mut group =
+        TestGroup::with_terms(Terms { members_max: SIZE, initial_rebalance_delay_ms: 1, ..TestGroup::new().terms });
+    let ids: Vec<String> = (0..SIZE).map(|number| format!("m{number:04}")).collect();
+    let tickets: Vec<Ticket> = ids.iter().map(|id| group.join(join_of("", id))).collect();
+    let one_more = group.join(join_of("", "one more"));
+    assert_eq!(group.join_error(one_more), Some(ErrorCode::GROUP_MAX_SIZE_REACHED));
+    group.pass(2);
+    assert!(tickets.iter().all(|ticket| group.join_error(*ticket) == Some(ErrorCode::NONE)));
+    let one_more = group.join(join_of("", "one more"));
+    assert_eq!(group.join_error(one_more), Some(ErrorCode::GROUP_MAX_SIZE_REACHED));
+    // Not even an id is given away for a place that there is not.
+    let one_more = group.join(JoinRequest { requires_known_member_id: true, ..join_of("", "one more") });
+    assert_eq!(group.join_error(one_more), Some(ErrorCode::GROUP_MAX_SIZE_REACHED));
+    for id in &ids {
+        group.sync(id, 1, &[("m0000", "all")]);
+    }
+    assert_eq!((group.group.state(), group.group.member_count()), (State::Stable, SIZE));
+    // Who leaves makes room for one.
+    assert_eq!(group.leave("m0042"), ErrorCode::NONE);
+    let instead = group.join(join_of("", "instead"));
+    let rejoined: Vec<Ticket> = ids.iter().filter(|id| *id != "m0042").map(|id| group.join(join_of(id, ""))).collect();
+    assert!(rejoined.iter().chain([&instead]).all(|ticket| group.join_error(*ticket) == Some(ErrorCode::NONE)));
+    assert_eq!((group.group.generation_id(), group.group.member_count()), (2, SIZE));
+}
+
+#[test]
 fn newer_instance_of_a_static_member_fences_the_older_without_a_rebalance() {
     let mut group = TestGroup::new();
     group.join(static_join("i", "i-1"));
@@ -152,4 +180,18 @@ fn offsets_are_kept_for_what_members_subscribe_to() {
     group.join(connect);
     group.sync("a", 1, &[]);
     assert_eq!(group.group.check_offset_delete(), Err(ErrorCode::NON_EMPTY_GROUP));
+}
+
+#[test]
+fn members_are_described_with_what_they_have_until_they_are_given_something_else() {
+    let parts = |group: &TestGroup| -> Vec<_> {
+        group.group.described_members().into_iter().map(|member| member.assignment).collect()
+    };
+    let mut group = TestGroup::stable();
+    assert_eq!(parts(&group), ["part a", "part b"]);
+    group.join(join_of("", "c"));
+    assert_eq!(group.group.state(), State::PreparingRebalance);
+    assert_eq!(parts(&group), ["part a", "part b", ""]);
+    // What a member says of itself is told of a stable group alone: before, there is no protocol to tell it of.
+    assert!(group.group.described_members().iter().all(|member| member.metadata.is_empty()));
 }

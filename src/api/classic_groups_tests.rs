@@ -1,0 +1,561 @@
+//! Requests of classic groups at the edges, one after the other, with the answers that Kafka 4.3.1 gave to the same ones.
+//!
+//! A line is `api version group words -> answer`. Words: `id=` names a member by the name under which `as=` has learned its id, or
+//! takes the text as it is; `i=` is the instance id, `gen=` the generation, `of=` protocol type and name; what else there is are
+//! members (`id/instance`), partitions (`t0`) or groups. An answer is codes, then what the version tells besides.
+//!
+//! Where einmal answers something else on purpose, the line says so.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic};
+use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
+use kafka_protocol::messages::{
+    DeleteGroupsRequest, DescribeGroupsRequest, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
+};
+
+use super::testing::{TestBroker, text, topic_name};
+
+/// A subscription to `t`.
+const SUBSCRIPTION: &[u8] = b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff";
+
+struct Script {
+    broker: TestBroker,
+    ids: HashMap<String, String>,
+}
+
+/// A request in words.
+struct Words<'a> {
+    version: i16,
+    group: GroupId,
+    by_key: HashMap<&'a str, &'a str>,
+    rest: Vec<&'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn get(&self, key: &str) -> Option<&'a str> {
+        self.by_key.get(key).copied()
+    }
+
+    fn number(&self, key: &str, otherwise: i32) -> i32 {
+        self.get(key).map_or(otherwise, |number| number.parse().expect("a number"))
+    }
+
+    /// Topic and partition of each word like `t0`.
+    fn partitions(&self) -> impl Iterator<Item = (&'a str, i32)> {
+        self.rest.iter().map(|word| {
+            let at = word.find(|c: char| c.is_ascii_digit()).expect("a partition");
+            (&word[..at], word[at..].parse().expect("an index"))
+        })
+    }
+}
+
+fn codes(codes: impl IntoIterator<Item = i16>) -> String {
+    codes.into_iter().map(|code| code.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+impl Script {
+    /// Runs `lines` on a broker with topics `t` and `u` of two partitions each.
+    async fn run(lines: &str) {
+        let script = &mut Self { broker: TestBroker::start(), ids: HashMap::new() };
+        for topic in ["t", "u"] {
+            script.broker.create_topic(topic, 2).await;
+        }
+        for line in lines.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (request, expected) = line.split_once("->").expect("an answer");
+            let versions = request.split_whitespace().nth(1).expect("versions");
+            let (first, last) = versions.split_once('-').unwrap_or((versions, versions));
+            for version in first.parse::<i16>().expect("a version")..=last.parse().expect("a version") {
+                let request = request.replacen(versions, &version.to_string(), 1);
+                assert_eq!(script.line(&request).await, expected.trim(), "version {version} of {line}");
+            }
+        }
+    }
+
+    /// One request of one version.
+    async fn line(&mut self, request: &str) -> String {
+        let mut words = request.split_whitespace();
+        let api = words.next().expect("an API");
+        let version = words.next().and_then(|version| version.parse().ok()).expect("a version");
+        let group = group_id(words.next().expect("a group").trim_matches('.'));
+        let (keyed, rest): (Vec<_>, Vec<_>) = words.partition(|word| word.contains('='));
+        let by_key = keyed.iter().filter_map(|word| word.split_once('=')).collect();
+        self.ask(api, &Words { version, group, by_key, rest }).await.trim().to_owned()
+    }
+
+    fn id(&self, words: &Words<'_>) -> String {
+        self.known(words.get("id").unwrap_or_default())
+    }
+
+    fn known(&self, name: &str) -> String {
+        self.ids.get(name).cloned().unwrap_or_else(|| name.to_owned())
+    }
+
+    async fn ask(&mut self, api: &str, words: &Words<'_>) -> String {
+        match api {
+            "join" => self.join(words).await,
+            "sync" => self.sync(words).await,
+            "beat" => {
+                let request = HeartbeatRequest::default()
+                    .with_group_id(words.group.clone())
+                    .with_member_id(text(&self.id(words)))
+                    .with_generation_id(words.number("gen", -1))
+                    .with_group_instance_id(words.get("i").map(text));
+                self.broker.call(words.version, &request).await.error_code.to_string()
+            }
+            "leave" => self.leave(words).await,
+            "commit" => self.commit(words).await,
+            "fetch" => self.fetch(words).await,
+            "describe" => {
+                let request = DescribeGroupsRequest::default()
+                    .with_groups(vec![words.group.clone()])
+                    .with_include_authorized_operations(words.get("operations").is_some());
+                let group = self.broker.call(words.version, &request).await.groups.remove(0);
+                let has_operations = if group.authorized_operations == i32::MIN { "" } else { "with operations" };
+                let parts = group.members.iter().map(|member| String::from_utf8_lossy(&member.member_assignment));
+                let parts = parts.map(|part| format!("[{part}]")).collect::<String>();
+                format!("{} {} {parts}{has_operations}", group.error_code, group.group_state.as_str())
+            }
+            "delete" => {
+                let groups = std::iter::once(words.group.clone()).chain(words.rest.iter().map(|group| group_id(group)));
+                let request = DeleteGroupsRequest::default().with_groups_names(groups.collect());
+                codes(self.broker.call(words.version, &request).await.results.iter().map(|group| group.error_code))
+            }
+            "odelete" => self.delete_offsets(words).await,
+            other => panic!("no API {other}"),
+        }
+    }
+
+    async fn join(&mut self, words: &Words<'_>) -> String {
+        let (kind, name) = words.get("of").unwrap_or("consumer/range").split_once('/').expect("type/name");
+        let protocol =
+            JoinGroupRequestProtocol::default().with_name(text(name)).with_metadata(Bytes::from_static(SUBSCRIPTION));
+        let request = JoinGroupRequest::default()
+            .with_group_id(words.group.clone())
+            .with_member_id(text(&self.id(words)))
+            .with_group_instance_id(words.get("i").map(text))
+            .with_session_timeout_ms(words.number("session", 45_000))
+            .with_rebalance_timeout_ms(60_000)
+            .with_protocol_type(text(kind))
+            .with_protocols(if name.is_empty() { vec![] } else { vec![protocol] });
+        let joined = self.broker.call(words.version, &request).await;
+        if let Some(name) = words.get("as") {
+            self.ids.insert(name.to_owned(), joined.member_id.to_string());
+        }
+        let name = joined.protocol_name.as_deref().map_or("null".to_owned(), |name| format!("{:?}", name.to_string()));
+        if joined.error_code != 0 {
+            let is_given_one = !joined.member_id.is_empty() && *joined.member_id != *self.id(words);
+            let id = if is_given_one { "new id" } else { "" };
+            return format!("{} gen={} {name} {id}", joined.error_code, joined.generation_id);
+        }
+        let leads = if joined.leader == joined.member_id { "leads" } else { "follows" };
+        let skip = if joined.skip_assignment { " skip" } else { "" };
+        format!("0 gen={} {name} {leads} {}{skip}", joined.generation_id, joined.members.len())
+    }
+
+    async fn sync(&self, words: &Words<'_>) -> String {
+        let of = words.get("of").map(|of| of.split_once('/').expect("type/name"));
+        let named = |name: &str| Some(name).filter(|name| !name.is_empty()).map(text);
+        let id = self.id(words);
+        let part = |part: &str| {
+            let part = Bytes::copy_from_slice(part.as_bytes());
+            SyncGroupRequestAssignment::default().with_member_id(text(&id)).with_assignment(part)
+        };
+        let request = SyncGroupRequest::default()
+            .with_group_id(words.group.clone())
+            .with_member_id(text(&id))
+            .with_group_instance_id(words.get("i").map(text))
+            .with_generation_id(words.number("gen", -1))
+            .with_protocol_type(of.and_then(|(kind, _)| named(kind)))
+            .with_protocol_name(of.and_then(|(_, name)| named(name)))
+            .with_assignments(words.get("part").map(part).into_iter().collect());
+        let synced = self.broker.call(words.version, &request).await;
+        format!("{} {}", synced.error_code, String::from_utf8_lossy(&synced.assignment))
+    }
+
+    async fn leave(&self, words: &Words<'_>) -> String {
+        let member = |word: &&str| {
+            let (id, instance) = word.split_once('/').unwrap_or((word, ""));
+            let instance = Some(instance).filter(|instance| !instance.is_empty()).map(text);
+            MemberIdentity::default()
+                .with_member_id(text(&self.known(id.trim_matches('.'))))
+                .with_group_instance_id(instance)
+        };
+        let request = LeaveGroupRequest::default().with_group_id(words.group.clone());
+        if words.version < 3 {
+            let left = self.broker.call(words.version, &request.with_member_id(text(&self.id(words)))).await;
+            return left.error_code.to_string();
+        }
+        let request = request.with_members(words.rest.iter().map(member).collect());
+        let left = self.broker.call(words.version, &request).await;
+        format!("{}: {}", left.error_code, codes(left.members.iter().map(|member| member.error_code)))
+    }
+
+    async fn commit(&self, words: &Words<'_>) -> String {
+        let topic = |(topic, partition)| {
+            let partition =
+                OffsetCommitRequestPartition::default().with_partition_index(partition).with_committed_offset(7);
+            OffsetCommitRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition])
+        };
+        let mut request = OffsetCommitRequest::default()
+            .with_group_id(words.group.clone())
+            .with_member_id(text(&self.id(words)))
+            .with_generation_id_or_member_epoch(words.number("gen", -1))
+            .with_topics(words.partitions().map(topic).collect());
+        if words.version >= 7 {
+            request = request.with_group_instance_id(words.get("i").map(text));
+        }
+        let committed = self.broker.call(words.version, &request).await;
+        codes(committed.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code))
+    }
+
+    async fn fetch(&self, words: &Words<'_>) -> String {
+        let shown = |topic: &str, index: i32, offset: i64| format!("{topic}{index}={offset}");
+        let shown = if words.version < 8 {
+            let topic = |(topic, partition)| {
+                OffsetFetchRequestTopic::default().with_name(topic_name(topic)).with_partition_indexes(vec![partition])
+            };
+            let topics: Vec<_> = words.partitions().map(topic).collect();
+            let request = OffsetFetchRequest::default()
+                .with_group_id(words.group.clone())
+                .with_topics(Some(topics).filter(|topics| !topics.is_empty()));
+            let fetched = self.broker.call(words.version, &request).await;
+            assert_eq!(fetched.error_code, 0);
+            let topics = fetched.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |own| (topic, own)));
+            topics.map(|(topic, own)| shown(&topic.name, own.partition_index, own.committed_offset)).collect()
+        } else {
+            let group = OffsetFetchRequestGroup::default()
+                .with_group_id(words.group.clone())
+                .with_member_id(words.get("id").filter(|_| words.version >= 9).map(text))
+                .with_member_epoch(if words.version >= 9 { words.number("gen", -1) } else { -1 })
+                .with_topics(None);
+            let fetched =
+                self.broker.call(words.version, &OffsetFetchRequest::default().with_groups(vec![group])).await;
+            let group = &fetched.groups[0];
+            assert_eq!(group.error_code, 0);
+            let topics = group.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |own| (topic, own)));
+            topics.map(|(topic, own)| shown(&topic.name, own.partition_index, own.committed_offset)).collect::<Vec<_>>()
+        };
+        shown.join(" ")
+    }
+
+    async fn delete_offsets(&self, words: &Words<'_>) -> String {
+        let topic = |(topic, partition)| {
+            let partition = OffsetDeleteRequestPartition::default().with_partition_index(partition);
+            OffsetDeleteRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition])
+        };
+        let mut topics: Vec<_> = words.partitions().map(topic).collect();
+        if let Some(topic) = words.get("nothing-of") {
+            topics.push(OffsetDeleteRequestTopic::default().with_name(topic_name(topic)));
+        }
+        let request = OffsetDeleteRequest::default().with_group_id(words.group.clone()).with_topics(topics);
+        let deleted = self.broker.call(words.version, &request).await;
+        let of_partitions = deleted.topics.iter().flat_map(|topic| &topic.partitions);
+        let topics = deleted.topics.len();
+        format!("{}: {} of {topics}", deleted.error_code, codes(of_partitions.map(|partition| partition.error_code)))
+    }
+}
+
+fn group_id(group: &str) -> GroupId {
+    GroupId(text(group))
+}
+
+#[tokio::test]
+async fn groups_without_an_id() {
+    Script::run(
+        r#"
+        join     0-6 .                       -> 24 gen=-1 ""
+        join     7-9 .                       -> 24 gen=-1 null
+        sync     0-4 . id=m gen=1            -> 24
+        sync     5   . id=m gen=1            -> 23
+        beat     0-4 . id=m gen=1            -> 24
+        leave    0-2 . id=m                  -> 24
+        leave    3-5 . m                     -> 24:
+        commit   2-8 . id=m gen=1 t0         -> 22
+        commit   9   . id=m gen=1 t0         -> 69
+        # Old tools commit so.
+        commit   2-9 . t0                    -> 0
+        commit   2-9 . id=m gen=1 t0         -> 25
+        fetch    1-7 . t0                    -> t0=7
+        fetch    8-9 .                       -> t0=7
+        describe 0-6 .                       -> 0 Empty
+        odelete  0   . t0                    -> 24:  of 0
+        delete   0   .                       -> 0
+        delete   1-2 .                       -> 69
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn groups_that_nobody_knows() {
+    Script::run(
+        r#"
+        join     0-6 g id=m                  -> 25 gen=-1 ""
+        join     7-9 g id=m                  -> 25 gen=-1 null
+        join     5   g id=m i=i              -> 25 gen=-1 ""
+        sync     3   g id=m gen=1            -> 25
+        sync     5   g id=m gen=1 of=consumer/range -> 25
+        beat     4   g id=m gen=1            -> 25
+        beat     4   g                       -> 25
+        leave    2   g id=m                  -> 25
+        leave    3-5 g m ./i .               -> 0: 25 25 25
+        leave    5   g                       -> 0:
+        commit   2-8 g id=m gen=1 t0 nope0   -> 22 3
+        commit   9   g id=m gen=1 t0         -> 69
+        commit   9   g gen=0 t0              -> 69
+        commit   9   g nope0 t9              -> 3 3
+        describe 0-5 g                       -> 0 Dead
+        describe 3-5 g operations=1          -> 0 Dead with operations
+        describe 6   g operations=1          -> 69 Dead
+        odelete  0   g t0                    -> 69:  of 0
+        # Kafka answers a group that is named again again.
+        delete   0-2 g g h                   -> 69 69
+        # Without a generation it is a group from now on, whoever it says to be.
+        commit   7   g id=m t0               -> 0
+        describe 6   g                       -> 0 Empty
+        join     3   g id=m                  -> 25 gen=-1 ""
+        commit   2-9 g gen=0 t0              -> 25
+        beat     3   g id=m gen=0            -> 25
+        sync     3   g id=m gen=0            -> 25
+        leave    3   g m                     -> 0: 25
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn members_that_have_been_given_an_id() {
+    for version in [4, 5, 9] {
+        let null = if version >= 7 { "null" } else { "\"\"" };
+        Script::run(&format!(
+            "
+            join     {version} g as=a        -> 79 gen=-1 {null} new id
+            beat     3 g id=a                -> 25
+            beat     3 g id=a gen=0          -> 25
+            sync     3 g id=a gen=0          -> 25
+            commit   7 g id=a gen=0 t0       -> 25
+            # It keeps nobody from deleting the group.
+            describe 6 g                     -> 0 Empty
+            leave    3 g a a                 -> 0: 0 25
+            join     {version} g id=a        -> 25 gen=-1 {null}
+            join     {version} g as=b        -> 79 gen=-1 {null} new id
+            join     {version} g id=b        -> 0 gen=1 \"range\" leads 1
+            join     {version} g id=b        -> 0 gen=1 \"range\" leads 1
+            join     {version} g of=connect/c -> 23 gen=-1 {null}
+            "
+        ))
+        .await;
+    }
+    Script::run(
+        r#"
+        join     5 g as=a                    -> 79 gen=-1 "" new id
+        join     5 g id=a i=i                -> 25 gen=-1 ""
+        join     5 g id=a                    -> 0 gen=1 "range" leads 1
+        join     3 h                         -> 0 gen=1 "range" leads 1
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn newer_instances_fence_older_ones() {
+    Script::run(
+        r#"
+        join     5 g i=i as=a                -> 0 gen=1 "range" leads 1
+        sync     3 g id=a i=i gen=1 part=p   -> 0 p
+        # A leader that an older client is goes on as a follower; it must not assign.
+        join     5 g i=i as=b                -> 0 gen=1 "range" follows 0
+        sync     3 g id=b i=i gen=1          -> 0 p
+        beat     3 g id=a i=i gen=1          -> 82
+        beat     3 g id=a gen=1              -> 25
+        sync     3 g id=a i=i gen=1          -> 82
+        commit   7 g id=a i=i gen=1 t0       -> 82
+        commit   7 g id=a i=i gen=0 t0       -> 82
+        join     5 g id=a i=i                -> 82 gen=-1 ""
+        leave    3 g a/i                     -> 0: 82
+        beat     3 g id=b i=j gen=1          -> 25
+        join     5 g id=b i=j                -> 25 gen=-1 ""
+        sync     3 g id=b i=j gen=1          -> 25
+        commit   7 g id=b i=j gen=1 t0       -> 25
+        leave    3 g b/j ./j                 -> 0: 25 25
+        beat     3 g i=i gen=1               -> 82
+        commit   7 g i=i t0                  -> 82
+        commit   7 g i=i gen=1 t0            -> 82
+        beat     3 g id=b gen=1              -> 0
+        commit   7 g id=b gen=1 t0           -> 0
+        join     9 g i=i as=c                -> 0 gen=1 "range" leads 1 skip
+        sync     4 g id=c i=i gen=1          -> 0 p
+        join     9 g i=i of=consumer/other   -> 23 gen=-1 null
+        leave    3 g ./i                     -> 0: 0
+        leave    3 g ./i                     -> 0: 25
+        describe 6 g                         -> 0 Empty
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn protocols_that_do_not_fit() {
+    Script::run(
+        r#"
+        join     3 g of=consumer/            -> 23 gen=-1 ""
+        join     9 g of=consumer/            -> 23 gen=-1 null
+        join     3 g of=/range               -> 23 gen=-1 ""
+        join     3 g session=5999            -> 26 gen=-1 ""
+        join     3 g session=-1              -> 26 gen=-1 ""
+        join     3 g session=1800001         -> 26 gen=-1 ""
+        # Kafka keeps an empty group of each of these.
+        describe 6 g                         -> 69 Dead
+        join     3 g as=a                    -> 0 gen=1 "range" leads 1
+        join     3 g of=connect/c            -> 23 gen=-1 ""
+        join     3 g of=consumer/other       -> 23 gen=-1 ""
+        join     3 g id=a of=connect/c       -> 23 gen=-1 ""
+        join     3 g id=a session=1          -> 26 gen=-1 ""
+        sync     5 g id=a gen=1              -> 23
+        sync     5 g id=a gen=1 of=/range    -> 23
+        sync     5 g id=a gen=1 of=connect/range  -> 23
+        sync     5 g id=a gen=1 of=consumer/other -> 23
+        sync     5 g id=a gen=4 of=consumer/other -> 22
+        sync     5 g id=a gen=1 part=p of=consumer/range -> 0 p
+        # Only the first assignment of a generation counts.
+        sync     5 g id=a gen=1 part=q of=consumer/range -> 0 p
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn one_member_from_join_to_deletion() {
+    Script::run(
+        r#"
+        join     3 g as=a                    -> 0 gen=1 "range" leads 1
+        describe 5 g                         -> 0 CompletingRebalance []
+        beat     3 g id=a gen=0              -> 22
+        beat     3 g id=a gen=2              -> 22
+        commit   7 g id=a gen=1 t0           -> 27
+        commit   7 g id=a gen=0 t0           -> 22
+        commit   7 g t0                      -> 25
+        commit   7 g id=a t0                 -> 22
+        sync     3 g id=x gen=1              -> 25
+        sync     3 g id=a gen=0              -> 22
+        delete   2 g                         -> 68
+        odelete  0 g t0 u0                   -> 0: 86 0 of 2
+        sync     3 g id=a gen=1 part=p       -> 0 p
+        describe 5 g                         -> 0 Stable [p]
+        commit   7 g id=a gen=1 t0 u1        -> 0 0
+        commit   2-9 g id=a gen=0 t0 nope0   -> 22 3
+        commit   2-9 g id=x gen=1 t0         -> 25
+        commit   7 g id=x t0                 -> 25
+        commit   7 g t0                      -> 25
+        odelete  0 g t0 t9 u0 u1 nope0       -> 0: 86 3 0 0 3 of 5
+        fetch    7 g t0 u1                   -> t0=7 u1=-1
+        delete   2 g h                       -> 68 69
+        leave    1 g id=a                    -> 0
+        describe 5 g                         -> 0 Empty
+        beat     3 g id=a gen=2              -> 25
+        sync     3 g id=a gen=2              -> 25
+        join     3 g id=a                    -> 25 gen=-1 ""
+        commit   7 g id=a gen=2 t0           -> 25
+        commit   7 g t0                      -> 0
+        commit   7 g id=x t1                 -> 0
+        commit   7 g gen=0 t0                -> 25
+        commit   7 g i=i t0                  -> 0
+        leave    3 g a                       -> 0: 25
+        odelete  0 g t0                      -> 0: 0 of 1
+        odelete  0 g                         -> 0:  of 0
+        odelete  0 g nothing-of=u            -> 0:  of 0
+        # Who comes first says of which type the group is.
+        join     3 g of=connect/c as=b       -> 0 gen=3 "c" leads 1
+        sync     3 g id=b gen=3 part=q       -> 0 q
+        odelete  0 g u0                      -> 68:  of 0
+        leave    3 g b                       -> 0: 0
+        fetch    9 g id=b gen=3              -> t1=7
+        delete   2 g                         -> 0
+        fetch    2-9 g                       ->
+        describe 6 g                         -> 69 Dead
+        "#,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn members_leave_together_and_each_is_answered() {
+    Script::run(
+        r#"
+        join     5 g i=i as=a                -> 0 gen=1 "range" leads 1
+        sync     3 g id=a i=i gen=1          -> 0
+        leave    3-5 g                       -> 0:
+        leave    5 g x . ./j a/j x/i         -> 0: 25 25 25 25 82
+        # A static member also leaves by its id.
+        leave    3 g a                       -> 0: 0
+        describe 5 g                         -> 0 Empty
+        join     5 g i=i as=b                -> 0 gen=3 "range" leads 1
+        leave    1 g id=b                    -> 0
+        join     5 g i=i as=c                -> 0 gen=5 "range" leads 1
+        leave    5 g ./i ./i                 -> 0: 0 25
+        "#,
+    )
+    .await;
+}
+
+impl Script {
+    async fn is_gone(&self, group: &str) {
+        let request = DescribeGroupsRequest::default().with_groups(vec![group_id(group)]);
+        let gone = async {
+            while self.broker.call(5, &request).await.groups[0].group_state.as_str() != "Dead" {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), gone).await.expect("it is gone");
+    }
+}
+
+#[tokio::test]
+async fn ids_that_nobody_comes_back_with_are_forgotten_after_their_session() {
+    let settings = [("group.min.session.timeout.ms", "1")];
+    let script = &mut Script { broker: TestBroker::with_settings(&settings), ids: HashMap::new() };
+    assert!(script.line("join 4 g session=1").await.starts_with("79"));
+    script.is_gone("g").await;
+    assert_eq!(script.broker.cx.broker.coordinator.list(), []);
+}
+
+#[tokio::test]
+async fn groups_that_nobody_uses_are_forgotten_and_no_others() {
+    let settings = [("offsets.retention.check.interval.ms", "1")];
+    let script = &mut Script { broker: TestBroker::with_settings(&settings), ids: HashMap::new() };
+    script.broker.create_topic("t", 1).await;
+    // One has offsets, one somebody who has just been given an id.
+    assert_eq!(script.line("commit 7 offsets t0").await, "0");
+    assert!(script.line("join 3 offsets as=o").await.starts_with("0 gen=1"));
+    assert_eq!(script.line("leave 3 offsets o").await, "0: 0");
+    assert!(script.line("join 4 pending as=p").await.starts_with("79"));
+    assert!(script.line("join 3 unused as=u").await.starts_with("0 gen=1"));
+    assert_eq!(script.line("leave 3 unused u").await, "0: 0");
+    script.is_gone("unused").await;
+    assert_eq!(script.line("describe 6 offsets").await, "0 Empty");
+    assert!(script.line("join 4 pending id=p").await.starts_with("0 gen=1"));
+}
+
+#[tokio::test]
+async fn members_beyond_the_memory_for_them_are_refused() {
+    let settings = [("einmal.group.members.bytes.max", "4000")];
+    let script = &mut Script { broker: TestBroker::with_settings(&settings), ids: HashMap::new() };
+    assert_eq!(script.line("join 3 g as=a").await, r#"0 gen=1 "range" leads 1"#);
+    let long = "x".repeat(4000);
+    // A name, an instance, an assignment: whatever it is that would be kept.
+    assert_eq!(script.line(&format!("join 5 h of=consumer/{long}")).await, r#"81 gen=-1 """#);
+    assert_eq!(script.line(&format!("join 5 h i={long}")).await, r#"81 gen=-1 """#);
+    assert_eq!(script.line("describe 6 h").await, "69 Dead");
+    assert_eq!(script.line(&format!("sync 3 g id=a gen=1 part={long}")).await, "-1");
+    assert_eq!(script.line("sync 3 g id=a gen=1 part=p").await, "0 p");
+    // What is there goes on.
+    assert_eq!(script.line("beat 3 g id=a gen=1").await, "0");
+    assert_eq!(script.line("join 3 g id=a").await, r#"0 gen=2 "range" leads 1"#);
+}
