@@ -3,6 +3,7 @@
 mod disk_watch;
 mod durability;
 mod failure;
+mod groups;
 mod harness;
 mod isolation;
 mod isolation_model;

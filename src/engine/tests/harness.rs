@@ -194,7 +194,7 @@ impl TestTime {
     }
 }
 
-struct TestEnvironment(Arc<TestTime>);
+pub struct TestEnvironment(pub Arc<TestTime>);
 
 impl Environment for TestEnvironment {
     fn now(&mut self) -> Timestamp {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::harness::{TestEngine, idempotent, rows, settings};
-use crate::engine::command::{OffsetToCommit, TopicRef};
+use crate::engine::command::{GroupChange, OffsetToCommit, TopicRef};
 use crate::engine::settings::Settings;
+use crate::group::classic::{StoredGroup, StoredMember};
 use crate::log::offsets::CommittedOffset;
 use crate::store::schema::offsets_prefix;
 use crate::types::{ErrorCode, LeaderEpoch, PartitionId, Timestamp};
@@ -132,4 +133,67 @@ async fn looks_go_on_after_the_wall_clock_went_back() {
     broker.time.advance(RETENTION_MS);
     broker.checked().await;
     assert!(!broker.started.offsets.is_known("g"));
+}
+
+/// A group of one member that subscribes to `t`, as its coordinator has it stored.
+fn with_member(subscription: &'static [u8]) -> GroupChange {
+    let member = StoredMember {
+        member_id: "m".into(),
+        instance_id: None,
+        client_id: "c".into(),
+        client_host: "/127.0.0.1".into(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 60_000,
+        protocols: vec![("range".into(), subscription.into())],
+        assignment: bytes::Bytes::new(),
+    };
+    GroupChange::Store(StoredGroup {
+        generation_id: 1,
+        protocol_type: Some("consumer".into()),
+        protocol_name: Some("range".into()),
+        leader: Some("m".into()),
+        since: 0,
+        members: vec![member],
+    })
+}
+
+#[tokio::test]
+async fn offsets_of_subscribed_topics_are_kept_until_long_after_the_last_member_has_gone() {
+    let broker = start();
+    broker.create("t", &[]).await;
+    broker.create("u", &[]).await;
+    let (t, u) = (broker.partition("t").id, broker.partition("u").id);
+    // The last one says what nobody can read, so that nobody can tell what it reads.
+    let groups = [("subscribed", &b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff"[..]), ("unreadable", b"\x07\x07\x07")];
+    for (group, subscription) in groups {
+        let stored = broker.engine().change_group(group.to_owned(), with_member(subscription)).await;
+        stored.expect("engine runs");
+        assert_eq!(broker.commit(group, t, None).await, None);
+        assert_eq!(broker.commit(group, u, None).await, None);
+    }
+    let known = |broker: &TestEngine| {
+        groups.map(|(group, _)| broker.started.offsets.all(group).map_or(0, |offsets| offsets.len()))
+    };
+    broker.time.advance(RETENTION_MS * 5);
+    broker.checked().await;
+    assert_eq!(known(&broker), [1, 2]);
+    // A restart knows it from the rows.
+    let broker = broker.restart().await;
+    broker.time.advance(RETENTION_MS * 5);
+    broker.checked().await;
+    assert_eq!(known(&broker), [1, 2]);
+    assert!(broker.started.offsets.get("subscribed", t).is_some());
+
+    // From here on nobody is a member, and time begins to count.
+    let since = broker.time.now();
+    for (group, _) in groups {
+        let empty = StoredGroup { generation_id: 2, since, ..StoredGroup::default() };
+        broker.engine().change_group(group.to_owned(), GroupChange::Store(empty)).await.expect("engine runs");
+    }
+    broker.time.advance(RETENTION_MS - CHECK_INTERVAL_MS * 2);
+    broker.checked().await;
+    assert_eq!(known(&broker), [1, 2]);
+    broker.time.advance(CHECK_INTERVAL_MS * 2);
+    broker.checked().await;
+    assert_eq!(known(&broker), [0, 0]);
 }

@@ -7,7 +7,7 @@ mod simulation;
 use script::*;
 
 use super::change::Change;
-use super::{Assignor, Context, HeartbeatRequest, heartbeat};
+use super::{Assignor, Context, HeartbeatRequest, heartbeat, regex, request};
 
 #[test]
 fn a_member_that_joins_has_everything_at_once() {
@@ -328,4 +328,30 @@ fn deleting_a_group_leaves_no_rows() {
         world.rows.remove(&change.row().key);
     }
     assert!(world.rows.is_empty(), "left: {:?}", world.rows);
+}
+
+/// Whatever it is in which a member brings more along than may be kept of it, it is refused, and the group is as it was.
+#[test]
+fn what_one_member_brings_along_has_a_limit() {
+    let mut world = World::new();
+    let large = "n".repeat(request::MEMBER_TEXT_BYTES_MAX);
+    let pattern = "u".repeat(regex::REGEX_PATTERN_BYTES_MAX + 1);
+    let nested = format!("{}u{}", "(".repeat(200), ")".repeat(200));
+    let refused = [
+        (format!("m 0 names={large}"), "INVALID_REQUEST"),
+        (format!("m 0 instance={large}"), "INVALID_REQUEST"),
+        (format!("m 0 rack={large}"), "INVALID_REQUEST"),
+        (format!("m 0 regex={pattern}"), "INVALID_REGULAR_EXPRESSION"),
+        (format!("m 0 regex={nested}"), "INVALID_REGULAR_EXPRESSION"),
+        ("m 0 regex=(a{999}){999}".to_owned(), "INVALID_REGULAR_EXPRESSION"),
+    ];
+    for joined in ["", "m 0"] {
+        if !joined.is_empty() {
+            world.run(joined);
+        }
+        for (line, error) in &refused {
+            assert_eq!(world.run(line), *error, "{}", &line[..line.len().min(40)]);
+        }
+    }
+    assert_eq!(world.run("m 1"), "1");
 }

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::harness::*;
 use crate::group::classic::*;
 
@@ -27,4 +29,54 @@ fn sessions_begin_anew_and_end_for_those_who_do_not_come_back() {
     assert_eq!(group.group.member_count(), 2);
     group.pass(1);
     assert_eq!(group.group.state(), State::Empty);
+}
+
+/// Groups that decode, but that no decision has written: leaders and instances that are not there, nobody who speaks a protocol.
+fn odd_group() -> impl Strategy<Value = StoredGroup> {
+    let name = || prop_oneof![Just("a"), Just("b"), Just("c"), Just("")];
+    let member = (name(), prop::option::of(name()), 0u32..20_000, prop::collection::vec(name(), 0..3)).prop_map(
+        |(id, instance, timeout_ms, protocols)| StoredMember {
+            member_id: id.into(),
+            instance_id: instance.map(str::to_owned),
+            client_id: String::new(),
+            client_host: String::new(),
+            session_timeout_ms: timeout_ms,
+            rebalance_timeout_ms: timeout_ms,
+            protocols: protocols.into_iter().map(|name| (name.to_owned(), bytes::Bytes::new())).collect(),
+            assignment: bytes::Bytes::new(),
+        },
+    );
+    let some = || prop::option::of(name()).prop_map(|name| name.map(str::to_owned));
+    (any::<i32>(), some(), some(), some(), prop::collection::vec(member, 0..4)).prop_map(
+        |(generation_id, protocol_type, protocol_name, leader, mut members)| {
+            members.sort_by(|one, other| one.member_id.cmp(&other.member_id));
+            members.dedup_by(|one, other| one.member_id == other.member_id);
+            let leader = leader.map(Into::into);
+            StoredGroup { generation_id, protocol_type, protocol_name, leader, since: 0, members }
+        },
+    )
+}
+
+proptest! {
+    /// Whatever it makes of them, it answers everybody.
+    #[test]
+    fn odd_groups_do_no_harm(stored in odd_group(), calls in prop::collection::vec((0..5u8, 0..3usize), 0..20)) {
+        let mut group = TestGroup::new();
+        let generation = stored.generation_id;
+        group.group = ClassicGroup::restore(group.now(), stored);
+        let mut tickets = Vec::new();
+        for (call, who) in calls {
+            let id = ["a", "b", "c"][who];
+            match call {
+                0 => tickets.push(group.join(join_of(id, ""))),
+                1 => tickets.push(group.join(join_of("", &format!("new-{}", tickets.len())))),
+                2 => drop(group.leave(id)),
+                3 => drop((group.heartbeat(id, generation), group.commit(id, generation))),
+                _ => group.pass(5_000),
+            }
+        }
+        group.pass(60 * 60_000);
+        prop_assert!(tickets.iter().all(|ticket| group.joined.contains_key(ticket)), "parked for ever");
+        prop_assert_eq!(group.group.state(), State::Empty);
+    }
 }
