@@ -124,7 +124,8 @@ async fn alter(
             Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
         }
         Some(ConfigResource::Group) => alter_group(cx, &config, name, wish, validate_only).await,
-        Some(ConfigResource::ClientMetrics) | None => {
+        Some(ConfigResource::ClientMetrics) => alter_client_metrics(cx, &config, name, wish, validate_only).await,
+        None => {
             let message = format!("Unknown resource type {resource_type}");
             Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
         }
@@ -212,12 +213,38 @@ async fn alter_broker(
         Wish::Replace(given) => alter::replace_broker(config, node, &given),
         Wish::Change(changes) => alter::broker(config, node, &changes),
     };
-    let overrides = match overrides {
+    match overrides {
         // The one code that Kafka has for broker settings.
-        Err(error) => return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message: error.to_string() })),
-        Ok(_) if validate_only => return Ok(Ok(())),
-        Ok(overrides) => overrides,
+        Err(error) => Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message: error.to_string() })),
+        Ok(_) if validate_only => Ok(Ok(())),
+        Ok(overrides) => put_in_force(cx, config, overrides).await,
+    }
+}
+
+async fn alter_client_metrics(
+    cx: &Context,
+    config: &Config,
+    name: &StrBytes,
+    wish: Wish,
+    validate_only: bool,
+) -> Result<Result<(), Refused>, Close> {
+    if name.is_empty() {
+        let message = "Subscription name can't be empty".to_owned();
+        return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }));
+    }
+    let overrides = match wish {
+        Wish::Replace(given) => alter::replace_client_metrics(config, name, &given),
+        Wish::Change(changes) => alter::client_metrics(config, name, &changes),
     };
+    match overrides {
+        Err(error) => Ok(Err(refused_own(&error))),
+        Ok(_) if validate_only => Ok(Ok(())),
+        Ok(overrides) => put_in_force(cx, config, overrides).await,
+    }
+}
+
+/// Stores dynamic settings, and from then on goes by them.
+async fn put_in_force(cx: &Context, config: &Config, overrides: BrokerOverrides) -> Result<Result<(), Refused>, Close> {
     let changed = match config.with_overrides(overrides.clone()) {
         Ok(changed) => changed,
         Err(error) => return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message: error.to_string() })),

@@ -4,6 +4,8 @@ use kafka_protocol::messages::incremental_alter_configs_request::{
 };
 
 use futures_util::StreamExt;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::{DescribeConfigsRequest, ListConfigResourcesRequest};
 
 use super::*;
 use crate::api::testing::{TestBroker, text};
@@ -11,6 +13,7 @@ use crate::api::testing::{TestBroker, text};
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -216,4 +219,50 @@ async fn changes_that_arrive_together_are_all_kept() {
         answer.expect("answered");
     }
     assert_eq!(own_settings(&broker, "t"), ["flush.ms=100", "retention.bytes=100", "retention.ms=100"]);
+}
+
+/// A subscription's settings as DescribeConfigs shows them, `name=value source`, and all subscriptions by ListConfigResources.
+async fn subscription(broker: &TestBroker, name: &str) -> (Vec<String>, Vec<String>) {
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(CLIENT_METRICS)
+        .with_resource_name(text(name))
+        .with_configuration_keys(None);
+    let described = broker.call(4, &DescribeConfigsRequest::default().with_resources(vec![resource])).await;
+    let entries = described.results[0].configs.iter().map(|entry| {
+        format!("{}={} {}", entry.name.as_str(), entry.value.as_ref().expect("text").as_str(), entry.config_source)
+    });
+    let listed = broker.call(0, &ListConfigResourcesRequest::default()).await;
+    let listed = listed.config_resources.iter().map(|of| of.resource_name.to_string());
+    (entries.collect(), listed.collect())
+}
+
+#[tokio::test]
+async fn subscriptions_to_client_metrics_are_kept_over_restarts_until_they_are_empty() {
+    let store = std::sync::Arc::new(crate::store::memory::MemoryStore::new());
+    let broker = TestBroker::over(store.clone(), &[("einmal.client.metrics.bytes.max", "100")]);
+    let change = |name: &str, changes: &[ConfigChange<'_>]| incremental(vec![to_change(CLIENT_METRICS, name, changes)]);
+    let set = change("a/b", &[("interval.ms", SET, Some("100")), ("metrics", SET, Some("*"))]);
+    assert_eq!(show(&broker.call(1, &set.clone().with_validate_only(true)).await), ["0 -"]);
+    assert_eq!(subscription(&broker, "a/b").await.1, [""; 0]);
+    assert_eq!(show(&broker.call(1, &set).await), ["0 -"]);
+    let entries = ["interval.ms=100 7", "match= 5", "metrics=* 7"];
+    assert_eq!(subscription(&broker, "a/b").await, (entries.map(str::to_owned).to_vec(), vec!["a/b".to_owned()]));
+    let stored = crate::engine::Engine::stored_broker_overrides(store.as_ref()).expect("read");
+    assert_eq!(BrokerOverrides::from_stored(&stored), broker.cx.broker.config.load().overrides);
+
+    let long = "x".repeat(100);
+    for (name, changes, expected) in [
+        ("", &[("metrics", SET, Some("*"))] as &[ConfigChange<'_>], "42 Subscription name can't be empty"),
+        ("a/b", &[("nope", SET, Some("1"))], "42 Unknown client metrics configuration: nope"),
+        ("a/b", &[("metrics", APPEND, Some("x"))], "40 Can't APPEND to key metrics because its type is not LIST."),
+        ("c", &[("metrics", SET, Some(&long))], "42 subscriptions would exceed einmal.client.metrics.bytes.max=100"),
+    ] {
+        assert_eq!(show(&broker.call(1, &change(name, changes)).await), [expected]);
+    }
+    let replaced = to_replace(CLIENT_METRICS, "a/b", &[("metrics", Some("z"))]);
+    broker.call(2, &AlterConfigsRequest::default().with_resources(vec![replaced])).await;
+    assert_eq!(subscription(&broker, "a/b").await.0, ["interval.ms=300000 5", "match= 5", "metrics=z 7"]);
+    let delete = change("a/b", &[("metrics", DELETE, None), ("never.there", DELETE, None)]);
+    assert_eq!(show(&broker.call(1, &delete).await), ["0 -"]);
+    assert_eq!(subscription(&broker, "a/b").await.1, [""; 0]);
 }

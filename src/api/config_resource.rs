@@ -54,6 +54,9 @@ pub(super) fn check_logger(config: &Config, name: &str) -> Result<(), Refused> {
     match broker_scope(config, name) {
         Ok(true) => Ok(()),
         Ok(false) => Err(invalid("Broker id must not be empty".to_owned())),
+        Err(_) if name.parse::<i32>().is_ok() => {
+            Err(invalid(format!("Unexpected broker id, expected {} but received {name}", config.node_id)))
+        }
         Err(refused) => Err(refused),
     }
 }

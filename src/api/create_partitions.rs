@@ -50,7 +50,8 @@ pub async fn create_partitions(
             Ok(()) => result,
             Err(refused) => {
                 count_error(&header, refused.error);
-                result.with_error_code(refused.error.0).with_error_message(Some(StrBytes::from_string(refused.message)))
+                let message = Some(refused.message).filter(|message| !message.is_empty());
+                result.with_error_code(refused.error.0).with_error_message(message.map(StrBytes::from_string))
             }
         });
     }
@@ -60,8 +61,8 @@ pub async fn create_partitions(
 /// The new total. The engine refuses one that is not higher.
 fn check(cx: &Context, topic: &CreatePartitionsTopic) -> Result<u32, Refused> {
     let Some(found) = cx.broker.catalog.topic(&topic.name) else {
-        let message = "This server does not host this topic-partition.";
-        return Err(refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message));
+        // Kafka leaves the text to the client.
+        return Err(refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ""));
     };
     let current = found.partitions.len();
     let Ok(total) = u32::try_from(topic.count) else {

@@ -1,6 +1,6 @@
 //! DescribeConfigs for topics, groups and this broker, from the one table of settings.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -100,7 +100,16 @@ fn entries(cx: &Context, resource: &DescribeConfigsResource) -> Result<Vec<Entry
             check_group(&resource.resource_name)?;
             Ok(describe::group(&config, &cx.broker.coordinator.configs(&resource.resource_name)))
         }
-        Some(ConfigResource::ClientMetrics) | None => Err(Refused {
+        Some(ConfigResource::ClientMetrics) => {
+            if resource.resource_name.is_empty() {
+                let message = "Client metrics subscription name must not be empty".to_owned();
+                return Err(Refused { error: ErrorCode::INVALID_REQUEST, message });
+            }
+            let none = BTreeMap::new();
+            let own = config.overrides.client_metrics.get(resource.resource_name.as_str()).unwrap_or(&none);
+            Ok(describe::client_metrics(&config, own))
+        }
+        None => Err(Refused {
             error: ErrorCode::INVALID_REQUEST,
             message: format!("Unsupported resource type: {}", resource.resource_type),
         }),

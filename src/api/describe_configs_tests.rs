@@ -30,9 +30,10 @@ async fn refusals_name_what_is_wrong_with_the_resource() {
         (4, "01", "42 Unexpected broker id, expected 1 or empty string, but received 01"),
         (4, "abc", "42 Broker id must be an integer, but it is: abc"),
         (8, "", "42 Broker id must not be empty"),
-        (8, "7", "42 Unexpected broker id, expected 1 or empty string, but received 7"),
+        (8, "7", "42 Unexpected broker id, expected 1 but received 7"),
         (0, "x", "42 Unsupported resource type: 0"),
-        (16, "x", "42 Unsupported resource type: 16"),
+        (16, "", "42 Client metrics subscription name must not be empty"),
+        (64, "x", "42 Unsupported resource type: 64"),
         (-1, "x", "42 Unsupported resource type: -1"),
     ] {
         for version in 1..=4 {

@@ -45,7 +45,7 @@ fn names(cx: &Context, kind: ConfigResource) -> Vec<String> {
         ConfigResource::Topic => cx.broker.catalog.topics().by_name.keys().map(ToString::to_string).collect(),
         ConfigResource::Broker | ConfigResource::BrokerLogger => vec![cx.broker.config.load().node_id.to_string()],
         ConfigResource::Group => cx.broker.coordinator.configured_groups(),
-        ConfigResource::ClientMetrics => Vec::new(),
+        ConfigResource::ClientMetrics => cx.broker.config.load().overrides.client_metrics.keys().cloned().collect(),
     }
 }
 

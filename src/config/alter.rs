@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::table::{self, InvalidSetting, Kind, Setting, Update, list};
-use super::{BrokerOverrides, Config, topic as topic_settings};
+use super::{BrokerOverrides, Config, client_metrics as client_metrics_settings, topic as topic_settings};
 
 /// What is to happen to one setting (`AlterConfigOp.OpType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,10 @@ impl Operation {
             3 => Some(Self::Subtract),
             _ => None,
         }
+    }
+
+    fn is_of_lists(self) -> bool {
+        matches!(self, Self::Append | Self::Subtract)
     }
 }
 
@@ -133,6 +137,45 @@ pub fn replace_broker(
     broker(&emptied, node, &set_all(given))
 }
 
+/// The dynamic settings after `changes` of the subscription `name` to clients' metrics, which is gone once it has no setting.
+pub fn client_metrics(config: &Config, name: &str, changes: &[Change]) -> Result<BrokerOverrides, AlterRefused> {
+    check_names(changes)?;
+    // Kafka does not know here which of them are lists.
+    if let Some(change) = changes.iter().find(|change| change.operation.is_of_lists()) {
+        return Err(not_a_list(change.operation, &change.name).into());
+    }
+    let mut overrides = config.overrides.clone();
+    let mut settings = overrides.client_metrics.remove(name).unwrap_or_default();
+    for change in changes {
+        match (change.operation, &change.value) {
+            (Operation::Set, Some(value)) => settings.insert(change.name.clone(), value.clone()),
+            _ => settings.remove(&change.name),
+        };
+    }
+    let settings = client_metrics_settings::validate(&settings)?;
+    if !settings.is_empty() {
+        overrides.client_metrics.insert(name.to_owned(), settings);
+    }
+    let bytes_max = config.client_metrics_bytes_max;
+    let (before, after) = (config.overrides.client_metrics_bytes(), overrides.client_metrics_bytes());
+    if after > before && after > bytes_max {
+        let message = format!("subscriptions would exceed einmal.client.metrics.bytes.max={bytes_max}");
+        return Err(AlterRefused::Request(message));
+    }
+    Ok(overrides)
+}
+
+/// All settings of the subscription replaced by `given` (AlterConfigs, the older API).
+pub fn replace_client_metrics(
+    config: &Config,
+    name: &str,
+    given: &[(String, Option<String>)],
+) -> Result<BrokerOverrides, AlterRefused> {
+    let mut without = config.clone();
+    without.overrides.client_metrics.remove(name);
+    client_metrics(&without, name, &set_all(given))
+}
+
 fn set_all(given: &[(String, Option<String>)]) -> Vec<Change> {
     let change = |(name, value): &(String, Option<String>)| Change {
         name: name.clone(),
@@ -203,13 +246,15 @@ fn apply(
     Ok(changed)
 }
 
-fn change_list(setting: &Setting, operation: Operation, before: &str, value: &str) -> Result<String, InvalidSetting> {
+fn not_a_list(operation: Operation, name: &str) -> InvalidSetting {
     let verb = if operation == Operation::Append { "APPEND" } else { "SUBTRACT" };
+    let reason = format!("Can't {verb} to key {name} because its type is not LIST.");
+    InvalidSetting { name: name.to_owned(), reason }
+}
+
+fn change_list(setting: &Setting, operation: Operation, before: &str, value: &str) -> Result<String, InvalidSetting> {
     if setting.kind != Kind::List {
-        return Err(InvalidSetting {
-            name: setting.name.to_owned(),
-            reason: format!("Can't {verb} to key {} because its type is not LIST.", setting.name),
-        });
+        return Err(not_a_list(operation, setting.name));
     }
     let mut elements: Vec<&str> = list(before).collect();
     if operation == Operation::Append {

@@ -115,6 +115,7 @@ impl Config {
             disk_reserve_bytes: values.number("einmal.disk.reserve.bytes")?,
             storage_memtable_bytes: values.number("einmal.storage.memtable.bytes")?,
             storage_block_cache_bytes: values.number("einmal.storage.block.cache.bytes")?,
+            client_metrics_bytes_max: values.number("einmal.client.metrics.bytes.max")?,
             storage_accept_loss: values.boolean("einmal.storage.accept.loss")?,
             metrics_series_max: values.number("einmal.metrics.max.series.per.family")?,
             log_level: values.text("einmal.log.level").unwrap_or_default().to_owned(),

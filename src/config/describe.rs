@@ -17,6 +17,8 @@ pub enum Source {
     Topic,
     /// Set on the group.
     Group,
+    /// Set on the subscription to clients' metrics.
+    ClientMetrics,
     /// Set by AlterConfigs for this broker.
     DynamicBroker,
     /// Set by AlterConfigs for all brokers.
@@ -36,6 +38,7 @@ impl Source {
             Self::DynamicDefaultBroker => 3,
             Self::StaticBroker => 4,
             Self::Default => 5,
+            Self::ClientMetrics => 7,
             Self::Group => 8,
         }
     }
@@ -83,6 +86,12 @@ pub fn group(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<Entry
     table::GROUPS.iter().map(|setting| own_entry(config, setting, overrides, Source::Group)).collect()
 }
 
+/// All settings of a subscription to clients' metrics that has `overrides` of its own, by name.
+pub fn client_metrics(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<Entry> {
+    let entries = table::CLIENT_METRICS.iter();
+    entries.map(|setting| own_entry(config, setting, overrides, Source::ClientMetrics)).collect()
+}
+
 fn own_entry(
     config: &Config,
     setting: &'static Setting,
@@ -118,6 +127,9 @@ pub fn broker(config: &Config, node: bool) -> Vec<Entry> {
     entries.sort_by_key(|entry| entry.name);
     entries
 }
+
+/// What no Kafka starts without: it has no default there, and is shown as given in the file.
+const GIVEN_TO_EVERY_NODE: [&str; 2] = ["node.id", "process.roles"];
 
 /// Follows `listeners`.
 const ADVERTISED_LISTENERS: &str = "advertised.listeners";
@@ -178,18 +190,23 @@ fn family(name: &'static str) -> &'static [&'static str] {
 
 /// Places that give one of `names` a value, in the order in which they win.
 fn broker_synonyms(config: &Config, names: &[&'static str]) -> Vec<Synonym> {
-    let BrokerOverrides { cluster, node } = &config.overrides;
+    let BrokerOverrides { cluster, node, .. } = &config.overrides;
     let value_at = |source: Source, name: &str| match source {
         Source::DynamicBroker => node.get(name).cloned(),
         Source::DynamicDefaultBroker => cluster.get(name).cloned(),
         Source::StaticBroker => config.texts.get(name).map(|(text, _)| text.trim().to_owned()),
+        Source::Default if config.texts.contains_key(name) && GIVEN_TO_EVERY_NODE.contains(&name) => None,
         Source::Default => table::broker(name)?.default.map(str::to_owned),
-        Source::Topic | Source::Group => None,
+        Source::Topic | Source::Group | Source::ClientMetrics => None,
     };
     let mut synonyms = Vec::new();
     for source in [Source::DynamicBroker, Source::DynamicDefaultBroker, Source::StaticBroker, Source::Default] {
         for name in names {
             if let Some(value) = value_at(source, name) {
+                let source = match source {
+                    Source::Default if GIVEN_TO_EVERY_NODE.contains(name) => Source::StaticBroker,
+                    source => source,
+                };
                 synonyms.push(Synonym { name, value: Some(value), source });
             }
         }

@@ -12,18 +12,23 @@ pub fn markdown() -> String {
     section(&mut page, "Broker", &broker);
     section(&mut page, "Topic", &table::TOPICS.iter().collect::<Vec<_>>());
     section(&mut page, "Group", &table::GROUPS.iter().collect::<Vec<_>>());
+    section(&mut page, "Client metrics", &table::CLIENT_METRICS.iter().collect::<Vec<_>>());
     page
 }
 
 fn section(page: &mut String, what: &str, settings: &[&Setting]) {
     let (honoured, accepted): (Vec<&Setting>, Vec<&Setting>) = settings.iter().partition(|setting| setting.honoured);
     // Writing to a String cannot fail.
-    let _ = writeln!(page, "### {what} settings\n\n| Name | Default | Values | What it does |\n|---|---|---|---|");
-    for setting in honoured {
+    let _ = writeln!(page, "### {what} settings\n");
+    if !honoured.is_empty() {
+        let _ = writeln!(page, "| Name | Default | Values | What it does |\n|---|---|---|---|");
+    }
+    for setting in &honoured {
         let _ = writeln!(page, "{}", row(setting));
     }
     let names: Vec<String> = accepted.iter().map(|setting| format!("`{}`", setting.name)).collect();
-    let _ = writeln!(page, "\nAccepted and shown, without effect: {}.\n", names.join(", "));
+    let gap = if honoured.is_empty() { "" } else { "\n" };
+    let _ = writeln!(page, "{gap}Accepted and shown, without effect: {}.\n", names.join(", "));
 }
 
 fn row(setting: &Setting) -> String {

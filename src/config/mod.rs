@@ -9,6 +9,7 @@
 
 pub mod alter;
 pub mod build;
+mod client_metrics;
 pub mod describe;
 pub mod document;
 pub mod environment;
@@ -159,6 +160,8 @@ pub struct Config {
     pub storage_memtable_bytes: usize,
     /// `einmal.storage.block.cache.bytes`.
     pub storage_block_cache_bytes: usize,
+    /// `einmal.client.metrics.bytes.max`.
+    pub client_metrics_bytes_max: usize,
     /// `einmal.storage.accept.loss`: open in spite of damage to acknowledged data.
     pub storage_accept_loss: bool,
     /// `einmal.metrics.max.series.per.family`.
@@ -195,26 +198,49 @@ pub struct BrokerOverrides {
     pub cluster: BTreeMap<String, String>,
     /// For this broker: resource name = node id. Wins.
     pub node: BTreeMap<String, String>,
+    /// Subscriptions to clients' metrics, by name: resources of their own, kept here as they are the broker's, too.
+    pub client_metrics: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl BrokerOverrides {
     /// Marks names of [`BrokerOverrides::cluster`] in the one map that is stored; no setting's name begins with it.
     const CLUSTER_PREFIX: &'static str = "*/";
 
-    /// Both scopes in one map, as the engine stores them.
+    /// Marks settings of subscriptions there, as `client-metrics/SUBSCRIPTION/SETTING`.
+    const CLIENT_METRICS_PREFIX: &'static str = "client-metrics/";
+
+    /// Everything in one map, as the engine stores it.
     pub fn to_stored(&self) -> BTreeMap<String, String> {
         let cluster = self.cluster.iter().map(|(name, text)| (format!("{}{name}", Self::CLUSTER_PREFIX), text.clone()));
-        cluster.chain(self.node.clone()).collect()
+        let client_metrics = self.client_metrics.iter().flat_map(|(subscription, settings)| {
+            let key = move |name: &str| format!("{}{subscription}/{name}", Self::CLIENT_METRICS_PREFIX);
+            settings.iter().map(move |(name, text)| (key(name), text.clone()))
+        });
+        cluster.chain(client_metrics).chain(self.node.clone()).collect()
+    }
+
+    /// Bytes of all subscriptions to clients' metrics.
+    pub fn client_metrics_bytes(&self) -> usize {
+        let subscription = |(subscription, settings): (&String, &BTreeMap<String, String>)| {
+            let texts = settings.iter().map(|(name, text)| subscription.len() + name.len() + text.len());
+            texts.sum::<usize>()
+        };
+        self.client_metrics.iter().map(subscription).sum()
     }
 
     /// What [`BrokerOverrides::to_stored`] made.
     pub fn from_stored(stored: &BTreeMap<String, String>) -> Self {
         let mut overrides = Self::default();
         for (name, text) in stored {
-            match name.strip_prefix(Self::CLUSTER_PREFIX) {
-                Some(name) => overrides.cluster.insert(name.to_owned(), text.clone()),
-                None => overrides.node.insert(name.clone(), text.clone()),
+            let subscription = name.strip_prefix(Self::CLIENT_METRICS_PREFIX).and_then(|name| name.rsplit_once('/'));
+            let (settings, name) = match (name.strip_prefix(Self::CLUSTER_PREFIX), subscription) {
+                (Some(name), _) => (&mut overrides.cluster, name),
+                (None, Some((subscription, name))) => {
+                    (overrides.client_metrics.entry(subscription.to_owned()).or_default(), name)
+                }
+                (None, None) => (&mut overrides.node, name.as_str()),
             };
+            settings.insert(name.to_owned(), text.clone());
         }
         overrides
     }

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use super::table::{self, InvalidSetting, list};
 use super::{TimestampType, TopicConfig};
 
+/// Tiered storage, which there is none of.
+const REMOTE_STORAGE: &str = "remote.storage.enable";
+
 /// The settings `overrides` as they are kept: known names, values trimmed and allowed, no two that contradict each other.
 pub fn validate(overrides: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, InvalidSetting> {
     let mut kept = BTreeMap::new();
@@ -14,6 +17,10 @@ pub fn validate(overrides: &BTreeMap<String, String>) -> Result<BTreeMap<String,
         kept.insert(name.clone(), check(name, text)?);
     }
     check_compaction_lags(&kept)?;
+    if kept.get(REMOTE_STORAGE).is_some_and(|enabled| enabled == "true") {
+        let reason = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.";
+        return Err(InvalidSetting { name: REMOTE_STORAGE.to_owned(), reason: reason.to_owned() });
+    }
     Ok(kept)
 }
 

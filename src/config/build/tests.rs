@@ -68,5 +68,7 @@ fn dynamic_settings_win_and_leave_listeners_alone() {
     assert_eq!((after.topic_defaults.retention_ms, &after.listeners), (6, &before.listeners));
     overrides.node.insert("log.retention.ms".to_owned(), "7".to_owned());
     assert_eq!(before.with_overrides(overrides.clone()).expect("allowed").topic_defaults.retention_ms, 7);
+    let subscription = [("interval.ms".to_owned(), "100".to_owned())].into();
+    overrides.client_metrics.insert("all/of them".to_owned(), subscription);
     assert_eq!(BrokerOverrides::from_stored(&overrides.to_stored()), overrides);
 }

@@ -12,8 +12,20 @@ const fn kept(name: &'static str, kind: Kind, default: &'static str, documentati
     Setting::new(name, kind, default, documentation).without_effect()
 }
 
+const THREADS: &str = "Size of a thread pool of Kafka. einmal has its own.";
+const BROKERS: &str = "Timeout of requests between brokers, of which there is one.";
+const SOCKETS: &str = "Left to the operating system.";
+
 /// All of them, by name.
 pub const COORDINATION: &[Setting] = &[
+    kept("background.threads", Kind::Int, "10", THREADS).at_least(1).dynamic(),
+    kept("num.io.threads", Kind::Int, "8", THREADS).at_least(1).dynamic(),
+    kept("num.network.threads", Kind::Int, "3", THREADS).at_least(1).dynamic(),
+    kept("queued.max.requests", Kind::Int, "500", "Requests that wait for Kafka's threads. Here they are counted in bytes: queued.max.request.bytes.").at_least(1),
+    kept("request.timeout.ms", Kind::Int, "30000", BROKERS).at_least(0),
+    kept("socket.listen.backlog.size", Kind::Int, "50", SOCKETS).at_least(1),
+    kept("socket.receive.buffer.bytes", Kind::Int, "102400", SOCKETS),
+    kept("socket.send.buffer.bytes", Kind::Int, "102400", SOCKETS),
     kept(
         "allow.everyone.if.no.acl.found",
         Kind::Boolean,

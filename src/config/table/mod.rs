@@ -4,6 +4,7 @@
 //! hints for misspelt names all follow from it. Names are Kafka's where Kafka has one, else they begin with `einmal.`.
 //! Pure: nothing here reads a file, the environment or a clock.
 
+mod client_metrics;
 mod coordination;
 mod groups;
 mod logs;
@@ -15,6 +16,7 @@ mod setting;
 mod tests;
 mod topics;
 
+pub use client_metrics::CLIENT_METRICS;
 pub use groups::GROUPS;
 pub use meaningless::is_meaningless;
 pub use setting::{InvalidSetting, Kind, Setting, Synonym, Update, Valid, list};
@@ -38,6 +40,11 @@ pub fn topic(name: &str) -> Option<&'static Setting> {
 /// The group setting of this name.
 pub fn group(name: &str) -> Option<&'static Setting> {
     GROUPS.iter().find(|setting| setting.name == name)
+}
+
+/// The setting of this name of a subscription to clients' metrics.
+pub fn client_metrics(name: &str) -> Option<&'static Setting> {
+    CLIENT_METRICS.iter().find(|setting| setting.name == name)
 }
 
 /// The known broker name that `name` most likely stands for, or none if nothing is near.

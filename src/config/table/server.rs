@@ -158,6 +158,13 @@ pub const SERVER: &[Setting] = &[
     )
     .at_least(1),
     Setting::new(
+        "einmal.client.metrics.bytes.max",
+        Kind::Int,
+        "1048576",
+        "Memory of subscriptions to clients' metrics, all together; more are refused.",
+    )
+    .at_least(0),
+    Setting::new(
         "max.incremental.fetch.session.cache.slots",
         Kind::Int,
         "1000",

@@ -255,9 +255,10 @@ impl Setting {
         let value: f64 = text.parse().map_err(|_| self.refuse(text, "Not a number of type DOUBLE"))?;
         match self.valid {
             // NaN compares false with everything: it must not slip through.
-            Valid::Ratio if value > 1.0 => Err(self.refuse(text, "Value must be no more than 1")),
+            // Shown as the number that it is read as.
+            Valid::Ratio if value > 1.0 => Err(self.refuse(&format!("{value:?}"), "Value must be no more than 1")),
             Valid::Ratio if value >= 0.0 => Ok(()),
-            Valid::Ratio => Err(self.refuse(text, "Value must be at least 0")),
+            Valid::Ratio => Err(self.refuse(&format!("{value:?}"), "Value must be at least 0")),
             _ => Ok(()),
         }
     }

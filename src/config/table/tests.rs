@@ -69,6 +69,11 @@ fn values_are_kept_or_refused_in_kafkas_words() {
         ("retention.ms", "-2", Err("-2 for configuration retention.ms: Value must be at least -1")),
         ("retention.bytes", "-5", Ok("-5")),
         (
+            "min.cleanable.dirty.ratio",
+            "2",
+            Err("2.0 for configuration min.cleanable.dirty.ratio: Value must be no more than 1"),
+        ),
+        (
             "max.message.bytes",
             "99999999999",
             Err("99999999999 for configuration max.message.bytes: Not a number of type INT"),
@@ -142,9 +147,12 @@ fn misspelt_names_find_the_nearest_known_one() {
 
 #[test]
 fn settings_of_other_parts_of_kafka_mean_nothing_here() {
-    for name in
-        ["zookeeper.connect", "controller.quorum.voters", "num.io.threads", "listener.name.sasl.plain.sasl.jaas.config"]
-    {
+    for name in [
+        "zookeeper.connect",
+        "controller.quorum.voters",
+        "metric.reporters",
+        "listener.name.sasl.plain.sasl.jaas.config",
+    ] {
         assert!(is_meaningless(name) && broker(name).is_none(), "{name}");
     }
     assert!(!is_meaningless("num.partition"));

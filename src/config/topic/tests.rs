@@ -70,3 +70,10 @@ fn unknown_and_contradicting_settings_are_refused_in_kafkas_words() {
     assert!(reason(&[("min.compaction.lag.ms", "10")]).is_ok());
     assert!(TopicConfig::resolve(&TopicConfig::default(), &overrides(&[("retention.ms", "x")])).is_err());
 }
+
+#[test]
+fn tiered_storage_is_refused_as_kafka_refuses_it_where_it_is_off() {
+    let refused = validate(&overrides(&[("remote.storage.enable", "TRUE")])).expect_err("refused");
+    assert!(refused.reason.starts_with("Tiered Storage functionality is disabled in the broker."), "{refused}");
+    validate(&overrides(&[("remote.storage.enable", "false")])).expect("the default");
+}
