@@ -11,6 +11,7 @@ printed; EINMAL_SEED repeats it (the schedule of processes is not repeated with 
 import os
 import random
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,13 +19,15 @@ import threading
 import time
 
 from broker_under_test import Broker, judge
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from history import History
 
 INPUT, OUTPUT, PARTITIONS, GROUP, COPIERS = "input", "output", 6, "copiers", 3
 # Longer than a transaction's timeout, the broker's look for it, and a member's session.
 SETTLED_S = 90
+# How a copier ends whose client hangs by a fault of its own; it is started again.
+HUNG = 75
 cycles, checker, command, writer_command = int(sys.argv[1]), *sys.argv[2:5]
 families = dict(argument.split("=", 1) for argument in sys.argv[5:])
 seed = int(os.environ.get("EINMAL_SEED", random.SystemRandom().randrange(1 << 32)))
@@ -36,7 +39,7 @@ class Copiers:
 
     def __init__(self, bootstrap, work):
         self.bootstrap, self.work = bootstrap, work
-        self.alive, self.instances, self.files = {}, {}, []
+        self.alive, self.instances, self.files, self.hung = {}, {}, [], 0
 
     def start(self, transactional_id, family):
         instance = self.instances[transactional_id] = self.instances.get(transactional_id, 0) + 1
@@ -60,12 +63,19 @@ class Copiers:
         try:
             process.wait(60)
         except subprocess.TimeoutExpired:
+            # Each of the clients writes down where its threads are.
+            process.send_signal(signal.SIGQUIT)
+            time.sleep(1)
             process.kill()
             sys.exit(f"the copier {transactional_id} does not end, see {self.work}")
 
     def check(self):
-        for transactional_id, process in self.alive.items():
-            if process.poll() is not None:
+        for transactional_id, process in list(self.alive.items()):
+            if process.poll() == HUNG:
+                self.hung += 1
+                self.end(transactional_id)
+                self.start(transactional_id, chance.choice(sorted(families)))
+            elif process.poll() is not None:
                 sys.exit(f"the copier {transactional_id} ended with {process.returncode}, see {self.work}")
 
 
@@ -108,13 +118,16 @@ def watch_ends(broker):
     """Log start first, then the last stable offset, then the high watermark: in this order each is at most the next."""
 
     def follow(history, ended):
-        admin = AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
+        admin = None
         asked = [(OffsetSpec.earliest(), False), (OffsetSpec.latest(), True), (OffsetSpec.latest(), False)]
         while not ended.wait(0.1):
+            # A new client after each failure: the old one asks with the leader epoch of before the restart for minutes.
+            admin = admin or AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 2})
             try:
                 found = [list_offsets(admin, *which) for which in asked]
             except KafkaException:
-                continue  # the broker is away
+                admin = None
+                continue
             for partition in range(PARTITIONS):
                 start, stable, high = (offsets[partition] for offsets in found)
                 history.note(op="ends", reader="ends", partition=partition, start=start, stable=stable, high=high, at=time.monotonic_ns())
@@ -126,7 +139,11 @@ def list_offsets(admin, which, committed):
     isolation = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
     places = {TopicPartition(OUTPUT, partition): which for partition in range(PARTITIONS)}
     answers = admin.list_offsets(places, isolation_level=isolation, request_timeout=5)
-    return {place.partition: answer.result().offset for place, answer in answers.items()}
+    offsets = {place.partition: answer.result().offset for place, answer in answers.items()}
+    if min(offsets.values()) < 0:
+        # What the client says where the connection went in between.
+        raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+    return offsets
 
 
 class Progress:
@@ -193,6 +210,7 @@ def main():
             time.sleep(0.1)
         for transactional_id in list(copiers.alive):
             copiers.end(transactional_id)
+        print(f"{sum(copiers.instances.values())} copiers in turn, of which {copiers.hung} hung and were started again", flush=True)
     finally:
         for watcher in watchers:
             watcher.close()

@@ -1,7 +1,10 @@
 """copier BOOTSTRAP INPUT OUTPUT GROUP TRANSACTIONAL_ID INSTANCE HISTORY: consumes, transforms and produces in transactions by
 librdkafka, some of them aborted, until its stdin ends; as Kafka's TransactionalMessageCopier does."""
 
+import faulthandler
+import os
 import random
+import signal
 import sys
 import threading
 
@@ -9,6 +12,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from history import TransactionHistory, transformed
 
 bootstrap, source, target, group, transactional_id, instance, path = sys.argv[1:]
+faulthandler.register(signal.SIGQUIT)
 history = TransactionHistory(path, transactional_id, instance)
 chance = random.Random(f"{transactional_id} {instance}")
 shared = {"bootstrap.servers": bootstrap, "reconnect.backoff.max.ms": 500, "log_level": 2}
@@ -25,6 +29,8 @@ consumer = Consumer({
 })
 producer = Producer({**shared, "transactional.id": transactional_id, "transaction.timeout.ms": 10_000, "linger.ms": 2})
 mine = []
+# What the process ends with if the client hangs: it is started again as if it had been killed.
+HUNG = 75
 
 
 class Abort(Exception):
@@ -57,7 +63,13 @@ def copy(messages):
         producer.produce(target, value, partition=partition, on_delivery=report_as(history.txn, name, seq))
         offsets[partition] = message.offset() + 1
     staged = [TopicPartition(source, partition, offset) for partition, offset in offsets.items()]
-    until_done(lambda: producer.send_offsets_to_transaction(staged, consumer.consumer_group_metadata(), 10))
+    member = consumer.consumer_group_metadata()
+    # Now and then the client never comes back from this after a lost connection, whatever its timeout says
+    # (confluentinc/librdkafka#5456): it sends nothing any more.
+    hung = threading.Timer(20, os._exit, [HUNG])
+    hung.start()
+    until_done(lambda: producer.send_offsets_to_transaction(staged, member, 10))
+    hung.cancel()
     for part in staged:
         history.staged(part.partition, part.offset)
 

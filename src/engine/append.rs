@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::command::{AppendBatch, Appended};
 use super::group::Group;
+use super::mutant::Mutant;
 use super::settings::Settings;
 use super::state::{Counters, PartitionLog, SparseProgress, State};
 use super::transactions::producer::admit_partition;
@@ -46,7 +47,9 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
         let transaction = batch.transaction.as_deref();
         let begins_at_zero = transaction.is_some_and(|producer| producer.version == TransactionVersion::V2);
         let producer = producers.get(&batch.header.producer_id);
+        let admits_all = state.settings.has(Mutant::SkipMembership);
         let admit = || match transaction {
+            _ if admits_all => Ok(()),
             None => Ok(()),
             Some(producer) => {
                 admit_partition(&mut state.transactions, group, producer, id, now).map_err(Rejection::from)
@@ -56,9 +59,14 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
             // A retry of what is stored needs no room.
             Ok(Decision::Append) if state.disk.is_low() => return (no_room(log), false),
             Ok(Decision::Append) => {}
+            Ok(Decision::Duplicate(_)) if state.settings.has(Mutant::ForgetDuplicates) => {}
             Ok(Decision::Duplicate(original)) => {
                 state.counters.duplicate.increment(1);
-                return (duplicate(log, &topic, &batch, original), synced);
+                let mut answer = duplicate(log, &topic, &batch, original);
+                if state.settings.has(Mutant::AnswerDuplicateWrongly) {
+                    answer.base_offset += 1;
+                }
+                return (answer, synced);
             }
             Err(rejection) => return (refused(log, &topic, &rejection, &state.counters), synced),
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::mutant::Mutant;
 use super::offset_index::Committed;
 use super::reclaimer::Purged;
 use super::state::{Dead, State};
@@ -138,7 +139,10 @@ impl Group {
             let Some(log) = state.logs.get_mut(id) else { continue };
             let epochs = self.epochs.contains(id).then_some(log.row.epochs.as_slice());
             log.view.publish_appended(log.row.log_end, log.row.size_bytes, epochs);
-            let readable = log.readable();
+            let mut readable = log.readable();
+            if state.settings.has(Mutant::StableOneTooFar) {
+                readable.last_stable_offset = readable.high_watermark.min(readable.last_stable_offset + 1);
+            }
             let effect = |readable| Effect::Readable { partition: Arc::clone(&log.view), readable };
             if !topic.config.is_relaxed() {
                 self.when_synced.effects.push(effect(readable));

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::append;
 use super::command::Marker;
 use super::group::Group;
+use super::mutant::Mutant;
 use super::producer_states;
 use super::state::State;
 use crate::producer::{EndMarker, MarkerDecision, decide_marker};
@@ -38,7 +39,17 @@ pub(super) fn stage(
     let raises_epoch = version == TransactionVersion::V2;
     let end = EndMarker { producer_epoch, coordinator_epoch, result, raises_epoch };
     let mut refused = BTreeMap::new();
-    for id in partitions {
+    for (index, id) in partitions.iter().enumerate() {
+        let is_last_of_several = index > 0 && index + 1 == partitions.len();
+        if is_last_of_several && state.settings.has(Mutant::DropOneMarker) {
+            continue;
+        }
+        if is_last_of_several && state.settings.has(Mutant::TurnOneMarker) {
+            let commits = result == TransactionResult::Commit;
+            let result = if commits { TransactionResult::Abort } else { TransactionResult::Commit };
+            stage(state, group, Marker { result, ..marker }, &[*id], now);
+            continue;
+        }
         if let Err(error) = stage_one(state, group, &marker, &end, &bytes, *id, now) {
             refused.insert(*id, error);
         }
@@ -93,7 +104,9 @@ fn stage_one(
         && marker.result == TransactionResult::Abort
     {
         let row = AbortedRow { producer_id, first_offset, last_stable_offset: log.row.last_stable_offset };
-        group.rows.put(aborted_key(id, base_offset), row.encode());
+        if !state.settings.has(Mutant::LoseAbortedEntry) {
+            group.rows.put(aborted_key(id, base_offset), row.encode());
+        }
         log.aborted_end = stored.last_offset + 1;
     }
     if topic.config.is_relaxed() {

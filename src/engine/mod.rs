@@ -28,6 +28,7 @@ mod group;
 mod groups;
 mod housekeeping;
 mod markers;
+mod mutant;
 mod offset_index;
 mod producer_ids;
 mod producer_states;

@@ -10,6 +10,7 @@ use super::command::DescribedProducer;
 use super::delete_records::bytes_below;
 use super::group::Group;
 use super::housekeeping;
+use super::mutant::Mutant;
 use super::settings::Settings;
 use super::state::{OpenTransaction, PartitionLog, State};
 use crate::producer::{EndMarker, ProducerState};
@@ -33,7 +34,7 @@ pub(super) fn load(
     let id = log.view.id;
     let mut producers = HashMap::new();
     // A partition that nobody has written to has no rows to look for.
-    if log.row.log_end > 0 {
+    if log.row.log_end > 0 && !settings.has(Mutant::ForgetProducersAtStart) {
         let mut damage = None;
         store.scan(&producers_prefix(Some(id)), &mut |key, value| match read(key, value) {
             Ok((producer_id, producer)) => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::transactions::end::SLICE;
 use crate::config::{Config, TopicConfig};
 use crate::store::rocks::MEMTABLES_MAX;
 use crate::types::Timestamp;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub transactional_id_check_interval_ms: u64,
     /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
     pub transaction_timeout_check_interval_ms: u64,
+    /// Partitions and offsets of a transaction that one write carries; what has more is prepared first and carried out in slices.
+    pub transaction_slice: usize,
     /// Partitions of all topics (`einmal.partitions.max`).
     pub partitions_max: usize,
     /// Whether callers lend their threads to an idle writer; without it, it works on its own thread only, as measurements of one
@@ -49,6 +52,9 @@ pub struct Settings {
     pub topic_defaults: TopicConfig,
     /// `cluster.id` for a new data directory; none: a random one.
     pub cluster_id: Option<String>,
+    /// The fault that a test has planted.
+    #[cfg(test)]
+    pub mutant: Option<super::mutant::Mutant>,
 }
 
 impl From<&Config> for Settings {
@@ -70,11 +76,14 @@ impl From<&Config> for Settings {
             transaction_timeout_check_interval_ms: interval_ms(config.transaction_timeout_check_interval),
             producer_id_check_interval_ms: interval_ms(config.producer_id_check_interval),
             producer_ids_max: config.producer_ids_max,
+            transaction_slice: SLICE,
             partitions_max: config.partitions_max,
             takes_loans: true,
             disk_reserve_bytes: disk_reserve_bytes(config),
             topic_defaults: config.topic_defaults.clone(),
             cluster_id: config.cluster_id.clone(),
+            #[cfg(test)]
+            mutant: None,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::asker::Asker;
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
 use super::expiry_clock::ExpiryClock;
+use super::mutant::Mutant;
 use super::offset_index::OffsetIndex;
 use super::producer_ids;
 use super::reclaimer::Reclaimer;
@@ -36,7 +37,7 @@ use crate::store::schema::{
     transaction_of_key, transactions_prefix,
 };
 use crate::store::{Rows, Store, StoreError};
-use crate::transaction::TransactionMetadata;
+use crate::transaction::{TransactionMetadata, TransactionState};
 use crate::types::{LeaderEpoch, PartitionId, TopicNo, Uuid};
 
 /// A running engine and what readers see of it.
@@ -335,12 +336,16 @@ fn recover_transactions(
     for (id, metadata) in
         scan_rows::<_, TransactionMetadata>(store.as_ref(), &transactions_prefix(), transaction_of_key)?
     {
+        if state.settings.has(Mutant::ForgetTransactionsAtStart) && metadata.state == TransactionState::Ongoing {
+            continue;
+        }
         state.transactions.recover(id, metadata, environment.now());
     }
     for ((producer_id, group, partition), row) in
         scan_rows::<_, OffsetRow>(store.as_ref(), &pending_offsets_prefix(), pending_offset_of_key)?
     {
-        if state.topic_of(partition).is_none() {
+        let is_forgotten = state.settings.has(Mutant::ForgetStagedOffsetsAtStart);
+        if state.topic_of(partition).is_none() || is_forgotten {
             rows.delete(pending_offset_key(producer_id, &group, partition));
             continue;
         }

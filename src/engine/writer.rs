@@ -7,6 +7,7 @@ use super::command::{Acks, AppendBatch, Appended, Command, Reply};
 use super::environment::Environment;
 use super::figures::Figures;
 use super::group::{Answer, Group};
+use super::mutant::Mutant;
 use super::reclaimer::Reclaimer;
 use super::seat::Queue;
 use super::state::State;
@@ -366,7 +367,7 @@ impl Writer {
         if self.state.producer_state_count > self.state.settings.producer_ids_max {
             housekeeping::expire_producers(&mut self.state, group);
         }
-        let when_synced = synced && acks == Acks::All;
+        let when_synced = synced && acks == Acks::All && !self.state.settings.has(Mutant::AnswerBatchEarly);
         let duration = if when_synced { &self.figures.append_synced } else { &self.figures.append_relaxed };
         let duration = duration.clone();
         let answer: Answer = Box::new(move || {

@@ -14,9 +14,11 @@ use crate::engine::asker::Asker;
 use crate::engine::background::Ending;
 use crate::engine::command::{Acks, AppendBatch, Appended, Marker, NewTopic};
 use crate::engine::environment::Environment;
+use crate::engine::mutant::Mutant;
 use crate::engine::retention::{Passes, Retention};
 use crate::engine::seat::for_tests::Held;
 use crate::engine::settings::Settings;
+use crate::engine::transactions::end::SLICE;
 use crate::engine::{Engine, Handle, Started};
 use crate::log::catalog::Topic;
 use crate::log::partition::{Offsets, Partition};
@@ -85,6 +87,8 @@ pub struct GatedStore {
     pub reclaimed: (Mutex<Vec<Range>>, Condvar),
     /// Keys of the log that were visited.
     pub log_keys_seen: AtomicUsize,
+    /// A fault of its own.
+    pub mutant: Option<Mutant>,
 }
 
 impl GatedStore {
@@ -100,10 +104,20 @@ impl Store for GatedStore {
     fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
         assert!(synced <= self.memory.sequence(), "a sync of what is not written yet");
         self.writes.pass();
+        if self.mutant == Some(Mutant::SplitWrites) && rows.rows.len() > 1 {
+            // At another place each time.
+            let at = 1 + usize::try_from(self.memory.sequence()).expect("small") % (rows.rows.len() - 1);
+            let (one, other) = rows.rows.split_at(at);
+            self.memory.write(&Rows { rows: one.to_vec() }, synced)?;
+            return self.memory.write(&Rows { rows: other.to_vec() }, synced);
+        }
         self.memory.write(rows, synced)
     }
     fn sync(&self) -> Result<(), StoreError> {
         self.syncs.pass();
+        if self.mutant == Some(Mutant::SkipSync) {
+            return Ok(());
+        }
         self.memory.sync()
     }
     fn sequence(&self) -> u64 {
@@ -233,11 +247,13 @@ pub fn settings() -> Settings {
         transactional_id_expiration_ms: 604_800_000,
         transactional_id_check_interval_ms: 3_600_000,
         transaction_timeout_check_interval_ms: 10_000,
+        transaction_slice: SLICE,
         partitions_max: 100,
         takes_loans: true,
         disk_reserve_bytes: 0,
         topic_defaults: TopicConfig::default(),
         cluster_id: None,
+        mutant: None,
     }
 }
 
@@ -260,7 +276,7 @@ impl TestEngine {
     }
 
     pub fn start_on(memory: MemoryStore, time: Arc<TestTime>, settings: Settings) -> Self {
-        let store = Arc::new(GatedStore { memory, ..GatedStore::default() });
+        let store = Arc::new(GatedStore { memory, mutant: settings.mutant, ..GatedStore::default() });
         let (tell, fatal) = mpsc::channel();
         let die = Box::new(move |error| drop(tell.send(error)));
         let environment = Box::new(TestEnvironment(Arc::clone(&time)));
@@ -348,6 +364,11 @@ impl TestEngine {
 
     /// Offsets of the batches that a reader of committed records takes from `from` on, found as clients find them.
     pub async fn read_committed(&self, topic: &str, from: Offset) -> Vec<Offset> {
+        self.committed_batches(topic, from).await.iter().map(|batch| batch.base_offset).collect()
+    }
+
+    /// The same with the batches themselves.
+    pub async fn committed_batches(&self, topic: &str, from: Offset) -> Vec<StoredBatch> {
         let partition = self.partition(topic);
         let end = partition.offsets().last_stable_offset;
         let reader = &self.started.reader;
@@ -367,7 +388,7 @@ impl TestEngine {
                 Some(Some(TransactionResult::Abort)) => drop(ignored.remove(&header.producer_id)),
                 Some(_) => {}
                 None if header.is_transactional() && ignored.contains(&header.producer_id) => {}
-                None => taken.push(batch.base_offset),
+                None => taken.push(batch.clone()),
             }
         }
         taken

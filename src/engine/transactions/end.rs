@@ -7,14 +7,15 @@ use super::{BROKER_VERSION, EndAnswer, Ending};
 use crate::engine::command::{Marker, Reply, TransactionProducer};
 use crate::engine::group::Group;
 use crate::engine::markers;
+use crate::engine::mutant::Mutant;
 use crate::engine::producer_ids;
 use crate::engine::state::State;
 use crate::transaction::transition::EndedBy;
-use crate::transaction::{EndTxn, TransactionMetadata, TransactionRefused, TransactionVersion};
+use crate::transaction::{EndTxn, TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{ErrorCode, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
 
-/// Partitions and offsets of a transaction that one write carries; what has more is prepared first and carried out in slices. Until
-/// the last of them, readers of different partitions see different parts of it, as in Kafka.
+/// The largest that one write carries ([`Settings::transaction_slice`](crate::engine::settings::Settings::transaction_slice)). Until
+/// the last slice, readers of different partitions see different parts of a transaction, as in Kafka.
 pub const SLICE: usize = 10_000;
 
 /// Time until a partition whose state could not be read is tried again.
@@ -59,6 +60,18 @@ pub fn end_txn(
         Ok(judged)
     });
     match judged {
+        Err(TransactionRefused::ProducerFenced)
+            if state.settings.has(Mutant::AcceptEndOfOldEpoch)
+                && state
+                    .transactions
+                    .get(&producer.transactional_id)
+                    .is_some_and(|metadata| metadata.state == TransactionState::Ongoing) =>
+        {
+            let id = Arc::clone(&producer.transactional_id);
+            prepare(state, group, &id, result, producer.version, Initiator::Client, now);
+            carry_out(state, group, id, None, now);
+            answer(group, reply, Ok((producer.producer_id, producer.producer_epoch)));
+        }
         // A retry may come before what it repeats is synced, so that it waits, too.
         Err(refused) => answer(group, reply, Err(refused)),
         Ok((_, EndTxn::Done, stored)) => answer(group, reply, Ok(stored)),
@@ -114,6 +127,9 @@ pub fn carry_on(state: &mut State, group: &mut Group, now: Timestamp) {
     if state.transactions.is_ending()
         && let Some(Ending { id, answer, .. }) = state.transactions.ending.pop_front()
     {
+        if answer.is_none() && state.settings.has(Mutant::LeavePreparedAtStart) {
+            return;
+        }
         carry_out(state, group, id, answer, now);
     }
 }
@@ -130,8 +146,9 @@ fn carry_out(state: &mut State, group: &mut Group, id: Arc<str>, ended: Option<E
         result,
         version: metadata.version,
     };
-    let partitions: Vec<_> = metadata.partitions.iter().copied().take(SLICE).collect();
-    let offsets_max = SLICE - partitions.len();
+    let slice = state.settings.transaction_slice;
+    let partitions: Vec<_> = metadata.partitions.iter().copied().take(slice).collect();
+    let offsets_max = slice - partitions.len();
     let is_last_of_partitions = partitions.len() == metadata.partitions.len();
     // Whatever else is refused is over there: the topic is deleted, or the producer has gone on.
     let mut unreadable = markers::stage(state, group, marker, &partitions, now);
@@ -142,7 +159,11 @@ fn carry_out(state: &mut State, group: &mut Group, id: Arc<str>, ended: Option<E
             metadata.complete(now);
             ended.map(|ended| ended(metadata))
         });
-        group.when_synced.answers.extend(complete);
+        if state.settings.has(Mutant::AnswerEndEarly) {
+            group.when_written.answers.extend(complete);
+        } else {
+            group.when_synced.answers.extend(complete);
+        }
     } else {
         state.transactions.change(group, &id, |metadata| {
             for partition in partitions.iter().filter(|partition| !unreadable.contains_key(partition)) {

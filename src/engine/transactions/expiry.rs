@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::end::{self, Initiator};
 use crate::engine::group::Group;
+use crate::engine::mutant::Mutant;
 use crate::engine::state::State;
 use crate::types::Timestamp;
 
@@ -12,6 +13,9 @@ const ABORTS_PER_ROUND: usize = 100;
 
 /// Aborts open transactions that are older than their timeout. Answers whether those were all.
 pub fn abort_timed_out(state: &mut State, group: &mut Group, now: Timestamp) -> bool {
+    if state.settings.has(Mutant::SkipTimeouts) {
+        return true;
+    }
     for _ in 0..ABORTS_PER_ROUND {
         let transactions = &state.transactions;
         let due = transactions.deadlines.first().filter(|(deadline_ms, _)| *deadline_ms <= transactions.now_ms);

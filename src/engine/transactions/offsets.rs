@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::engine::command::{OffsetToCommit, TransactionProducer};
 use crate::engine::commit_offsets::row_of;
 use crate::engine::group::{Effect, Group};
+use crate::engine::mutant::Mutant;
 use crate::engine::offset_index::{Committed, offset_bytes};
 use crate::engine::state::State;
 use crate::log::offsets::CommittedOffset;
@@ -138,6 +139,13 @@ pub fn stage(
         } else {
             let number = state.next_commit_number();
             group.rows.put(pending_offset_key(id, &group_id, partition), row_of(&committed, number).encode());
+            if state.settings.has(Mutant::ApplyOffsetsLater) {
+                group.rows.put(offset_key(&group_id, partition), row_of(&committed, number).encode());
+            }
+            if state.settings.has(Mutant::ShowStagedOffsets) {
+                let (group_id, committed) = (group_id.to_string(), vec![(partition, committed.clone())]);
+                group.when_synced.effects.push(Effect::Committed { group: group_id, committed });
+            }
             if state.transactions.pending.insert(id, &group_id, partition, committed, number) {
                 staged.push(partition);
             }
@@ -162,6 +170,10 @@ pub fn settle(
     let Some(of_producer) = state.transactions.pending.by_producer.get(&producer_id) else { return true };
     let is_all = of_producer.len() <= max;
     let settled: Vec<Committed> = of_producer.keys().take(max).cloned().collect();
+    let moves = match result {
+        TransactionResult::Commit => !state.settings.has(Mutant::DropOffsetsOfCommit),
+        TransactionResult::Abort => state.settings.has(Mutant::ApplyOffsetsOfAbort),
+    };
     let mut by_group: BTreeMap<Arc<str>, SettledOffsets> = BTreeMap::new();
     for at in settled {
         let Some(pending) = state.transactions.pending.remove(producer_id, &at) else { continue };
@@ -170,7 +182,7 @@ pub fn settle(
         let of_group = by_group.entry(Arc::clone(&group_id)).or_default();
         of_group.settled.push(partition);
         let is_newer = state.offset_index.commit_number(&group_id, partition).is_none_or(|n| n < pending.commit_number);
-        if result == TransactionResult::Commit && is_newer && state.topic_of(partition).is_some() {
+        if moves && is_newer && state.topic_of(partition).is_some() {
             // There was room for it when it was staged.
             state.offset_index.insert(&group_id, partition, &pending.committed, pending.commit_number, usize::MAX);
             let row = row_of(&pending.committed, pending.commit_number);
