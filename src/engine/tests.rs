@@ -5,6 +5,7 @@ mod durability;
 mod failure;
 mod groups;
 mod harness;
+mod interrupted_ends;
 mod isolation;
 mod isolation_model;
 mod model;
