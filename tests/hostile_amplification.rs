@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use bytes::BufMut;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -10,12 +12,13 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, DescribeLogDirsRequest, MetadataRequest,
-    OffsetCommitRequest, OffsetFetchRequest,
+    ApiVersionsRequest, CreateTopicsRequest, DescribeConfigsRequest, DescribeLogDirsRequest,
+    DescribeTransactionsRequest, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, TransactionalId,
 };
 use kafka_protocol::protocol::StrBytes;
 use support::client::payload;
 use support::requests::{create_topic, topic_name};
+use support::transactions::{Protocol, TransactionalProducer, transaction_state};
 use support::{TestClient, TestServer};
 
 /// More than the broker may grow by for any one request here.
@@ -84,6 +87,43 @@ fn committed_offsets_asked_for_many_times_are_answered_once() {
     let answer = bounded(&server, || client.call(&request, 8));
     assert_eq!(answer.groups.len(), 1);
     assert_eq!(answer.groups[0].topics[0].partitions.len(), 500);
+}
+
+#[test]
+fn a_million_partitions_for_one_transaction_take_no_more_than_those_there_are() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 2);
+    let producer = TransactionalProducer::init(&mut client, Protocol::V1, "payments");
+    let errors = |client: &mut TestClient, partitions| {
+        let request = producer.add_request("t", partitions);
+        let answer = bounded(&server, || client.call(&request, 3));
+        let results = &answer.results_by_topic_v3_and_below[0].results_by_partition;
+        let codes: BTreeSet<i16> = results.iter().map(|partition| partition.partition_error_code).collect();
+        (results.len(), codes)
+    };
+    let (answered, codes) = errors(&mut client, (0..1_000_000).collect());
+    assert_eq!((answered, codes), (1_000_000, [55, 3].into()), "those that are there, and those that are not");
+    assert_eq!(transaction_state(&mut client, "payments"), "Empty");
+    let (_, codes) = errors(&mut client, vec![1; 1_000_000]);
+    assert_eq!(codes, [0].into());
+    assert!(server.metric("einmal_txn_bytes", &[]) < Some(1_000.0), "one partition is added");
+}
+
+#[test]
+fn a_transaction_asked_for_many_times_is_described_once() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 5_000);
+    let producer = TransactionalProducer::init(&mut client, Protocol::V1, "p");
+    let added = client.call(&producer.add_request("t", (0..5_000).collect()), 3);
+    assert_eq!(added.results_by_topic_v3_and_below[0].results_by_partition.len(), 5_000);
+    let ids = ["p"; 5_000].into_iter().chain(["q", "p", "q"]).map(|id| TransactionalId(text(id)));
+    let request = DescribeTransactionsRequest::default().with_transactional_ids(ids.collect());
+    let answer = bounded(&server, || client.call(&request, 0));
+    let described = answer.transaction_states.iter().map(|state| (state.transactional_id.as_str(), state.error_code));
+    assert_eq!(described.collect::<Vec<_>>(), [("p", 0), ("q", 105)]);
+    assert_eq!(answer.transaction_states[0].topics[0].partitions.len(), 5_000);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! Versions 4 and 5, in which brokers ask each other for many producers at once, are not offered: clients take the highest version
 //! that they find, and could not use these.
 
+use std::collections::BTreeSet;
+
 use kafka_protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
 };
@@ -11,7 +13,7 @@ use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResp
 use super::apis::count_error;
 use super::txn_producer::{code, producer};
 use super::{Context, partition_of, topic_name};
-use crate::log::catalog::Topics;
+use crate::log::catalog::{Topic, Topics};
 use crate::transaction::TransactionVersion;
 use crate::types::{ErrorCode, PartitionId, PartitionIndex};
 use crate::wire::{Close, RequestHeader};
@@ -26,17 +28,17 @@ pub async fn add_partitions_to_txn(
     request: AddPartitionsToTxnRequest,
 ) -> Result<AddPartitionsToTxnResponse, Close> {
     let topics = cx.broker.catalog.topics();
-    let asked = request.v3_and_below_topics.iter();
-    let asked = asked.flat_map(|topic| topic.partitions.iter().map(|index| (topic.name.as_str(), *index)));
-    let partitions: Result<Vec<PartitionId>, ErrorCode> =
-        asked.map(|(name, index)| find(&topics, name, index)).collect();
+    let named = || request.v3_and_below_topics.iter().map(|named| (named, find(&topics, &named.name)));
+    // Of those that are named again one is handed to the writer, so that it is asked for no more than there is.
+    let partitions: Result<BTreeSet<PartitionId>, ErrorCode> =
+        named().flat_map(|(named, topic)| named.partitions.iter().map(move |index| partition(topic, *index))).collect();
     let added = match partitions {
         Err(_) => Err(ErrorCode::OPERATION_NOT_ATTEMPTED),
-        Ok(partitions) => add(&cx, &header, &request, partitions).await?,
+        Ok(partitions) => add(&cx, &header, &request, partitions.into_iter().collect()).await?,
     };
-    let results = request.v3_and_below_topics.iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|index| {
-            let error = match (find(&topics, &topic.name, *index), added) {
+    let results = named().map(|(named, topic)| {
+        let partitions = named.partitions.iter().map(|index| {
+            let error = match (partition(topic, *index), added) {
                 (Err(error), Err(ErrorCode::OPERATION_NOT_ATTEMPTED)) | (_, Err(error)) => error,
                 (_, Ok(())) => ErrorCode::NONE,
             };
@@ -44,7 +46,7 @@ pub async fn add_partitions_to_txn(
             AddPartitionsToTxnPartitionResult::default().with_partition_index(*index).with_partition_error_code(error.0)
         });
         AddPartitionsToTxnTopicResult::default()
-            .with_name(topic.name.clone())
+            .with_name(named.name.clone())
             .with_results_by_partition(partitions.collect())
     });
     Ok(AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(results.collect()))
@@ -74,13 +76,16 @@ async fn add(
     }
 }
 
-/// A partition that clients may write to.
-fn find(topics: &Topics, name: &str, index: PartitionIndex) -> Result<PartitionId, ErrorCode> {
+/// A topic that clients may write to.
+fn find<'a>(topics: &'a Topics, name: &str) -> Result<&'a Topic, ErrorCode> {
     if topic_name::is_internal(name) {
         return Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
     }
-    let topic = topics.by_name.get(name).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
-    Ok(partition_of(topic, index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?.id)
+    topics.by_name.get(name).map(AsRef::as_ref).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+}
+
+fn partition(topic: Result<&Topic, ErrorCode>, index: PartitionIndex) -> Result<PartitionId, ErrorCode> {
+    Ok(partition_of(topic?, index).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?.id)
 }
 
 #[cfg(test)]
@@ -124,6 +129,21 @@ mod tests {
             (listed.transaction_state.as_str(), listed.topics[0].partitions.as_slice()),
             ("Ongoing", &[0, 1][..])
         );
+    }
+
+    #[tokio::test]
+    async fn topics_of_the_broker_itself_are_not_to_be_written_to() {
+        let broker = TestBroker::start();
+        broker.create_topic("t", 1).await;
+        broker.create_topic("__consumer_offsets", 1).await;
+        let (id, epoch) = broker.init_transactions("payments").await;
+        let mut request = request("payments", id, epoch, &[0]);
+        let internal = AddPartitionsToTxnTopic::default().with_name(topic_name("__consumer_offsets"));
+        request.v3_and_below_topics.push(internal.with_partitions(vec![0]));
+        for version in 0..=3 {
+            assert_eq!(errors(&broker.call(version, &request).await), [55, 29], "version {version}");
+        }
+        assert_eq!(broker.describe("payments").await.transaction_state.as_str(), "Empty");
     }
 
     #[tokio::test]

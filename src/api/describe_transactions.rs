@@ -1,6 +1,6 @@
 //! DescribeTransactions: where the transactions of some ids stand, and what takes part in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use kafka_protocol::messages::describe_transactions_response::{TopicData, TransactionState};
 use kafka_protocol::messages::{DescribeTransactionsRequest, DescribeTransactionsResponse, TopicName, TransactionalId};
@@ -14,17 +14,21 @@ use crate::transaction::TransactionMetadata;
 use crate::types::{ErrorCode, PartitionIndex};
 use crate::wire::{Close, RequestHeader};
 
-/// Answers each id for itself: those that nobody has with TRANSACTIONAL_ID_NOT_FOUND.
+/// Answers each id for itself: those that nobody has with TRANSACTIONAL_ID_NOT_FOUND. One that is named again is answered once: what a
+/// few bytes ask for can be large.
 pub async fn describe_transactions(
     cx: Context,
     header: RequestHeader,
     request: DescribeTransactionsRequest,
 ) -> Result<DescribeTransactionsResponse, Close> {
-    let ids = request.transactional_ids.iter().map(|id| id.as_str().to_owned()).collect();
+    let mut named = HashSet::new();
+    let mut asked = request.transactional_ids;
+    asked.retain(|id| named.insert(id.clone()));
+    let ids = asked.iter().map(|id| id.as_str().to_owned()).collect();
     let found = cx.broker.engine.describe_transactions(ids).await.map_err(|_| Close::Ending)?;
     let topics = cx.broker.catalog.topics();
     let offsets_partitions = cx.broker.config.load().offsets_topic_partitions;
-    let states = request.transactional_ids.into_iter().zip(found).map(|(id, found)| match found {
+    let states = asked.into_iter().zip(found).map(|(id, found)| match found {
         Some(transaction) => described(id, &transaction, &topics, offsets_partitions),
         None => {
             let error = if id.is_empty() { ErrorCode::INVALID_REQUEST } else { ErrorCode::TRANSACTIONAL_ID_NOT_FOUND };

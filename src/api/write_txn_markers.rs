@@ -1,6 +1,7 @@
 //! WriteTxnMarkers: what administrators end a transaction with that hangs in a partition.
 //!
 //! In Kafka brokers send it to each other for every end of a transaction. Here an end writes its markers itself, and tools are left.
+//! Version 2, which tells the protocol of the transaction, is for brokers; our decoder does not know it.
 
 use std::collections::HashSet;
 
