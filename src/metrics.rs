@@ -95,7 +95,7 @@ families! {
     PARTITION_LOG_START_OFFSET = "einmal_partition_log_start_offset" Gauge ["topic", "partition"] "First readable offset";
     PARTITION_SIZE_BYTES = "einmal_partition_size_bytes" Gauge ["topic", "partition"] "Bytes of readable batches";
     TOPIC_OLDEST_RECORD_AGE_SECONDS = "einmal_topic_oldest_record_age_seconds" Gauge ["topic"] "Age of the oldest batch of a topic that retention.ms limits, by its newest record, as of the last look";
-    RETENTION_DELETED_BYTES_TOTAL = "einmal_retention_deleted_bytes_total" Counter ["topic", "reason"] "Bytes of batches that log starts moved over, by reason";
+    RETENTION_DELETED_BYTES_TOTAL = "einmal_retention_deleted_bytes_total" Counter ["topic", "reason"] "Bytes of batches that retention, requests and compaction took from readers";
     APPEND_DURATION_SECONDS = "einmal_append_duration_seconds" Histogram ["durability"] "From a queued append to its answer";
     ENGINE_QUEUE_COMMANDS = "einmal_engine_queue_commands" Gauge [] "Commands that wait for the writer";
     ENGINE_GROUP_COMMANDS = "einmal_engine_group_commands" Histogram [] "Commands per commit group";

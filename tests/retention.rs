@@ -1,4 +1,4 @@
-//! What retention takes from readers comes back to the disk, whatever lives long beside it.
+//! What retention and compaction take from readers comes back to the disk, whatever lives long beside it.
 
 mod support;
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::protocol::StrBytes;
-use support::requests::{Producer, batch, drain, fetch, produce, topic_name};
+use support::requests::{Producer, batch, drain, fetch, keyed_batch, produce, topic_name};
 use support::{TestClient, TestServer};
 
 const MIB: u64 = 1 << 20;
@@ -104,4 +104,34 @@ fn directory_follows_what_retention_keeps_also_beside_topics_that_keep_all() {
     }
     let deleted = server.metric("einmal_retention_deleted_bytes_total", &["topic=\"a-short\"", "reason=\"size\""]);
     assert!(deleted.is_some_and(|bytes| bytes > 10_000_000.0), "{deleted:?}");
+}
+
+#[test]
+fn directory_of_a_compacted_topic_follows_its_keys() {
+    const WRITES: usize = 1200;
+    const KEYS: usize = 10;
+    let server = TestServer::start_with(&[
+        "einmal.storage.memtable.bytes=1048576",
+        "log.cleaner.backoff.ms=50",
+        "log.cleaner.io.max.bytes.per.second=1e12",
+    ]);
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "t", &[("cleanup.policy", "compact")]);
+    for write in 0..WRITES {
+        let value = format!("{write:>VALUE_BYTES$}");
+        let batch = keyed_batch(&format!("key {}", write % KEYS), &value);
+        assert_eq!(produce(&mut client, "t", 0, batch).error_code, 0);
+    }
+    let written = (WRITES * VALUE_BYTES) as u64;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while directory_bytes(server.data_dir()) > written / 3 {
+        assert!(Instant::now() < deadline, "{} bytes in the directory", directory_bytes(server.data_dir()));
+        let batch = keyed_batch("another", &"v".repeat(VALUE_BYTES));
+        assert_eq!(produce(&mut client, "t", 0, batch).error_code, 0);
+    }
+    let last = drain(&mut client, "t", 0);
+    for write in WRITES - KEYS..WRITES {
+        let value = format!("{write:>VALUE_BYTES$}");
+        assert!(last.contains(&(write as i64, value)), "the last value of key {}", write % KEYS);
+    }
 }

@@ -90,6 +90,10 @@ impl Config {
             offsets_retention: Duration::from_secs(
                 values.number::<u64>("offsets.retention.minutes")?.saturating_mul(60),
             ),
+            log_cleaner_enable: values.boolean("log.cleaner.enable")?,
+            log_cleaner_backoff: values.duration_ms("log.cleaner.backoff.ms")?,
+            log_cleaner_dedupe_buffer_bytes: values.number("log.cleaner.dedupe.buffer.size")?,
+            log_cleaner_bytes_per_second: values.number("log.cleaner.io.max.bytes.per.second")?,
             log_retention_check_interval: values.duration_ms("log.retention.check.interval.ms")?,
             offsets_retention_check_interval: values.duration_ms("offsets.retention.check.interval.ms")?,
             group_offsets_bytes_max: values.number("einmal.group.offsets.bytes.max")?,

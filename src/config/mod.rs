@@ -114,6 +114,14 @@ pub struct Config {
     pub offset_metadata_max_bytes: usize,
     /// `offsets.retention.minutes`.
     pub offsets_retention: Duration,
+    /// `log.cleaner.enable`.
+    pub log_cleaner_enable: bool,
+    /// `log.cleaner.backoff.ms`.
+    pub log_cleaner_backoff: Duration,
+    /// `log.cleaner.dedupe.buffer.size`.
+    pub log_cleaner_dedupe_buffer_bytes: u64,
+    /// `log.cleaner.io.max.bytes.per.second`.
+    pub log_cleaner_bytes_per_second: f64,
     /// `log.retention.check.interval.ms`.
     pub log_retention_check_interval: Duration,
     /// `offsets.retention.check.interval.ms`.
@@ -256,7 +264,7 @@ pub enum TimestampType {
 }
 
 /// Settings of one topic in force (`LogConfig` in Kafka). Times in ms, -1 unlimited where Kafka has it so.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TopicConfig {
     /// `cleanup.policy` has `compact`.
     pub compact: bool,
@@ -280,6 +288,12 @@ pub struct TopicConfig {
     pub retention_bytes: i64,
     /// `delete.retention.ms`.
     pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`.
+    pub min_cleanable_dirty_ratio: f64,
     /// `compression.type` other than `producer`. Batches are stored as they arrive all the same; kept for DescribeConfigs.
     pub compression_type: Option<String>,
 }

@@ -79,6 +79,9 @@ impl TopicConfig {
                     _ => TimestampType::CreateTime,
                 }
             }
+            "max.compaction.lag.ms" => self.max_compaction_lag_ms = number(name, text)?,
+            "min.cleanable.dirty.ratio" => self.min_cleanable_dirty_ratio = number(name, text)?,
+            "min.compaction.lag.ms" => self.min_compaction_lag_ms = number(name, text)?,
             "retention.bytes" => self.retention_bytes = number(name, text)?,
             "retention.ms" => self.retention_ms = number(name, text)?,
             _ => {}
@@ -102,6 +105,9 @@ impl Default for TopicConfig {
             retention_ms: -1,
             retention_bytes: -1,
             delete_retention_ms: 0,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_ratio: 0.5,
             compression_type: None,
         };
         for setting in table::TOPICS {

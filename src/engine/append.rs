@@ -24,7 +24,7 @@ use crate::transaction::{TransactionRefused, TransactionVersion};
 use crate::types::{ErrorCode, LeaderEpoch, Offset, PartitionId, Timestamp};
 
 /// Bytes between two entries of a partition's sparse index.
-const SPARSE_ENTRY_BYTES: u64 = 1 << 20;
+pub(super) const SPARSE_ENTRY_BYTES: u64 = 1 << 20;
 /// Time between two entries of a partition that is written to slowly.
 const SPARSE_ENTRY_MS: Timestamp = 60_000;
 /// Leader epochs remembered per partition; the oldest are forgotten, as if the log began later.

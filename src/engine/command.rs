@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::expiry_clock::ExpiryClock;
@@ -16,6 +16,7 @@ use crate::log::catalog::Topic;
 use crate::log::offsets::CommittedOffset;
 use crate::producer::ProducerState;
 use crate::record::BatchHeader;
+use crate::store::schema::{LogKey, SparseRow};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{
     ConnectionId, ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult, Uuid,
@@ -257,6 +258,41 @@ pub(super) struct LogStart {
     pub old_bytes: u64,
 }
 
+/// What compaction found of some batches of a partition.
+#[derive(Debug)]
+pub(super) struct Compacted {
+    pub partition: PartitionId,
+    pub replaced: Vec<Replaced>,
+    /// Rows of the indexes of times and of aborted transactions that say nothing any more.
+    pub index_keys: Vec<Vec<u8>>,
+    /// With the last of them.
+    pub done: Option<CompactedUpTo>,
+}
+
+/// A batch, and what takes its place.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    pub old: LogKey,
+    pub new: Option<(LogKey, Bytes)>,
+}
+
+/// How far compaction has come.
+#[derive(Debug)]
+pub(super) struct CompactedUpTo {
+    pub seen_log_start: Offset,
+    pub first_dirty: Offset,
+    /// The new index of times and sizes, by base offsets; bytes count from the log start.
+    pub sparse: Vec<(Offset, SparseRow)>,
+    /// Whether the space of what has gone is given back at once.
+    pub is_reclaimed: bool,
+}
+
+impl Compacted {
+    fn bytes(&self) -> usize {
+        self.replaced.iter().filter_map(|replaced| replaced.new.as_ref()).map(|(_, bytes)| bytes.len()).sum()
+    }
+}
+
 /// Answer to a created topic.
 pub type Created = Arc<Topic>;
 
@@ -318,6 +354,11 @@ pub(super) enum Command {
     RemoveRecords {
         partitions: Vec<PartitionId>,
         reply: Reply<()>,
+    },
+    /// Replaces batches; answers whether the partition is still there.
+    Compact {
+        compacted: Compacted,
+        reply: Reply<bool>,
     },
     /// The time by which records expire.
     ExpiryClock {
@@ -390,6 +431,7 @@ impl Command {
         match self {
             Self::Append { batches, .. } => batches.iter().map(|batch| batch.bytes.len()).sum(),
             Self::ChangeGroup { change, .. } => change.bytes(),
+            Self::Compact { compacted, .. } => compacted.bytes(),
             _ => 0,
         }
     }

@@ -23,6 +23,8 @@ pub(super) enum Effect {
     Readable { partition: Arc<Partition>, readable: Readable },
     /// New start of the log.
     LogStart { partition: Arc<Partition>, log_start: Offset, start_bytes: u64 },
+    /// Batches below an offset that have been replaced.
+    Compacted { partition: Arc<Partition>, compacted_to: Offset, start_bytes: u64 },
     /// New set of topics.
     Topics(Arc<Topics>),
     /// A topic that is gone.
@@ -43,6 +45,9 @@ impl Effect {
         match self {
             Self::Readable { partition, readable } => partition.publish_readable(readable),
             Self::LogStart { partition, log_start, start_bytes } => partition.publish_log_start(log_start, start_bytes),
+            Self::Compacted { partition, compacted_to, start_bytes } => {
+                partition.publish_compacted(compacted_to, start_bytes);
+            }
             Self::Topics(topics) => catalog.publish(topics),
             Self::Deleted { partitions } => partitions.iter().for_each(|partition| partition.publish_deleted()),
             Self::Committed { group, committed } => offsets.publish(&group, committed),

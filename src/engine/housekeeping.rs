@@ -5,8 +5,8 @@ use super::group::Group;
 use super::reclaimer::{Purged, Range};
 use super::state::{Dead, State};
 use crate::store::schema::{
-    aborted_key, aborted_prefix, log_range, partition_key, producer_key, producers_prefix, sparse_key, sparse_prefix,
-    topic_log_range,
+    aborted_key, aborted_prefix, compacted_key, log_range, partition_key, producer_key, producers_prefix, sparse_key,
+    sparse_prefix, topic_log_range,
 };
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, PartitionId, ProducerId, Timestamp};
@@ -45,7 +45,10 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
             .iter()
             .try_for_each(|prefix| state.store.scan(prefix, &mut |key, _| group.rows.delete(key.to_vec())));
         match scanned {
-            Ok(()) => group.rows.delete(partition_key(partition)),
+            Ok(()) => {
+                group.rows.delete(compacted_key(partition));
+                group.rows.delete(partition_key(partition));
+            }
             // Its own row stays, so the next start tries again. Nobody can see what is left meanwhile.
             Err(error) => tracing::warn!(%partition, %error, "rows of a deleted partition cannot be removed"),
         }

@@ -7,8 +7,8 @@
 //!
 //! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
 //! writer runs; `append`, `markers`, `topics`, `delete_records`, `commit_offsets`, `groups`, `producer_ids` and `housekeeping` decide, each
-//! its own kind of command; [`retention`] looks for records that are not to be kept; `producer_states` keeps what partitions know of their producers; [`group`] holds what was decided,
-//! [`expiry_clock`] the time by which things expire.
+//! its own kind of command; [`retention`] and [`cleaner`] look for records that are not to be kept; `producer_states` keeps what partitions know
+//! of their producers; [`group`] holds what was decided, [`expiry_clock`] the time by which things expire.
 //!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
 //! Invariant: after a failed write or sync nothing more is written or answered; [`Started`]'s owner ends the process.
@@ -17,8 +17,10 @@
 mod append;
 mod asker;
 mod background;
+mod cleaner;
 pub mod command;
 mod commit_offsets;
+mod compact;
 mod delete_records;
 mod disk_watch;
 pub mod environment;

@@ -157,7 +157,8 @@ impl Seat {
                 }
             };
             if self.is_abandoned.load(Ordering::SeqCst) {
-                return;
+                // The engine's own threads may still ask.
+                return self.queue.close();
             }
             if self.queue.is_empty() {
                 std::thread::park_timeout(sleep_max);

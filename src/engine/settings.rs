@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use super::cleaner::CleanerSettings;
 use super::transactions::end::SLICE;
 use crate::config::{Config, TopicConfig};
 use crate::store::rocks::MEMTABLES_MAX;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub offsets_retention_check_interval_ms: u64,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval: Duration,
+    /// Limits of compaction; none: nothing is compacted (`log.cleaner.enable`).
+    pub cleaner: Option<CleanerSettings>,
     /// Bytes of removed batches whose space is worth giving back at once.
     pub reclaim_bytes: u64,
     /// Memory of committed offsets, bytes (`einmal.group.offsets.bytes.max`).
@@ -68,6 +71,11 @@ impl From<&Config> for Settings {
             offsets_retention_ms: ms(config.offsets_retention),
             offsets_retention_check_interval_ms: interval_ms(config.offsets_retention_check_interval),
             retention_check_interval: config.log_retention_check_interval,
+            cleaner: config.log_cleaner_enable.then_some(CleanerSettings {
+                backoff: config.log_cleaner_backoff,
+                dedupe_bytes: config.log_cleaner_dedupe_buffer_bytes,
+                bytes_per_second: config.log_cleaner_bytes_per_second,
+            }),
             reclaim_bytes: config.storage_memtable_bytes as u64,
             group_offsets_bytes_max: config.group_offsets_bytes_max,
             transactions_bytes_max: config.transactions_bytes_max,

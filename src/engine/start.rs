@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use super::asker::Asker;
+use super::cleaner::Cleaner;
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
 use super::expiry_clock::ExpiryClock;
@@ -182,11 +183,16 @@ impl Engine {
         let retention = Retention {
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
-            asker,
+            asker: asker.clone(),
             disk_low: Arc::clone(&disk_low),
             reclaim_bytes: settings.reclaim_bytes,
         };
-        let background = vec![retention.start(settings.retention_check_interval)?];
+        let mut background = vec![retention.start(settings.retention_check_interval)?];
+        if let Some(limits) = settings.cleaner {
+            let (store, catalog) = (Arc::clone(&store), Arc::clone(&catalog));
+            let reclaim_bytes = settings.reclaim_bytes;
+            background.push(Cleaner { store, catalog, asker, settings: limits, reclaim_bytes }.start()?);
+        }
         Ok(Started {
             engine: Engine(Arc::new(Handle { seat, queued, background: Mutex::new(background) })),
             catalog,

@@ -13,8 +13,8 @@ use super::seat::Queue;
 use super::state::State;
 use super::syncer::Syncer;
 use super::{
-    append, commit_offsets, delete_records, groups, housekeeping, markers, producer_ids, producer_states, topics,
-    transactions,
+    append, commit_offsets, compact, delete_records, groups, housekeeping, markers, producer_ids, producer_states,
+    topics, transactions,
 };
 use crate::log::catalog::Catalog;
 use crate::store::schema::{BrokerEpoch, BrokerOverrides, ExpiryClockRow, RowValue};
@@ -292,6 +292,10 @@ impl Writer {
             Command::RemoveRecords { partitions, reply } => {
                 delete_records::remove_records(state, group, &partitions);
                 answer_synced(group, reply, ());
+            }
+            Command::Compact { compacted, reply } => {
+                let is_there = compact::compact(state, group, compacted);
+                answer_synced(group, reply, is_there);
             }
             Command::ExpiryClock { reply } => {
                 let clock = state.expiry_clock.clone();

@@ -39,6 +39,16 @@ impl AbortedIn {
     }
 }
 
+/// All aborted transactions with records in `[from, to)`, by first offset.
+pub(crate) fn all_aborted_in(
+    store: &dyn Store,
+    partition: PartitionId,
+    from: Offset,
+    to: Offset,
+) -> Result<Vec<Aborted>, StoreError> {
+    Ok(aborted_in(store, partition, from, to, from, usize::MAX)?.transactions)
+}
+
 /// Aborted transactions with records in `[from, to)`, about `max` of them: the range ends early instead, but not before
 /// `to_min`.
 pub(super) fn aborted_in(

@@ -55,6 +55,8 @@ pub struct Traffic {
     pub deleted_by_size_bytes: AtomicU64,
     /// The same, by DeleteRecords.
     pub deleted_by_request_bytes: AtomicU64,
+    /// The same, by compaction.
+    pub deleted_by_compaction_bytes: AtomicU64,
     /// `einmal_topic_oldest_record_age_seconds` in ms; set by the engine with each pass of retention.
     pub oldest_record_age_ms: AtomicU64,
 }

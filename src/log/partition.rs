@@ -81,9 +81,17 @@ pub struct Partition {
     leader_epoch: AtomicI32,
     deleted: AtomicBool,
     epochs: Mutex<Vec<(LeaderEpoch, Offset)>>,
-    tail: Mutex<VecDeque<StoredBatch>>,
+    tail: Mutex<Tail>,
     waiting: AtomicBool,
     waiters: Mutex<Waiters>,
+}
+
+/// The newest batches.
+#[derive(Debug, Default)]
+struct Tail {
+    batches: VecDeque<StoredBatch>,
+    /// Batches below it may have been replaced since they were appended.
+    compacted_to: Offset,
 }
 
 #[derive(Debug, Default)]
@@ -211,13 +219,13 @@ impl Partition {
     /// does not reach back to `from`.
     pub(super) fn read_tail(&self, from: Offset, to: Offset, bytes_max: usize) -> Option<Vec<StoredBatch>> {
         let tail = locked(&self.tail);
-        if tail.front()?.base_offset > from {
+        if tail.batches.front()?.base_offset > from || from < tail.compacted_to {
             return None;
         }
-        let first = tail.partition_point(|batch| batch.last_offset < from);
+        let first = tail.batches.partition_point(|batch| batch.last_offset < from);
         let mut batches = Vec::new();
         let mut bytes = 0usize;
-        for batch in tail.range(first..) {
+        for batch in tail.batches.range(first..) {
             bytes = bytes.saturating_add(batch.bytes.len());
             // Deleted batches have no bytes left: the log start has moved beyond `from` since the caller looked.
             if batch.bytes.is_empty() || batch.last_offset >= to || (bytes > bytes_max && !batches.is_empty()) {
@@ -230,12 +238,12 @@ impl Partition {
 
     /// Adds the newest batch to the tail. It is not readable before the high watermark has passed it.
     pub(crate) fn push_tail(&self, batch: StoredBatch) {
-        locked(&self.tail).push_back(batch);
+        locked(&self.tail).batches.push_back(batch);
     }
 
     /// Takes the oldest batch out of the tail.
     pub(crate) fn pop_tail(&self) {
-        locked(&self.tail).pop_front();
+        locked(&self.tail).batches.pop_front();
     }
 
     /// What has been appended: new log end, bytes ever appended, and the epoch's start if the batch was the first of its epoch.
@@ -275,16 +283,28 @@ impl Partition {
     pub(crate) fn publish_log_start(&self, log_start: Offset, start_bytes: u64) {
         assert!(log_start <= self.high_watermark.load(Ordering::Acquire), "log start {log_start} > high watermark");
         self.last_stable_offset.fetch_max(log_start, Ordering::AcqRel);
-        self.start_bytes.fetch_max(start_bytes, Ordering::AcqRel);
+        // Compaction, whose batches may grow, takes some back.
+        self.start_bytes.store(start_bytes, Ordering::Release);
         self.log_start.fetch_max(log_start, Ordering::AcqRel);
         forget_epochs_before(&mut locked(&self.epochs), log_start);
         let mut tail = locked(&self.tail);
         // The batches stay counted in the tail cache until their turn comes; only their bytes go early.
-        for batch in tail.iter_mut().take_while(|batch| batch.last_offset < log_start) {
+        for batch in tail.batches.iter_mut().take_while(|batch| batch.last_offset < log_start) {
             batch.bytes = bytes::Bytes::new();
         }
         drop(tail);
         self.wake();
+    }
+
+    /// Some batches that end below `compacted_to` have been replaced, which makes as many bytes count as below the log start as are
+    /// gone.
+    pub(crate) fn publish_compacted(&self, compacted_to: Offset, start_bytes: u64) {
+        self.start_bytes.store(start_bytes, Ordering::Release);
+        let mut tail = locked(&self.tail);
+        tail.compacted_to = tail.compacted_to.max(compacted_to);
+        for batch in tail.batches.iter_mut().take_while(|batch| batch.last_offset < compacted_to) {
+            batch.bytes = bytes::Bytes::new();
+        }
     }
 
     /// Marks the view as one of a deleted topic, and wakes those that wait.

@@ -106,14 +106,20 @@ pub(super) fn max_timestamp(
     // What the newest entry says of the batches before it holds as long as the one it names is still there.
     let mut start = from;
     let mut named = None;
+    let mut told = -1;
     if let Some((base_offset, row)) = sparse_before(store, partition, to)?
         && row.max_timestamp_offset >= from
     {
         (start, named) = (base_offset.max(from), Some(row.max_timestamp_offset));
+        told = row.max_timestamp;
     }
     let mut best: Option<LogKey> = None;
     if let Some(offset) = named {
         best = first_key(store, partition, offset, to, |_| is_wanted().then_some(true))?;
+        // Compaction may have taken its latest record out of it, or all of it.
+        if best.is_none_or(|best| best.base_offset != offset || best.max_timestamp != told) {
+            (start, best) = (from, None);
+        }
     }
     store.scan_log(partition, start, to, &mut |key| {
         if key.last_offset() < to && best.is_none_or(|best| key.max_timestamp > best.max_timestamp) {

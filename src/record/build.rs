@@ -140,7 +140,7 @@ impl Default for BatchBuilder {
 }
 
 /// Zigzag varint, as all numbers of a record are encoded.
-fn put_varint(buffer: &mut Vec<u8>, value: i64) {
+pub(super) fn put_varint(buffer: &mut Vec<u8>, value: i64) {
     let mut rest = (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned();
     while rest > 0x7f {
         buffer.push((rest & 0x7f) as u8 | 0x80);

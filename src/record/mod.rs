@@ -12,6 +12,7 @@ pub mod control;
 mod header;
 pub mod patch;
 pub mod records;
+pub mod rewrite;
 pub mod validate;
 
 pub(crate) use header::{ATTRIBUTES_AT, CRC_AT, LENGTH_AT, PRODUCER_ID_AT};

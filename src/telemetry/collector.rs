@@ -61,6 +61,7 @@ const DELETED: &[(&str, TrafficCounter)] = &[
     ("time", |traffic| &traffic.deleted_by_time_bytes),
     ("size", |traffic| &traffic.deleted_by_size_bytes),
     ("delete_records", |traffic| &traffic.deleted_by_request_bytes),
+    ("compaction", |traffic| &traffic.deleted_by_compaction_bytes),
 ];
 
 const BY_PARTITION: &[(&str, PartitionGauge)] = &[

@@ -91,6 +91,29 @@ pub fn batch(producer: Producer, base_sequence: i32, values: &[&str]) -> Bytes {
     bytes.freeze()
 }
 
+/// A batch of one record with a key.
+pub fn keyed_batch(key: &str, value: &str) -> Bytes {
+    let record = Record {
+        transactional: false,
+        control: false,
+        delete_horizon: false,
+        partition_leader_epoch: -1,
+        producer_id: -1,
+        producer_epoch: -1,
+        timestamp_type: TimestampType::Creation,
+        offset: 0,
+        sequence: -1,
+        timestamp: 1_700_000_000_000,
+        key: Some(Bytes::copy_from_slice(key.as_bytes())),
+        value: Some(Bytes::copy_from_slice(value.as_bytes())),
+        headers: IndexMap::new(),
+    };
+    let mut bytes = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut bytes, &[record], &options).expect("plain records encode");
+    bytes.freeze()
+}
+
 /// A Produce of one batch to one partition.
 pub fn produce_request(topic: &str, partition: i32, acks: i16, records: Bytes) -> ProduceRequest {
     let partition = PartitionProduceData::default().with_index(partition).with_records(Some(records));

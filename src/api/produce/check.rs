@@ -109,6 +109,9 @@ mod tests {
             retention_ms: -1,
             retention_bytes: -1,
             delete_retention_ms: 0,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_ratio: 0.5,
             compression_type: None,
         }
     }

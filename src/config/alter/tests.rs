@@ -107,6 +107,7 @@ fn dynamic_settings_are_those_whose_change_takes_effect() {
             crate::config::table::Valid::OneOf(values) => {
                 values.iter().copied().find(|value| Some(*value) != setting.default).expect("a choice")
             }
+            crate::config::table::Valid::Ratio => "0.25",
             _ => "17",
         };
         let changed = broker(&before, true, &[change(setting.name, Operation::Set, other)]).expect(setting.name);

@@ -20,9 +20,31 @@ pub const LOGS: &[Setting] = &[
         .valid(Valid::Range(-131_072, 22))
         .dynamic()
         .without_effect(),
+    Setting::new(
+        "log.cleaner.backoff.ms",
+        Kind::Long,
+        "15000",
+        "Time between two looks for topics that are to be compacted.",
+    )
+    .at_least(0),
+    Setting::new(
+        "log.cleaner.dedupe.buffer.size",
+        Kind::Long,
+        "134217728",
+        "Memory for the keys of one partition that is being compacted, bytes; taken as needed, 48 bytes to a key. With more keys it is \
+         compacted in several rounds.",
+    )
+    .at_least(48),
     Setting::new("log.cleaner.delete.retention.ms", Kind::Long, "86400000", "Default of delete.retention.ms of topics.")
         .at_least(0)
         .dynamic(),
+    Setting::new("log.cleaner.enable", Kind::Boolean, "true", "Whether topics with the compact policy are compacted."),
+    Setting::new(
+        "log.cleaner.io.max.bytes.per.second",
+        Kind::Double,
+        "33554432",
+        "Bytes a second that compaction reads and writes together. Kafka's default is no limit.",
+    ),
     Setting::new(
         "log.cleaner.max.compaction.lag.ms",
         Kind::Long,
@@ -30,16 +52,13 @@ pub const LOGS: &[Setting] = &[
         "Default of max.compaction.lag.ms of topics.",
     )
     .at_least(1)
-    .dynamic()
-    .without_effect(),
+    .dynamic(),
     Setting::new("log.cleaner.min.cleanable.ratio", Kind::Double, "0.5", "Default of min.cleanable.dirty.ratio of topics.")
         .valid(Valid::Ratio)
-        .dynamic()
-        .without_effect(),
+        .dynamic(),
     Setting::new("log.cleaner.min.compaction.lag.ms", Kind::Long, "0", "Default of min.compaction.lag.ms of topics.")
         .at_least(0)
-        .dynamic()
-        .without_effect(),
+        .dynamic(),
     Setting::new("log.cleanup.policy", Kind::List, "delete", "Default of cleanup.policy of topics.")
         .valid(Valid::OneOf(&["compact", "delete"]))
         .dynamic(),

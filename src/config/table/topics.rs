@@ -125,8 +125,7 @@ pub const TOPICS: &[Setting] = &[
         "Longest time a record of a compacted topic stays uncompacted.",
     )
     .at_least(1)
-    .synonyms(&[same("log.cleaner.max.compaction.lag.ms")])
-    .without_effect(),
+    .synonyms(&[same("log.cleaner.max.compaction.lag.ms")]),
     Setting::new("max.message.bytes", Kind::Int, "1048588", "Largest record batch the topic takes, in bytes, as it is sent.")
         .at_least(0)
         .synonyms(&[same("message.max.bytes")]),
@@ -161,8 +160,7 @@ pub const TOPICS: &[Setting] = &[
         "Share of a compacted topic that must be uncompacted before it is compacted again.",
     )
     .valid(Valid::Ratio)
-    .synonyms(&[same("log.cleaner.min.cleanable.ratio")])
-    .without_effect(),
+    .synonyms(&[same("log.cleaner.min.cleanable.ratio")]),
     Setting::new(
         "min.compaction.lag.ms",
         Kind::Long,
@@ -170,8 +168,7 @@ pub const TOPICS: &[Setting] = &[
         "Shortest time a record of a compacted topic stays uncompacted.",
     )
     .at_least(0)
-    .synonyms(&[same("log.cleaner.min.compaction.lag.ms")])
-    .without_effect(),
+    .synonyms(&[same("log.cleaner.min.compaction.lag.ms")]),
     Setting::new(
         "min.insync.replicas",
         Kind::Int,

@@ -21,6 +21,9 @@ fn defaults_are_kafkas_but_for_the_sync() {
             retention_ms: 604_800_000,
             retention_bytes: -1,
             delete_retention_ms: 86_400_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_ratio: 0.5,
             compression_type: None,
         }
     );

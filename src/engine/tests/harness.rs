@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use crate::config::TopicConfig;
 use crate::engine::asker::Asker;
 use crate::engine::background::Ending;
+use crate::engine::cleaner::{Cleaner, CleanerSettings, Rounds};
 use crate::engine::command::{Acks, AppendBatch, Appended, Marker, NewTopic};
 use crate::engine::environment::Environment;
 use crate::engine::mutant::Mutant;
@@ -43,6 +44,8 @@ pub struct Gate {
 #[derive(Debug, Default)]
 struct GateState {
     held: bool,
+    /// Passes until it holds of itself.
+    passes_left: Option<usize>,
     waiting: bool,
 }
 
@@ -53,8 +56,18 @@ impl Gate {
     pub fn hold(&self) {
         self.state().held = true;
     }
+    /// Holds once so many have passed.
+    pub fn hold_after(&self, passes: usize) {
+        self.state().passes_left = Some(passes);
+    }
+    /// Whether a thread stands before it.
+    pub fn is_reached(&self) -> bool {
+        self.state().waiting
+    }
     pub fn open(&self) {
-        self.state().held = false;
+        let mut state = self.state();
+        (state.held, state.passes_left) = (false, None);
+        drop(state);
         self.changed.notify_all();
     }
     /// Returns once a thread stands before the held gate.
@@ -64,6 +77,11 @@ impl Gate {
     }
     fn pass(&self) {
         let mut state = self.state();
+        match state.passes_left.as_mut() {
+            Some(0) => state.held = true,
+            Some(left) => *left -= 1,
+            None => {}
+        }
         while state.held {
             state.waiting = true;
             self.changed.notify_all();
@@ -241,6 +259,7 @@ pub fn settings() -> Settings {
         offsets_retention_check_interval_ms: 600_000,
         // Tests look themselves.
         retention_check_interval: Duration::MAX,
+        cleaner: None,
         reclaim_bytes: 1 << 20,
         group_offsets_bytes_max: usize::MAX,
         transactions_bytes_max: usize::MAX,
@@ -354,6 +373,23 @@ impl TestEngine {
         })
     }
 
+    /// What compacts.
+    pub fn cleaner(&self) -> Rounds {
+        self.cleaner_with(1 << 20)
+    }
+
+    /// The same with so much memory for keys.
+    pub fn cleaner_with(&self, dedupe_bytes: u64) -> Rounds {
+        let Handle { seat, queued, .. } = &*self.engine().0;
+        Rounds::new(Cleaner {
+            store: Arc::<GatedStore>::clone(&self.store),
+            catalog: Arc::clone(&self.started.catalog),
+            asker: Asker { seat: Arc::clone(seat), queued: queued.clone() },
+            reclaim_bytes: self.settings.reclaim_bytes,
+            settings: CleanerSettings { backoff: Duration::MAX, dedupe_bytes, bytes_per_second: f64::MAX },
+        })
+    }
+
     /// Ends the transaction of a producer in these topics without a change of epoch.
     pub async fn end(&self, topics: &[&str], producer_id: i64, epoch: i16, result: TransactionResult) {
         let partitions = topics.iter().map(|topic| self.partition(topic).id).collect();
@@ -406,6 +442,11 @@ impl TestEngine {
 /// One look of retention. It waits for the writer, which no thread of the runtime may.
 pub fn pass(passes: &mut Passes) {
     std::thread::scope(|scope| scope.spawn(|| passes.pass(&Ending::never())).join().expect("no panic"));
+}
+
+/// The same of compaction.
+pub fn compact(rounds: &mut Rounds) {
+    std::thread::scope(|scope| scope.spawn(|| rounds.pass(&Ending::never())).join().expect("no panic"));
 }
 
 pub fn new_topic(name: &str, partitions: u32, overrides: &[(&str, &str)]) -> NewTopic {

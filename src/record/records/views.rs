@@ -20,6 +20,8 @@ pub struct RecordView<'a> {
     pub headers: &'a [u8],
     /// The whole record as encoded, its length included.
     pub raw: &'a [u8],
+    /// What follows its time, as encoded: offset, key, value, headers.
+    pub after_time: &'a [u8],
 }
 
 /// Iterates over the records in `decompressed`, which must be exactly `record_count` of them; ends after the first error.
@@ -68,6 +70,7 @@ fn read_record<'a>(rest: &mut &'a [u8]) -> Result<RecordView<'a>, ReadError> {
     let raw = &start[..start.len() - rest.len()];
     take(&mut body, 1)?; // attributes: none are defined
     let timestamp_delta = read_varlong(&mut body)?;
+    let after_time = body;
     let offset_delta = read_varint(&mut body)?;
     if offset_delta < 0 {
         return Err(ReadError::Malformed("its offset lies outside of the batch"));
@@ -84,7 +87,7 @@ fn read_record<'a>(rest: &mut &'a [u8]) -> Result<RecordView<'a>, ReadError> {
     if !body.is_empty() {
         return Err(ReadError::Malformed("it is longer than what it holds"));
     }
-    Ok(RecordView { offset_delta, timestamp_delta, key, value, header_count, headers, raw })
+    Ok(RecordView { offset_delta, timestamp_delta, key, value, header_count, headers, raw, after_time })
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], ReadError> {

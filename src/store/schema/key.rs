@@ -132,10 +132,15 @@ pub fn sparse_of_key(key: &[u8]) -> Result<(PartitionId, Offset), RowError> {
     Ok(named)
 }
 
+/// Key of how far a partition has been compacted.
+pub fn compacted_key(partition: PartitionId) -> Vec<u8> {
+    of_partition(prefix::COMPACTED, partition, 0)
+}
+
 /// Prefixes of all rows of a topic's partitions that go by single deletes when the topic goes; its log rows go by
 /// [`super::topic_log_range`].
-pub fn topic_prefixes(topic: TopicNo) -> [Vec<u8>; 4] {
-    [prefix::PARTITION, prefix::PRODUCER, prefix::ABORTED, prefix::SPARSE].map(|prefix| {
+pub fn topic_prefixes(topic: TopicNo) -> [Vec<u8>; 5] {
+    [prefix::PARTITION, prefix::PRODUCER, prefix::ABORTED, prefix::SPARSE, prefix::COMPACTED].map(|prefix| {
         let mut key = vec![prefix];
         key.extend_from_slice(&topic.0.to_be_bytes());
         key

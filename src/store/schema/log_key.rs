@@ -2,6 +2,7 @@
 
 use super::value::FieldReader;
 use super::{RowError, key, next_prefix, prefix};
+use crate::record::BatchHeader;
 use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo};
 
 /// Bytes of every log key.
@@ -34,6 +35,24 @@ impl LogKey {
     /// Offset of its last record.
     pub fn last_offset(&self) -> Offset {
         self.base_offset + Offset::from(self.last_offset_delta)
+    }
+
+    /// The key of a batch of `partition` that is as its `header` says.
+    ///
+    /// # Panics
+    /// If the header's last offset delta is negative: no stored batch's is.
+    pub fn of(partition: PartitionId, header: &BatchHeader) -> Self {
+        Self {
+            partition,
+            base_offset: header.base_offset,
+            last_offset_delta: u32::try_from(header.last_offset_delta).expect("checked to be >= 0 on arrival"),
+            size_bytes: header.size_bytes,
+            max_timestamp: header.max_timestamp,
+            flags: header.attributes.to_be_bytes()[1],
+            producer_id: header.producer_id,
+            producer_epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+        }
     }
 
     /// The key to store, [`LOG_KEY_BYTES`] long.

@@ -11,6 +11,7 @@
 //! | 0x12 producer | topic, partition, producer id | [`crate::producer::ProducerState`] |
 //! | 0x13 aborted | topic, partition, offset of the marker | [`AbortedRow`] |
 //! | 0x14 sparse | topic, partition, base offset | [`SparseRow`] |
+//! | 0x16 compacted | topic, partition | [`CompactedRow`] |
 //! | 0x20 transaction | transactional id | [`crate::transaction::TransactionMetadata`] |
 //! | 0x21 pending offset | producer id, length of group, group, topic, partition | [`OffsetRow`] |
 //! | 0x30 group | group | [`crate::group::classic::StoredGroup`] |
@@ -41,9 +42,9 @@ pub use consumer_group::{
 };
 pub use group::{group_key, group_of_key, groups_prefix};
 pub use key::{
-    PARTITION_PREFIX_BYTES, aborted_key, aborted_of_key, aborted_prefix, next_prefix, partition_key, partition_of_key,
-    partitions_prefix, producer_key, producer_of_key, producers_prefix, sparse_key, sparse_of_key, sparse_prefix,
-    topic_prefixes,
+    PARTITION_PREFIX_BYTES, aborted_key, aborted_of_key, aborted_prefix, compacted_key, next_prefix, partition_key,
+    partition_of_key, partitions_prefix, producer_key, producer_of_key, producers_prefix, sparse_key, sparse_of_key,
+    sparse_prefix, topic_prefixes,
 };
 pub use log_key::{LOG_KEY_BYTES, LogKey, log_prefix, log_range, log_seek_key, topic_log_range};
 pub use meta::{BrokerEpoch, BrokerOverrides, ExpiryClockRow, Identity, NextTopicNo, ProducerIdBlock};
@@ -51,7 +52,7 @@ pub use offset::{
     OffsetRow, offset_key, offset_of_key, offsets_of_group_prefix, offsets_prefix, pending_offset_key,
     pending_offset_of_key, pending_offsets_prefix,
 };
-pub use partition::{AbortedRow, PartitionRow, SparseRow};
+pub use partition::{AbortedRow, CompactedRow, PartitionRow, SparseRow};
 pub use topic::{TopicRow, topic_key, topic_of_key, topics_prefix};
 pub use transaction::{transaction_key, transaction_of_key, transactions_prefix};
 pub use value::RowValue;
@@ -70,6 +71,8 @@ pub mod prefix {
     pub const ABORTED: u8 = 0x13;
     /// Sparse index of times and sizes, per partition.
     pub const SPARSE: u8 = 0x14;
+    /// How far compaction has come, per partition. 0x15 is for ids of messages.
+    pub const COMPACTED: u8 = 0x16;
     /// Transactions, per transactional id.
     pub const TRANSACTION: u8 = 0x20;
     /// Offsets that belong to an open transaction, per producer.

@@ -112,3 +112,22 @@ impl RowValue for AbortedRow {
         })
     }
 }
+
+/// How far a partition has been compacted (`cleaner-offset-checkpoint` in Kafka).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompactedRow {
+    /// First offset that has not been.
+    pub first_dirty: Offset,
+}
+
+impl RowValue for CompactedRow {
+    const NAME: &'static str = "compacted";
+
+    fn write(&self, fields: &mut Fields) {
+        fields.i64(self.first_dirty);
+    }
+
+    fn read(_: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        Ok(Self { first_dirty: fields.non_negative()? })
+    }
+}

@@ -104,6 +104,7 @@ proptest! {
     ) {
         let mut sorted = numbers.clone();
         sorted.sort_unstable();
+        round_trips(&CompactedRow { first_dirty: 1 << 40 })?;
         round_trips(&PartitionRow {
             log_start: sorted[0], last_stable_offset: sorted[1], log_end: sorted[2],
             size_bytes: bytes[0].max(bytes[1]), start_bytes: bytes[0].min(bytes[1]),

@@ -1,0 +1,200 @@
+//! Compaction: of the records of a key the newest stays (`LogCleaner` in Kafka).
+//!
+//! A thread of its own looks at all partitions whose `cleanup.policy` has `compact`, every `log.cleaner.backoff.ms`, and compacts the one
+//! with the largest share of what has not been, as long as one is due: [`dirt`] says which, [`round`] how. It reads the store beside
+//! the writer and asks that to replace batches, one write for some of them, at [`pace`]. So a crash leaves of each batch the old one or
+//! the new one, and the next run begins the round anew.
+//!
+//! - Kafka compacts closed segments only. There are none here: all below the last stable offset counts but the newest batch, and
+//!   `min.compaction.lag.ms` says how long records stay untouched.
+//! - Records without a key, which are from before the topic was compacted, go. So do those of aborted transactions.
+//! - A tombstone, and a marker of whose transaction nothing is left, go once they have been seen so for `delete.retention.ms` in which
+//!   the broker ran: their batch carries the time (KIP-534).
+//! - The newest batch of each producer that is known stays, though it be empty, and so does the last of a round.
+
+mod dirt;
+mod offset_map;
+mod pace;
+mod round;
+mod transactions;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::asker::Asker;
+use super::background::{Background, Ending};
+use super::command::Command;
+use super::expiry_clock::ExpiryClock;
+use crate::log::catalog::{Catalog, Topic};
+use crate::log::partition::Partition;
+use crate::store::schema::{CompactedRow, RowValue, compacted_key};
+use crate::store::{Store, StoreError};
+use crate::types::{Offset, PartitionId};
+use dirt::Dirt;
+use pace::Pace;
+use round::{Ended, Interrupted, Round};
+
+/// What limits compaction.
+#[derive(Debug, Clone, Copy)]
+pub struct CleanerSettings {
+    /// `log.cleaner.backoff.ms`.
+    pub backoff: Duration,
+    /// `log.cleaner.dedupe.buffer.size`.
+    pub dedupe_bytes: u64,
+    /// `log.cleaner.io.max.bytes.per.second`.
+    pub bytes_per_second: f64,
+}
+
+/// What compaction works with.
+pub(super) struct Cleaner {
+    pub store: Arc<dyn Store>,
+    pub catalog: Arc<Catalog>,
+    pub asker: Asker,
+    pub settings: CleanerSettings,
+    /// Bytes that are worth giving back to the disk at once.
+    pub reclaim_bytes: u64,
+}
+
+impl Cleaner {
+    /// Starts the thread.
+    pub fn start(self) -> std::io::Result<Background> {
+        Background::start("log-cleaner", move |ending| {
+            let backoff = self.settings.backoff;
+            let mut rounds = Rounds::new(self);
+            while !ending.within(backoff) {
+                rounds.pass(ending);
+            }
+        })
+    }
+}
+
+/// One round after the other.
+pub(super) struct Rounds {
+    with: Cleaner,
+    pace: Pace,
+    /// By log starts: first offsets that are not compacted, and the bytes left below them.
+    compacted: HashMap<PartitionId, (Offset, (Offset, u64))>,
+    /// Bytes that have gone since the last time their space was given back.
+    gone: HashMap<PartitionId, u64>,
+}
+
+impl Rounds {
+    pub fn new(with: Cleaner) -> Self {
+        let pace = Pace::new(with.settings.bytes_per_second);
+        Self { with, pace, compacted: HashMap::new(), gone: HashMap::new() }
+    }
+
+    /// Compacts until no partition is due. It ends early when the engine does.
+    pub fn pass(&mut self, ending: &Ending) {
+        // One that failed, or did not get on, waits for the next pass.
+        let mut set_aside = HashSet::new();
+        loop {
+            let Some(clock) = self.with.asker.ask(|reply| Command::ExpiryClock { reply }) else { return };
+            let Some((topic, partition, dirt)) = self.filthiest(&clock, &set_aside, ending) else { return };
+            let (id, log_start) = (partition.id, partition.offsets().log_start);
+            let round = Round {
+                with: &self.with,
+                ending,
+                pace: &mut self.pace,
+                topic: &topic,
+                id,
+                log_start,
+                dirt,
+                gone_bytes: self.gone.remove(&id).unwrap_or(0),
+                now: clock.now(topic.config.delete_retention_ms),
+                wall_now: clock.now(0),
+            };
+            match round.run() {
+                Ok(Ended { first_dirty, clean_bytes, gone_bytes }) => {
+                    self.gone.insert(id, gone_bytes);
+                    let (topic, partition) = (&*topic.name, id.index);
+                    tracing::debug!(topic, partition, first_dirty, clean_bytes, "compacted");
+                    if first_dirty == dirt.first_dirty {
+                        set_aside.insert(id);
+                    }
+                    self.compacted.insert(id, (log_start, (first_dirty, clean_bytes)));
+                }
+                Err(Interrupted::Gone) if ending.has_come() => return,
+                Err(Interrupted::Gone) => drop(set_aside.insert(id)),
+                Err(Interrupted::Store(error)) => {
+                    tracing::warn!(topic = &*topic.name, partition = id.index, %error, "the log cannot be compacted");
+                    set_aside.insert(id);
+                }
+            }
+        }
+    }
+
+    /// The partition with the largest share of what is to be compacted, of those that are due.
+    fn filthiest(
+        &mut self,
+        clock: &ExpiryClock,
+        set_aside: &HashSet<PartitionId>,
+        ending: &Ending,
+    ) -> Option<(Arc<Topic>, Arc<Partition>, Dirt)> {
+        let topics = self.with.catalog.topics();
+        self.compacted.retain(|id, _| topics.by_no.contains_key(&id.topic));
+        self.gone.retain(|id, _| topics.by_no.contains_key(&id.topic));
+        let mut filthiest: Option<(Arc<Topic>, Arc<Partition>, Dirt)> = None;
+        for topic in topics.by_name.values().filter(|topic| topic.config.compact) {
+            for partition in topic.partitions.iter().filter(|partition| !set_aside.contains(&partition.id)) {
+                if ending.has_come() {
+                    return None;
+                }
+                match self.dirt_of(topic, partition, clock) {
+                    Ok(Some(dirt)) if filthiest.as_ref().is_none_or(|(_, _, most)| dirt.ratio() > most.ratio()) => {
+                        filthiest = Some((Arc::clone(topic), Arc::clone(partition), dirt));
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(topic = &*topic.name, partition = partition.id.index, %error, "the log cannot be read");
+                    }
+                }
+            }
+        }
+        filthiest
+    }
+
+    /// What is to be compacted of a partition, if it is due.
+    fn dirt_of(
+        &mut self,
+        topic: &Topic,
+        partition: &Partition,
+        clock: &ExpiryClock,
+    ) -> Result<Option<Dirt>, StoreError> {
+        let (id, offsets) = (partition.id, partition.offsets());
+        let store = self.with.store.as_ref();
+        let known = match self.compacted.get(&id) {
+            Some((log_start, known)) if *log_start == offsets.log_start => *known,
+            _ => {
+                let found = compacted_so_far(store, id, offsets.log_start)?;
+                self.compacted.insert(id, (offsets.log_start, found));
+                found
+            }
+        };
+        // What has not been looked at counts in full: most partitions are passed over without a look at their keys.
+        let (_, clean_bytes) = known;
+        let dirty_bytes = partition.size_bytes().saturating_sub(clean_bytes);
+        let share_max = dirty_bytes as f64 / (clean_bytes + dirty_bytes).max(1) as f64;
+        let config = &topic.config;
+        if dirty_bytes == 0
+            || (share_max <= config.min_cleanable_dirty_ratio && config.max_compaction_lag_ms == i64::MAX)
+        {
+            return Ok(None);
+        }
+        let dirt = Dirt::of(store, id, config, &offsets, clock, known)?;
+        Ok(dirt.is_due(config).then_some(dirt))
+    }
+}
+
+/// The first offset that is not compacted, as stored, and the bytes from the log start up to there.
+fn compacted_so_far(store: &dyn Store, id: PartitionId, log_start: Offset) -> Result<(Offset, u64), StoreError> {
+    let row = store.get(&compacted_key(id))?.map(|value| CompactedRow::decode(&value)).transpose()?;
+    let first_dirty = row.map_or(0, |row| row.first_dirty).max(log_start);
+    let mut clean_bytes = 0;
+    store.scan_log(id, log_start, first_dirty, &mut |key| {
+        clean_bytes += u64::from(key.size_bytes);
+        true
+    })?;
+    Ok((first_dirty, clean_bytes))
+}
