@@ -1,8 +1,10 @@
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, OffsetCommitRequest, OffsetFetchRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ConsumerGroupHeartbeatRequest, EndTxnRequest, JoinGroupRequest,
+    OffsetCommitRequest, OffsetFetchRequest,
 };
 
 use super::*;
@@ -154,6 +156,60 @@ async fn an_unknown_group_takes_offsets_of_those_who_are_no_members_of_it() {
     let (broker, producer) = started().await;
     for (member, error) in [((3, "m", None), 22), ((3, "", None), 22), (NOBODY, 0)] {
         assert_eq!(stage(&broker, 5, &request(producer, member, &[(0, 5)])).await, [error], "{member:?}");
+    }
+}
+
+#[tokio::test]
+async fn fenced_member_cannot_commit_transactional_offsets() {
+    let (broker, producer) = started().await;
+    let protocol = JoinGroupRequestProtocol::default().with_name(text("range"));
+    let join = JoinGroupRequest::default()
+        .with_group_id(text("group").into())
+        .with_group_instance_id(Some(text("i")))
+        .with_session_timeout_ms(45_000)
+        .with_rebalance_timeout_ms(60_000)
+        .with_protocol_type(text("consumer"))
+        .with_protocols(vec![protocol]);
+    let first = broker.call(5, &join).await;
+    let second = broker.call(5, &join).await;
+    assert_eq!((first.error_code, second.error_code), (0, 0));
+    let generation = second.generation_id;
+    for ((generation, member, instance), error) in [
+        ((generation, first.member_id.as_str(), Some("i")), 82),
+        ((generation, "stranger", None), 25),
+        ((generation, second.member_id.as_str(), Some("j")), 25),
+        ((generation - 1, second.member_id.as_str(), Some("i")), 22),
+        ((generation + 1, second.member_id.as_str(), Some("i")), 22),
+        ((generation, second.member_id.as_str(), Some("i")), 0),
+    ] {
+        let staged = stage(&broker, 5, &request(producer, (generation, member, instance), &[(0, 5)])).await;
+        assert_eq!(staged, [error], "{generation} {member} {instance:?}");
+    }
+}
+
+/// STALE_MEMBER_EPOCH is for requests that know epochs of members; these know generations.
+#[tokio::test]
+async fn member_of_a_consumer_group_commits_transactional_offsets_in_its_own_epoch() {
+    let (broker, producer) = started().await;
+    let join = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(text("group").into())
+        .with_member_id(text("m"))
+        .with_rebalance_timeout_ms(60_000)
+        .with_subscribed_topic_names(Some(vec![topic_name("t")]))
+        .with_topic_partitions(Some(Vec::new()));
+    let joined = broker.call(1, &join).await;
+    assert_eq!(joined.error_code, 0, "{joined:?}");
+    let epoch = joined.member_epoch;
+    for ((epoch, member), error) in
+        [((epoch, "stranger"), 25), ((epoch + 1, "m"), 22), ((epoch, "m"), 0), ((-1, ""), 0)]
+    {
+        for version in [3, 5] {
+            if version == 3 {
+                add_group(&broker, producer).await;
+            }
+            let staged = stage(&broker, version, &request(producer, (epoch, member, None), &[(0, 5)])).await;
+            assert_eq!(staged, [error], "{epoch} {member} version {version}");
+        }
     }
 }
 
