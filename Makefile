@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash crash-groups crash-transactions fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java
+.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -37,6 +37,9 @@ crash-groups: build need-clients need-java ## kill -9 the broker 100 times under
 
 crash-transactions: build need-clients need-java ## kill -9 the broker 100 times under transactional copiers, check the history
 	compat-tests/crash/run-transactions 100
+
+crash-streams: build need-clients need-java ## kill -9 the broker and a Kafka Streams word count 20 times, compare with a run without
+	compat-tests/streams/run 20
 
 # Mutated bytes only: coverage-guided fuzzing would need RocksDB and the rest compiled once more, by a nightly compiler.
 fuzz: need-build ## mutate frames, requests, batches and fetch sessions for FUZZ_SECONDS=60 from a new seed
