@@ -99,8 +99,10 @@ fn directory_follows_what_retention_keeps_also_beside_topics_that_keep_all() {
         assert_eq!(drain(&mut client, topic, 0).len(), ROUNDS / 20, "all of {topic} is there");
     }
     for topic in shorts {
-        let data = fetch(&mut client, topic, 0, i64::MAX >> 1);
-        assert!(data.log_start_offset > (ROUNDS - 20) as i64, "{topic} begins at {}", data.log_start_offset);
+        // The look after the last append may be still to come.
+        while fetch(&mut client, topic, 0, i64::MAX >> 1).log_start_offset <= (ROUNDS - 20) as i64 {
+            assert!(Instant::now() < deadline, "{topic} keeps too much");
+        }
     }
     let deleted = server.metric("einmal_retention_deleted_bytes_total", &["topic=\"a-short\"", "reason=\"size\""]);
     assert!(deleted.is_some_and(|bytes| bytes > 10_000_000.0), "{deleted:?}");
