@@ -35,7 +35,7 @@ def rebalances_since_start():
     """Generations that groups began, and requests to join one, since the broker started; none of a broker that does not tell."""
     if "BROKER_METRICS" not in os.environ:
         return None
-    counted = r'^(?:einmal_group_rebalances_total|einmal_requests_total\{[^}]*api="JoinGroup"[^}]*\}) (\d+)'
+    counted = r'^(?:einmal_group_rebalances_total\{[^}]*\}|einmal_requests_total\{[^}]*api="JoinGroup"[^}]*\}) (\d+)'
     return sum(int(count) for count in re.findall(counted, _broker("METRICS"), re.MULTILINE))
 
 

@@ -2,7 +2,8 @@
 //!
 //! Families with closed labels go through the crate `metrics` under the names here. Families with a topic or partition label are
 //! rendered from the catalog's own counters by the collector in `telemetry`, so that the series of a deleted topic vanish at
-//! once; those of the store come from its statistics. A family comes wholly from one of the three.
+//! once, and so are those of groups; those of the store come from its statistics. A family comes wholly from one of the three.
+//! The families of other exporters that are shown under their names are in [`compat`].
 //!
 //! Names begin with `einmal_`, but for the `process_` ones that all Prometheus clients share, and end with their unit, counters
 //! with `_total`. Labels are from a closed list: what identifies a client, a message or a transaction is never a label.
@@ -68,24 +69,42 @@ families! {
     PRODUCER_DUPLICATE_RECORDS_TOTAL = "einmal_producer_duplicate_records_total" Counter ["topic"] "Records of dropped duplicate batches";
     PRODUCER_DUPLICATE_BYTES_TOTAL = "einmal_producer_duplicate_bytes_total" Counter ["topic"] "Bytes of dropped duplicate batches";
     PRODUCER_OUT_OF_ORDER_TOTAL = "einmal_producer_out_of_order_total" Counter ["topic"] "Batches refused for a gap in their producer's sequence";
-    PRODUCER_IDS = "einmal_producer_ids" Gauge ["kind"] "Producer states kept, over all partitions";
+    PRODUCER_IDS = "einmal_producer_ids" Gauge ["kind"] "Producer states kept, over all partitions; transactional: transactional ids known";
+    PRODUCER_DUPLICATE_AGE_SECONDS = "einmal_producer_duplicate_age_seconds" Histogram [] "Age of the original batch, by its timestamps, when its retry arrives";
+    PRODUCER_STATE_BYTES = "einmal_producer_state_bytes" Gauge [] "Memory of producer states, over all partitions";
     PRODUCER_IDS_ALLOCATED_TOTAL = "einmal_producer_ids_allocated_total" Counter [] "Producer ids handed out";
     PRODUCER_IDS_EXPIRED_TOTAL = "einmal_producer_ids_expired_total" Counter [] "Producer states dropped after producer.id.expiration.ms";
     PRODUCER_SEQUENCE_WRAPS_TOTAL = "einmal_producer_sequence_wraps_total" Counter [] "Sequences that wrapped to 0";
     PRODUCER_NONIDEMPOTENT_BATCHES_TOTAL = "einmal_producer_nonidempotent_batches_total" Counter [] "Batches without a producer id";
 
     TXN_STATES = "einmal_txn_states" Gauge ["state"] "Transactional ids by the state of their transaction";
+    TXN_OPEN = "einmal_txn_open" Gauge [] "Transactions that are open, or decided and not carried out everywhere";
+    TXN_OLDEST_OPEN_AGE_SECONDS = "einmal_txn_oldest_open_age_seconds" Gauge [] "Age of the oldest open transaction, 0 if none is open";
+    TXN_TIMEOUT_MAX_SECONDS = "einmal_txn_timeout_max_seconds" Gauge [] "Longest timeout of an open transaction, 0 if none is open";
     TXN_BYTES = "einmal_txn_bytes" Gauge [] "Memory of transactional ids and what belongs to their transactions";
     TXN_COMPLETED_TOTAL = "einmal_txn_completed_total" Counter ["result", "initiator"] "Transactions ended, by outcome and by who ended them";
-    TXN_FENCED_TOTAL = "einmal_txn_fenced_total" Counter ["reason"] "Open transactions aborted in their producer's stead, which is fenced by it";
+    TXN_DURATION_SECONDS = "einmal_txn_duration_seconds" Histogram ["result"] "From the first participant of a transaction to the decision of its end";
+    TXN_END_DURATION_SECONDS = "einmal_txn_end_duration_seconds" Histogram ["result"] "From EndTxn to its durable end";
+    TXN_PARTITIONS = "einmal_txn_partitions" Histogram [] "Partitions of an ended transaction";
+    TXN_MARKERS_PENDING = "einmal_txn_markers_pending" Gauge [] "Decided transactions that are too large for one write and not carried out everywhere";
+    TXN_FENCED_TOTAL = "einmal_txn_fenced_total" Counter ["reason"] "Producers shut out: an open transaction aborted in their stead, or a request of an older epoch refused";
+    TXN_VERIFICATION_FAILED_TOTAL = "einmal_txn_verification_failed_total" Counter ["reason"] "Batches refused that are not of the transaction that they claim to be of";
+    TXN_OFFSET_COMMITS_TOTAL = "einmal_txn_offset_commits_total" Counter ["result"] "Offsets sent in transactions, by what became of them";
     TXN_LATE_REQUESTS_TOTAL = "einmal_txn_late_requests_total" Counter [] "Requests of transactional producers that had gone on to a younger connection; theirs was closed";
     LSO_LAG_RECORDS_MAX = "einmal_lso_lag_records_max" Gauge [] "Most offsets of a partition between last stable offset and high watermark: what an open transaction keeps from readers of committed records";
     LSO_STALLED_SECONDS_MAX = "einmal_lso_stalled_seconds_max" Gauge [] "Longest time that a last stable offset below its high watermark has not moved";
     PARTITIONS_LATE_TXN = "einmal_partitions_late_txn" Gauge [] "Partitions in which that is longer than transaction.max.timeout.ms and five minutes: a transaction hangs";
-    GROUPS = "einmal_groups" Gauge ["state"] "Groups with members, or that had some, by state";
-    GROUP_MEMBERS = "einmal_group_members" Gauge [] "Members of all groups";
+
+    GROUPS = "einmal_groups" Gauge ["protocol", "state"] "Groups with members, or that had some, by protocol and state";
+    GROUP_MEMBERS = "einmal_group_members" Gauge ["group"] "Members of a group";
     GROUP_MEMBERS_BYTES = "einmal_group_members_bytes" Gauge [] "Memory of groups and their members";
-    GROUP_REBALANCES_TOTAL = "einmal_group_rebalances_total" Counter [] "Generations that groups began, and assignments that consumer groups were given";
+    GROUP_REBALANCES_TOTAL = "einmal_group_rebalances_total" Counter ["group"] "Generations that a group began, and assignments that a consumer group was given";
+    GROUP_LAG_RECORDS = "einmal_group_lag_records" Gauge ["group", "topic"] "Records between a group's committed offsets and the high watermarks";
+    GROUP_LAG_COMMITTED_RECORDS = "einmal_group_lag_committed_records" Gauge ["group", "topic"] "The same to the last stable offsets, where a transaction holds these back: what read_committed readers may read";
+    GROUP_LAG_SECONDS = "einmal_group_lag_seconds" Gauge ["group", "topic"] "Age of the oldest record that a group has not committed, 0 if it has all";
+    GROUP_LAG_RECORDS_MAX = "einmal_group_lag_records_max" Gauge ["group"] "Lag of a group in the partition where it is largest";
+    GROUP_LAST_COMMIT_TIMESTAMP_SECONDS = "einmal_group_last_commit_timestamp_seconds" Gauge ["group"] "When a group last committed, Unix time";
+    GROUP_COMMITS_TOTAL = "einmal_group_commits_total" Counter ["group"] "Offsets that a group committed since the start";
     GROUP_OFFSETS = "einmal_group_offsets" Gauge [] "Committed offsets, over all groups";
     GROUP_OFFSETS_EXPIRED_TOTAL = "einmal_group_offsets_expired_total" Counter [] "Committed offsets forgotten after offsets.retention.minutes or a time of their own";
 
@@ -94,7 +113,8 @@ families! {
     PARTITION_HIGH_WATERMARK = "einmal_partition_high_watermark" Gauge ["topic", "partition"] "End of what consumers may see";
     PARTITION_LOG_START_OFFSET = "einmal_partition_log_start_offset" Gauge ["topic", "partition"] "First readable offset";
     PARTITION_SIZE_BYTES = "einmal_partition_size_bytes" Gauge ["topic", "partition"] "Bytes of readable batches";
-    TOPIC_OLDEST_RECORD_AGE_SECONDS = "einmal_topic_oldest_record_age_seconds" Gauge ["topic"] "Age of the oldest batch of a topic that retention.ms limits, by its newest record, as of the last look";
+    TOPIC_OLDEST_RECORD_AGE_SECONDS = "einmal_topic_oldest_record_age_seconds" Gauge ["topic"] "Age of the oldest readable record by its timestamp: what retention has left";
+    PARTITION_LSO_LAG_RECORDS = "einmal_partition_lso_lag_records" Gauge ["topic", "partition"] "Records that an open transaction holds back from read_committed readers; only where there are some";
     RETENTION_DELETED_BYTES_TOTAL = "einmal_retention_deleted_bytes_total" Counter ["topic", "reason"] "Bytes of batches that retention, requests and compaction took from readers";
     APPEND_DURATION_SECONDS = "einmal_append_duration_seconds" Histogram ["durability"] "From a queued append to its answer";
     ENGINE_QUEUE_COMMANDS = "einmal_engine_queue_commands" Gauge [] "Commands that wait for the writer";
@@ -124,6 +144,14 @@ families! {
     STORAGE_BLOB_BYTES = "einmal_storage_blob_bytes" Gauge ["db"] "Blob files";
     STORAGE_BLOB_GARBAGE_BYTES = "einmal_storage_blob_garbage_bytes" Gauge ["db"] "Garbage in live blob files";
     STORAGE_MEMTABLE_BYTES = "einmal_storage_memtable_bytes" Gauge ["db"] "Memtables";
+    STORAGE_LIVE_DATA_BYTES = "einmal_storage_live_data_bytes" Gauge ["db"] "Estimate of live data in table files";
+    STORAGE_TABLE_READER_BYTES = "einmal_storage_table_reader_bytes" Gauge ["db"] "Memory of indexes and filters outside the block cache";
+    STORAGE_BLOCK_CACHE_HITS_TOTAL = "einmal_storage_block_cache_hits_total" Counter ["db"] "Blocks found in the cache";
+    STORAGE_BLOCK_CACHE_MISSES_TOTAL = "einmal_storage_block_cache_misses_total" Counter ["db"] "Blocks read from files";
+    STORAGE_BLOCK_CACHE_USAGE_BYTES = "einmal_storage_block_cache_usage_bytes" Gauge ["db"] "Block cache in use";
+    STORAGE_BLOCK_CACHE_CAPACITY_BYTES = "einmal_storage_block_cache_capacity_bytes" Gauge ["db"] "Size of the block cache";
+    STORAGE_BLOCK_CACHE_PINNED_BYTES = "einmal_storage_block_cache_pinned_bytes" Gauge ["db"] "Block cache that cannot be evicted";
+    STORAGE_OLDEST_SNAPSHOT_AGE_SECONDS = "einmal_storage_oldest_snapshot_age_seconds" Gauge ["db"] "Age of the oldest snapshot, 0 if there is none: one that leaks keeps dead data";
     STORAGE_DISK_TOTAL_BYTES = "einmal_storage_disk_total_bytes" Gauge ["dir"] "Size of the data directory's file system";
     STORAGE_DISK_FREE_BYTES = "einmal_storage_disk_free_bytes" Gauge ["dir"] "Free space of the data directory's file system";
     STORAGE_CORRUPTION_TOTAL = "einmal_storage_corruption_total" Counter [] "Damaged reads";
@@ -138,6 +166,10 @@ families! {
     LOG_MESSAGES_TOTAL = "einmal_log_messages_total" Counter ["level"] "Log lines by level";
     PANICS_TOTAL = "einmal_panics_total" Counter [] "Panics caught";
 
+    RUNTIME_WORKERS = "einmal_runtime_workers" Gauge [] "Threads that serve connections";
+    RUNTIME_TASKS = "einmal_runtime_tasks" Gauge [] "Tasks on them: connections, parked requests, timers";
+    RUNTIME_BUSY_SECONDS_TOTAL = "einmal_runtime_busy_seconds_total" Counter [] "Time they worked, over all of them";
+
     PROCESS_CPU_SECONDS_TOTAL = "process_cpu_seconds_total" Counter [] "User and system time";
     PROCESS_RESIDENT_MEMORY_BYTES = "process_resident_memory_bytes" Gauge [] "Memory in RAM";
     PROCESS_VIRTUAL_MEMORY_BYTES = "process_virtual_memory_bytes" Gauge [] "Address space";
@@ -146,3 +178,5 @@ families! {
     PROCESS_THREADS = "process_threads" Gauge [] "Threads";
     PROCESS_START_TIME_SECONDS = "process_start_time_seconds" Gauge [] "Start of the process, Unix time";
 }
+
+pub mod compat;

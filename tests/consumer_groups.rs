@@ -140,7 +140,7 @@ fn partitions_are_given_up_before_another_member_has_them() {
     assert_eq!(beat(client, &beating("a", 3)), (0, 4, Some(vec![0, 1, 2, 3, 4])));
     assert_eq!(server.metric("einmal_group_members", &[]), Some(1.0));
     assert_eq!(server.metric("einmal_group_rebalances_total", &[]), Some(4.0));
-    assert_eq!(server.metric("einmal_groups", &["state=\"Stable\""]), Some(1.0));
+    assert_eq!(server.metric("einmal_groups", &["protocol=\"consumer\"", "state=\"Stable\""]), Some(1.0));
 }
 
 #[test]

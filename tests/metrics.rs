@@ -5,7 +5,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 
-use kafka_protocol::messages::DeleteTopicsRequest;
+use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DeleteTopicsRequest};
+use support::groups::{commit, group, text};
 use support::requests::{Producer, batch, create_topic, drain, produce, topic_name};
 use support::transactions::{Protocol, TransactionalProducer};
 use support::{TestClient, TestServer};
@@ -90,7 +91,9 @@ fn every_family_has_help_and_type_and_stands_in_the_catalogue() {
     };
     let (helped, typed) = (named("HELP"), named("TYPE"));
     assert_eq!(helped, typed);
-    let catalogue: BTreeSet<&str> = einmal::metrics::FAMILIES.iter().map(|family| family.name).collect();
+    let ours = einmal::metrics::FAMILIES.iter().map(|family| family.name);
+    let catalogue: BTreeSet<&str> =
+        ours.chain(einmal::metrics::compat::FAMILIES.iter().map(|family| family.name)).collect();
     // `process_` families are those that every Prometheus client library has.
     let unlisted: Vec<_> = typed.difference(&catalogue).filter(|name| !name.starts_with("process_")).collect();
     assert!(unlisted.is_empty(), "not in the catalogue: {unlisted:?}");
@@ -108,4 +111,84 @@ fn who_sends_nothing_to_the_admin_port_holds_up_nobody_for_long() {
     let mut rest = Vec::new();
     silent.read_to_end(&mut rest).expect("closed, not reset or hung");
     assert!(rest.is_empty(), "{rest:?}");
+}
+
+/// Families that a broker under this load does not show a sample of, and why.
+const SILENT: &[(&str, &str)] = &[("einmal_metrics_folded", "nothing is folded with few topics and groups")];
+
+#[test]
+fn a_broker_under_load_shows_every_family_of_the_catalogue() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    let producer = Producer::init(&mut client);
+    produce(&mut client, "t", 0, batch(producer, 0, &["a"]));
+    let mut transactional = TransactionalProducer::init(&mut client, Protocol::V2, "shop");
+    assert_eq!(transactional.send(&mut client, "t", 0, &["b"]).0, 0);
+    // Refused, so that there is an error to count.
+    assert_ne!(commit(&mut client, 7, "nobody", 3, 0), 0);
+    let join = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(group())
+        .with_member_id(text("one"))
+        .with_rebalance_timeout_ms(60_000)
+        .with_subscribed_topic_names(Some(vec![topic_name("t")]))
+        .with_topic_partitions(Some(vec![]));
+    let epoch = client.call(&join, 1).member_epoch;
+    assert_eq!(commit(&mut client, 9, "one", epoch, 0), 0);
+    drain(&mut client, "t", 0);
+    let (_, body) = server.admin_get("/metrics");
+    let with_samples: BTreeSet<&str> = body
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(['{', ' ']).next())
+        .flat_map(|name| [name, name.strip_suffix("_count").unwrap_or(name)])
+        .collect();
+    let ours = einmal::metrics::FAMILIES.iter().map(|family| family.name);
+    let silent: Vec<&str> = ours
+        .chain(einmal::metrics::compat::FAMILIES.iter().map(|family| family.name))
+        .filter(|name| !with_samples.contains(name))
+        .collect();
+    let expected: Vec<&str> = SILENT.iter().map(|(name, _)| *name).collect();
+    assert_eq!(silent, expected);
+}
+
+#[test]
+fn transactions_are_told_by_age_outcome_and_what_they_hold_back() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    commit(&mut client, 7, "", -1, 0);
+    let mut producer = TransactionalProducer::init_with(&mut client, Protocol::V2, "shop", 45_000);
+    assert_eq!(server.metric("einmal_txn_open", &[]), Some(0.0));
+    assert_eq!(server.metric("einmal_txn_oldest_open_age_seconds", &[]), Some(0.0));
+    producer.send(&mut client, "t", 0, &["a", "b"]);
+    let held = ["topic=\"t\"", "partition=\"0\""];
+    assert_eq!(server.metric("einmal_txn_open", &[]), Some(1.0));
+    assert_eq!(server.metric("einmal_txn_timeout_max_seconds", &[]), Some(45.0));
+    assert_eq!(server.metric("einmal_partition_lso_lag_records", &held), Some(2.0));
+    assert_eq!(server.metric("einmal_group_lag_records", &["group=\"g\"", "topic=\"t\""]), Some(2.0));
+    assert_eq!(server.metric("einmal_group_lag_committed_records", &["group=\"g\"", "topic=\"t\""]), Some(0.0));
+    assert!(server.metric("einmal_txn_oldest_open_age_seconds", &[]) >= Some(0.0));
+    assert_eq!(producer.end(&mut client, true), 0);
+    assert_eq!(server.metric("einmal_txn_open", &[]), Some(0.0));
+    assert_eq!(server.metric("einmal_txn_timeout_max_seconds", &[]), Some(0.0));
+    assert_eq!(server.metric("einmal_partition_lso_lag_records", &held), None);
+    let by_client = ["result=\"commit\"", "initiator=\"client\""];
+    assert_eq!(server.metric("einmal_txn_completed_total", &by_client), Some(1.0));
+    for family in ["einmal_txn_duration_seconds_count", "einmal_txn_end_duration_seconds_count"] {
+        assert_eq!(server.metric(family, &["result=\"commit\""]), Some(1.0), "{family}");
+    }
+    assert_eq!(server.metric("einmal_txn_partitions_sum", &[]), Some(1.0));
+}
+
+#[test]
+fn the_series_of_a_deleted_group_vanish() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    commit(&mut client, 7, "", -1, 0);
+    assert!(server.admin_get("/metrics").1.contains("group=\"g\""));
+    let delete = DeleteGroupsRequest::default().with_groups_names(vec![group()]);
+    assert_eq!(client.call(&delete, 2).results[0].error_code, 0);
+    assert!(!server.admin_get("/metrics").1.contains("group=\"g\""));
 }

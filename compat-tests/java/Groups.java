@@ -268,7 +268,7 @@ class Groups {
     /** Generations that groups began, and requests to join one, since the broker started; -1 of a broker that does not tell. */
     static int rebalancesSinceStart() throws Exception {
         if (System.getenv("BROKER_METRICS") == null) return -1;
-        var counted = Pattern.compile("^(?:einmal_group_rebalances_total|einmal_requests_total\\{[^}]*api=\"JoinGroup\"[^}]*\\}) (\\d+)", Pattern.MULTILINE);
+        var counted = Pattern.compile("^(?:einmal_group_rebalances_total\\{[^}]*\\}|einmal_requests_total\\{[^}]*api=\"JoinGroup\"[^}]*\\}) (\\d+)", Pattern.MULTILINE);
         return counted.matcher(broker("METRICS")).results().mapToInt(found -> Integer.parseInt(found.group(1))).sum();
     }
 

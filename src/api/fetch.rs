@@ -384,7 +384,11 @@ fn group<'a>(header: &RequestHeader, listed: impl Iterator<Item = (&'a Partition
 fn count_traffic(topic: &Topic, answer: &FetchPartition) {
     use std::sync::atomic::Ordering::Relaxed;
     if answer.error.is_none() {
-        topic.traffic.bytes_out.fetch_add(answer.records_bytes() as u64, Relaxed);
+        let bytes = answer.records_bytes() as u64;
+        if bytes > 0 {
+            topic.traffic.bytes_out.fetch_add(bytes, Relaxed);
+            topic.traffic.fetches.fetch_add(1, Relaxed);
+        }
     } else {
         topic.traffic.fetch_failed.fetch_add(1, Relaxed);
     }

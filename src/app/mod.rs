@@ -34,7 +34,7 @@ use crate::server::{self, Bound};
 use crate::store::rocks::{Opened, RocksStore, StoreOptions};
 use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Observed};
-use crate::telemetry::collector::{Collector, collects};
+use crate::telemetry::collector::{self, Collector, Sources, collects};
 use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::stability::LOOK_INTERVAL;
 use crate::telemetry::{output, recorder};
@@ -63,7 +63,8 @@ pub fn run(loaded: Loaded, build: Build) -> Result<(), Failure> {
     }
     let mut config = loaded.config;
     config.connections_max = descriptors::connections_max(config.connections_max);
-    let observed = Arc::new(Observed { recorder, health: Health::default(), collector: OnceLock::new() });
+    let began = Instant::now();
+    let observed = Arc::new(Observed { recorder, began, health: Health::default(), collector: OnceLock::new() });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
     let ended = runtime.block_on(broker(config, observed));
     // What still runs is a parked read at most; nobody waits for its answer.
@@ -156,21 +157,19 @@ async fn serve(
     signals: &mut Signals,
 ) -> Result<(), Failure> {
     let Opening { started, store, config, failed } = opening;
-    let Started { engine, catalog, offsets, groups, reader, cluster_id, directory_id, leader_epoch, disk_low } =
-        started;
-    let fsync_disabled = config.topic_defaults.is_relaxed();
-    let collector = Collector::new(
-        catalog.clone(),
-        store,
-        config.data_dir.clone(),
-        config.metrics_series_max,
-        fsync_disabled,
+    let Started {
+        engine,
+        catalog,
+        offsets,
+        groups,
+        reader,
+        cluster_id,
+        directory_id,
+        leader_epoch,
         disk_low,
-        Duration::from_millis(config.transaction_max_timeout_ms.into()),
-    );
-    // Set once, here.
-    let _ = observed.collector.set(collector);
-    tokio::spawn(look_at_stability(observed.clone()));
+        open_transactions,
+    } = started;
+    let fsync_disabled = config.topic_defaults.is_relaxed();
     let coordinator = Coordinator::start(
         engine.clone(),
         catalog.clone(),
@@ -178,6 +177,21 @@ async fn serve(
         groups,
         coordinator::Settings::from(&config),
     );
+    let endpoints = endpoints(&bound);
+    let advertised = endpoints.first().map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port));
+    let sources = Sources {
+        catalog: catalog.clone(),
+        offsets: offsets.clone(),
+        coordinator: Some(coordinator.clone()),
+        store,
+        disk_low,
+        open_transactions,
+    };
+    let settings =
+        collector::Settings { advertised: advertised.unwrap_or_default(), ..collector::Settings::from(&config) };
+    // Set once, here.
+    let _ = observed.collector.set(Collector::new(sources, settings));
+    tokio::spawn(look_at_stability(observed.clone()));
     let broker = Arc::new(Broker {
         cluster_id,
         directory_id,
@@ -190,7 +204,7 @@ async fn serve(
         fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
         fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
         config_changes: tokio::sync::Mutex::default(),
-        endpoints: endpoints(&bound),
+        endpoints,
         config: ArcSwap::from_pointee(config),
     });
     let (stop, stopping) = watch::channel(false);

@@ -122,6 +122,8 @@ impl Config {
             client_metrics_bytes_max: values.number("einmal.client.metrics.bytes.max")?,
             storage_accept_loss: values.boolean("einmal.storage.accept.loss")?,
             metrics_series_max: values.number("einmal.metrics.max.series.per.family")?,
+            metrics_level: values.checked("einmal.metrics.level")?,
+            metrics_compat: list(&values.checked("einmal.metrics.compat")?).map(str::to_owned).collect(),
             log_level: values.text("einmal.log.level").unwrap_or_default().to_owned(),
             topic_defaults: values.topic_defaults()?,
             texts: BTreeMap::new(),

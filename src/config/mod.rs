@@ -174,6 +174,10 @@ pub struct Config {
     pub storage_accept_loss: bool,
     /// `einmal.metrics.max.series.per.family`.
     pub metrics_series_max: usize,
+    /// `einmal.metrics.level`: cluster, topic or partition.
+    pub metrics_level: String,
+    /// `einmal.metrics.compat`: whose names are shown beside our own.
+    pub metrics_compat: Vec<String>,
     /// `einmal.log.level`: a filter for the program's own words.
     pub log_level: String,
     /// Topic settings where a topic has none of its own.

@@ -46,7 +46,7 @@ use crate::types::ErrorCode;
 use clock::Clock;
 use kind::Group;
 pub use offsets::{QueuedCommit, QueuedStaging, TopicOffsets};
-pub use read::{Described, DescribedConsumerGroup, DescribedGroup, ListedGroup};
+pub use read::{Described, DescribedConsumerGroup, DescribedGroup, GroupFigures, ListedGroup};
 use slot::{Slot, SlotState};
 
 /// The coordinator has lost the engine; the process ends.

@@ -76,7 +76,42 @@ impl DescribedGroup {
     }
 }
 
+/// What metrics show of a group that has or had members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupFigures {
+    /// Its id.
+    pub group_id: String,
+    /// Kafka's name of its type.
+    pub group_type: &'static str,
+    /// Kafka's name of where it stands.
+    pub state: &'static str,
+    /// How many there are.
+    pub members: usize,
+    /// Generations, and assignments of a consumer group, that began since the start of the broker.
+    pub rebalances: u64,
+}
+
 impl Coordinator {
+    /// Figures of all groups that have or had members, by id.
+    pub fn figures(&self) -> Vec<GroupFigures> {
+        let slots: Vec<_> = self.groups.iter().map(|slot| (slot.key().clone(), Arc::clone(&slot))).collect();
+        let mut figures = Vec::with_capacity(slots.len());
+        for (group_id, slot) in slots {
+            figures.extend(slot.look(|state| GroupFigures {
+                group_id,
+                group_type: match &state.group {
+                    Group::Classic(_) => CLASSIC,
+                    Group::Consumer(_) => CONSUMER,
+                },
+                state: state.group.state_name(),
+                members: state.group.member_count(),
+                rebalances: state.rebalances,
+            }));
+        }
+        figures.sort_by(|one, other| one.group_id.cmp(&other.group_id));
+        figures
+    }
+
     /// All groups, by id: those with members, and those that have but offsets.
     pub fn list(&self) -> Vec<ListedGroup> {
         let slots: Vec<_> = self.groups.iter().map(|slot| (slot.key().clone(), Arc::clone(&slot))).collect();

@@ -31,7 +31,9 @@ pub(super) struct SlotState {
     pub is_gone: bool,
     /// Changes queued to be stored.
     queued: u64,
-    counted: Option<(&'static str, usize, usize)>,
+    counted_bytes: Option<usize>,
+    /// Generations, and assignments of a consumer group, that began since the start of the broker.
+    pub rebalances: u64,
 }
 
 /// Until it is passed, a change that was queued before is not stored.
@@ -66,7 +68,8 @@ impl Slot {
             alarm_ms: None,
             is_gone: false,
             queued: 0,
-            counted: None,
+            counted_bytes: None,
+            rebalances: 0,
         };
         Self { state: Mutex::new(state), stored: watch::Sender::new(0) }
     }
@@ -92,9 +95,7 @@ impl Coordinator {
             let decided = decide(state, self.clock.now(), &mut effects);
             let assignment_now = state.group.assignment_epoch();
             effects.classic.generations += u64::from(assignment_now.is_some() && assignment_now != assignment_before);
-            if effects.classic.generations > 0 {
-                metrics::counter!(crate::metrics::GROUP_REBALANCES_TOTAL).increment(effects.classic.generations);
-            }
+            state.rebalances += effects.classic.generations;
             // Gone in the call: what was to be stored of it is its deletion, which is queued already.
             let change = if state.is_gone { None } else { effects.take_to_store(&state.group) };
             let storing = change.map(|change| {
@@ -139,28 +140,15 @@ impl Coordinator {
 
     /// Has metrics and limits follow the group.
     fn recount(&self, group_id: &str, state: &mut SlotState) {
-        let of = |state: &'static str| metrics::gauge!(crate::metrics::GROUPS, "state" => state);
-        let (members, bytes) = (state.group.member_count(), GROUP_BYTES + group_id.len() + state.group.bytes());
-        let now = (!state.is_gone).then(|| (state.group.state_name(), members, bytes));
-        if now == state.counted {
+        let now = (!state.is_gone).then(|| GROUP_BYTES + group_id.len() + state.group.bytes());
+        if now == state.counted_bytes {
             return;
         }
-        let (mut members_change, mut bytes_change) = (0.0, 0.0);
-        if let Some((before, members, bytes)) = state.counted {
-            of(before).decrement(1.0);
-            members_change -= members as f64;
-            bytes_change -= bytes as f64;
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        if let Some((now, members, bytes)) = now {
-            of(now).increment(1.0);
-            members_change += members as f64;
-            bytes_change += bytes as f64;
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        }
-        metrics::gauge!(crate::metrics::GROUP_MEMBERS).increment(members_change);
-        metrics::gauge!(crate::metrics::GROUP_MEMBERS_BYTES).increment(bytes_change);
-        state.counted = now;
+        let (before, after) = (state.counted_bytes.unwrap_or(0), now.unwrap_or(0));
+        self.bytes.fetch_add(after, Ordering::Relaxed);
+        self.bytes.fetch_sub(before, Ordering::Relaxed);
+        metrics::gauge!(crate::metrics::GROUP_MEMBERS_BYTES).increment(after as f64 - before as f64);
+        state.counted_bytes = now;
     }
 
     fn set_alarm(&self, group_id: &str, state: &mut SlotState) {

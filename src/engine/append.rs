@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::command::{AppendBatch, Appended};
 use super::group::Group;
@@ -62,6 +63,10 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
             Ok(Decision::Duplicate(_)) if state.settings.has(Mutant::ForgetDuplicates) => {}
             Ok(Decision::Duplicate(original)) => {
                 state.counters.duplicate.increment(1);
+                let age_ms = u64::try_from(now.saturating_sub(original.timestamp)).unwrap_or(0);
+                if original.timestamp >= 0 {
+                    state.counters.duplicate_age.record(Duration::from_millis(age_ms));
+                }
                 let mut answer = duplicate(log, &topic, &batch, original);
                 if state.settings.has(Mutant::AnswerDuplicateWrongly) {
                     answer.base_offset += 1;
@@ -157,12 +162,18 @@ fn refused(log: &PartitionLog, topic: &Topic, rejection: &Rejection, counters: &
     match rejection {
         Rejection::Producer(AppendRejected::FencedEpoch { .. })
         | Rejection::Transaction(TransactionRefused::ProducerFenced) => counters.fenced.increment(1),
-        Rejection::Producer(AppendRejected::OutOfOrderSequence { .. } | AppendRejected::UnknownProducer { .. }) => {
+        Rejection::Producer(AppendRejected::UnknownProducer { .. }) => {
+            counters.unknown_producer.increment(1);
+            topic.traffic.out_of_order.fetch_add(1, Ordering::Relaxed);
+        }
+        Rejection::Producer(AppendRejected::OutOfOrderSequence { .. }) => {
             counters.out_of_order.increment(1);
             topic.traffic.out_of_order.fetch_add(1, Ordering::Relaxed);
         }
-        Rejection::Producer(AppendRejected::NotTransactional { .. }) | Rejection::Transaction(_) => {
+        Rejection::Producer(AppendRejected::NotTransactional { .. }) => counters.not_transactional.increment(1),
+        Rejection::Transaction(refused) => {
             counters.not_transactional.increment(1);
+            count_unverified(*refused);
         }
     }
     let error = match rejection {
@@ -177,6 +188,17 @@ fn refused(log: &PartitionLog, topic: &Topic, rejection: &Rejection, counters: &
         log_start_offset: log.row.log_start,
         message: Some(rejection.to_string()),
     }
+}
+
+/// Counts a batch that is not of the transaction that it claims to be of (KIP-890).
+fn count_unverified(refused: TransactionRefused) {
+    let reason = match refused {
+        TransactionRefused::NotInTransaction => "not_in_transaction",
+        TransactionRefused::Concurrent | TransactionRefused::InvalidState => "state",
+        TransactionRefused::UnknownTransactionalId | TransactionRefused::OtherProducerId => "unknown_id",
+        TransactionRefused::ProducerFenced | TransactionRefused::Superseded | TransactionRefused::NoRoom => return,
+    };
+    metrics::counter!(crate::metrics::TXN_VERIFICATION_FAILED_TOTAL, "reason" => reason).increment(1);
 }
 
 /// Writes offset, epoch and, where the topic wants it, the time into the batch; answers it with its new header and the time

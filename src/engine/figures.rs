@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use super::state::State;
+use crate::producer::ProducerState;
 use crate::transaction::TransactionState;
+use crate::types::ProducerId;
+
+/// What a producer's state takes in one partition; the table that it stands in is not counted.
+const PRODUCER_STATE_BYTES: usize = size_of::<(ProducerId, ProducerState)>();
 
 pub(super) struct Figures {
     busy_seconds: f64,
@@ -12,6 +17,10 @@ pub(super) struct Figures {
     pub append_relaxed: metrics::Histogram,
     tail_cache_bytes: metrics::Gauge,
     producer_ids: metrics::Gauge,
+    producer_state_bytes: metrics::Gauge,
+    transactional_ids: metrics::Gauge,
+    transactions_open: metrics::Gauge,
+    markers_pending: metrics::Gauge,
     group_offsets: metrics::Gauge,
     transaction_bytes: metrics::Gauge,
     transaction_states: Vec<(TransactionState, metrics::Gauge)>,
@@ -26,6 +35,10 @@ impl Figures {
             append_relaxed: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "os"),
             tail_cache_bytes: metrics::gauge!(crate::metrics::TAIL_CACHE_BYTES),
             producer_ids: metrics::gauge!(crate::metrics::PRODUCER_IDS, "kind" => "idempotent"),
+            producer_state_bytes: metrics::gauge!(crate::metrics::PRODUCER_STATE_BYTES),
+            transactional_ids: metrics::gauge!(crate::metrics::PRODUCER_IDS, "kind" => "transactional"),
+            transactions_open: metrics::gauge!(crate::metrics::TXN_OPEN),
+            markers_pending: metrics::gauge!(crate::metrics::TXN_MARKERS_PENDING),
             group_offsets: metrics::gauge!(crate::metrics::GROUP_OFFSETS),
             transaction_bytes: metrics::gauge!(crate::metrics::TXN_BYTES),
             transaction_states: TransactionState::ALL
@@ -46,10 +59,14 @@ impl Figures {
         self.tail_cache_bytes.set(state.tail_cache.bytes() as f64);
         self.group_offsets.set(state.offset_index.count() as f64);
         self.producer_ids.set(state.producer_state_count as f64);
-        if let Some((bytes, states)) = state.transactions.take_figures() {
-            self.transaction_bytes.set(bytes as f64);
+        self.producer_state_bytes.set((state.producer_state_count * PRODUCER_STATE_BYTES) as f64);
+        if let Some(totals) = state.transactions.take_figures() {
+            self.transaction_bytes.set(totals.bytes as f64);
+            self.transactional_ids.set(totals.ids as f64);
+            self.transactions_open.set(totals.open as f64);
+            self.markers_pending.set(totals.ending as f64);
             for (name, gauge) in &self.transaction_states {
-                gauge.set(states.get(name).copied().unwrap_or(0) as f64);
+                gauge.set(totals.states.get(name).copied().unwrap_or(0) as f64);
             }
         }
     }

@@ -62,6 +62,7 @@ use command::{
 };
 use seat::Seat;
 pub use start::{StartError, Started, StoredGroups};
+pub use transactions::OpenTransactions;
 
 /// Handle to the engine; cheap to clone. Each call queues one command, in the order of the calls, and is answered once the
 /// command is committed at the durability it needs. When the engine ends (it ends the process on a failed commit) callers get

@@ -19,7 +19,7 @@ use super::settings::Settings;
 use super::state::{Counters, Dead, ProducerIds, State};
 use super::syncer::Syncer;
 use super::topics;
-use super::transactions::Transactions;
+use super::transactions::{OpenTransactions, Transactions};
 use super::writer::Writer;
 use super::{Engine, Handle};
 use crate::group::classic::StoredGroup;
@@ -61,6 +61,8 @@ pub struct Started {
     pub leader_epoch: LeaderEpoch,
     /// Set while appends and new topics are refused for want of disk space.
     pub disk_low: Arc<AtomicBool>,
+    /// Age and timeout of open transactions.
+    pub open_transactions: Arc<OpenTransactions>,
 }
 
 /// Groups as they were stored, by id.
@@ -171,6 +173,7 @@ impl Engine {
         // Before the first client comes.
         state.disk.look(store.as_ref(), environment.now());
         let disk_low = state.disk.flag();
+        let open_transactions = state.transactions.open();
         let catalog = Arc::new(Catalog::default());
         catalog.publish(Arc::new(state.topics.clone()));
         let offsets = Arc::clone(&state.offsets);
@@ -203,6 +206,7 @@ impl Engine {
             directory_id: identity.directory_id,
             leader_epoch,
             disk_low,
+            open_transactions,
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::log::tail_cache::TailCache;
 use crate::producer::ProducerState;
 use crate::store::Store;
 use crate::store::schema::PartitionRow;
-use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp, TopicNo};
+use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
 
 /// The writer's state.
 pub(super) struct State {
@@ -58,6 +58,43 @@ pub(super) struct Counters {
     pub out_of_order: metrics::Counter,
     pub not_transactional: metrics::Counter,
     pub nonidempotent: metrics::Counter,
+    pub unknown_producer: metrics::Counter,
+    pub duplicate_age: metrics::Histogram,
+    pub ends: Ends,
+}
+
+/// What ended transactions were like, by outcome.
+pub(super) struct Ends {
+    pub committed: EndsOf,
+    pub aborted: EndsOf,
+    pub partitions: metrics::Histogram,
+}
+
+/// The same of one outcome.
+pub(super) struct EndsOf {
+    /// From the first participant to the decision.
+    pub open: metrics::Histogram,
+    /// From the request to the answer.
+    pub end: metrics::Histogram,
+}
+
+impl EndsOf {
+    fn new(result: &'static str) -> Self {
+        Self {
+            open: metrics::histogram!(crate::metrics::TXN_DURATION_SECONDS, "result" => result),
+            end: metrics::histogram!(crate::metrics::TXN_END_DURATION_SECONDS, "result" => result),
+        }
+    }
+}
+
+impl Ends {
+    /// Of this outcome.
+    pub fn of(&self, result: TransactionResult) -> &EndsOf {
+        match result {
+            TransactionResult::Commit => &self.committed,
+            TransactionResult::Abort => &self.aborted,
+        }
+    }
 }
 
 impl Counters {
@@ -71,6 +108,13 @@ impl Counters {
             out_of_order: outcome("out_of_order"),
             not_transactional: outcome("txn_state_rejected"),
             nonidempotent: metrics::counter!(crate::metrics::PRODUCER_NONIDEMPOTENT_BATCHES_TOTAL),
+            unknown_producer: outcome("unknown_producer"),
+            duplicate_age: metrics::histogram!(crate::metrics::PRODUCER_DUPLICATE_AGE_SECONDS),
+            ends: Ends {
+                committed: EndsOf::new("commit"),
+                aborted: EndsOf::new("abort"),
+                partitions: metrics::histogram!(crate::metrics::TXN_PARTITIONS),
+            },
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Traffic {
     pub bytes_out: AtomicU64,
     /// `einmal_topic_produce_failed_total`; counted by Produce.
     pub produce_failed: AtomicU64,
+    /// Partitions of fetches that were answered with records; Kafka's `TotalFetchRequestsPerSec`, about.
+    pub fetches: AtomicU64,
     /// `einmal_topic_fetch_failed_total`; counted by Fetch.
     pub fetch_failed: AtomicU64,
     /// `einmal_producer_duplicate_records_total`; counted by the engine.
@@ -57,8 +59,6 @@ pub struct Traffic {
     pub deleted_by_request_bytes: AtomicU64,
     /// The same, by compaction.
     pub deleted_by_compaction_bytes: AtomicU64,
-    /// `einmal_topic_oldest_record_age_seconds` in ms; set by the engine with each pass of retention.
-    pub oldest_record_age_ms: AtomicU64,
 }
 
 /// All topics as of one committed change.

@@ -32,6 +32,8 @@ struct GroupOffsets {
     committed: BTreeMap<PartitionId, CommittedOffset>,
     /// How many open transactions have an offset for the partition.
     pending: BTreeMap<PartitionId, u32>,
+    /// Offsets taken over since the start.
+    commits: u64,
 }
 
 impl GroupOffsets {
@@ -56,6 +58,19 @@ pub struct Progress {
     pub committed: Option<CommittedOffset>,
     /// An open transaction may replace it (UNSTABLE_OFFSET_COMMIT, KIP-447).
     pub is_pending: bool,
+}
+
+/// Where a group stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its id.
+    pub group: String,
+    /// Next offset to read, by partition.
+    pub positions: Vec<(PartitionId, Offset)>,
+    /// Offsets that it has committed since the start of the broker.
+    pub commits: u64,
+    /// When it last committed; none if it only will, with a transaction.
+    pub newest: Option<Timestamp>,
 }
 
 impl CommittedOffsets {
@@ -99,9 +114,28 @@ impl CommittedOffsets {
         self.groups.iter().map(|group| group.key().clone()).collect()
     }
 
+    /// Where all groups stand, by id. Each group is locked for as long as its positions are copied.
+    pub fn standings(&self) -> Vec<Standing> {
+        let mut standings = Vec::new();
+        for group in self.groups() {
+            if let Some(offsets) = self.groups.get(&group) {
+                let positions = offsets.committed.iter().map(|(partition, committed)| (*partition, committed.offset));
+                let newest = offsets.committed.values().map(|committed| committed.commit_timestamp).max();
+                let (positions, commits) = (positions.collect(), offsets.commits);
+                drop(offsets);
+                standings.push(Standing { group, positions, commits, newest });
+            }
+        }
+        standings.sort_by(|one, other| one.group.cmp(&other.group));
+        standings
+    }
+
     /// Takes over what `group` committed.
     pub(crate) fn publish(&self, group: &str, committed: impl IntoIterator<Item = (PartitionId, CommittedOffset)>) {
-        self.groups.entry(group.to_owned()).or_default().committed.extend(committed);
+        let mut offsets = self.groups.entry(group.to_owned()).or_default();
+        let offsets = &mut *offsets;
+        let (commits, committed_before) = (&mut offsets.commits, &mut offsets.committed);
+        committed_before.extend(committed.into_iter().inspect(|_| *commits += 1));
     }
 
     /// Takes note of what a transaction may commit.
@@ -120,6 +154,7 @@ impl CommittedOffsets {
         settled: &[PartitionId],
     ) {
         if let Some(mut offsets) = self.groups.get_mut(group) {
+            offsets.commits += committed.len() as u64;
             offsets.committed.extend(committed);
             settled.iter().for_each(|partition| offsets.settle(*partition));
         }

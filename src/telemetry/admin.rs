@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
@@ -19,7 +19,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::collector::{Collector, page};
+use super::collector::{Collector, RuntimeFigures, page};
 use super::health::{Health, notices};
 
 /// Pause after a failed accept, such as for want of descriptors.
@@ -29,6 +29,8 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_secs(1);
 pub struct Observed {
     /// Families with closed labels.
     pub recorder: PrometheusHandle,
+    /// When the process began.
+    pub began: Instant,
     /// Phase of the process.
     pub health: Health,
     /// Everything else, from when the data directory is open.
@@ -98,7 +100,9 @@ pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits)
 
 async fn metrics(State(observed): State<Arc<Observed>>) -> Response {
     // The store's statistics come from C++ and may wait for its lock: not on a thread that serves connections.
-    let page = tokio::task::spawn_blocking(move || page(observed.recorder.render(), observed.collector.get()));
+    let runtime = RuntimeFigures::of_current(observed.began);
+    let page =
+        tokio::task::spawn_blocking(move || page(observed.recorder.render(), observed.collector.get(), &runtime));
     match page.await {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

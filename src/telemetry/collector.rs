@@ -1,74 +1,127 @@
-//! Renders the families that no recorder keeps: by topic and partition from the catalog, of the store, of the process.
+//! Renders the families that no recorder keeps: by topic, partition and group, of the store, of the process.
 //!
-//! The series of a deleted topic vanish with it, as they are written from what exists. What clients can multiply is capped:
-//! topics beyond `einmal.metrics.max.series.per.family` fold into `_other`, partitions are shown while there are few.
+//! The series of a deleted topic or group vanish with it, as they are written from what exists. What clients can multiply is
+//! capped: topics and groups beyond `einmal.metrics.max.series.per.family` fold into `_other`, partitions are shown while there are
+//! few. Nothing here asks the writer: it reads what readers read.
 
-use std::collections::BTreeSet;
+mod ages;
+pub mod groups;
+mod recorded;
+mod topics;
+mod writer;
+
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::exposition::{family_names, head, sample};
+use super::exposition::sample;
 use super::process;
 use super::recorder::family;
 use super::stability::{Found, Stability};
-use crate::log::catalog::{Catalog, Topic, Topics, Traffic};
-use crate::log::partition::Partition;
+use crate::coordinator::{Coordinator, GroupFigures};
+use crate::engine::OpenTransactions;
+use crate::log::catalog::{Catalog, Topics};
+use crate::log::offsets::CommittedOffsets;
+use crate::metrics::compat::{self, Dialect};
 use crate::metrics::{self as catalogue, FAMILIES};
 use crate::store::{Store, StoreStats};
+use crate::types::Timestamp;
+use ages::Ages;
+use groups::GroupLag;
+use topics::{BY_PARTITION, BY_TOPIC};
+use writer::Writer;
 
-/// Above this number of partitions the families by partition are left out.
+/// Above this number of partitions the families by partition are left out at [`Level::Topic`].
 const PARTITIONS_SHOWN_MAX: usize = 1_000;
 
 /// Statistics of the store are taken at most this often: RocksDB locks for some of them.
 const STORE_SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Topic that stands for all those beyond the cap.
-const OTHER: &str = "_other";
+/// `einmal.metrics.level`: how far families are broken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// None by topic or group.
+    Cluster,
+    /// By topic and group; by partition while there are few.
+    Topic,
+    /// By partition, up to the cap.
+    Partition,
+}
 
-/// What is observed, and how much of it is shown.
-pub struct Collector {
-    catalog: Arc<Catalog>,
-    store: Arc<dyn Store>,
-    data_dir: PathBuf,
-    series_max: usize,
+impl Level {
+    /// The level of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "cluster" => Some(Self::Cluster),
+            "topic" => Some(Self::Topic),
+            "partition" => Some(Self::Partition),
+            _ => None,
+        }
+    }
+}
+
+/// How much is shown.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `log.dirs`.
+    pub data_dir: PathBuf,
+    /// `einmal.metrics.max.series.per.family`.
+    pub series_max: usize,
+    /// `einmal.metrics.level`.
+    pub level: Level,
+    /// `einmal.metrics.compat`.
+    pub compat: Vec<Dialect>,
     /// Whether acks=all is answered from the page cache where a topic says nothing.
-    fsync_disabled: bool,
-    disk_low: Arc<AtomicBool>,
+    pub fsync_disabled: bool,
+    /// `node.id`.
+    pub node_id: i32,
+    /// Address that clients are told, of one listener.
+    pub advertised: String,
+    /// `transaction.max.timeout.ms`.
+    pub transaction_timeout_max: Duration,
+}
+
+impl From<&crate::config::Config> for Settings {
+    fn from(config: &crate::config::Config) -> Self {
+        Self {
+            data_dir: config.data_dir.clone(),
+            series_max: config.metrics_series_max,
+            level: Level::of_name(&config.metrics_level).unwrap_or(Level::Topic),
+            compat: config.metrics_compat.iter().filter_map(|name| Dialect::of_name(name)).collect(),
+            fsync_disabled: config.topic_defaults.is_relaxed(),
+            node_id: config.node_id,
+            advertised: String::new(),
+            transaction_timeout_max: Duration::from_millis(config.transaction_max_timeout_ms.into()),
+        }
+    }
+}
+
+/// What is observed.
+pub struct Sources {
+    /// Topics.
+    pub catalog: Arc<Catalog>,
+    /// Progress of groups.
+    pub offsets: Arc<CommittedOffsets>,
+    /// Members of groups; none in tests without.
+    pub coordinator: Option<Arc<Coordinator>>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Set while appends are refused.
+    pub disk_low: Arc<AtomicBool>,
+    /// Age of transactions.
+    pub open_transactions: Arc<OpenTransactions>,
+}
+
+/// Observes and renders.
+pub struct Collector {
+    sources: Sources,
+    settings: Settings,
     sampled: Mutex<Option<(Instant, StoreStats)>>,
+    ages: Mutex<Ages>,
     began: Instant,
     stability: Mutex<Stability>,
 }
-
-type TrafficCounter = fn(&Traffic) -> &AtomicU64;
-type PartitionGauge = fn(&Partition) -> f64;
-
-const BY_TOPIC: &[(&str, TrafficCounter)] = &[
-    (catalogue::TOPIC_BYTES_IN_TOTAL, |traffic| &traffic.bytes_in),
-    (catalogue::TOPIC_BYTES_OUT_TOTAL, |traffic| &traffic.bytes_out),
-    (catalogue::TOPIC_RECORDS_IN_TOTAL, |traffic| &traffic.records_in),
-    (catalogue::TOPIC_BATCHES_IN_TOTAL, |traffic| &traffic.batches_in),
-    (catalogue::TOPIC_PRODUCE_FAILED_TOTAL, |traffic| &traffic.produce_failed),
-    (catalogue::TOPIC_FETCH_FAILED_TOTAL, |traffic| &traffic.fetch_failed),
-    (catalogue::PRODUCER_DUPLICATE_RECORDS_TOTAL, |traffic| &traffic.duplicate_records),
-    (catalogue::PRODUCER_DUPLICATE_BYTES_TOTAL, |traffic| &traffic.duplicate_bytes),
-    (catalogue::PRODUCER_OUT_OF_ORDER_TOTAL, |traffic| &traffic.out_of_order),
-];
-
-/// By topic and reason.
-const DELETED: &[(&str, TrafficCounter)] = &[
-    ("time", |traffic| &traffic.deleted_by_time_bytes),
-    ("size", |traffic| &traffic.deleted_by_size_bytes),
-    ("delete_records", |traffic| &traffic.deleted_by_request_bytes),
-    ("compaction", |traffic| &traffic.deleted_by_compaction_bytes),
-];
-
-const BY_PARTITION: &[(&str, PartitionGauge)] = &[
-    (catalogue::PARTITION_HIGH_WATERMARK, |partition| partition.offsets().high_watermark as f64),
-    (catalogue::PARTITION_LOG_START_OFFSET, |partition| partition.offsets().log_start as f64),
-    (catalogue::PARTITION_SIZE_BYTES, |partition| partition.size_bytes() as f64),
-];
 
 const SINGLE: &[&str] = &[
     catalogue::TOPICS,
@@ -76,45 +129,43 @@ const SINGLE: &[&str] = &[
     catalogue::TOPICS_RELAXED_DURABILITY,
     catalogue::FSYNC_DISABLED,
     catalogue::DISK_LOW,
-    catalogue::LSO_LAG_RECORDS_MAX,
-    catalogue::LSO_STALLED_SECONDS_MAX,
-    catalogue::PARTITIONS_LATE_TXN,
     catalogue::RECOVERY_SECONDS,
     catalogue::RECOVERY_REPLAYED_BYTES,
     catalogue::WAL_BYTES_WRITTEN_TOTAL,
     catalogue::WAL_SYNCS_TOTAL,
+    catalogue::TXN_OLDEST_OPEN_AGE_SECONDS,
+    catalogue::LSO_LAG_RECORDS_MAX,
+    catalogue::LSO_STALLED_SECONDS_MAX,
+    catalogue::PARTITIONS_LATE_TXN,
+    catalogue::TXN_TIMEOUT_MAX_SECONDS,
+    catalogue::RUNTIME_WORKERS,
+    catalogue::RUNTIME_TASKS,
+    catalogue::RUNTIME_BUSY_SECONDS_TOTAL,
 ];
 
 /// Whether the recorder leaves this family to the collector.
 pub fn collects(name: &str) -> bool {
+    let labels = family(name).labels;
     SINGLE.contains(&name)
         || name.starts_with("process_")
         || name.starts_with("einmal_storage_")
-        || name == catalogue::RETENTION_DELETED_BYTES_TOTAL
-        || name == catalogue::TOPIC_OLDEST_RECORD_AGE_SECONDS
+        || labels.iter().any(|label| ["topic", "group"].contains(label))
+        || [catalogue::GROUPS, catalogue::METRICS_FOLDED].contains(&name)
         || BY_TOPIC.iter().any(|(family, _)| *family == name)
         || BY_PARTITION.iter().any(|(family, _)| *family == name)
 }
 
 impl Collector {
-    /// Observes `catalog` and `store`.
-    pub fn new(
-        catalog: Arc<Catalog>,
-        store: Arc<dyn Store>,
-        data_dir: PathBuf,
-        series_max: usize,
-        fsync_disabled: bool,
-        disk_low: Arc<AtomicBool>,
-        transaction_timeout_max: Duration,
-    ) -> Self {
-        let stability = Mutex::new(Stability::new(transaction_timeout_max));
-        let (sampled, began) = (Mutex::new(None), Instant::now());
-        Self { catalog, store, data_dir, series_max, fsync_disabled, disk_low, sampled, began, stability }
+    /// Observes `sources`.
+    pub fn new(sources: Sources, settings: Settings) -> Self {
+        let stability = Mutex::new(Stability::new(settings.transaction_timeout_max));
+        let (sampled, ages, began) = (Mutex::new(None), Mutex::default(), Instant::now());
+        Self { sources, settings, sampled, ages, began, stability }
     }
 
     /// How stable the partitions are; to be asked every [`LOOK_INTERVAL`](super::stability::LOOK_INTERVAL).
     pub fn look_at_stability(&self) -> Found {
-        let topics = self.catalog.topics();
+        let topics = self.sources.catalog.topics();
         let partitions = topics.by_name.values().flat_map(|topic| &topic.partitions);
         let mut stability = self.stability.lock().unwrap_or_else(PoisonError::into_inner);
         stability.look(self.began.elapsed(), partitions.map(|partition| (partition.id, partition.offsets())))
@@ -126,7 +177,7 @@ impl Collector {
         match &*sampled {
             Some((at, stats)) if at.elapsed() < STORE_SAMPLE_INTERVAL => stats.clone(),
             _ => {
-                let stats = self.store.stats();
+                let stats = self.sources.store.stats();
                 *sampled = Some((Instant::now(), stats.clone()));
                 stats
             }
@@ -141,103 +192,84 @@ impl Collector {
     }
 
     fn disk_low(&self) -> f64 {
-        f64::from(u8::from(self.disk_low.load(Ordering::Relaxed)))
+        f64::from(u8::from(self.sources.disk_low.load(Ordering::Relaxed)))
     }
 
     /// Appends everything to `text`, which holds the recorder's families already.
     pub fn render(&self, text: &mut String) {
-        let topics = self.catalog.topics();
-        let partitions: usize = topics.by_name.values().map(|topic| topic.partitions.len()).sum();
+        let now = now();
+        let topics = self.sources.catalog.topics();
+        let recorded = self.settings.compat.contains(&Dialect::Jmx).then(|| text.clone());
+        let mut writer = Writer::new(text, self.settings.series_max);
+        self.singles(&mut writer, &topics, now);
+        let figures = self.figures();
+        groups::states(&mut writer, &figures);
+        if self.settings.level > Level::Cluster {
+            self.broken_down(&mut writer, &topics, figures, now);
+        }
+        self.of_store(&mut writer);
+        if let Some(recorded) = recorded {
+            recorded::jmx(&mut writer, &recorded);
+        }
+        writer.folded();
+    }
+
+    fn singles(&self, writer: &mut Writer<'_>, topics: &Topics, now: Timestamp) {
         let relaxed = topics.by_name.values().filter(|topic| topic.config.is_relaxed()).count();
-        let mut writer = Writer::new(text);
         writer.single(catalogue::TOPICS, topics.by_name.len() as f64);
-        writer.single(catalogue::PARTITIONS, partitions as f64);
+        writer.single(catalogue::PARTITIONS, partition_count(topics) as f64);
         writer.single(catalogue::TOPICS_RELAXED_DURABILITY, relaxed as f64);
-        writer.single(catalogue::FSYNC_DISABLED, f64::from(u8::from(self.fsync_disabled)));
+        writer.single(catalogue::FSYNC_DISABLED, f64::from(u8::from(self.settings.fsync_disabled)));
         writer.single(catalogue::DISK_LOW, self.disk_low());
         let Found { lag_records_max, stalled_max, late_partitions } = self.look_at_stability();
         writer.single(catalogue::LSO_LAG_RECORDS_MAX, lag_records_max as f64);
         writer.single(catalogue::LSO_STALLED_SECONDS_MAX, stalled_max.as_secs_f64());
         writer.single(catalogue::PARTITIONS_LATE_TXN, late_partitions as f64);
-        self.by_topic(&mut writer, &topics);
-        self.retention(&mut writer, &topics);
-        self.by_partition(&mut writer, &topics, partitions);
-        self.of_store(&mut writer);
-        writer.folded();
+        let open = &self.sources.open_transactions;
+        let oldest = open.oldest_start().map_or(0.0, |began| groups::age(now, began));
+        writer.single(catalogue::TXN_OLDEST_OPEN_AGE_SECONDS, oldest);
+        writer.single(catalogue::TXN_TIMEOUT_MAX_SECONDS, f64::from(open.timeout_max_ms()) / 1_000.0);
     }
 
-    fn by_topic(&self, writer: &mut Writer<'_>, topics: &Topics) {
-        let shown = self.topics_shown(topics);
-        for (name, counter) in BY_TOPIC {
-            let count = |topic: &Arc<Topic>| counter(&topic.traffic).load(Ordering::Relaxed);
-            writer.family(name, |family, text| {
-                for topic in topics.by_name.values().take(shown) {
-                    sample(text, family, &[&topic.name], count(topic) as f64);
-                }
-                if shown != usize::MAX {
-                    let rest: u64 = topics.by_name.values().skip(shown).map(count).sum();
-                    sample(text, family, &[OTHER], rest as f64);
-                }
+    fn broken_down(&self, writer: &mut Writer<'_>, topics: &Topics, figures: Vec<GroupFigures>, now: Timestamp) {
+        let Settings { level, series_max, node_id, .. } = self.settings;
+        let partitions_max = if level == Level::Partition { series_max } else { PARTITIONS_SHOWN_MAX.min(series_max) };
+        let is_shown = partition_count(topics) <= partitions_max;
+        let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asking = ages.ask(self.sources.store.as_ref());
+        let groups = groups::lags(self.sources.offsets.standings(), figures, topics, &mut asking);
+        topics::by_topic(writer, topics);
+        topics::oldest(writer, topics, &mut asking, now);
+        topics::by_partition(writer, topics, is_shown);
+        groups::by_group(writer, &groups, now);
+        if self.settings.compat.contains(&Dialect::KafkaExporter) {
+            writer.one(compat::BROKERS, 1.0);
+            writer.family(compat::BROKER_INFO, |family, text| {
+                sample(text, family, &[&node_id.to_string(), &self.settings.advertised], 1.0);
             });
-            if shown != usize::MAX {
-                writer.folded.insert(name);
-            }
+            topics::kafka_exporter(writer, topics, is_shown, node_id);
+            groups::write_compat(writer, &groups);
+        }
+        if self.settings.compat.contains(&Dialect::Jmx) {
+            topics::jmx(writer, topics, is_shown);
         }
     }
 
-    /// What retention and deletion took from each topic, and what they leave.
-    fn retention(&self, writer: &mut Writer<'_>, topics: &Topics) {
-        let shown = self.topics_shown(topics);
-        let reasons = || DELETED.iter();
-        writer.family(catalogue::RETENTION_DELETED_BYTES_TOTAL, |family, text| {
-            for (reason, counter) in reasons() {
-                let count = |topic: &Arc<Topic>| counter(&topic.traffic).load(Ordering::Relaxed);
-                for topic in topics.by_name.values().take(shown) {
-                    sample(text, family, &[&topic.name, reason], count(topic) as f64);
-                }
-                if shown != usize::MAX {
-                    let rest: u64 = topics.by_name.values().skip(shown).map(count).sum();
-                    sample(text, family, &[OTHER, reason], rest as f64);
-                }
-            }
-        });
-        writer.family(catalogue::TOPIC_OLDEST_RECORD_AGE_SECONDS, |family, text| {
-            for topic in topics.by_name.values().take(shown) {
-                let age_ms = topic.traffic.oldest_record_age_ms.load(Ordering::Relaxed);
-                sample(text, family, &[&topic.name], age_ms as f64 / 1000.0);
-            }
-        });
-        if shown != usize::MAX {
-            writer.folded.insert(catalogue::RETENTION_DELETED_BYTES_TOTAL);
-            writer.folded.insert(catalogue::TOPIC_OLDEST_RECORD_AGE_SECONDS);
-        }
+    fn figures(&self) -> Vec<GroupFigures> {
+        self.sources.coordinator.as_ref().map(|coordinator| coordinator.figures()).unwrap_or_default()
     }
 
-    /// Topics that are shown by name: all, or one less than there may be series.
-    fn topics_shown(&self, topics: &Topics) -> usize {
-        if topics.by_name.len() > self.series_max { self.series_max.saturating_sub(1) } else { usize::MAX }
-    }
-
-    fn by_partition(&self, writer: &mut Writer<'_>, topics: &Topics, partitions: usize) {
-        let is_shown = partitions <= PARTITIONS_SHOWN_MAX.min(self.series_max);
-        for (name, gauge) in BY_PARTITION {
-            writer.family(name, |family, text| {
-                for topic in topics.by_name.values().filter(|_| is_shown) {
-                    for partition in &topic.partitions {
-                        let index = partition.id.index.to_string();
-                        sample(text, family, &[&topic.name, &index], gauge(partition));
-                    }
-                }
-            });
-            if !is_shown {
-                writer.folded.insert(name);
-            }
-        }
+    /// Lag of all groups.
+    pub fn group_lags(&self) -> Vec<GroupLag> {
+        let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
+        let topics = self.sources.catalog.topics();
+        let mut asking = ages.ask(self.sources.store.as_ref());
+        groups::lags(self.sources.offsets.standings(), self.figures(), &topics, &mut asking)
     }
 
     fn of_store(&self, writer: &mut Writer<'_>) {
         let stats = self.store_stats();
-        let dir = self.data_dir.display().to_string();
+        let dir = self.settings.data_dir.display().to_string();
         let counters = stats.counters.into_iter().map(|(name, value)| (name, value as f64));
         for (name, value) in stats.gauges.into_iter().chain(counters) {
             let labels: &[&str] = match family(name).labels {
@@ -245,61 +277,71 @@ impl Collector {
                 ["dir"] => &[&dir],
                 _ => &[],
             };
-            writer.family(name, |family, text| sample(text, family, labels, value));
+            writer.family(family(name), |family, text| sample(text, family, labels, value));
         }
     }
 }
 
-/// The whole page: what the recorder rendered, what `collector` finds if there is one yet, and the process. Families without
-/// a series yet are named all the same.
-pub fn page(recorded: String, collector: Option<&Collector>) -> String {
+fn partition_count(topics: &Topics) -> usize {
+    topics.by_name.values().map(|topic| topic.partitions.len()).sum()
+}
+
+/// Milliseconds since 1970; 0 before.
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
+}
+
+/// What the runtime that serves connections has done.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RuntimeFigures {
+    /// Threads.
+    pub workers: usize,
+    /// Tasks that have not ended.
+    pub tasks: usize,
+    /// Time the threads worked.
+    pub busy: Duration,
+    /// Since when.
+    pub age: Duration,
+}
+
+impl RuntimeFigures {
+    /// Of the runtime that calls; `began` is when it was made.
+    pub fn of_current(began: Instant) -> Self {
+        let metrics = tokio::runtime::Handle::current().metrics();
+        let workers = metrics.num_workers();
+        let busy = (0..workers).map(|worker| metrics.worker_total_busy_duration(worker)).sum();
+        Self { workers, tasks: metrics.num_alive_tasks(), busy, age: began.elapsed() }
+    }
+
+    fn idle(&self) -> f64 {
+        let all = self.age.as_secs_f64() * self.workers as f64;
+        if all > 0.0 { (1.0 - self.busy.as_secs_f64() / all).clamp(0.0, 1.0) } else { 1.0 }
+    }
+}
+
+/// The whole page: what the recorder rendered, what `collector` finds if there is one yet, the runtime and the process. Families
+/// without a series yet are named all the same.
+pub fn page(recorded: String, collector: Option<&Collector>, runtime: &RuntimeFigures) -> String {
     let mut text = recorded;
     if let Some(collector) = collector {
         collector.render(&mut text);
     }
-    let mut writer = Writer::new(&mut text);
+    let mut writer = Writer::new(&mut text, usize::MAX);
+    writer.single(catalogue::RUNTIME_WORKERS, runtime.workers as f64);
+    writer.single(catalogue::RUNTIME_TASKS, runtime.tasks as f64);
+    writer.single(catalogue::RUNTIME_BUSY_SECONDS_TOTAL, runtime.busy.as_secs_f64());
+    if collector.is_some_and(|collector| collector.settings.compat.contains(&Dialect::Jmx)) {
+        writer.one(compat::HANDLER_IDLE, runtime.idle());
+        writer.one(compat::PROCESSOR_IDLE, runtime.idle());
+    }
     for (name, value) in process::figures() {
         writer.single(name, value);
     }
     for family in FAMILIES {
-        writer.family(family.name, |_, _| {});
+        writer.family(family, |_, _| {});
     }
     text
-}
-
-/// Appends families, each once.
-struct Writer<'a> {
-    text: &'a mut String,
-    written: BTreeSet<String>,
-    folded: BTreeSet<&'static str>,
-}
-
-impl<'a> Writer<'a> {
-    fn new(text: &'a mut String) -> Self {
-        let written = family_names(text).map(str::to_owned).collect();
-        Self { text, written, folded: BTreeSet::new() }
-    }
-
-    /// A family and its samples, unless it is there already.
-    fn family(&mut self, name: &str, samples: impl FnOnce(&'static crate::metrics::Family, &mut String)) {
-        if self.written.insert(name.to_owned()) {
-            let family = family(name);
-            head(self.text, family);
-            samples(family, self.text);
-        }
-    }
-
-    fn single(&mut self, name: &str, value: f64) {
-        self.family(name, |family, text| sample(text, family, &[], value));
-    }
-
-    /// Says which families are not whole.
-    fn folded(&mut self) {
-        let folded = std::mem::take(&mut self.folded);
-        self.family(catalogue::METRICS_FOLDED, |family, text| {
-            folded.iter().for_each(|name| sample(text, family, &[name], 1.0));
-        });
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What the system knows of this process, read from `/proc`; nothing where there is none.
 
 use std::fs;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::metrics as catalogue;
@@ -23,9 +24,16 @@ pub(super) fn figures() -> Vec<(&'static str, f64)> {
     push(catalogue::PROCESS_MAX_FDS, number_after(&limits, "Max open files"));
     if let Some(times) = Times::read() {
         push(catalogue::PROCESS_CPU_SECONDS_TOTAL, Some(times.cpu.as_secs_f64()));
-        push(catalogue::PROCESS_START_TIME_SECONDS, times.start_unix_seconds());
+        push(catalogue::PROCESS_START_TIME_SECONDS, start_unix_seconds(&times));
     }
     figures
+}
+
+/// The start is computed once: two clocks read one after the other tell a slightly different one each time, and who counts restarts
+/// counts its changes.
+fn start_unix_seconds(times: &Times) -> Option<f64> {
+    static START: OnceLock<Option<f64>> = OnceLock::new();
+    *START.get_or_init(|| times.start_unix_seconds())
 }
 
 fn number_after(text: &str, field: &str) -> Option<f64> {

@@ -30,6 +30,12 @@ const SIZE_BUCKETS: &[f64] = &[
 /// Buckets of counts.
 const COUNT_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1_024.0];
 
+/// Buckets of how long transactions are open, seconds: up to the longest timeout that brokers allow by default.
+const OPEN_BUCKETS: &[f64] = &[0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
+
+/// Buckets of how old what is sent again is, seconds: from one timeout of a request to those who come back after a day.
+const AGE_BUCKETS: &[f64] = &[0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 86_400.0];
+
 /// Samples of histograms wait in memory until they are sorted into buckets; this is how long at most.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -49,12 +55,17 @@ const CLOSED: &[(&str, &[&str])] = &[
             "http_on_kafka_port",
         ],
     ),
+    (catalogue::REQUEST_MEMORY_WAITS_TOTAL, &["small", "large"]),
     (catalogue::PRODUCE_ACKS_TOTAL, &["0", "1", "all"]),
     (
         catalogue::PRODUCER_BATCHES_TOTAL,
         &["appended", "duplicate", "out_of_order", "fenced", "unknown_producer", "txn_state_rejected"],
     ),
-    (catalogue::GROUPS, &["Empty", "PreparingRebalance", "CompletingRebalance", "Stable"]),
+    (catalogue::TXN_DURATION_SECONDS, &["commit", "abort"]),
+    (catalogue::TXN_END_DURATION_SECONDS, &["commit", "abort"]),
+    (catalogue::TXN_FENCED_TOTAL, &["newer_epoch", "init_producer_id", "timeout"]),
+    (catalogue::TXN_VERIFICATION_FAILED_TOTAL, &["not_in_transaction", "state", "unknown_id"]),
+    (catalogue::TXN_OFFSET_COMMITS_TOTAL, &["committed", "aborted", "superseded", "refused"]),
     (catalogue::PRODUCER_IDS, &["idempotent", "transactional"]),
     (catalogue::APPEND_DURATION_SECONDS, &["fsync", "os"]),
     (catalogue::LOG_MESSAGES_TOTAL, &["error", "warn", "info", "debug", "trace"]),
@@ -73,6 +84,11 @@ fn build() -> Result<PrometheusRecorder, BuildError> {
     let mut builder = PrometheusBuilder::new().set_buckets(COUNT_BUCKETS)?;
     for (suffix, buckets) in [("_seconds", LATENCY_BUCKETS), ("_bytes", SIZE_BUCKETS)] {
         builder = builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), buckets)?;
+    }
+    for (name, buckets) in
+        [(catalogue::TXN_DURATION_SECONDS, OPEN_BUCKETS), (catalogue::PRODUCER_DUPLICATE_AGE_SECONDS, AGE_BUCKETS)]
+    {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
     }
     Ok(builder.build_recorder())
 }
@@ -97,6 +113,10 @@ pub fn begin(listeners: &[&str], collected: impl Fn(&str) -> bool) {
         for value in *values {
             touch(family, vec![(family.labels[0], (*value).to_owned())]);
         }
+    }
+    for (result, initiator) in [("commit", "client"), ("abort", "client"), ("abort", "timeout"), ("abort", "fencing")] {
+        let labels = vec![("result", result.to_owned()), ("initiator", initiator.to_owned())];
+        touch(family(catalogue::TXN_COMPLETED_TOTAL), labels);
     }
     for listener in listeners {
         let own = ("listener", (*listener).to_owned());

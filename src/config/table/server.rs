@@ -1,6 +1,6 @@
 //! Broker settings: identity, listeners, what is made on demand, limits of the network and of state.
 
-use super::setting::{Kind, Setting};
+use super::setting::{Kind, Setting, Valid};
 
 /// All of them, by subject.
 pub const SERVER: &[Setting] = &[
@@ -346,6 +346,20 @@ pub const SERVER: &[Setting] = &[
         "Series of one metric; beyond, those of the finest label are folded together.",
     )
     .at_least(1),
+    Setting::new(
+        "einmal.metrics.level",
+        Kind::String,
+        "topic",
+        "How far metrics are broken down: cluster, topic (and by partition while there are at most 1000 of them) or partition.",
+    )
+    .valid(Valid::OneOf(&["cluster", "topic", "partition"])),
+    Setting::new(
+        "einmal.metrics.compat",
+        Kind::List,
+        "kafka_exporter,jmx",
+        "Whose names metrics are shown under beside our own: kafka_exporter, jmx (the rules of Strimzi), both or none.",
+    )
+    .valid(Valid::OneOf(&["kafka_exporter", "jmx"])),
     Setting::new(
         "einmal.log.level",
         Kind::String,

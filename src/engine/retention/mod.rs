@@ -27,7 +27,6 @@ use std::time::{Duration, Instant};
 use super::asker::Asker;
 use super::background::{Background, Ending};
 use super::command::{Command, LogStart};
-use super::expiry_clock::ExpiryClock;
 use crate::log::catalog::{Catalog, Topic};
 use crate::log::partition::Partition;
 use crate::store::{Store, StoreError};
@@ -103,7 +102,6 @@ impl Passes {
                     self.move_starts(std::mem::take(&mut due));
                 }
             }
-            note_oldest(topic, &self.oldest, &clock);
         }
         self.move_starts(due);
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -187,12 +185,4 @@ fn span_of(partition: &Partition) -> Span {
         high_watermark: offsets.high_watermark,
         end_bytes: start_bytes + partition.size_bytes(),
     }
-}
-
-/// Tells metrics how old the oldest first batch of the topic's partitions is, as far as it was looked at.
-fn note_oldest(topic: &Topic, oldest: &HashMap<PartitionId, (Offset, Timestamp)>, clock: &ExpiryClock) {
-    let known = topic.partitions.iter().filter_map(|partition| oldest.get(&partition.id));
-    let oldest = known.map(|(_, timestamp)| *timestamp).min();
-    let age_ms = oldest.map_or(0, |timestamp| clock.now(0).saturating_sub(timestamp).max(0));
-    topic.traffic.oldest_record_age_ms.store(u64::try_from(age_ms).unwrap_or(0), Ordering::Relaxed);
 }

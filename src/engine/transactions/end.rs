@@ -1,6 +1,7 @@
 //! Carries outcomes out: a marker in each partition, offsets moved or dropped, the transaction complete, all in one write.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::connections::Coordinator;
 use super::{BROKER_VERSION, EndAnswer, Ending};
@@ -73,13 +74,21 @@ pub fn end_txn(
             answer(group, reply, Ok((producer.producer_id, producer.producer_epoch)));
         }
         // A retry may come before what it repeats is synced, so that it waits, too.
-        Err(refused) => answer(group, reply, Err(refused)),
+        Err(refused) => {
+            if refused == TransactionRefused::ProducerFenced {
+                count_fenced("newer_epoch");
+            }
+            answer(group, reply, Err(refused));
+        }
         Ok((_, EndTxn::Done, stored)) => answer(group, reply, Ok(stored)),
         Ok((id, EndTxn::End, _)) => {
+            let began = Instant::now();
             prepare(state, group, &id, result, producer.version, Initiator::Client, now);
+            let duration = state.counters.ends.of(result).end.clone();
             let ended: EndAnswer = Box::new(move |metadata| {
                 let next = (metadata.producer_id, metadata.producer_epoch);
                 Box::new(move || {
+                    duration.record(began.elapsed());
                     let _ = reply.send(Ok(next));
                 })
             });
@@ -100,6 +109,11 @@ pub fn abort(state: &mut State, group: &mut Group, id: &Arc<str>, initiator: Ini
     carry_out(state, group, Arc::clone(id), None, now);
 }
 
+/// Counts a producer that is shut out.
+pub fn count_fenced(reason: &'static str) {
+    metrics::counter!(crate::metrics::TXN_FENCED_TOTAL, "reason" => reason).increment(1);
+}
+
 /// Decides the outcome for good.
 fn prepare(
     state: &mut State,
@@ -114,6 +128,11 @@ fn prepare(
     let by = if initiator == Initiator::Client { EndedBy::Client } else { EndedBy::Broker };
     let is_exhausted = transactions.get(id).is_some_and(TransactionMetadata::is_epoch_exhausted);
     let next = (version == TransactionVersion::V2 && is_exhausted).then(|| producer_ids::next(ids, group));
+    if let Some(metadata) = transactions.get(id) {
+        let open_ms = u64::try_from(now.saturating_sub(metadata.start_time)).unwrap_or(0);
+        state.counters.ends.of(result).open.record(Duration::from_millis(open_ms));
+        state.counters.ends.partitions.record(metadata.partitions.len() as f64);
+    }
     transactions.change(group, id, |metadata| {
         metadata.prepare(result, version, by, || next.expect("drawn for the last epoch"), now);
     });

@@ -27,7 +27,7 @@ pub fn abort_timed_out(state: &mut State, group: &mut Group, now: Timestamp) -> 
             producer_epoch = metadata.producer_epoch.0,
             "transaction aborted after its timeout"
         );
-        metrics::counter!(crate::metrics::TXN_FENCED_TOTAL, "reason" => "timeout").increment(1);
+        end::count_fenced("timeout");
         end::abort(state, group, &id, Initiator::Timeout, now);
     }
     false

@@ -3,7 +3,7 @@
 //! Mirrors `TransactionCoordinator` and `TransactionStateManager`. [`crate::transaction`] judges and moves single transactions;
 //! here they are kept by transactional id, with their deadlines and the room they take. `producer` answers who may write in a
 //! transaction, `end` carries outcomes out, `offsets` keeps what groups will have committed, `expiry` ends and forgets what is
-//! too old, `connections` tells late requests, `describe` shows it all to administrators.
+//! too old, `open` tells how long they are open, `connections` tells late requests, `describe` shows it all to administrators.
 //!
 //! Kafka writes an end in steps: outcome, markers to each partition's leader, completion. Here these are rows of one write, so a
 //! prepared outcome is seen by nobody, unless it has more participants than one write should carry ([`end::SLICE`]).
@@ -16,6 +16,7 @@ pub(super) mod describe;
 pub(super) mod end;
 pub(super) mod expiry;
 pub(super) mod offsets;
+mod open;
 pub(super) mod producer;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -26,6 +27,8 @@ use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionSta
 use crate::types::{ProducerId, Timestamp};
 use connections::Connections;
 use offsets::PendingOffsets;
+pub use open::OpenTransactions;
+use open::Spans;
 
 /// Which protocol the broker speaks where it acts in a producer's stead: the one that it has finalised.
 const BROKER_VERSION: TransactionVersion = TransactionVersion::V2;
@@ -52,6 +55,8 @@ pub(super) struct Transactions {
     now_ms: u64,
     /// How many there are in each state.
     states: BTreeMap<TransactionState, usize>,
+    /// Those that are open or prepared.
+    spans: Spans,
     /// Since the last [`Transactions::take_figures`].
     has_moved: bool,
 }
@@ -62,6 +67,18 @@ struct Ending {
     answer: Option<EndAnswer>,
     /// Not before this: a partition could not be read.
     at_ms: u64,
+}
+
+/// How much there is of transactions.
+pub(super) struct Totals<'a> {
+    pub ids: usize,
+    /// Memory taken.
+    pub bytes: usize,
+    pub states: &'a BTreeMap<TransactionState, usize>,
+    /// Open or prepared.
+    pub open: usize,
+    /// Prepared, with an outcome that is not carried out everywhere.
+    pub ending: usize,
 }
 
 /// Answers an end once it is complete.
@@ -97,9 +114,24 @@ impl Transactions {
         Ok((Arc::clone(found.0), &found.1.metadata))
     }
 
-    /// Memory taken, bytes, and how many there are in each state; none if that is what it was at the last call.
-    pub fn take_figures(&mut self) -> Option<(usize, &BTreeMap<TransactionState, usize>)> {
-        std::mem::take(&mut self.has_moved).then_some((self.bytes, &self.states))
+    /// How much there is; none if that is what it was at the last call.
+    pub fn take_figures(&mut self) -> Option<Totals<'_>> {
+        if !std::mem::take(&mut self.has_moved) {
+            return None;
+        }
+        self.spans.show();
+        Some(Totals {
+            ids: self.by_id.len(),
+            bytes: self.bytes,
+            states: &self.states,
+            open: self.spans.count(),
+            ending: self.ending.len(),
+        })
+    }
+
+    /// What a scrape reads of the open ones.
+    pub fn open(&self) -> Arc<OpenTransactions> {
+        self.spans.shown()
     }
 
     /// Whether an outcome is left to be carried out now.
@@ -143,6 +175,7 @@ impl Transactions {
         self.has_moved = true;
         self.bytes += bytes;
         *self.states.entry(metadata.state).or_default() += 1;
+        self.spans.replace(&id, None, open::span(&metadata));
         self.deadlines.extend(deadline_ms.map(|deadline_ms| (deadline_ms, Arc::clone(&id))));
         let replaced =
             self.by_id.insert(id, Entry { metadata, deadline_ms, bytes, connections: Connections::default() });
@@ -155,6 +188,7 @@ impl Transactions {
             self.has_moved = true;
             self.bytes -= entry.bytes;
             *self.states.entry(entry.metadata.state).or_default() -= 1;
+            self.spans.replace(id, open::span(&entry.metadata), None);
             if let Some(deadline_ms) = entry.deadline_ms {
                 self.deadlines.remove(&(deadline_ms, Arc::clone(id)));
             }
@@ -170,8 +204,10 @@ impl Transactions {
         self.has_moved = true;
         let entry = self.by_id.get_mut(id).expect("found before");
         let before = entry.metadata.state;
+        let span_before = open::span(&entry.metadata);
         let changed = change(&mut entry.metadata);
         let after = entry.metadata.state;
+        self.spans.replace(id, span_before, open::span(&entry.metadata));
         if before != after {
             *self.states.entry(before).or_default() -= 1;
             *self.states.entry(after).or_default() += 1;

@@ -151,6 +151,7 @@ pub fn stage(
             }
         }
     }
+    count("refused", refused.len());
     if !staged.is_empty() {
         group.when_synced.effects.push(Effect::Pending { group: group_id, partitions: staged });
     }
@@ -170,6 +171,7 @@ pub fn settle(
     let Some(of_producer) = state.transactions.pending.by_producer.get(&producer_id) else { return true };
     let is_all = of_producer.len() <= max;
     let settled: Vec<Committed> = of_producer.keys().take(max).cloned().collect();
+    let settled_count = settled.len();
     let moves = match result {
         TransactionResult::Commit => !state.settings.has(Mutant::DropOffsetsOfCommit),
         TransactionResult::Abort => state.settings.has(Mutant::ApplyOffsetsOfAbort),
@@ -190,10 +192,19 @@ pub fn settle(
             of_group.committed.push((partition, pending.committed));
         }
     }
+    let committed_count = by_group.values().map(|of_group| of_group.committed.len()).sum();
+    count("committed", committed_count);
+    count(if result == TransactionResult::Commit { "superseded" } else { "aborted" }, settled_count - committed_count);
     for (group_id, SettledOffsets { committed, settled }) in by_group {
         group.when_synced.effects.push(Effect::Settled { group: group_id, committed, settled });
     }
     is_all
+}
+
+fn count(result: &'static str, offsets: usize) {
+    if offsets > 0 {
+        metrics::counter!(crate::metrics::TXN_OFFSET_COMMITS_TOTAL, "result" => result).increment(offsets as u64);
+    }
 }
 
 /// Drops what is pending for a deleted topic.

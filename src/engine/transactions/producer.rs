@@ -29,7 +29,7 @@ pub fn init_producer_id(
     let metadata = transactions.get(&id).expect("found or created");
     let how = metadata.init_producer_id(init.given)?;
     if how == Initialization::Fence {
-        metrics::counter!(crate::metrics::TXN_FENCED_TOTAL, "reason" => "init_producer_id").increment(1);
+        end::count_fenced("init_producer_id");
         end::abort(state, group, &id, end::Initiator::Fencing, now);
         return Err(TransactionRefused::Concurrent);
     }

@@ -1,6 +1,7 @@
 //! Figures of the store for `/metrics`.
 
 use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rocksdb::properties;
 use rocksdb::statistics::Ticker;
@@ -26,6 +27,11 @@ fn gauges(database: &Database) -> Vec<(&'static str, f64)> {
         (metrics::STORAGE_BACKGROUND_ERRORS, properties::BACKGROUND_ERRORS),
         (metrics::STORAGE_SST_BYTES, properties::TOTAL_SST_FILES_SIZE),
         (metrics::STORAGE_MEMTABLE_BYTES, properties::CUR_SIZE_ALL_MEM_TABLES),
+        (metrics::STORAGE_LIVE_DATA_BYTES, properties::ESTIMATE_LIVE_DATA_SIZE),
+        (metrics::STORAGE_TABLE_READER_BYTES, properties::ESTIMATE_TABLE_READERS_MEM),
+        (metrics::STORAGE_BLOCK_CACHE_USAGE_BYTES, properties::BLOCK_CACHE_USAGE),
+        (metrics::STORAGE_BLOCK_CACHE_CAPACITY_BYTES, properties::BLOCK_CACHE_CAPACITY),
+        (metrics::STORAGE_BLOCK_CACHE_PINNED_BYTES, properties::BLOCK_CACHE_PINNED_USAGE),
     ];
     let blobs = [
         (metrics::STORAGE_BLOB_BYTES, BLOB_BYTES),
@@ -45,9 +51,18 @@ fn counters(options: &rocksdb::Options) -> Vec<(&'static str, u64)> {
         (metrics::STORAGE_FLUSH_BYTES_TOTAL, Ticker::FlushWriteBytes),
         (metrics::STORAGE_COMPACTION_WRITTEN_BYTES_TOTAL, Ticker::CompactWriteBytes),
         (metrics::STORAGE_COMPACTION_READ_BYTES_TOTAL, Ticker::CompactReadBytes),
+        (metrics::STORAGE_BLOCK_CACHE_HITS_TOTAL, Ticker::BlockCacheHit),
+        (metrics::STORAGE_BLOCK_CACHE_MISSES_TOTAL, Ticker::BlockCacheMiss),
     ]
     .map(|(name, ticker)| (name, options.get_ticker_count(ticker)))
     .to_vec()
+}
+
+/// Seconds; 0 without snapshots.
+fn oldest_snapshot_age(database: &Database) -> f64 {
+    let began = database.db.property_int_value(properties::OLDEST_SNAPSHOT_TIME).ok().flatten().unwrap_or(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    if began == 0 { 0.0 } else { now.saturating_sub(began) as f64 }
 }
 
 pub(super) fn collect(store: &RocksStore) -> StoreStats {
@@ -58,6 +73,7 @@ pub(super) fn collect(store: &RocksStore) -> StoreStats {
     }
     gauges.push((metrics::RECOVERY_SECONDS, store.recovery.duration.as_secs_f64()));
     gauges.push((metrics::RECOVERY_REPLAYED_BYTES, store.recovery.replayed_bytes as f64));
+    gauges.push((metrics::STORAGE_OLDEST_SNAPSHOT_AGE_SECONDS, oldest_snapshot_age(&store.database)));
     let mut counters = counters(&store.options);
     // Whole seconds: counters carry integers.
     counters
