@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java
+.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java dashboards pictures
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -50,6 +50,12 @@ compat: build need-clients ## every client's scenarios, long form
 
 suites: build ## the clients' own test suites beside this repository, if they are there
 	compat-tests/suites
+
+dashboards: build need-clients ## check Grafana's boards and the alert rules against a broker under load
+	grafana/check
+
+pictures: build need-clients ## draw the boards and the admin page for the README
+	grafana/check --seconds 330 --pictures grafana/pictures
 
 bench: build need-java ## measured side by side with Apache Kafka: the headline rows (15 minutes)
 	bench/side_by_side.py --form short
