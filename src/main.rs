@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use einmal::app::{self, Build, Failure, probe};
-use einmal::config::document;
+use einmal::app::{self, Build, Failure, Manner, probe};
 use einmal::config::listeners::machine_name;
 use einmal::config::load::{Sources, load};
+use einmal::config::{document, show};
 
 // A decoder may reserve what a hostile count asks for: with this allocator that stays a reservation of address space.
 #[global_allocator]
@@ -63,6 +63,19 @@ enum Command {
 enum ConfigCommand {
     /// Print all settings as Markdown
     Docs,
+    /// Print the settings that a start with the same options would have
+    Show {
+        /// Say where each comes from
+        #[arg(long)]
+        origin: bool,
+        /// Defaults, too
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        start: Start,
+    },
+    /// Exit code 0 if a start with the same options would take its settings, 2 if not
+    Check(Start),
 }
 
 #[derive(Args)]
@@ -88,24 +101,34 @@ struct Start {
     /// Start in spite of settings that are unknown or cannot be honoured
     #[arg(long)]
     allow_unknown_config: bool,
+    /// Stand in for Kafka's images: unknown settings are left out, the image's file is read if there is one, and the lines that test
+    /// modules wait for are printed
+    #[arg(long)]
+    from_kafka_env: bool,
 }
 
 impl Start {
-    fn sources(self) -> Sources {
+    /// Settings of the image, where it is one and nothing else is given.
+    fn file_of_image(&self) -> Option<PathBuf> {
+        let path = PathBuf::from("/etc/einmal/server.properties");
+        (self.from_kafka_env && path.exists()).then_some(path)
+    }
+
+    fn sources(&self) -> Sources {
         let named = [
-            ("log.dirs", self.data_dir),
+            ("log.dirs", self.data_dir.clone()),
             ("listeners", self.listen.as_deref().map(listeners)),
             ("advertised.listeners", self.advertise.as_deref().map(listeners)),
         ];
         let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Sources {
             dev: self.dev,
-            file: self.config,
+            file: self.config.clone().or_else(|| self.file_of_image()),
             variables: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .collect(),
-            flags: named.chain(self.set).collect(),
-            allow_unknown: self.allow_unknown_config,
+            flags: named.chain(self.set.clone()).collect(),
+            allow_unknown: self.allow_unknown_config || self.from_kafka_env,
             host_name: machine_name(),
         }
     }
@@ -142,6 +165,14 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),
+        Some(Command::Config(ConfigCommand::Show { origin, all, start })) => load(&start.sources())
+            .map_err(Failure::from)
+            .map(|loaded| print!("{}", show::settings(&loaded.config, all, origin))),
+        Some(Command::Config(ConfigCommand::Check(start))) => {
+            load(&start.sources()).map_err(Failure::from).map(|loaded| {
+                loaded.notices.iter().for_each(|notice| eprintln!("einmal: {notice}"));
+            })
+        }
         Some(Command::Bench(command)) => return bench(&command),
         Some(Command::Version) => {
             let Build { version, revision, rustc } = BUILD;
@@ -159,7 +190,10 @@ fn main() -> ExitCode {
 }
 
 fn run(start: Start) -> Result<(), Failure> {
-    app::run(load(&start.sources())?, BUILD)?;
+    let sources = start.sources();
+    let loaded = load(&sources)?;
+    let manner = Manner { speaks_as_kafka: start.from_kafka_env, reload: Box::new(move || load(&sources)) };
+    app::run(loaded, BUILD, manner)?;
     app::end(0)
 }
 

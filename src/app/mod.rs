@@ -8,6 +8,7 @@
 
 mod descriptors;
 mod failure;
+mod notify;
 pub mod probe;
 
 use std::future::Future;
@@ -23,7 +24,7 @@ use tokio::task::JoinHandle;
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::api::{Broker, Endpoint};
-use crate::config::load::Loaded;
+use crate::config::load::{LoadError, Loaded};
 use crate::config::{BrokerOverrides, Config};
 use crate::coordinator::{self, Coordinator};
 use crate::engine::command::EngineGone;
@@ -36,11 +37,13 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Observed};
 use crate::telemetry::collector::{self, Collector, Sources, collects};
 use crate::telemetry::health::{Health, Phase};
+use crate::telemetry::output::{self, Filtered};
+use crate::telemetry::recorder;
 use crate::telemetry::stability::LOOK_INTERVAL;
-use crate::telemetry::{output, recorder};
 use crate::types::LeaderEpoch;
 
 pub use failure::Failure;
+use notify::Notifier;
 
 /// Time from the first signal to the end: `docker stop` allows 10 s, of which closing the store needs its part.
 const STOP_BUDGET: Duration = Duration::from_secs(8);
@@ -51,9 +54,17 @@ const DRAIN_BUDGET: Duration = Duration::from_secs(5);
 /// Signals this close to the first are its echo: `timeout`, for one, signals the process and then its group.
 const ECHO: Duration = Duration::from_millis(500);
 
+/// How a broker is started and told things.
+pub struct Manner {
+    /// Says what test modules wait for in the output of Kafka's images.
+    pub speaks_as_kafka: bool,
+    /// Reads all settings again, for SIGHUP.
+    pub reload: Box<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>,
+}
+
 /// Runs a broker until it is told to stop.
-pub fn run(loaded: Loaded, build: Build) -> Result<(), Failure> {
-    output::install(&loaded.config.log_level)?;
+pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> {
+    let filtered = output::install(&loaded.config.log_level)?;
     let recorder = recorder::install()?;
     let Build { version, revision, rustc } = build;
     metrics::gauge!(crate::metrics::BUILD_INFO, "version" => version, "revision" => revision, "rustc" => rustc)
@@ -64,9 +75,19 @@ pub fn run(loaded: Loaded, build: Build) -> Result<(), Failure> {
     let mut config = loaded.config;
     config.connections_max = descriptors::connections_max(config.connections_max);
     let began = Instant::now();
-    let observed = Arc::new(Observed { recorder, began, health: Health::default(), collector: OnceLock::new() });
+    let observed = Arc::new(Observed {
+        recorder,
+        version,
+        began,
+        health: Health::default(),
+        collector: OnceLock::new(),
+        engine: OnceLock::new(),
+    });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
-    let ended = runtime.block_on(broker(config, observed));
+    let ended = runtime.block_on(async {
+        tokio::spawn(reload_on_hangup(filtered, manner.reload).map_err(Failure::Runtime)?);
+        broker(config, observed, manner.speaks_as_kafka).await
+    });
     // What still runs is a parked read at most; nobody waits for its answer.
     runtime.shutdown_background();
     ended
@@ -81,7 +102,29 @@ pub fn end(code: u8) -> ! {
     unsafe { libc::_exit(i32::from(code)) }
 }
 
-async fn broker(config: Config, observed: Arc<Observed>) -> Result<(), Failure> {
+/// Takes the log level over anew at each SIGHUP, which would else end the process. Other settings are those of the start.
+fn reload_on_hangup(
+    filtered: Filtered,
+    reload: Box<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangups.recv().await.is_some() {
+            let replaced = reload().map_err(|error| error.to_string()).and_then(|Loaded { config, .. }| {
+                filtered.replace(&config.log_level).map_err(|error| error.to_string())?;
+                Ok(config.log_level)
+            });
+            match replaced {
+                Ok(level) => {
+                    tracing::info!(level, "settings read again: the log level is in force, others need a start")
+                }
+                Err(error) => tracing::warn!(error, "settings cannot be read again, those in force stay"),
+            }
+        }
+    })
+}
+
+async fn broker(config: Config, observed: Arc<Observed>, speaks_as_kafka: bool) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(Failure::Runtime)?;
     let bound = server::bind(&config)?;
     let endpoints = endpoints(&bound);
@@ -98,6 +141,10 @@ async fn broker(config: Config, observed: Arc<Observed>) -> Result<(), Failure> 
             request_timeout: config.admin_request_timeout,
         };
         tokio::spawn(admin::serve(socket, observed.clone(), limits));
+    }
+
+    if speaks_as_kafka {
+        lines.extend(kafkas_words(config.node_id));
     }
 
     let opening = tokio::task::spawn_blocking(move || open(&config));
@@ -192,6 +239,8 @@ async fn serve(
     // Set once, here.
     let _ = observed.collector.set(Collector::new(sources, settings));
     tokio::spawn(look_at_stability(observed.clone()));
+    // The same.
+    let _ = observed.engine.set(engine.clone());
     let broker = Arc::new(Broker {
         cluster_id,
         directory_id,
@@ -214,14 +263,18 @@ async fn serve(
     let serving = server::serve(bound, broker, stopping);
     observed.health.enter(Phase::Serving);
     announce(lines);
+    let notifier = Notifier::from_environment();
+    notifier.ready();
 
     tokio::select! {
         () = signals.next() => {}
+        () = notifier.keep_alive() => {}
         Ok(error) = failed => return Err(Failure::Commit(error)),
     }
     let began = Instant::now();
     tracing::info!("stopping");
     observed.health.enter(Phase::Stopping);
+    notifier.stopping();
     let stopped = tokio::select! {
         stopped = wind_down(engine, serving, stop, began) => stopped,
         // What was answered is durable: the store recovers as after a crash.
@@ -302,6 +355,15 @@ fn endpoints(bound: &[Bound]) -> Vec<Endpoint> {
 fn addresses(bound: &[Bound]) -> Vec<String> {
     let line = |bound: &Bound| format!("listening {}://{}", bound.endpoint.listener, bound.address);
     bound.iter().map(line).collect()
+}
+
+/// Phrases by which modules for tests recognise that Kafka has started; each waits for one of them.
+fn kafkas_words(node_id: i32) -> [String; 3] {
+    [
+        "Transitioning from RECOVERY to RUNNING".to_owned(),
+        "Kafka Server started".to_owned(),
+        format!("[KafkaServer id={node_id}] started"),
+    ]
 }
 
 /// Tells scripts where to connect and that they may.

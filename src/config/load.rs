@@ -154,6 +154,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
             }
         }
     }
+    drop_stale_advertised(&mut texts);
     let several_dirs = texts.get("log.dirs").is_some_and(|(text, _)| table::list(text).count() > 1);
     let surroundings =
         Surroundings { host_name: sources.host_name.clone(), skip_unserved_listeners: sources.allow_unknown };
@@ -172,6 +173,20 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         several_dirs.then(|| format!("log.dirs names several directories, only {} is used", config.data_dir.display())),
     ];
     Ok(Loaded { config, notices: notices.into_iter().flatten().collect() })
+}
+
+/// Who names the listeners anew means others than those that a weaker source advertises, such as the file of an image.
+fn drop_stale_advertised(texts: &mut Texts) {
+    let names = |text: &str| -> Vec<String> {
+        table::list(text).map(|listener| listener.split("://").next().unwrap_or_default().to_uppercase()).collect()
+    };
+    if let (Some((bound, bound_by)), Some((told, told_by))) =
+        (texts.get("listeners"), texts.get("advertised.listeners"))
+        && bound_by > told_by
+        && names(told).iter().any(|name| !names(bound).contains(name))
+    {
+        texts.remove("advertised.listeners");
+    }
 }
 
 /// One line for all names.

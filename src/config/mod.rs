@@ -17,6 +17,7 @@ pub mod groups;
 pub mod listeners;
 pub mod load;
 pub mod properties;
+pub mod show;
 pub mod table;
 pub mod topic;
 

@@ -1,4 +1,4 @@
-//! The admin port: `/metrics`, `/livez`, `/readyz` over HTTP.
+//! The admin port: `/metrics`, `/livez`, `/readyz`, a page for people at `/` and the same as JSON under `/api/v1/`, over HTTP.
 //!
 //! `/livez` answers while the runtime turns and never looks at storage: a probe that restarts a broker because its disk is slow
 //! makes things worse. `/readyz` answers 503 with the reasons in its body while clients should not come.
@@ -19,8 +19,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::collector::{Collector, RuntimeFigures, page};
+use super::collector::{self, Collector, RuntimeFigures};
 use super::health::{Health, notices};
+use super::overview::Overview;
+use super::page;
+use crate::engine::Engine;
 
 /// Pause after a failed accept, such as for want of descriptors.
 const ACCEPT_BACK_OFF: Duration = Duration::from_secs(1);
@@ -29,12 +32,16 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_secs(1);
 pub struct Observed {
     /// Families with closed labels.
     pub recorder: PrometheusHandle,
+    /// Version of the program.
+    pub version: &'static str,
     /// When the process began.
     pub began: Instant,
     /// Phase of the process.
     pub health: Health,
     /// Everything else, from when the data directory is open.
     pub collector: OnceLock<Collector>,
+    /// Tells open transactions, from when it runs.
+    pub engine: OnceLock<Engine>,
 }
 
 /// The admin port cannot be had.
@@ -74,6 +81,12 @@ pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits)
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
+        .route("/", get(people))
+        .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], page::STYLE) }))
+        .route("/api/v1/overview", get(|observed| json(observed, Overview::summary_json)))
+        .route("/api/v1/groups", get(|observed| json(observed, Overview::groups_json)))
+        .route("/api/v1/transactions", get(|observed| json(observed, Overview::transactions_json)))
+        .route("/api/v1/topics", get(|observed| json(observed, Overview::topics_json)))
         .with_state(observed);
     let slots = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
     loop {
@@ -101,12 +114,33 @@ pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits)
 async fn metrics(State(observed): State<Arc<Observed>>) -> Response {
     // The store's statistics come from C++ and may wait for its lock: not on a thread that serves connections.
     let runtime = RuntimeFigures::of_current(observed.began);
-    let page =
-        tokio::task::spawn_blocking(move || page(observed.recorder.render(), observed.collector.get(), &runtime));
-    match page.await {
+    let text = tokio::task::spawn_blocking(move || {
+        collector::page(observed.recorder.render(), observed.collector.get(), &runtime)
+    });
+    match text.await {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// The page may load its style from here and nothing from anywhere, and nobody may frame it.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+async fn people(State(observed): State<Arc<Observed>>) -> Response {
+    let html = page::html(&Overview::gather(observed).await);
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (headers, html).into_response()
+}
+
+async fn json(State(observed): State<Arc<Observed>>, part: fn(&Overview) -> serde_json::Value) -> Response {
+    let text = part(&Overview::gather(observed).await).to_string();
+    ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response()
 }
 
 async fn readiness(State(observed): State<Arc<Observed>>) -> Response {

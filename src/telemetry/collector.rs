@@ -259,6 +259,11 @@ impl Collector {
         self.sources.coordinator.as_ref().map(|coordinator| coordinator.figures()).unwrap_or_default()
     }
 
+    /// All topics.
+    pub fn topics(&self) -> Arc<Topics> {
+        self.sources.catalog.topics()
+    }
+
     /// Lag of all groups.
     pub fn group_lags(&self) -> Vec<GroupLag> {
         let mut ages = self.ages.lock().unwrap_or_else(PoisonError::into_inner);
@@ -287,7 +292,7 @@ fn partition_count(topics: &Topics) -> usize {
 }
 
 /// Milliseconds since 1970; 0 before.
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
 }

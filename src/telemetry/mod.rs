@@ -1,7 +1,8 @@
 //! What operators see: the program's own words on stderr, metrics and health on the admin port.
 //!
 //! [`output`] sets up tracing, [`recorder`] the families with closed labels, [`collector`] renders those with topics and
-//! partitions from the catalog, with what [`stability`] makes of their offsets, [`admin`] answers HTTP. Nothing here takes a lock of the write path: a scrape reads atomics,
+//! partitions from the catalog, with what [`stability`] makes of their offsets, [`admin`] answers HTTP, [`overview`] and [`page`] for
+//! people. Nothing here takes a lock of the write path: a scrape reads atomics,
 //! a snapshot of the catalog and a sample of the store's statistics.
 
 pub mod admin;
@@ -9,6 +10,8 @@ pub mod collector;
 pub mod exposition;
 pub mod health;
 pub mod output;
+pub mod overview;
+pub mod page;
 mod process;
 pub mod recorder;
 pub mod stability;

@@ -6,6 +6,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, reload};
 
 use crate::metrics::LOG_MESSAGES_TOTAL;
 
@@ -20,13 +21,34 @@ pub struct InvalidFilter {
     detail: String,
 }
 
-/// Sends events to stderr from here on: those that `RUST_LOG` lets through, or else `level` (`einmal.log.level`).
-pub fn install(level: &str) -> Result<(), InvalidFilter> {
+/// The filter in force, to be replaced while events go through it.
+#[derive(Clone)]
+pub struct Filtered(reload::Handle<EnvFilter, Registry>);
+
+impl Filtered {
+    /// Lets through what `level` says from here on, or still what `RUST_LOG` does where that is set.
+    ///
+    /// # Errors
+    /// `level` cannot be read; nothing is changed.
+    pub fn replace(&self, level: &str) -> Result<(), InvalidFilter> {
+        let filter = chosen(level)?;
+        // Fails only where another subscriber has taken the place of ours: in a test.
+        let _ = self.0.reload(filter);
+        Ok(())
+    }
+}
+
+fn chosen(level: &str) -> Result<EnvFilter, InvalidFilter> {
     let (origin, text) = match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => ("RUST_LOG", text),
         _ => ("einmal.log.level", level.to_owned()),
     };
-    let filter = filter(origin, text)?;
+    filter(origin, text)
+}
+
+/// Sends events to stderr from here on: those that `RUST_LOG` lets through, or else `level` (`einmal.log.level`).
+pub fn install(level: &str) -> Result<Filtered, InvalidFilter> {
+    let (filter, handle) = reload::Layer::new(chosen(level)?);
     let registry = tracing_subscriber::registry().with(filter).with(Counted);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Fails only where a subscriber exists: then a test has set up its own.
@@ -35,7 +57,7 @@ pub fn install(level: &str) -> Result<(), InvalidFilter> {
     } else {
         registry.with(lines.json().flatten_event(true)).try_init()
     };
-    Ok(())
+    Ok(Filtered(handle))
 }
 
 /// `EnvFilter` takes a word that is no level as the name of a module, and then everything else is silent, errors too.

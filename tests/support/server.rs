@@ -23,6 +23,8 @@ pub struct TestServer {
     pub address: SocketAddr,
     /// Where metrics and health answer.
     pub admin: SocketAddr,
+    /// What it printed until it was ready.
+    pub announced: Vec<String>,
 }
 
 fn joined(lines: &VecDeque<String>) -> String {
@@ -67,7 +69,8 @@ impl TestServer {
         });
 
         let unbound = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Self { child, data_dir, arguments, stdout, stderr, address: unbound, admin: unbound };
+        let (address, admin, announced) = (unbound, unbound, Vec::new());
+        let mut server = Self { child, data_dir, arguments, stdout, stderr, address, admin, announced };
         server.wait_until_ready();
         server
     }
@@ -85,6 +88,7 @@ impl TestServer {
             } else if line == "ready" {
                 break;
             }
+            self.announced.push(line);
         }
         assert_ne!(self.address.port(), 0, "ready without a Kafka listener");
     }
@@ -95,10 +99,15 @@ impl TestServer {
         self.child.wait().expect("a killed child ends");
     }
 
+    /// Sends it a signal, by its name without SIG.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs").success());
+    }
+
     /// SIGTERM, and how the broker ended.
     pub fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        self.signal("TERM");
         self.child.wait().expect("a child ends")
     }
 
@@ -172,14 +181,19 @@ impl TestServer {
 
     /// Body of `GET path` on the admin port, after its status.
     pub fn admin_get(&self, path: &str) -> (u16, String) {
+        let (head, body) = self.admin_answer(path);
+        (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("an HTTP status line"), body)
+    }
+
+    /// Head and body of `GET path` on the admin port.
+    pub fn admin_answer(&self, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.admin).expect("the admin port accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the admin port answers in time");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP head");
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("an HTTP status line");
-        (status, body.to_owned())
+        (head.to_owned(), body.to_owned())
     }
 
     /// Value of the first series of `family` on `/metrics` whose labels contain each of `labels`.
@@ -224,6 +238,11 @@ pub fn run(arguments: &[&str]) -> Output {
 /// Runs the binary with `arguments`, a command that ends by itself.
 pub fn call(arguments: &[&str]) -> Output {
     Command::new(binary()).args(arguments).output().expect("the built binary starts")
+}
+
+/// Runs the binary to its end, with these variables.
+pub fn output(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(binary()).args(arguments).envs(variables.iter().copied()).output().expect("the built binary starts")
 }
 
 fn binary() -> PathBuf {

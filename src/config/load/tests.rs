@@ -139,3 +139,29 @@ fn a_listener_may_have_a_rate_of_its_own() {
     let loaded = load(&flags("listener.name.plaintext.no.such.setting", "7")).unwrap();
     assert_eq!(loaded.notices.len(), 1, "as before without effect");
 }
+
+#[test]
+fn listeners_named_anew_are_not_held_to_the_addresses_that_a_file_advertises() {
+    let file = "listeners=HOST://:9092,DOCKER://:19092\nadvertised.listeners=HOST://localhost:9092,DOCKER://auto:19092\n\
+                listener.security.protocol.map=HOST:PLAINTEXT,DOCKER:PLAINTEXT\n";
+    let path = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(path.path(), file).expect("it is written");
+    let with = |flags: &[(&str, &str)]| {
+        let flags = flags.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        load(&Sources { file: Some(path.path().to_owned()), flags, host_name: "box".to_owned(), ..Sources::default() })
+    };
+    let told = |loaded: Loaded| -> Vec<_> {
+        loaded.config.listeners.into_iter().map(|listener| (listener.name.to_string(), listener.advertised)).collect()
+    };
+    let of_file = told(with(&[]).expect("both are there"));
+    assert_eq!(of_file[1], ("DOCKER".to_owned(), Some(("box".to_owned(), 19092))));
+    assert_eq!(
+        told(with(&[("listeners", "PLAINTEXT://:9092")]).expect("the file's are dropped")),
+        [("PLAINTEXT".to_owned(), None)]
+    );
+    // The same names at other ports keep what the file says of them, and what is told at the same place is held to it.
+    let moved = told(with(&[("listeners", "HOST://:9093,DOCKER://:19092")]).expect("all are there"));
+    assert_eq!(moved[0].1, Some(("localhost".to_owned(), 9092)));
+    let both = [("listeners", "PLAINTEXT://:9092"), ("advertised.listeners", "HOST://localhost:9092")];
+    assert!(matches!(with(&both), Err(LoadError::Listener(ListenerError::NotBound { .. }))));
+}

@@ -1,0 +1,314 @@
+//! What the built-in page and `/api/v1/` show: is it fine, who lags, what holds a transaction, what was deduplicated.
+//!
+//! Gathered once per request from what readers see; open transactions are asked of the writer, a page of them at most. No payloads
+//! and no keys: names, offsets and ages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use super::admin::Observed;
+use super::collector::{Collector, now};
+use super::health::notices;
+use crate::engine::Engine;
+use crate::engine::command::TransactionFilter;
+use crate::transaction::{TransactionMetadata, TransactionState};
+use crate::types::{PartitionId, Timestamp};
+
+/// Most groups, topics, transactions and partitions that are shown, each: those that are worst.
+pub const ROWS_MAX: usize = 100;
+
+/// All of it, as of one moment.
+#[derive(Debug, Default)]
+pub struct Overview {
+    /// Version of the program.
+    pub version: String,
+    /// Time since the start, seconds.
+    pub uptime_seconds: f64,
+    /// Why no clients should be sent; empty while all is well.
+    pub reasons: Vec<&'static str>,
+    /// What should be known all the same.
+    pub notices: Vec<&'static str>,
+    /// Number of topics, and of partitions.
+    pub topics: usize,
+    /// Partitions of all topics.
+    pub partitions: usize,
+    /// Records that came a second time and were not stored, since the start.
+    pub duplicate_records: u64,
+    /// Their bytes.
+    pub duplicate_bytes: u64,
+    /// Batches refused for a gap in their producer's sequence.
+    pub out_of_order: u64,
+    /// Worst first.
+    pub groups: Vec<GroupRow>,
+    /// Oldest first.
+    pub transactions: Vec<TransactionRow>,
+    /// Where most is held back first.
+    pub held_back: Vec<HeldBackRow>,
+    /// With most duplicates first.
+    pub traffic: Vec<TopicRow>,
+}
+
+/// A group.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct GroupRow {
+    /// Its id.
+    pub group: String,
+    /// Kafka's name of its state, `Empty` for one that only has offsets.
+    pub state: &'static str,
+    /// Members.
+    pub members: usize,
+    /// To the high watermarks, records.
+    pub lag_records: i64,
+    /// To the last stable offsets, records.
+    pub lag_committed_records: i64,
+    /// Age of the oldest record not committed.
+    pub lag_seconds: Option<f64>,
+    /// Since it last committed.
+    pub commit_age_seconds: Option<f64>,
+}
+
+/// An open transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransactionRow {
+    /// Whose.
+    pub transactional_id: String,
+    /// Its producer.
+    pub producer_id: i64,
+    /// And epoch.
+    pub producer_epoch: i16,
+    /// Kafka's name of its state.
+    pub state: &'static str,
+    /// How long it is open.
+    pub age_seconds: f64,
+    /// How long it may be.
+    pub timeout_seconds: f64,
+    /// `topic-partition`, a few of them.
+    pub partitions: Vec<String>,
+    /// How many there are.
+    pub partition_count: usize,
+    /// Groups whose offsets it will commit.
+    pub groups: Vec<String>,
+}
+
+/// A partition in which a transaction keeps records from readers of committed ones.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldBackRow {
+    /// Topic.
+    pub topic: String,
+    /// Index.
+    pub partition: u32,
+    /// Last stable offset.
+    pub last_stable_offset: i64,
+    /// Records behind it.
+    pub records: i64,
+    /// Whose transactions are open there.
+    pub by: Vec<String>,
+}
+
+/// What a topic has carried since the start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicRow {
+    /// Its name.
+    pub topic: String,
+    /// Partitions.
+    pub partitions: usize,
+    /// Bytes that can be read.
+    pub size_bytes: u64,
+    /// Appended.
+    pub records_in: u64,
+    /// Came a second time and were not stored.
+    pub duplicate_records: u64,
+    /// Batches refused for a gap.
+    pub out_of_order: u64,
+}
+
+impl Overview {
+    /// Looks at everything.
+    pub async fn gather(observed: Arc<Observed>) -> Self {
+        let open = match observed.engine.get() {
+            Some(engine) => open_transactions(engine).await,
+            None => Vec::new(),
+        };
+        // The store's statistics and its keys come from C++ and may wait: not on a thread that serves connections.
+        tokio::task::spawn_blocking(move || Self::of(&observed, open)).await.unwrap_or_default()
+    }
+
+    fn of(observed: &Observed, open: Vec<(String, TransactionMetadata)>) -> Self {
+        let storage = observed.collector.get().map(Collector::fitness).unwrap_or_default();
+        let mut overview = Self {
+            version: observed.version.to_owned(),
+            uptime_seconds: observed.began.elapsed().as_secs_f64(),
+            reasons: observed.health.reasons(&storage),
+            notices: notices(&storage),
+            ..Self::default()
+        };
+        if let Some(collector) = observed.collector.get() {
+            overview.look(collector, open, now());
+        }
+        overview
+    }
+
+    fn look(&mut self, collector: &Collector, open: Vec<(String, TransactionMetadata)>, now: Timestamp) {
+        let topics = collector.topics();
+        let name = |id: &PartitionId| topics.by_no.get(&id.topic).map(|topic| format!("{}-{}", topic.name, id.index));
+        let age = |then: Timestamp| now.saturating_sub(then).max(0) as f64 / 1_000.0;
+        self.topics = topics.by_name.len();
+        let mut by: BTreeMap<PartitionId, Vec<String>> = BTreeMap::new();
+        for (id, metadata) in &open {
+            metadata.partitions.iter().for_each(|partition| by.entry(*partition).or_default().push(id.clone()));
+        }
+        for topic in topics.by_name.values() {
+            self.partitions += topic.partitions.len();
+            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+            let row = TopicRow {
+                topic: topic.name.to_string(),
+                partitions: topic.partitions.len(),
+                size_bytes: topic.partitions.iter().map(|partition| partition.size_bytes()).sum(),
+                records_in: count(&topic.traffic.records_in),
+                duplicate_records: count(&topic.traffic.duplicate_records),
+                out_of_order: count(&topic.traffic.out_of_order),
+            };
+            self.duplicate_records += row.duplicate_records;
+            self.duplicate_bytes += count(&topic.traffic.duplicate_bytes);
+            self.out_of_order += row.out_of_order;
+            self.traffic.push(row);
+            for partition in &topic.partitions {
+                let offsets = partition.offsets();
+                if offsets.last_stable_offset < offsets.high_watermark {
+                    self.held_back.push(HeldBackRow {
+                        topic: topic.name.to_string(),
+                        partition: partition.id.index,
+                        last_stable_offset: offsets.last_stable_offset,
+                        records: offsets.high_watermark - offsets.last_stable_offset,
+                        by: by.get(&partition.id).cloned().unwrap_or_default(),
+                    });
+                }
+            }
+        }
+        self.transactions = open
+            .into_iter()
+            .map(|(transactional_id, metadata)| TransactionRow {
+                transactional_id,
+                producer_id: metadata.producer_id.0,
+                producer_epoch: metadata.producer_epoch.0,
+                state: metadata.state.name(),
+                age_seconds: age(metadata.start_time),
+                timeout_seconds: f64::from(metadata.timeout_ms) / 1_000.0,
+                partitions: metadata.partitions.iter().filter_map(name).take(10).collect(),
+                partition_count: metadata.partitions.len(),
+                groups: metadata.groups.iter().take(10).map(|group| group.to_string()).collect(),
+            })
+            .collect();
+        self.groups = collector
+            .group_lags()
+            .into_iter()
+            .map(|lag| GroupRow {
+                members: lag.members(),
+                state: lag.figures.as_ref().map_or("Empty", |figures| figures.state),
+                lag_records: lag.topics.values().map(|lag| lag.records).sum(),
+                lag_committed_records: lag.topics.values().map(|lag| lag.committed_records).sum(),
+                lag_seconds: lag.topics.values().filter_map(|lag| lag.oldest_unread).min().map(age),
+                commit_age_seconds: lag.newest.map(age),
+                group: lag.group,
+            })
+            .collect();
+        self.groups.sort_by_key(|row| std::cmp::Reverse(row.lag_records));
+        self.held_back.sort_by_key(|row| std::cmp::Reverse(row.records));
+        self.traffic.sort_by_key(|row| std::cmp::Reverse((row.duplicate_records, row.records_in)));
+        self.groups.truncate(ROWS_MAX);
+        self.held_back.truncate(ROWS_MAX);
+        self.traffic.truncate(ROWS_MAX);
+    }
+
+    /// Everything but the lists.
+    pub fn summary_json(&self) -> Value {
+        json!({
+            "version": self.version,
+            "uptime_seconds": self.uptime_seconds,
+            "ready": self.reasons.is_empty(),
+            "reasons": self.reasons,
+            "notices": self.notices,
+            "topics": self.topics,
+            "partitions": self.partitions,
+            "duplicate_records": self.duplicate_records,
+            "duplicate_bytes": self.duplicate_bytes,
+            "out_of_order_batches": self.out_of_order,
+        })
+    }
+
+    /// The groups.
+    pub fn groups_json(&self) -> Value {
+        let rows = self.groups.iter().map(|row| {
+            json!({
+                "group_id": row.group,
+                "state": row.state,
+                "members": row.members,
+                "lag_records": row.lag_records,
+                "lag_committed_records": row.lag_committed_records,
+                "lag_seconds": row.lag_seconds,
+                "commit_age_seconds": row.commit_age_seconds,
+            })
+        });
+        json!({ "groups": rows.collect::<Vec<_>>() })
+    }
+
+    /// The open transactions, and what they hold back.
+    pub fn transactions_json(&self) -> Value {
+        let open = self.transactions.iter().map(|row| {
+            json!({
+                "transactional_id": row.transactional_id,
+                "producer_id": row.producer_id,
+                "producer_epoch": row.producer_epoch,
+                "state": row.state,
+                "age_seconds": row.age_seconds,
+                "timeout_seconds": row.timeout_seconds,
+                "partitions": row.partitions,
+                "partition_count": row.partition_count,
+                "groups": row.groups,
+            })
+        });
+        let held_back = self.held_back.iter().map(|row| {
+            json!({
+                "topic": row.topic,
+                "partition": row.partition,
+                "last_stable_offset": row.last_stable_offset,
+                "records": row.records,
+                "transactional_ids": row.by,
+            })
+        });
+        json!({ "open": open.collect::<Vec<_>>(), "held_back": held_back.collect::<Vec<_>>() })
+    }
+
+    /// The topics.
+    pub fn topics_json(&self) -> Value {
+        let rows = self.traffic.iter().map(|row| {
+            json!({
+                "topic": row.topic,
+                "partitions": row.partitions,
+                "size_bytes": row.size_bytes,
+                "records_in": row.records_in,
+                "duplicate_records": row.duplicate_records,
+                "out_of_order_batches": row.out_of_order,
+            })
+        });
+        json!({ "topics": rows.collect::<Vec<_>>() })
+    }
+}
+
+/// Those that are open or prepared, oldest first; none if the engine is gone.
+async fn open_transactions(engine: &Engine) -> Vec<(String, TransactionMetadata)> {
+    let states = TransactionState::ALL.into_iter().filter(|state| !state.is_at_rest()).collect();
+    let filter = TransactionFilter { states, producer_ids: Vec::new(), older_than_ms: None, transactional_id: None };
+    let Ok(listed) = engine.list_transactions(filter).await else { return Vec::new() };
+    // Ages come with the descriptions, so some that are older may be left out of very many.
+    let ids: Vec<String> = listed.into_iter().take(10 * ROWS_MAX).map(|listed| listed.transactional_id).collect();
+    let Ok(described) = engine.describe_transactions(ids.clone()).await else { return Vec::new() };
+    let known = ids.into_iter().zip(described).filter_map(|(id, metadata)| Some((id, metadata?)));
+    let mut open: Vec<_> = known.filter(|(_, metadata)| !metadata.state.is_at_rest()).collect();
+    open.sort_by_key(|(_, metadata)| metadata.start_time);
+    open.truncate(ROWS_MAX);
+    open
+}

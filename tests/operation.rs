@@ -1,0 +1,100 @@
+//! What those who run the built binary meet: signals, the page on the admin port and its JSON, settings as they are in force.
+
+mod support;
+
+use std::io::Write as _;
+
+use serde_json::Value;
+use support::groups::commit;
+use support::requests::{Producer, batch, create_topic, produce};
+use support::transactions::{Protocol, TransactionalProducer};
+use support::{TestClient, TestServer, server};
+
+fn json(server: &TestServer, path: &str) -> Value {
+    let (status, body) = server.admin_get(path);
+    assert_eq!(status, 200, "{path}");
+    serde_json::from_str(&body).expect("JSON")
+}
+
+#[test]
+fn hangup_takes_the_log_level_over_and_ends_nothing() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    writeln!(file, "einmal.log.level=error").expect("it is written");
+    let path = file.path().display().to_string();
+    let mut server = TestServer::start_with_arguments(&["--config", &path], &[]);
+    server.signal("HUP");
+    // At this level nothing is said of it, so the next one is waited for.
+    std::fs::write(file.path(), "einmal.log.level=info\n").expect("it is written");
+    server.signal("HUP");
+    server.log_with(&["settings read again"]);
+    std::fs::write(file.path(), "einmal.log.level=loud\n").expect("it is written");
+    server.signal("HUP");
+    assert!(server.log_with(&["settings cannot be read again"]).contains("loud is no level"));
+    assert!(server.is_alive());
+    assert!(server.terminate().success());
+    assert!(server.log_with(&["stopped"]).contains("stopped"), "info is still in force");
+}
+
+#[test]
+fn in_kafkas_stead_the_phrases_that_test_modules_wait_for_are_printed() {
+    let settings = ["no.such.setting=1", "node.id=7"];
+    let server = TestServer::start_with_arguments(&["--from-kafka-env"], &settings);
+    let words = ["Transitioning from RECOVERY to RUNNING", "Kafka Server started", "[KafkaServer id=7] started"];
+    for word in words {
+        assert!(server.announced.iter().any(|line| line == word), "{word} is not in {:?}", server.announced);
+    }
+    let plain = TestServer::start();
+    assert!(!plain.announced.iter().any(|line| words.contains(&line.as_str())));
+}
+
+#[test]
+fn the_page_and_its_json_tell_what_holds_readers_back_and_what_was_dropped() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    let producer = Producer::init(&mut client);
+    for _ in 0..2 {
+        produce(&mut client, "t", 0, batch(producer, 0, &["a", "b"]));
+    }
+    commit(&mut client, 7, "", -1, 1);
+    let mut transactional = TransactionalProducer::init_with(&mut client, Protocol::V2, "<shop>", 45_000);
+    transactional.send(&mut client, "t", 0, &["c"]);
+
+    let overview = json(&server, "/api/v1/overview");
+    assert_eq!((&overview["ready"], &overview["topics"]), (&Value::from(true), &Value::from(1)));
+    assert_eq!(overview["duplicate_records"], 2);
+    let groups = json(&server, "/api/v1/groups");
+    assert_eq!((&groups["groups"][0]["group_id"], &groups["groups"][0]["lag_records"]), (&"g".into(), &2.into()));
+    assert_eq!(groups["groups"][0]["lag_committed_records"], 1);
+    let transactions = json(&server, "/api/v1/transactions");
+    let (open, held) = (&transactions["open"][0], &transactions["held_back"][0]);
+    assert_eq!((&open["transactional_id"], &open["partitions"][0]), (&"<shop>".into(), &"t-0".into()));
+    assert_eq!((&open["state"], &open["timeout_seconds"]), (&"Ongoing".into(), &45.0.into()));
+    assert_eq!(
+        (&held["topic"], &held["records"], &held["transactional_ids"][0]),
+        (&"t".into(), &1.into(), &"<shop>".into())
+    );
+    assert_eq!(json(&server, "/api/v1/topics")["topics"][0]["duplicate_records"], 2);
+
+    let (head, body) = server.admin_answer("/");
+    assert!(body.contains("It is fine.") && body.contains("&lt;shop&gt;") && !body.contains("<shop>"), "{body}");
+    assert!(head.to_lowercase().contains("content-security-policy: default-src 'none'"), "{head}");
+    assert_eq!(server.admin_get("/style.css").0, 200);
+
+    transactional.end(&mut client, true);
+    let transactions = json(&server, "/api/v1/transactions");
+    assert_eq!(transactions.to_string(), r#"{"held_back":[],"open":[]}"#);
+}
+
+#[test]
+fn settings_are_shown_with_their_origin_and_checked_without_a_start() {
+    let variables = [("KAFKA_NUM_PARTITIONS", "3"), ("EINMAL_LOG_LEVEL", "warn")];
+    let shown = server::output(&["config", "show", "--origin", "--set", "num.partitions=6"], &variables);
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.status.success() && text.contains("# command line\nnum.partitions=6\n"), "{text}");
+    assert!(text.contains("# EINMAL_* variable\neinmal.log.level=warn\n"), "{text}");
+    assert!(server::output(&["config", "check"], &variables).status.success());
+    let refused = server::output(&["config", "check", "--set", "num.partition=6"], &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("num.partitions"), "the nearest name is told");
+}
