@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java dashboards pictures
+.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java dashboards pictures images
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -56,6 +56,9 @@ dashboards: build need-clients ## check Grafana's boards and the alert rules aga
 
 pictures: build need-clients ## draw the boards and the admin page for the README
 	grafana/check --seconds 330 --pictures grafana/pictures
+
+images: build ## lint the Dockerfile, and replay what containers of it would do, without an engine (root, Debian)
+	docker/check
 
 bench: build need-java ## measured side by side with Apache Kafka: the headline rows (15 minutes)
 	bench/side_by_side.py --form short
