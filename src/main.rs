@@ -49,6 +49,12 @@ enum Command {
         #[arg(long)]
         bootstrap: Option<String>,
     },
+    /// Topics of a cluster, einmal or any Kafka: create, list, describe, alter, delete
+    #[command(subcommand)]
+    Topic(einmal::cli::topic::Command),
+    /// Groups of a cluster, einmal or any Kafka: list, describe, lag, reset, delete
+    #[command(subcommand)]
+    Group(einmal::cli::group::Command),
     /// Transactions of a cluster, einmal or any Kafka: list, describe, abort, find those that hang
     #[command(subcommand)]
     Txn(einmal::cli::txn::Command),
@@ -164,6 +170,8 @@ fn main() -> ExitCode {
             print!("{}", document::markdown());
             Ok(())
         }
+        Some(Command::Topic(command)) => return told(einmal::cli::topic::run(&command)),
+        Some(Command::Group(command)) => return told(einmal::cli::group::run(&command)),
         Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),
         Some(Command::Config(ConfigCommand::Show { origin, all, start })) => load(&start.sources())
             .map_err(Failure::from)

@@ -230,3 +230,29 @@ impl fmt::Display for ErrorCode {
         write!(f, "{} [{}]", self.name(), self.0)
     }
 }
+
+/// The 22 characters in which Kafka writes ids (`Uuid.toString`: URL-safe base64 without padding).
+pub fn base64_uuid(id: Uuid) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let bits = u128::from_be_bytes(*id.as_bytes());
+    (0..22)
+        .map(|place| {
+            // 22 places of 6 bits are 132: the last four bits are padding.
+            let shift = 122 - 6 * place;
+            let digit = if shift >= 0 { bits >> shift } else { bits << -shift } & 0x3f;
+            char::from(ALPHABET[usize::try_from(digit).expect("six bits")])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_written_as_kafka_writes_them() {
+        let id = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        assert_eq!(base64_uuid(id), "ASNFZ4mrze8BI0VniavN7w");
+        assert_eq!(base64_uuid(Uuid::from_u128(u128::MAX)), "_____________________w");
+    }
+}

@@ -36,6 +36,11 @@ impl Target {
         Ok(Cluster::connect(bootstrap.as_deref().unwrap_or("localhost:9092"), CLIENT_ID, self.timeout())?)
     }
 
+    /// The same, as requests carry it.
+    pub(super) fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.timeout().as_millis()).unwrap_or(i32::MAX)
+    }
+
     /// How long to wait for a broker; not zero, which a socket takes for ever.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout.max(Duration::from_millis(1))

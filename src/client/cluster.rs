@@ -13,8 +13,13 @@ use crate::types::{ErrorCode, PartitionIndex};
 /// Id of a broker.
 pub type NodeId = i32;
 
+/// `FindCoordinator` for groups.
+const KEY_TYPE_GROUP: i8 = 0;
 /// `FindCoordinator` for transactions.
 const KEY_TYPE_TRANSACTION: i8 = 1;
+
+/// Id of no broker.
+const NO_NODE: NodeId = -1;
 
 /// Between two tries of what a broker is not ready for.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -36,6 +41,7 @@ pub struct Cluster {
     bootstrap: Connection,
     addresses: BTreeMap<NodeId, String>,
     connections: BTreeMap<NodeId, Connection>,
+    controller: NodeId,
     client_id: &'static str,
     patience: Duration,
 }
@@ -48,7 +54,7 @@ impl Cluster {
     pub fn connect(bootstrap: &str, client_id: &'static str, patience: Duration) -> Result<Self, ClientError> {
         let bootstrap = Connection::open(bootstrap, client_id, patience)?;
         let (addresses, connections) = (BTreeMap::new(), BTreeMap::new());
-        let mut cluster = Self { bootstrap, addresses, connections, client_id, patience };
+        let mut cluster = Self { bootstrap, addresses, connections, controller: NO_NODE, client_id, patience };
         cluster.metadata(Some(&[]))?;
         Ok(cluster)
     }
@@ -72,14 +78,33 @@ impl Cluster {
         }
     }
 
+    /// The connection to the broker that takes changes of topics and settings.
+    ///
+    /// # Errors
+    /// [`ClientError::NoBroker`] while there is none, or why there is no connection.
+    pub fn controller(&mut self) -> Result<&mut Connection, ClientError> {
+        self.broker(self.controller)
+    }
+
+    /// The broker that coordinates the group.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn group_coordinator(&mut self, group_id: &str) -> Result<NodeId, ClientError> {
+        self.coordinator(group_id, KEY_TYPE_GROUP)
+    }
+
     /// The broker that coordinates the transactions of `transactional_id`.
     ///
     /// # Errors
     /// [`ClientError`].
     pub fn transaction_coordinator(&mut self, transactional_id: &str) -> Result<NodeId, ClientError> {
-        let request = FindCoordinatorRequest::default()
-            .with_key(StrBytes::from_string(transactional_id.to_owned()))
-            .with_key_type(KEY_TYPE_TRANSACTION);
+        self.coordinator(transactional_id, KEY_TYPE_TRANSACTION)
+    }
+
+    fn coordinator(&mut self, key: &str, key_type: i8) -> Result<NodeId, ClientError> {
+        let request =
+            FindCoordinatorRequest::default().with_key(StrBytes::from_string(key.to_owned())).with_key_type(key_type);
         let give_up = Instant::now() + self.patience;
         loop {
             let answer = self.bootstrap.call("FindCoordinator", &request, (1, 3))?;
@@ -135,6 +160,7 @@ impl Cluster {
         };
         self.addresses =
             answer.brokers.iter().map(|broker| (broker.node_id.0, address(&broker.host, broker.port))).collect();
+        self.controller = answer.controller_id.0;
         Ok(answer)
     }
 }

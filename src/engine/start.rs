@@ -39,7 +39,7 @@ use crate::store::schema::{
 };
 use crate::store::{Rows, Store, StoreError};
 use crate::transaction::{TransactionMetadata, TransactionState};
-use crate::types::{LeaderEpoch, PartitionId, TopicNo, Uuid};
+use crate::types::{LeaderEpoch, PartitionId, TopicNo, Uuid, base64_uuid};
 
 /// A running engine and what readers see of it.
 pub struct Started {
@@ -231,20 +231,6 @@ fn recover_identity(
     }
 }
 
-/// The 22 characters in which Kafka writes ids (`Uuid.toString`: URL-safe base64 without padding).
-fn base64_uuid(id: Uuid) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let bits = u128::from_be_bytes(*id.as_bytes());
-    (0..22)
-        .map(|place| {
-            // 22 places of 6 bits are 132: the last four bits are padding.
-            let shift = 122 - 6 * place;
-            let digit = if shift >= 0 { bits >> shift } else { bits << -shift } & 0x3f;
-            char::from(ALPHABET[usize::try_from(digit).expect("six bits")])
-        })
-        .collect()
-}
-
 /// The leader epoch of this run: the last one's after a clean stop, the next after any other, so that a client can tell which
 /// records an unclean stop may have taken.
 fn recover_epoch(store: &dyn Store, rows: &mut Rows) -> Result<LeaderEpoch, StartError> {
@@ -414,16 +400,4 @@ fn scan_rows<K, V: RowValue>(
         Err(error) => damage = damage.take().or(Some(error)),
     })?;
     damage.map_or(Ok(rows), |error| Err(error.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cluster_id_is_written_as_kafka_writes_it() {
-        let id = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
-        assert_eq!(base64_uuid(id), "ASNFZ4mrze8BI0VniavN7w");
-        assert_eq!(base64_uuid(Uuid::from_u128(u128::MAX)), "_____________________w");
-    }
 }

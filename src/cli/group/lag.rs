@@ -1,0 +1,67 @@
+//! `einmal group lag`.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::ask;
+use crate::cli::CliError;
+use crate::cli::offsets::{self, EARLIEST, LATEST};
+use crate::cli::output::{Cell, Listing};
+use crate::cli::target::Target;
+use crate::client::Cluster;
+
+/// Which ones.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Groups
+    #[arg(required = true, value_name = "GROUP")]
+    groups: Vec<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Shows what groups have committed, against the ends of the partitions.
+pub(super) fn run(options: &Options) -> Result<(), CliError> {
+    let mut cluster = options.target.connect()?;
+    let mut listing =
+        Listing::new(&["group", "topic", "partition", "committed_offset", "log_start_offset", "end_offset", "lag"]);
+    let mut missing = Vec::new();
+    for group in &options.groups {
+        if !show(&mut cluster, group, options.target.timeout(), &mut listing)? {
+            missing.push(format!("{group:?}"));
+        }
+    }
+    listing.print(options.target.output)?;
+    match missing.is_empty() {
+        true => Ok(()),
+        false => Err(CliError::NotFound(format!("nothing is committed by the group {}", missing.join(", ")))),
+    }
+}
+
+fn show(cluster: &mut Cluster, group: &str, timeout: Duration, listing: &mut Listing) -> Result<bool, CliError> {
+    let committed = ask::committed(cluster, group, timeout)?;
+    let topics: BTreeSet<&String> = committed.keys().map(|(topic, _)| topic).collect();
+    if topics.is_empty() {
+        return Ok(false);
+    }
+    let topics: Vec<String> = topics.into_iter().cloned().collect();
+    let mut partitions = cluster.partitions(&topics)?;
+    partitions.retain(|partition| committed.contains_key(&(partition.topic.clone(), partition.partition)));
+    let starts = offsets::list(cluster, &partitions, EARLIEST)?;
+    let ends = offsets::list(cluster, &partitions, LATEST)?;
+    for (place, offset) in &committed {
+        let end = ends.get(place).copied();
+        listing.row(vec![
+            group.into(),
+            place.0.as_str().into(),
+            Cell::Number(place.1.into()),
+            Cell::Number(*offset),
+            starts.get(place).map_or(Cell::Absent, |start| Cell::Number(*start)),
+            end.map_or(Cell::Absent, Cell::Number),
+            end.map_or(Cell::Absent, |end| Cell::Number((end - offset).max(0))),
+        ]);
+    }
+    Ok(true)
+}

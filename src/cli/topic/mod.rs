@@ -1,0 +1,43 @@
+//! `einmal topic`: topics as administrators see and change them.
+//!
+//! What Kafka's `kafka-topics` and, for settings of topics, `kafka-configs` do, with the same requests.
+
+mod alter;
+mod create;
+mod delete;
+mod describe;
+mod list;
+mod setting;
+
+use clap::Subcommand;
+
+use super::CliError;
+
+/// Topics: create, list, describe, alter, delete
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Create topics
+    Create(create::Options),
+    /// List topics
+    List(list::Options),
+    /// Show the partitions of topics, or with --settings what is set on them
+    Describe(describe::Options),
+    /// Add partitions, set and unset settings
+    Alter(alter::Options),
+    /// Delete topics with all their records
+    Delete(delete::Options),
+}
+
+/// Does it.
+///
+/// # Errors
+/// [`CliError`].
+pub fn run(command: &Command) -> Result<(), CliError> {
+    match command {
+        Command::Create(options) => create::run(options),
+        Command::List(options) => list::run(options),
+        Command::Describe(options) => describe::run(options),
+        Command::Alter(options) => alter::run(options),
+        Command::Delete(options) => delete::run(options),
+    }
+}
