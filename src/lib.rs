@@ -31,6 +31,7 @@
 //! | [`producer`] | what a partition knows of each idempotent producer; pure |
 //! | [`transaction`] | states of transactions, and who may move them; pure |
 //! | [`group`] | who is a member of a group, in which generation; pure |
+//! | [`dedup`] | which messages are sent again, by their ids; pure |
 //! | [`store`] | rows in RocksDB, or in memory for tests |
 //! | [`log`] | what readers see: topics, offsets, newest batches |
 //! | [`engine`] | the single writer |
@@ -55,7 +56,8 @@
 //! 1. Nothing is answered before the write that contains it is committed at the durability it asked for.
 //! 2. Log start ≤ last stable offset ≤ high watermark ≤ log end, always.
 //! 3. A batch is stored byte for byte as received, except base offset and leader epoch (and, for LogAppendTime, the timestamp
-//!    fields and the CRC over them).
+//!    fields and the CRC over them). In topics that recognise repeated messages, a batch of which some were sent before is stored
+//!    without them, every other record at the offset that it would have had.
 //! 4. A producer's sequence and the batch that advances it are in the same write.
 //! 5. A transaction's markers, offsets and state are in the same write.
 //! 6. State changes in one place, and recovery uses the same code.
@@ -86,6 +88,8 @@ pub mod producer;
 pub mod transaction;
 
 pub mod group;
+
+pub mod dedup;
 
 pub mod store;
 

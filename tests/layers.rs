@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["types", "metrics"],
     &["config", "wire", "record", "client"],
-    &["producer", "transaction", "group", "security"],
+    &["producer", "transaction", "group", "security", "dedup"],
     &["store"],
     &["log"],
     &["engine"],
@@ -25,6 +25,7 @@ const PURE: &[&str] = &[
     "producer",
     "transaction",
     "group",
+    "dedup",
     "config/table",
     "bench/checksum",
     "bench/cursor",

@@ -92,6 +92,7 @@ impl BenchBroker {
             catalog: started.catalog,
             engine: started.engine,
             reader: started.reader,
+            extractor: started.extractor,
             offsets: started.offsets,
             fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
             fetch_memory: FetchMemory::new(config.fetch_memory_bytes),

@@ -73,6 +73,7 @@ use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::config::Config;
 use crate::coordinator::Coordinator;
+use crate::dedup::Extractor;
 use crate::engine::Engine;
 use crate::engine::environment::{Environment, SystemEnvironment};
 use crate::log::catalog::{Catalog, Topic};
@@ -110,6 +111,8 @@ pub struct Broker {
     pub engine: Engine,
     /// Reads the log.
     pub reader: LogReader,
+    /// Reads message ids of batches.
+    pub extractor: Extractor,
     /// Committed offsets of groups.
     pub offsets: Arc<CommittedOffsets>,
     /// Groups and their members.

@@ -23,6 +23,7 @@ use super::apis::{count_error, frame};
 use super::{Answer, Context, partition_of, topic_name};
 use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
+use crate::record::codec::Codec;
 use crate::transaction::TransactionVersion;
 use crate::types::{ConnectionId, ErrorCode, Offset, Timestamp};
 use crate::wire::produce_request::{
@@ -123,7 +124,7 @@ impl Appending {
                 let checked = match (acks, &topic) {
                     (None, _) => Err(Refusal::of(ErrorCode::INVALID_REQUIRED_ACKS)),
                     (_, None) => Err(Refusal::of(missing(&named))),
-                    (_, Some(topic)) => check_partition(topic, partition, header.api_version, now),
+                    (_, Some(topic)) => check_partition(cx, topic, partition, header.api_version, now),
                 };
                 match checked {
                     Ok(mut batch) => {
@@ -272,6 +273,7 @@ fn pins_too_much(batch_bytes: usize, frame_bytes: usize) -> bool {
 }
 
 fn check_partition(
+    cx: &Context,
     topic: &Topic,
     named: ProducePartition,
     version: i16,
@@ -286,7 +288,15 @@ fn check_partition(
     let bytes = named.records.unwrap_or_default();
     let check = || check::check_batch(&topic.config, &bytes, version, now);
     let header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
-    Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None })
+    let ids = match &topic.config.dedup {
+        None => None,
+        Some(dedup) => {
+            let read = || cx.broker.extractor.ids(dedup, partition.id, &bytes, &header);
+            let ids = if header.codec() == Ok(Codec::None) { read() } else { aside(read) }?;
+            Some(Box::new(ids))
+        }
+    };
+    Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None, ids })
 }
 
 /// Runs long work where it is, so that its connection's order is kept, while other connections go on on another thread.

@@ -215,6 +215,7 @@ async fn serve(
         leader_epoch,
         disk_low,
         open_transactions,
+        extractor,
     } = started;
     let fsync_disabled = config.topic_defaults.is_relaxed();
     let coordinator = Coordinator::start(
@@ -242,6 +243,7 @@ async fn serve(
     // The same.
     let _ = observed.engine.set(engine.clone());
     let broker = Arc::new(Broker {
+        extractor,
         cluster_id,
         directory_id,
         leader_epoch,

@@ -2,7 +2,7 @@
 //!
 //! [`table`] is the one home of names and defaults. [`properties`] and [`environment`] read texts, [`load`] lays default,
 //! file, environment and flags over each other, [`build`] makes the typed [`Config`] of them. [`topic`] resolves settings of
-//! topics, [`describe`] answers DescribeConfigs, [`alter`] judges AlterConfigs, [`document`] writes the settings page.
+//! topics and [`dedup`] those of their message ids, [`describe`] answers DescribeConfigs, [`alter`] judges AlterConfigs, [`document`] writes the settings page.
 //!
 //! Mirrors `KafkaConfig`, `LogConfig` and `DynamicBrokerConfig`.
 //! Invariant: a [`Config`] that exists is checked; nobody parses a text again.
@@ -10,6 +10,7 @@
 pub mod alter;
 pub mod build;
 mod client_metrics;
+pub mod dedup;
 pub mod describe;
 pub mod document;
 pub mod environment;
@@ -26,6 +27,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use dedup::DedupConfig;
 
 /// How bytes travel on a listener. Only PLAINTEXT is served until security exists; others are refused at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,6 +164,12 @@ pub struct Config {
     pub producer_id_check_interval: Duration,
     /// `einmal.producer.ids.max`: producer states kept in all partitions together.
     pub producer_ids_max: usize,
+    /// `einmal.dedup.memory.bytes`: message ids of all topics together.
+    pub dedup_memory_bytes: usize,
+    /// `einmal.dedup.id.max.bytes`: longest id.
+    pub dedup_id_bytes_max: usize,
+    /// `einmal.dedup.batch.max.bytes`: what a compressed batch with ids may become.
+    pub dedup_batch_bytes_max: u64,
     /// `einmal.partitions.max`: partitions of all topics together.
     pub partitions_max: usize,
     /// `einmal.disk.reserve.bytes`: 0 switches it off.
@@ -301,6 +310,8 @@ pub struct TopicConfig {
     pub min_cleanable_dirty_ratio: f64,
     /// `compression.type` other than `producer`. Batches are stored as they arrive all the same; kept for DescribeConfigs.
     pub compression_type: Option<String>,
+    /// `message.dedup.*`; none where `message.dedup.mode` is `none`.
+    pub dedup: Option<Arc<DedupConfig>>,
 }
 
 impl TopicConfig {

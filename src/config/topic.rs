@@ -3,9 +3,10 @@
 //! Mirrors `LogConfig` of Kafka.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::table::{self, InvalidSetting, list};
-use super::{TimestampType, TopicConfig};
+use super::{DedupConfig, TimestampType, TopicConfig};
 
 /// Tiered storage, which there is none of.
 const REMOTE_STORAGE: &str = "remote.storage.enable";
@@ -21,6 +22,7 @@ pub fn validate(overrides: &BTreeMap<String, String>) -> Result<BTreeMap<String,
         let reason = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.";
         return Err(InvalidSetting { name: REMOTE_STORAGE.to_owned(), reason: reason.to_owned() });
     }
+    DedupConfig::of(&kept)?;
     Ok(kept)
 }
 
@@ -53,9 +55,11 @@ impl TopicConfig {
     /// The settings in force for a topic that has `overrides` of its own. Refuses what [`validate`] refuses.
     pub fn resolve(defaults: &Self, overrides: &BTreeMap<String, String>) -> Result<Self, InvalidSetting> {
         let mut config = defaults.clone();
-        for (name, text) in &validate(overrides)? {
+        let overrides = validate(overrides)?;
+        for (name, text) in &overrides {
             config.set(name, text)?;
         }
+        config.dedup = DedupConfig::of(&overrides)?.map(Arc::new);
         Ok(config)
     }
 
@@ -109,6 +113,7 @@ impl Default for TopicConfig {
             max_compaction_lag_ms: i64::MAX,
             min_cleanable_dirty_ratio: 0.5,
             compression_type: None,
+            dedup: None,
         };
         for setting in table::TOPICS {
             if let Some(default) = setting.default {

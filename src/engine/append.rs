@@ -1,6 +1,6 @@
 //! Appends batches: judges each by its producer's state, gives it offsets, stages it.
 //!
-//! The order per batch: partition known, producer's verdict with the membership in its transaction, time, offsets, log row, producer
+//! The order per batch: partition known, producer's verdict with the membership in its transaction, message ids, time, offsets, log row, producer
 //! state, partition row. Producer state, batch and what the batch adds to its transaction are rows of the same write, so none can
 //! be there without the others; and since one thread decides batches and ends of transactions, no end comes between.
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::command::{AppendBatch, Appended};
 use super::group::Group;
+use super::message_ids::{self, Outcome};
 use super::mutant::Mutant;
 use super::settings::Settings;
 use super::state::{Counters, PartitionLog, SparseProgress, State};
@@ -32,7 +33,7 @@ const SPARSE_ENTRY_MS: Timestamp = 60_000;
 const EPOCHS_MAX: usize = 64;
 
 /// Appends one batch, or tells why not. The second value says whether the answer rests on a topic that syncs.
-pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, now: Timestamp) -> (Appended, bool) {
+pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatch, now: Timestamp) -> (Appended, bool) {
     let id = batch.partition;
     let Some(topic) = state.topic_of(id).map(Arc::clone) else { return (unknown_partition(), false) };
     let Some(log) = state.logs.get_mut(&id) else { return (unknown_partition(), false) };
@@ -75,13 +76,43 @@ pub(super) fn append(state: &mut State, group: &mut Group, batch: AppendBatch, n
             }
             Err(rejection) => return (refused(log, &topic, &rejection, &state.counters), synced),
         }
-        state.counters.appended.increment(1);
     } else if state.disk.is_low() {
         return (no_room(log), false);
+    }
+    let mut last_present_delta = batch.header.last_offset_delta;
+    if let Some(dedup) = &topic.config.dedup {
+        match state.message_ids.judge(&topic, dedup, &mut batch, log.row.log_end) {
+            Outcome::Append { last_present_delta: delta } => {
+                last_present_delta = delta;
+                let transaction = message_ids::transaction_of(&batch);
+                state.message_ids.keep(group, dedup, id, log.row.log_end, transaction);
+                if state.message_ids.is_over() {
+                    let topics = &state.topics.by_no;
+                    let dedup_of = |no| topics.get(&no).and_then(|topic| topic.config.dedup.as_ref());
+                    state.message_ids.make_room(group, |no| dedup_of(no).is_some_and(|dedup| dedup.throttles));
+                }
+            }
+            Outcome::Known { base_offset } => {
+                let base_offset = base_offset.unwrap_or(-1);
+                if batch.header.is_idempotent()
+                    && producer_states::note_known(log, group, &batch.header, base_offset, now)
+                {
+                    state.producer_state_count += 1;
+                }
+                return (known(log, base_offset), synced);
+            }
+            // A refusal may rest on a record that is not synced yet, and must not outlive it.
+            Outcome::Refused(error, message) => return (refused_for_ids(log, error, message), synced),
+        }
+    }
+    if batch.header.is_idempotent() {
+        state.counters.appended.increment(1);
     } else {
         state.counters.nonidempotent.increment(1);
     }
-    let (stored, header, log_append_time) = stamp(batch, log.row.log_end, state.leader_epoch, &topic, now);
+    let (mut stored, header, log_append_time) = stamp(batch, log.row.log_end, state.leader_epoch, &topic, now);
+    // A batch whose last records are left out is found by the offsets that it holds: a reader behind them gets the next one.
+    stored.last_offset = stored.base_offset + Offset::from(last_present_delta);
     stage(log, group, id, &header, &stored, state.leader_epoch, now);
     if header.is_idempotent() && producer_states::note_batch(log, group, &header, now) {
         state.producer_state_count += 1;
@@ -109,6 +140,27 @@ fn unknown_partition() -> Appended {
         log_append_time: -1,
         log_start_offset: -1,
         message: None,
+    }
+}
+
+/// The answer to a batch of which every record is there already. When the first one was appended is not remembered.
+fn known(log: &PartitionLog, base_offset: Offset) -> Appended {
+    Appended {
+        error: ErrorCode::NONE,
+        base_offset,
+        log_append_time: -1,
+        log_start_offset: log.row.log_start,
+        message: None,
+    }
+}
+
+fn refused_for_ids(log: &PartitionLog, error: ErrorCode, message: String) -> Appended {
+    Appended {
+        error,
+        base_offset: -1,
+        log_append_time: -1,
+        log_start_offset: log.row.log_start,
+        message: Some(message),
     }
 }
 
@@ -250,6 +302,7 @@ pub(super) fn stage(
     now: Timestamp,
 ) {
     assert_eq!(stored.base_offset, log.row.log_end, "batch of {id} does not begin at the log end");
+    let last_offset_delta = stored.last_offset - stored.base_offset;
     if log.row.epochs.last().is_none_or(|(epoch, _)| *epoch < leader_epoch) {
         if log.row.epochs.len() == EPOCHS_MAX {
             log.row.epochs.remove(0);
@@ -262,7 +315,7 @@ pub(super) fn stage(
     let key = LogKey {
         partition: id,
         base_offset: stored.base_offset,
-        last_offset_delta: u32::try_from(header.last_offset_delta).expect("checked to be >= 0 on arrival"),
+        last_offset_delta: u32::try_from(last_offset_delta).expect("checked to be >= 0 on arrival"),
         size_bytes,
         max_timestamp: header.max_timestamp,
         flags: header.attributes.to_be_bytes()[1],
@@ -271,7 +324,7 @@ pub(super) fn stage(
         base_sequence: header.base_sequence,
     };
     group.rows.put(key.encode(), stored.bytes.clone());
-    log.row.log_end = stored.last_offset.checked_add(1).expect("a log of 2^63 records cannot be written");
+    log.row.log_end = header.last_offset().checked_add(1).expect("a log of 2^63 records cannot be written");
     log.row.size_bytes += u64::from(size_bytes);
     group.partitions.insert(id);
     group.appended.insert(id);

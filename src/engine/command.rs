@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::expiry_clock::ExpiryClock;
 use super::transactions::end::Ended;
 use crate::config::TopicConfig;
+use crate::dedup::BatchIds;
 use crate::group::classic::{Retention, StoredGroup};
 use crate::group::consumer::codec::Row;
 use crate::log::catalog::Topic;
@@ -45,6 +46,8 @@ pub struct AppendBatch {
     /// Whose transaction it belongs to, if its header says that it belongs to one. None for a transaction that has no coordinator:
     /// no client's batch is handed over like that.
     pub transaction: Option<Arc<TransactionProducer>>,
+    /// The message ids of its records, where the topic remembers some. Without them the engine reads them itself.
+    pub ids: Option<Box<BatchIds>>,
 }
 
 /// Who acts in a transaction.

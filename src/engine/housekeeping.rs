@@ -2,6 +2,7 @@
 //! deleted records and topics.
 
 use super::group::Group;
+use super::message_ids;
 use super::reclaimer::{Purged, Range};
 use super::state::{Dead, State};
 use crate::store::schema::{
@@ -36,6 +37,19 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
                 let (from, to) = topic_log_range(topic);
                 group.rows.delete_log_range(from, to);
                 group.purged.push(Purged::Topic(topic));
+                continue;
+            }
+            Dead::MessageIds { topic, from } => {
+                match message_ids::remove_rows(state.store.as_ref(), group, topic, from) {
+                    Ok(None) => {}
+                    // One slice is enough for one write.
+                    Ok(from) => {
+                        state.dead.push_front((published, Dead::MessageIds { topic, from }));
+                        break;
+                    }
+                    // The next start tries again.
+                    Err(error) => tracing::warn!(?topic, %error, "message ids of a deleted topic cannot be removed"),
+                }
                 continue;
             }
             Dead::Partition(partition) => partition,
@@ -88,6 +102,18 @@ fn remove_records(
         true
     })?;
     Ok(Some((from, to)))
+}
+
+/// Forgets message ids whose time is over, and all of a topic that does not look at them any more, as far as one write goes; answers
+/// whether more are left.
+pub(super) fn expire_message_ids(state: &mut State, group: &mut Group) -> bool {
+    if state.message_ids.is_empty() {
+        return false;
+    }
+    let State { message_ids, topics, .. } = state;
+    message_ids.expire(group, |topic| {
+        topics.by_no.get(&topic).and_then(|topic| topic.config.dedup.as_ref()).map(|dedup| dedup.window_ms)
+    })
 }
 
 /// Forgets producers that wrote nothing for `producer.id.expiration.ms`, and the longest idle of the others while there are more

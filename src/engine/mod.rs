@@ -8,7 +8,8 @@
 //! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
 //! writer runs; `append`, `markers`, `topics`, `delete_records`, `commit_offsets`, `groups`, `producer_ids` and `housekeeping` decide, each
 //! its own kind of command; [`retention`] and [`cleaner`] look for records that are not to be kept; `producer_states` keeps what partitions know
-//! of their producers; [`group`] holds what was decided, [`expiry_clock`] the time by which things expire.
+//! of their producers, `message_ids` the ids that topics remember; [`group`] holds what was decided, [`expiry_clock`] the time by which things
+//! expire.
 //!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
 //! Invariant: after a failed write or sync nothing more is written or answered; [`Started`]'s owner ends the process.
@@ -30,6 +31,7 @@ mod group;
 mod groups;
 mod housekeeping;
 mod markers;
+mod message_ids;
 mod mutant;
 mod offset_index;
 mod producer_ids;

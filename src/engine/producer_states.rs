@@ -92,6 +92,29 @@ pub(super) fn note_batch(log: &mut PartitionLog, group: &mut Group, header: &Bat
     is_new
 }
 
+/// Moves the state of the producer of a batch of which nothing is staged, and that is answered with `base_offset`; answers whether it
+/// is a new one.
+pub(super) fn note_known(
+    log: &mut PartitionLog,
+    group: &mut Group,
+    header: &BatchHeader,
+    base_offset: Offset,
+    now: Timestamp,
+) -> bool {
+    group.producers.insert((log.view.id, header.producer_id));
+    let producers = log.producers.as_mut().expect("loaded before the batch was judged");
+    match producers.entry(header.producer_id) {
+        Entry::Occupied(mut known) => {
+            known.get_mut().pass_over(header, base_offset, now);
+            false
+        }
+        Entry::Vacant(new) => {
+            new.insert(ProducerState::first_passed_over(header, base_offset, now));
+            true
+        }
+    }
+}
+
 /// Moves the state of the producer of a staged marker. Answers the first offset of the transaction that it ends, if one was open,
 /// and whether the producer is a new one.
 pub(super) fn note_marker(

@@ -43,6 +43,12 @@ pub struct Settings {
     pub transaction_timeout_check_interval_ms: u64,
     /// Partitions and offsets of a transaction that one write carries; what has more is prepared first and carried out in slices.
     pub transaction_slice: usize,
+    /// Memory of message ids, all topics together, bytes (`einmal.dedup.memory.bytes`).
+    pub dedup_memory_bytes: usize,
+    /// Longest message id, bytes (`einmal.dedup.id.max.bytes`).
+    pub dedup_id_bytes_max: usize,
+    /// What a compressed batch with message ids may become, bytes (`einmal.dedup.batch.max.bytes`).
+    pub dedup_batch_bytes_max: u64,
     /// Partitions of all topics (`einmal.partitions.max`).
     pub partitions_max: usize,
     /// Whether callers lend their threads to an idle writer; without it, it works on its own thread only, as measurements of one
@@ -85,6 +91,9 @@ impl From<&Config> for Settings {
             producer_id_check_interval_ms: interval_ms(config.producer_id_check_interval),
             producer_ids_max: config.producer_ids_max,
             transaction_slice: SLICE,
+            dedup_memory_bytes: config.dedup_memory_bytes,
+            dedup_id_bytes_max: config.dedup_id_bytes_max,
+            dedup_batch_bytes_max: config.dedup_batch_bytes_max,
             partitions_max: config.partitions_max,
             takes_loans: true,
             disk_reserve_bytes: disk_reserve_bytes(config),

@@ -9,6 +9,7 @@ use super::cleaner::Cleaner;
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
 use super::expiry_clock::ExpiryClock;
+use super::message_ids::{self, MessageIds};
 use super::mutant::Mutant;
 use super::offset_index::OffsetIndex;
 use super::producer_ids;
@@ -22,6 +23,7 @@ use super::topics;
 use super::transactions::{OpenTransactions, Transactions};
 use super::writer::Writer;
 use super::{Engine, Handle};
+use crate::dedup::Extractor;
 use crate::group::classic::StoredGroup;
 use crate::group::consumer::GroupState;
 use crate::group::consumer::change::Change;
@@ -63,6 +65,8 @@ pub struct Started {
     pub disk_low: Arc<AtomicBool>,
     /// Age and timeout of open transactions.
     pub open_transactions: Arc<OpenTransactions>,
+    /// Reads message ids of batches before they are appended.
+    pub extractor: Extractor,
 }
 
 /// Groups as they were stored, by id.
@@ -130,6 +134,15 @@ impl Engine {
         let identity = recover_identity(store.as_ref(), &settings, environment.as_mut(), &mut rows)?;
         let leader_epoch = recover_epoch(store.as_ref(), &mut rows)?;
         let producer_ids = recover_producer_ids(store.as_ref(), environment.as_mut(), &mut rows)?;
+        let random = || {
+            let (high, low) = (environment.random(), environment.random());
+            (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+        };
+        let extractor = Extractor {
+            secret: message_ids::recover_secret(store.as_ref(), random, &mut rows)?,
+            id_bytes_max: settings.dedup_id_bytes_max,
+            batch_bytes_max: settings.dedup_batch_bytes_max,
+        };
         let reader = LogReader::start(&store, settings.reader_threads)?;
         let mut state = State {
             store: Arc::clone(&store),
@@ -142,6 +155,7 @@ impl Engine {
             logs: HashMap::new(),
             tail_cache: TailCache::new(settings.tail_cache_bytes),
             producer_ids,
+            message_ids: MessageIds::new(extractor, settings.dedup_memory_bytes, environment.monotonic_ms()),
             producer_state_count: 0,
             offsets: Arc::default(),
             offset_index: OffsetIndex::default(),
@@ -164,6 +178,7 @@ impl Engine {
             settings: settings.clone(),
         };
         recover_topics(&mut state)?;
+        recover_message_ids(&mut state)?;
         recover_offsets(&mut state, &mut rows)?;
         recover_transactions(&mut state, &mut rows, environment.as_mut())?;
         let groups = recover_groups(&mut state)?;
@@ -207,6 +222,7 @@ impl Engine {
             leader_epoch,
             disk_low,
             open_transactions,
+            extractor,
         })
     }
 }
@@ -291,6 +307,14 @@ fn recover_topics(state: &mut State) -> Result<(), StartError> {
     let topics: BTreeSet<_> = left.iter().map(|partition| partition.topic).collect();
     state.dead.extend(topics.into_iter().map(|topic| (0, Dead::TopicLog(topic))));
     state.dead.extend(left.into_iter().map(|partition| (0, Dead::Partition(partition))));
+    Ok(())
+}
+
+fn recover_message_ids(state: &mut State) -> Result<(), StartError> {
+    let topics = &state.topics;
+    let exists = |topic| topics.by_no.contains_key(&topic);
+    let gone = message_ids::recover(&mut state.message_ids, state.store.as_ref(), exists)?;
+    state.dead.extend(gone.into_iter().map(|topic| (0, Dead::MessageIds { topic, from: None })));
     Ok(())
 }
 

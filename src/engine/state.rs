@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::disk_watch::DiskWatch;
 use super::expiry_clock::ExpiryClock;
+use super::message_ids::MessageIds;
 use super::offset_index::OffsetIndex;
 use super::settings::Settings;
 use super::transactions::Transactions;
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub logs: HashMap<PartitionId, PartitionLog>,
     pub tail_cache: TailCache,
     pub producer_ids: ProducerIds,
+    pub message_ids: MessageIds,
     /// Producer states in memory, over all partitions.
     pub producer_state_count: usize,
     pub offsets: Arc<CommittedOffsets>,
@@ -131,6 +133,8 @@ pub(super) enum Dead {
     },
     /// All batches of a deleted topic.
     TopicLog(TopicNo),
+    /// Message ids that a deleted topic remembered, from one place on.
+    MessageIds { topic: TopicNo, from: Option<(PartitionId, Offset)> },
     /// The other rows of a partition of a deleted topic.
     Partition(PartitionId),
 }

@@ -9,6 +9,8 @@ mod harness;
 mod interrupted_ends;
 mod isolation;
 mod isolation_model;
+mod message_ids;
+mod message_ids_model;
 mod model;
 mod mutants;
 mod offsets;

@@ -32,6 +32,8 @@ const SLEEP_MAX_DISK_LOW: Duration = Duration::from_secs(1);
 
 /// Longest time for which commands that never end keep the writer from removing what is dead.
 const OWN_ROUND_INTERVAL_MS: u64 = 1_000;
+/// Time between two looks for message ids to forget.
+const MESSAGE_IDS_CHECK_MS: u64 = 1_000;
 
 /// How long what is dead waits for its publication before it is looked at again.
 const PURGE_DELAY: Duration = Duration::from_millis(10);
@@ -69,6 +71,10 @@ pub(super) struct Writer {
     next_timeout_check_ms: u64,
     /// Whether the last look has more to see.
     is_aborting: bool,
+    /// When message ids are looked through the next time, by the monotonic clock.
+    next_message_ids_check_ms: u64,
+    /// Whether the last look has more to see.
+    is_expiring_ids: bool,
     /// When transactional ids are looked through the next time.
     next_id_check_ms: u64,
     /// When the writer last had a round without commands, and whether the next one is such a round though commands wait.
@@ -96,6 +102,7 @@ impl Writer {
         let next_expiry_ms = now_ms.saturating_add(state.settings.producer_id_check_interval_ms);
         let next_offsets_check_ms = now_ms.saturating_add(state.settings.offsets_retention_check_interval_ms);
         let next_timeout_check_ms = now_ms.saturating_add(state.settings.transaction_timeout_check_interval_ms);
+        let next_message_ids_check_ms = now_ms.saturating_add(MESSAGE_IDS_CHECK_MS);
         let next_id_check_ms = now_ms.saturating_add(state.settings.transactional_id_check_interval_ms);
         let sequence = state.store.sequence();
         let catalog = Arc::clone(catalog);
@@ -112,6 +119,8 @@ impl Writer {
             is_checking_offsets: false,
             next_timeout_check_ms,
             is_aborting: false,
+            next_message_ids_check_ms,
+            is_expiring_ids: false,
             next_id_check_ms,
             last_own_round_ms: now_ms,
             is_owed_a_round: false,
@@ -182,6 +191,7 @@ impl Writer {
     /// How long to wait for a command before what is dead is looked at.
     pub fn sleep_max(&self) -> Duration {
         match self.state.dead.front() {
+            _ if self.is_expiring_ids => Duration::ZERO,
             _ if self.is_checking_offsets || self.is_aborting || self.state.transactions.is_ending() => Duration::ZERO,
             None if self.state.disk.is_low() => SLEEP_MAX_DISK_LOW,
             None => SLEEP_MAX,
@@ -198,6 +208,7 @@ impl Writer {
         let now = self.environment.now();
         let now_ms = self.environment.monotonic_ms();
         self.state.transactions.set_now(now_ms);
+        self.state.message_ids.set_now(now_ms);
         self.state.expiry_clock.look(now, now_ms);
         self.state.disk.look(self.state.store.as_ref(), now);
         // Before the commands: what waits for the rest of an end has waited longer than they have.
@@ -233,6 +244,7 @@ impl Writer {
             housekeeping::expire_producers(&mut self.state, &mut group);
             // After a kill the next run takes what it does not find here for time in which no broker ran.
             group.rows.put(ExpiryClockRow::KEY.to_vec(), self.state.expiry_clock.row().encode());
+            self.state.message_ids.stage_time(&mut group.rows);
         }
         if now_ms >= self.next_offsets_check_ms || self.is_checking_offsets {
             self.is_checking_offsets = !commit_offsets::expire(&mut self.state, &mut group);
@@ -242,6 +254,10 @@ impl Writer {
             self.is_aborting = !transactions::expiry::abort_timed_out(&mut self.state, &mut group, now);
             self.next_timeout_check_ms =
                 now_ms.saturating_add(self.state.settings.transaction_timeout_check_interval_ms);
+        }
+        if now_ms >= self.next_message_ids_check_ms || self.is_expiring_ids {
+            self.is_expiring_ids = housekeeping::expire_message_ids(&mut self.state, &mut group);
+            self.next_message_ids_check_ms = now_ms.saturating_add(MESSAGE_IDS_CHECK_MS);
         }
         if now_ms >= self.next_id_check_ms {
             transactions::expiry::forget_idle(&mut self.state, &mut group);
@@ -414,6 +430,8 @@ impl Writer {
         let Self { mut state, mut environment, syncer, stopping, .. } = self;
         let mut rows = Rows::default();
         state.expiry_clock.look(environment.now(), environment.monotonic_ms());
+        state.message_ids.set_now(environment.monotonic_ms());
+        state.message_ids.stage_time(&mut rows);
         rows.put(ExpiryClockRow::KEY.to_vec(), state.expiry_clock.row().encode());
         let epoch = BrokerEpoch { leader_epoch: state.leader_epoch, clean_stop: true };
         rows.put(BrokerEpoch::KEY.to_vec(), epoch.encode());

@@ -52,6 +52,15 @@ impl ProducerState {
     /// Takes note of a batch that [`decide`] let pass and that is appended at `base_offset` at time `now`. `header` is the
     /// one of the stored batch: where the topic stamps times, its max timestamp is the append time.
     pub fn append(&mut self, header: &BatchHeader, base_offset: Offset, now: Timestamp) {
+        self.pass_over(header, base_offset, now);
+        if header.is_transactional() && self.open_transaction.is_none() {
+            self.open_transaction = Some(base_offset);
+        }
+    }
+
+    /// Takes note of a batch that [`decide`] let pass and of which nothing is appended, for all of its messages are there already:
+    /// its sequences are used up, and a retry is answered with the same `base_offset`.
+    pub fn pass_over(&mut self, header: &BatchHeader, base_offset: Offset, now: Timestamp) {
         if header.producer_epoch != self.epoch {
             self.epoch = header.producer_epoch;
             self.window.clear();
@@ -64,9 +73,19 @@ impl ProducerState {
             aborted: false,
         });
         self.last_timestamp = now;
-        if header.is_transactional() && self.open_transaction.is_none() {
-            self.open_transaction = Some(base_offset);
-        }
+    }
+
+    /// The state of a producer of whose first batch nothing is appended.
+    pub fn first_passed_over(header: &BatchHeader, base_offset: Offset, now: Timestamp) -> Self {
+        let mut state = Self {
+            epoch: header.producer_epoch,
+            coordinator_epoch: -1,
+            last_timestamp: now,
+            open_transaction: None,
+            window: Window::default(),
+        };
+        state.pass_over(header, base_offset, now);
+        state
     }
 
     /// The state after the first that is heard of a producer is a marker: its transaction had no data here, or the producer was

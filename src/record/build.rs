@@ -149,7 +149,8 @@ pub(super) fn put_varint(buffer: &mut Vec<u8>, value: i64) {
     buffer.push(rest as u8);
 }
 
-fn put_nullable(buffer: &mut Vec<u8>, bytes: Option<&[u8]>) {
+/// Bytes behind their length; none is -1, Kafka's null.
+pub(super) fn put_nullable(buffer: &mut Vec<u8>, bytes: Option<&[u8]>) {
     put_varint(buffer, bytes.map_or(-1, |bytes| bytes.len() as i64));
     buffer.extend_from_slice(bytes.unwrap_or_default());
 }

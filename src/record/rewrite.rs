@@ -64,7 +64,8 @@ fn put_record_at(plain: &mut Vec<u8>, record: &RecordView<'_>, timestamp_delta: 
     plain.extend_from_slice(record.after_time);
 }
 
-fn assemble(header: BatchHeader, record_count: usize, records: &[u8]) -> BytesMut {
+/// The batch of `header` with `record_count` records, which are encoded and compressed already.
+pub(super) fn assemble(header: BatchHeader, record_count: usize, records: &[u8]) -> BytesMut {
     let size_bytes = i32::try_from(HEADER_BYTES + records.len()).expect("a batch is smaller than 2 GiB");
     let record_count = i32::try_from(record_count).expect("no more records than were there");
     let header = BatchHeader { size_bytes: size_bytes.unsigned_abs(), record_count, ..header };

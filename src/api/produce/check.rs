@@ -4,6 +4,7 @@
 //! is an argument. Sequences are judged by the engine, which knows the producer.
 
 use crate::config::{TimestampType, TopicConfig};
+use crate::dedup::IdsRefused;
 use crate::record::BatchHeader;
 use crate::record::codec::{Codec, DecompressionLimits};
 use crate::record::validate::{
@@ -41,6 +42,13 @@ impl From<BatchRejected> for Refusal {
     fn from(rejected: BatchRejected) -> Self {
         let records = rejected.record_errors().to_vec();
         Self { records, is_by_log: rejected.is_intact(), ..Self::saying(rejected.error(), rejected.to_string()) }
+    }
+}
+
+impl From<IdsRefused> for Refusal {
+    fn from(refused: IdsRefused) -> Self {
+        let records = refused.record_errors().to_vec();
+        Self { records, is_by_log: true, ..Self::saying(refused.error(), refused.to_string()) }
     }
 }
 
@@ -113,6 +121,7 @@ mod tests {
             max_compaction_lag_ms: i64::MAX,
             min_cleanable_dirty_ratio: 0.5,
             compression_type: None,
+            dedup: None,
         }
     }
 

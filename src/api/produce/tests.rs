@@ -30,6 +30,7 @@ fn batch(index: u32, attributes: i16) -> AppendBatch {
         header,
         bytes: BytesMut::new(),
         transaction: None,
+        ids: None,
     }
 }
 

@@ -308,6 +308,28 @@ pub const SERVER: &[Setting] = &[
         "Producers remembered, all partitions together; beyond, those that wrote longest ago are forgotten first.",
     )
     .at_least(1),
+    Setting::new(
+        "einmal.dedup.memory.bytes",
+        Kind::Long,
+        "268435456",
+        "Memory of the message ids of all topics together. Beyond it, the topic with most ids forgets its oldest, or new ids are told to \
+         come again later where message.dedup.overflow is throttle. An id takes about 30 bytes in batches of 100, 70 in a batch of its own.",
+    )
+    .at_least(0),
+    Setting::new(
+        "einmal.dedup.id.max.bytes",
+        Kind::Int,
+        "512",
+        "Longest message id; batches with longer ones are refused. Keys and values that serve as ids may have any length.",
+    )
+    .at_least(1),
+    Setting::new(
+        "einmal.dedup.batch.max.bytes",
+        Kind::Long,
+        "16777216",
+        "What a compressed batch may become when its message ids are read; one that becomes larger is refused.",
+    )
+    .at_least(1),
     Setting::new("einmal.partitions.max", Kind::Int, "20000", "Partitions of all topics together; more are refused.").at_least(1),
     Setting::new(
         "einmal.tail.cache.bytes",

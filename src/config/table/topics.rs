@@ -130,6 +130,78 @@ pub const TOPICS: &[Setting] = &[
         .at_least(0)
         .synonyms(&[same("message.max.bytes")]),
     Setting::new(
+        "message.dedup.id.headers",
+        Kind::List,
+        "message-id,ce_source+ce_id",
+        "Headers that hold a record's id: the first alternative of which all headers are present; + joins the headers of one. Of several \
+         headers of one name the last counts.",
+    ),
+    Setting::new(
+        "message.dedup.id.source",
+        Kind::String,
+        "header",
+        "What a record is recognised by: headers, its key, its value, or both. By value, two messages that happen to be equal are one.",
+    )
+    .valid(Valid::OneOf(&["header", "key", "value-hash", "key-value-hash"])),
+    Setting::new(
+        "message.dedup.missing.id",
+        Kind::String,
+        "accept",
+        "What happens to a record without an id, or with an empty one: it is stored unchecked, or its batch is refused.",
+    )
+    .valid(Valid::OneOf(&["accept", "reject"])),
+    Setting::new(
+        "message.dedup.mode",
+        Kind::String,
+        "none",
+        "window: a record whose id was seen within message.dedup.window.ms is stored no second time, whoever sends it. Ids are remembered \
+         from the moment in which this is switched on.",
+    )
+    .valid(Valid::OneOf(&["none", "window"])),
+    Setting::new(
+        "message.dedup.namespace",
+        Kind::String,
+        "none",
+        "header:<name>: the value of that header keeps the ids of different senders apart.",
+    ),
+    Setting::new(
+        "message.dedup.on.duplicate",
+        Kind::String,
+        "drop",
+        "What happens to a record whose id is known: drop leaves it out and answers as if it had been stored, reject refuses its batch \
+         with INVALID_RECORD, mark stores it with a header einmal-duplicate-of: <partition>:<offset>.",
+    )
+    .valid(Valid::OneOf(&["drop", "reject", "mark"])),
+    Setting::new(
+        "message.dedup.overflow",
+        Kind::String,
+        "evict-oldest",
+        "What happens when there is no room for more ids: the oldest are forgotten, or batches with new ones are refused with \
+         NOT_ENOUGH_REPLICAS, on which clients try again.",
+    )
+    .valid(Valid::OneOf(&["evict-oldest", "throttle"])),
+    Setting::new(
+        "message.dedup.scope",
+        Kind::String,
+        "topic",
+        "Whether an id is known in its whole topic or in its partition alone.",
+    )
+    .valid(Valid::OneOf(&["topic", "partition"])),
+    Setting::new(
+        "message.dedup.window.max.ids",
+        Kind::Int,
+        "10000000",
+        "Ids of the topic that are remembered at the most; see message.dedup.overflow.",
+    )
+    .valid(Valid::Range(1, 2_000_000_000)),
+    Setting::new(
+        "message.dedup.window.ms",
+        Kind::Long,
+        "3600000",
+        "How long an id is remembered at least. Only time in which the broker runs counts.",
+    )
+    .at_least(1),
+    Setting::new(
         "message.timestamp.after.max.ms",
         Kind::Long,
         "3600000",

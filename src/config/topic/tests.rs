@@ -25,6 +25,7 @@ fn defaults_are_kafkas_but_for_the_sync() {
             max_compaction_lag_ms: i64::MAX,
             min_cleanable_dirty_ratio: 0.5,
             compression_type: None,
+            dedup: None,
         }
     );
     assert!(!config.is_relaxed());

@@ -267,6 +267,9 @@ pub fn settings() -> Settings {
         transactional_id_check_interval_ms: 3_600_000,
         transaction_timeout_check_interval_ms: 10_000,
         transaction_slice: SLICE,
+        dedup_memory_bytes: usize::MAX,
+        dedup_id_bytes_max: 512,
+        dedup_batch_bytes_max: 1 << 24,
         partitions_max: 100,
         takes_loans: true,
         disk_reserve_bytes: 0,
@@ -460,7 +463,7 @@ pub fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 pub fn to(partition: PartitionId, batch: &BatchBuilder) -> AppendBatch {
     let bytes = batch.build();
     let header = BatchHeader::parse(&bytes).expect("builders build valid batches");
-    AppendBatch { partition, header, bytes, transaction: None }
+    AppendBatch { partition, header, bytes, transaction: None, ids: None }
 }
 
 /// A batch without a producer.

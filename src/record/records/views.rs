@@ -24,6 +24,19 @@ pub struct RecordView<'a> {
     pub after_time: &'a [u8],
 }
 
+impl<'a> RecordView<'a> {
+    /// Its headers in order, a value of none for Kafka's null.
+    pub fn header_pairs(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        let mut rest = self.headers;
+        std::iter::from_fn(move || {
+            // They were found whole when the view was made.
+            let name = take_nullable(&mut rest).ok()??;
+            let value = take_nullable(&mut rest).ok()?;
+            Some((name, value))
+        })
+    }
+}
+
 /// Iterates over the records in `decompressed`, which must be exactly `record_count` of them; ends after the first error.
 pub fn records(decompressed: &[u8], record_count: i32) -> Records<'_> {
     Records { rest: decompressed, record_count, index: 0, ended: false }

@@ -15,7 +15,7 @@ pub(super) fn of_partition(prefix: u8, partition: PartitionId, capacity: usize) 
     key
 }
 
-fn of_partition_and_number(prefix: u8, partition: PartitionId, number: i64) -> Vec<u8> {
+pub(super) fn of_partition_and_number(prefix: u8, partition: PartitionId, number: i64) -> Vec<u8> {
     assert!(number >= 0, "key order holds for numbers >= 0 only, not {number}");
     let mut key = of_partition(prefix, partition, 8);
     key.extend_from_slice(&number.to_be_bytes());
@@ -139,10 +139,12 @@ pub fn compacted_key(partition: PartitionId) -> Vec<u8> {
 
 /// Prefixes of all rows of a topic's partitions that go by single deletes when the topic goes; its log rows go by
 /// [`super::topic_log_range`].
-pub fn topic_prefixes(topic: TopicNo) -> [Vec<u8>; 5] {
-    [prefix::PARTITION, prefix::PRODUCER, prefix::ABORTED, prefix::SPARSE, prefix::COMPACTED].map(|prefix| {
-        let mut key = vec![prefix];
-        key.extend_from_slice(&topic.0.to_be_bytes());
-        key
-    })
+pub fn topic_prefixes(topic: TopicNo) -> [Vec<u8>; 6] {
+    [prefix::PARTITION, prefix::PRODUCER, prefix::ABORTED, prefix::SPARSE, prefix::ID_BLOCK, prefix::COMPACTED].map(
+        |prefix| {
+            let mut key = vec![prefix];
+            key.extend_from_slice(&topic.0.to_be_bytes());
+            key
+        },
+    )
 }

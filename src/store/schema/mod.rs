@@ -11,6 +11,7 @@
 //! | 0x12 producer | topic, partition, producer id | [`crate::producer::ProducerState`] |
 //! | 0x13 aborted | topic, partition, offset of the marker | [`AbortedRow`] |
 //! | 0x14 sparse | topic, partition, base offset | [`SparseRow`] |
+//! | 0x15 message ids | topic, partition, base offset | [`IdBlock`] |
 //! | 0x16 compacted | topic, partition | [`CompactedRow`] |
 //! | 0x20 transaction | transactional id | [`crate::transaction::TransactionMetadata`] |
 //! | 0x21 pending offset | producer id, length of group, group, topic, partition | [`OffsetRow`] |
@@ -19,7 +20,7 @@
 //! | 0x32 consumer group | length of group, group, kind of row, name | [`crate::group::consumer::change::Change`] |
 //! | 0x33 group settings | group | [`GroupConfigs`] |
 //! | 0x40 topic | topic | [`TopicRow`] |
-//! | 0x41–0x46 | nothing: single rows | [`NextTopicNo`], [`ProducerIdBlock`], [`Identity`], [`BrokerEpoch`], [`BrokerOverrides`], [`ExpiryClockRow`] |
+//! | 0x41–0x48 | nothing: single rows | [`NextTopicNo`], [`ProducerIdBlock`], [`Identity`], [`BrokerEpoch`], [`BrokerOverrides`], [`ExpiryClockRow`], [`MessageIdSecret`], [`MessageIdTime`] |
 //!
 //! Invariant: decoding returns what was encoded, and an error, never a panic, for any other bytes.
 //! Invariant: a topic's number is never reused, so rows that outlive their topic are never read again.
@@ -28,6 +29,7 @@ mod consumer_group;
 mod group;
 mod key;
 mod log_key;
+mod message_ids;
 mod meta;
 mod offset;
 mod partition;
@@ -47,6 +49,7 @@ pub use key::{
     sparse_prefix, topic_prefixes,
 };
 pub use log_key::{LOG_KEY_BYTES, LogKey, log_prefix, log_range, log_seek_key, topic_log_range};
+pub use message_ids::{IdBlock, MessageIdSecret, MessageIdTime, id_block_key, id_block_of_key, id_blocks_prefix};
 pub use meta::{BrokerEpoch, BrokerOverrides, ExpiryClockRow, Identity, NextTopicNo, ProducerIdBlock};
 pub use offset::{
     OffsetRow, offset_key, offset_of_key, offsets_of_group_prefix, offsets_prefix, pending_offset_key,
@@ -71,7 +74,9 @@ pub mod prefix {
     pub const ABORTED: u8 = 0x13;
     /// Sparse index of times and sizes, per partition.
     pub const SPARSE: u8 = 0x14;
-    /// How far compaction has come, per partition. 0x15 is for ids of messages.
+    /// Ids of messages, per batch.
+    pub const ID_BLOCK: u8 = 0x15;
+    /// How far compaction has come, per partition.
     pub const COMPACTED: u8 = 0x16;
     /// Transactions, per transactional id.
     pub const TRANSACTION: u8 = 0x20;
@@ -99,6 +104,10 @@ pub mod prefix {
     pub const BROKER_OVERRIDES: u8 = 0x45;
     /// The one row of the time by which things expire.
     pub const EXPIRY_CLOCK: u8 = 0x46;
+    /// The one row of the secret behind fingerprints of message ids.
+    pub const MESSAGE_ID_SECRET: u8 = 0x47;
+    /// The one row of the time that message ids are kept by.
+    pub const MESSAGE_ID_TIME: u8 = 0x48;
 }
 
 /// A key or value that cannot be read.

@@ -2,6 +2,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::*;
+use crate::dedup::{BatchId, Fingerprint};
 use crate::producer::{ProducerState, WindowBatch};
 use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
 
@@ -84,6 +85,8 @@ proptest! {
         prop_assert_eq!(producer_of_key(&producer_key(partition, producer_id)), Ok((partition, producer_id)));
         prop_assert_eq!(sparse_of_key(&sparse_key(partition, number)), Ok((partition, number)));
         prop_assert_eq!(aborted_of_key(&aborted_key(partition, number)), Ok((partition, number)));
+        prop_assert_eq!(id_block_of_key(&id_block_key(partition, number)), Ok((partition, number)));
+        prop_assert!(id_block_key(partition, number).starts_with(&id_blocks_prefix(Some(partition.topic))));
         prop_assert!(aborted_key(partition, number).starts_with(&aborted_prefix(partition)));
         prop_assert_eq!(offset_of_key(&offset_key(&group, partition)), Ok((group.clone(), partition)));
         prop_assert_eq!(topic_of_key(&topic_key(TopicNo(no))), Ok(TopicNo(no)));
@@ -116,6 +119,7 @@ proptest! {
         round_trips(&AbortedRow {
             producer_id: ProducerId(numbers[0]), first_offset: numbers[1], last_stable_offset: numbers[2],
         })?;
+        let window_len = window.len() as u32;
         round_trips(&ProducerState {
             epoch: ProducerEpoch(ids[0] as i16), coordinator_epoch: ids[1], last_timestamp: numbers[0],
             open_transaction: open,
@@ -123,6 +127,14 @@ proptest! {
                 WindowBatch { first_sequence, offset_delta, last_offset, timestamp, aborted }
             }).collect(),
         })?;
+        let message_ids = |deltas: std::ops::Range<u32>| deltas.map(|offset_delta| {
+            BatchId { fingerprint: Fingerprint(u128::from(offset_delta).wrapping_mul(uuid).to_be_bytes()), offset_delta }
+        });
+        for deltas in [0..window_len, 1..window_len + 1] {
+            round_trips(&IdBlock { time: numbers[0], transaction: open.map(ProducerId), ids: message_ids(deltas).collect() })?;
+        }
+        round_trips(&MessageIdTime(numbers[0]))?;
+        round_trips(&MessageIdSecret(uuid.to_be_bytes()))?;
         round_trips(&OffsetRow {
             offset: numbers[0], leader_epoch: LeaderEpoch(ids[2]), metadata: text.clone(),
             commit_timestamp: numbers[1], expire_timestamp: numbers[2], commit_number: bytes[0],
@@ -151,15 +163,16 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(prefix in 0x0fu8..0x48, rest in vec(any::<u8>(), 0..80), version in 0u8..3) {
+    fn arbitrary_bytes_never_panic(prefix in 0x0fu8..0x4a, rest in vec(any::<u8>(), 0..80), version in 0u8..3) {
         let key = [&[prefix], &rest[..]].concat();
         let _ = (LogKey::decode(&key), partition_of_key(&key), producer_of_key(&key), sparse_of_key(&key));
-        let _ = (offset_of_key(&key), topic_of_key(&key), aborted_of_key(&key));
+        let _ = (offset_of_key(&key), topic_of_key(&key), aborted_of_key(&key), id_block_of_key(&key));
         let value = [&[version], &rest[..]].concat();
         let _ = (PartitionRow::decode(&value), SparseRow::decode(&value), ProducerState::decode(&value));
         let _ = (OffsetRow::decode(&value), TopicRow::decode(&value), NextTopicNo::decode(&value));
         let _ = (ProducerIdBlock::decode(&value), Identity::decode(&value), BrokerEpoch::decode(&value));
         let _ = (BrokerOverrides::decode(&value), ExpiryClockRow::decode(&value));
+        let _ = (IdBlock::decode(&value), MessageIdSecret::decode(&value), MessageIdTime::decode(&value));
     }
 }
 

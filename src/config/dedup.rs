@@ -1,0 +1,227 @@
+//! `message.dedup.*` of a topic: how messages are recognised that are sent again, and for how long.
+//!
+//! Kafka has no such settings. They are given per topic and change while the broker runs; a change holds for what is appended
+//! after it and forgets no id.
+
+use std::collections::BTreeMap;
+
+use super::table::{self, InvalidSetting, list};
+use crate::types::Timestamp;
+
+const MODE: &str = "message.dedup.mode";
+const ID_SOURCE: &str = "message.dedup.id.source";
+const ID_HEADERS: &str = "message.dedup.id.headers";
+const NAMESPACE: &str = "message.dedup.namespace";
+const SCOPE: &str = "message.dedup.scope";
+const WINDOW_MS: &str = "message.dedup.window.ms";
+const WINDOW_MAX_IDS: &str = "message.dedup.window.max.ids";
+const OVERFLOW: &str = "message.dedup.overflow";
+const MISSING_ID: &str = "message.dedup.missing.id";
+const ON_DUPLICATE: &str = "message.dedup.on.duplicate";
+
+/// How a topic recognises repeated messages (`message.dedup.mode` other than `none`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DedupConfig {
+    /// What the id of a record is made of.
+    pub identity: Identity,
+    /// `message.dedup.window.ms`: how long an id is remembered at least, ≥ 1.
+    pub window_ms: Timestamp,
+    /// `message.dedup.window.max.ids`, ≥ 1.
+    pub window_ids_max: usize,
+    /// `message.dedup.overflow` is `throttle`: a full window refuses new ids instead of forgetting the oldest.
+    pub throttles: bool,
+    /// `message.dedup.missing.id` is `reject`.
+    pub needs_id: bool,
+    /// `message.dedup.on.duplicate`.
+    pub on_duplicate: OnDuplicate,
+}
+
+/// What two records must have in common to be the same message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// `message.dedup.id.source` with `message.dedup.id.headers`.
+    pub source: IdSource,
+    /// `message.dedup.namespace` `header:<name>`: the header whose value separates the ids of different writers.
+    pub namespace: Option<String>,
+    /// `message.dedup.scope` is `partition`: the same id in another partition is another message.
+    pub is_per_partition: bool,
+}
+
+/// Where the id of a record stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdSource {
+    /// In headers: the first alternative counts of which all headers are present. None is empty.
+    Headers(Vec<Vec<String>>),
+    /// In its key.
+    Key,
+    /// Its value is its id.
+    Value,
+    /// Key and value are.
+    KeyValue,
+}
+
+/// What happens to a record whose id is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDuplicate {
+    /// It is left out, and its producer is told that it is there.
+    Drop,
+    /// Its batch is refused.
+    Reject,
+    /// It is stored with a header that names the first one.
+    Mark,
+}
+
+impl DedupConfig {
+    /// What the settings of a topic say, which have been checked one by one; none for `message.dedup.mode=none`.
+    ///
+    /// # Errors
+    /// [`InvalidSetting`] for header names that are none.
+    pub fn of(overrides: &BTreeMap<String, String>) -> Result<Option<Self>, InvalidSetting> {
+        // Most topics have none of these.
+        if !overrides.keys().any(|name| name.starts_with("message.dedup.")) {
+            return Ok(None);
+        }
+        let text = |name: &str| match overrides.get(name) {
+            Some(text) => text.as_str(),
+            None => table::topic(name).and_then(|setting| setting.default).unwrap_or_default(),
+        };
+        // Read in any mode, so that what could not be used later is refused when it is set.
+        let headers = headers(text(ID_HEADERS))?;
+        let namespace = namespace(text(NAMESPACE))?;
+        let source = match text(ID_SOURCE) {
+            "key" => IdSource::Key,
+            "value-hash" => IdSource::Value,
+            "key-value-hash" => IdSource::KeyValue,
+            _ => IdSource::Headers(headers),
+        };
+        let dedup = Self {
+            identity: Identity { source, namespace, is_per_partition: text(SCOPE) == "partition" },
+            window_ms: number(WINDOW_MS, text(WINDOW_MS))?,
+            window_ids_max: number(WINDOW_MAX_IDS, text(WINDOW_MAX_IDS))?,
+            throttles: text(OVERFLOW) == "throttle",
+            needs_id: text(MISSING_ID) == "reject",
+            on_duplicate: match text(ON_DUPLICATE) {
+                "reject" => OnDuplicate::Reject,
+                "mark" => OnDuplicate::Mark,
+                _ => OnDuplicate::Drop,
+            },
+        };
+        Ok((text(MODE) != "none").then_some(dedup))
+    }
+}
+
+fn headers(text: &str) -> Result<Vec<Vec<String>>, InvalidSetting> {
+    let refuse = || InvalidSetting {
+        name: ID_HEADERS.to_owned(),
+        reason: format!(
+            "Invalid value {text} for configuration {ID_HEADERS}: must be header names with commas between alternatives and + \
+             between the headers of one"
+        ),
+    };
+    let mut alternatives = Vec::new();
+    for alternative in list(text) {
+        let parts: Vec<_> = alternative.split('+').map(|part| part.trim().to_owned()).collect();
+        if parts.iter().any(String::is_empty) {
+            return Err(refuse());
+        }
+        alternatives.push(parts);
+    }
+    if alternatives.is_empty() { Err(refuse()) } else { Ok(alternatives) }
+}
+
+fn namespace(text: &str) -> Result<Option<String>, InvalidSetting> {
+    match text.strip_prefix("header:").map(str::trim) {
+        None if text == "none" => Ok(None),
+        Some(name) if !name.is_empty() => Ok(Some(name.to_owned())),
+        _ => Err(InvalidSetting {
+            name: NAMESPACE.to_owned(),
+            reason: format!("Invalid value {text} for configuration {NAMESPACE}: must be none or header:<name>"),
+        }),
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, InvalidSetting> {
+    text.parse().map_err(|_| InvalidSetting {
+        name: name.to_owned(),
+        reason: format!("Invalid value {text} for configuration {name}: out of range"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::topic::validate;
+
+    fn of(overrides: &[(&str, &str)]) -> Result<Option<DedupConfig>, String> {
+        let overrides = overrides.iter().map(|(name, text)| (format!("message.dedup.{name}"), (*text).to_owned()));
+        let kept = validate(&overrides.collect()).map_err(|invalid| invalid.reason)?;
+        DedupConfig::of(&kept).map_err(|invalid| invalid.reason)
+    }
+
+    #[test]
+    fn topic_without_a_mode_recognises_nothing() {
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&[("window.ms", "5")]), Ok(None));
+        assert_eq!(of(&[("mode", "none")]), Ok(None));
+    }
+
+    #[test]
+    fn window_takes_ids_from_well_known_headers_for_an_hour() {
+        let names = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+        let expected = DedupConfig {
+            identity: Identity {
+                source: IdSource::Headers(vec![names(&["message-id"]), names(&["ce_source", "ce_id"])]),
+                namespace: None,
+                is_per_partition: false,
+            },
+            window_ms: 3_600_000,
+            window_ids_max: 10_000_000,
+            throttles: false,
+            needs_id: false,
+            on_duplicate: OnDuplicate::Drop,
+        };
+        assert_eq!(of(&[("mode", "window")]), Ok(Some(expected)));
+    }
+
+    #[test]
+    fn every_setting_is_taken() {
+        let given = [
+            ("mode", "window"),
+            ("id.source", "key"),
+            ("namespace", "header: tenant"),
+            ("scope", "partition"),
+            ("window.ms", "7"),
+            ("window.max.ids", "8"),
+            ("overflow", "throttle"),
+            ("missing.id", "reject"),
+            ("on.duplicate", "mark"),
+        ];
+        let expected = DedupConfig {
+            identity: Identity { source: IdSource::Key, namespace: Some("tenant".to_owned()), is_per_partition: true },
+            window_ms: 7,
+            window_ids_max: 8,
+            throttles: true,
+            needs_id: true,
+            on_duplicate: OnDuplicate::Mark,
+        };
+        assert_eq!(of(&given), Ok(Some(expected)));
+    }
+
+    #[test]
+    fn what_could_not_be_used_is_refused_when_it_is_set() {
+        for (name, text) in [
+            ("id.headers", ""),
+            ("id.headers", "a,+b"),
+            ("id.headers", "a++b"),
+            ("namespace", "header:"),
+            ("namespace", "principals"),
+            ("mode", "sometimes"),
+            ("window.ms", "0"),
+            ("window.max.ids", "0"),
+            ("window.max.ids", "2000000001"),
+        ] {
+            let refused = of(&[(name, text)]).expect_err(text);
+            assert!(refused.contains(&format!("message.dedup.{name}")), "{refused}");
+        }
+    }
+}

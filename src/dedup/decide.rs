@@ -1,0 +1,84 @@
+//! What happens to a batch by the ids of its records.
+
+use super::BatchIds;
+use super::index::{Index, Offered};
+use crate::config::DedupConfig;
+use crate::config::dedup::OnDuplicate;
+use crate::types::{Offset, PartitionIndex, ProducerId, Timestamp};
+
+/// Where the record lies that had the id first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Original {
+    /// Its partition.
+    pub partition: u32,
+    /// Its offset.
+    pub offset: Offset,
+}
+
+/// What is known of a batch when it is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Judged<'a> {
+    /// Its ids.
+    pub ids: &'a BatchIds,
+    /// Number of its records, those without an id included.
+    pub record_count: i32,
+    /// Where it goes.
+    pub partition: u32,
+    /// Offset that its first record would have.
+    pub base_offset: Offset,
+    /// The producer whose transaction it belongs to, if it belongs to one.
+    pub transaction: Option<ProducerId>,
+}
+
+/// What happens to a batch. What it brings is remembered by [`Index::keep`] if it is stored, and forgotten again otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is stored as it is.
+    Store,
+    /// It is stored without the records of these offset deltas, which rise; at least one record is left.
+    StoreWithout(Vec<u32>),
+    /// It is stored, and the records of these offset deltas are told apart.
+    Mark(Vec<(u32, Original)>),
+    /// All of it is known. Nothing is stored; the first record's original is the answer.
+    Known(Original),
+    /// The record of this offset delta is known, and the topic refuses such batches.
+    Reject(u32, Original),
+    /// An id belongs to a transaction that is open: nobody can tell yet.
+    Undecided,
+}
+
+/// Judges a batch, and notes its new ids in `index` as those of a batch that may be stored: [`Index::keep`] or [`Index::drop_new`]
+/// has to follow a verdict by which something is stored.
+pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig, expired_until: Timestamp) -> Verdict {
+    let mut known = Vec::new();
+    for id in &batch.ids.ids {
+        let original = match index.offer(id, expired_until, batch.transaction) {
+            Offered::New => continue,
+            Offered::Undecided => {
+                index.drop_new();
+                return Verdict::Undecided;
+            }
+            Offered::Known(original) => original,
+            Offered::InBatch(offset_delta) => {
+                Original { partition: batch.partition, offset: batch.base_offset + Offset::from(offset_delta) }
+            }
+        };
+        if config.on_duplicate == OnDuplicate::Reject {
+            index.drop_new();
+            return Verdict::Reject(id.offset_delta, original);
+        }
+        known.push((id.offset_delta, original));
+    }
+    let Some((_, first)) = known.first().copied() else { return Verdict::Store };
+    if config.on_duplicate == OnDuplicate::Mark {
+        return Verdict::Mark(known);
+    }
+    if PartitionIndex::try_from(known.len()) == Ok(batch.record_count) {
+        index.drop_new();
+        return Verdict::Known(first);
+    }
+    Verdict::StoreWithout(known.into_iter().map(|(offset_delta, _)| offset_delta).collect())
+}
+
+#[cfg(test)]
+mod tests;

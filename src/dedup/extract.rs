@@ -1,0 +1,243 @@
+//! Reads the ids of a batch's records: on the connection that brought it, so that the one writer need not.
+
+use std::sync::Arc;
+
+use super::BatchId;
+use super::fingerprint::{self, Fingerprint, Secret};
+use crate::config::DedupConfig;
+use crate::config::dedup::{IdSource, Identity};
+use crate::record::codec::{DecompressError, DecompressionLimits, decompress};
+use crate::record::records::{RecordView, RecordsInvalid, records};
+use crate::record::validate::{RECORD_ERRORS_MAX, RecordError};
+use crate::record::{BatchHeader, HEADER_BYTES};
+use crate::types::{ErrorCode, PartitionId};
+
+/// The ids of a batch, under the settings that they were read by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchIds {
+    /// Of the topic when the ids were read.
+    pub config: Arc<DedupConfig>,
+    /// Of the records that have one, in their order.
+    pub ids: Vec<BatchId>,
+}
+
+impl BatchIds {
+    /// Whether they would be the same under `config`.
+    pub fn are_of(&self, config: &Arc<DedupConfig>) -> bool {
+        Arc::ptr_eq(&self.config, config)
+            || (&self.config.identity, self.config.needs_id) == (&config.identity, config.needs_id)
+    }
+}
+
+/// Why the ids of a batch cannot be taken. `Display` is the sentence that the client gets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdsRefused {
+    /// The records cannot be read.
+    #[error("Record batch does not decode: {0}")]
+    Undecodable(#[from] RecordsInvalid),
+    /// The offsets of the records are not 0, 1, 2 and so on.
+    #[error("Record {index} of the batch has offset {offset_delta}")]
+    Offset {
+        /// Place of the record.
+        index: i32,
+        /// As found.
+        offset_delta: i32,
+    },
+    /// `message.dedup.missing.id` is `reject`.
+    #[error("One or more records have no message id")]
+    Missing {
+        /// The first [`RECORD_ERRORS_MAX`] of them.
+        records: Vec<RecordError>,
+    },
+    /// `einmal.dedup.id.max.bytes`.
+    #[error("One or more records have a message id that is too long")]
+    TooLong {
+        /// The first [`RECORD_ERRORS_MAX`] of them.
+        records: Vec<RecordError>,
+    },
+}
+
+impl IdsRefused {
+    /// Code for the wire. A batch that expands too far may be sent again in smaller ones, which the Java client does by itself.
+    pub fn error(&self) -> ErrorCode {
+        match self {
+            Self::Undecodable(RecordsInvalid::Decompress(DecompressError::TooLarge { .. })) => {
+                ErrorCode::MESSAGE_TOO_LARGE
+            }
+            _ => ErrorCode::INVALID_RECORD,
+        }
+    }
+
+    /// The single records at fault, where it is single ones.
+    pub fn record_errors(&self) -> &[RecordError] {
+        match self {
+            Self::Missing { records } | Self::TooLong { records } => records,
+            _ => &[],
+        }
+    }
+}
+
+/// Reads ids.
+#[derive(Debug, Clone, Copy)]
+pub struct Extractor {
+    /// Of this data directory.
+    pub secret: Secret,
+    /// `einmal.dedup.id.max.bytes`.
+    pub id_bytes_max: usize,
+    /// `einmal.dedup.batch.max.bytes`.
+    pub batch_bytes_max: u64,
+}
+
+/// What is found where an id belongs.
+enum Found {
+    Id(Fingerprint),
+    Nothing,
+    TooLong(usize),
+}
+
+impl Extractor {
+    /// How far a batch may expand.
+    pub fn limits(&self) -> DecompressionLimits {
+        DecompressionLimits { bytes_max: self.batch_bytes_max, ratio_max: u64::MAX }
+    }
+
+    /// The ids of the batch in `bytes`, a valid one for `partition`.
+    ///
+    /// # Errors
+    /// [`IdsRefused`].
+    pub fn ids(
+        &self,
+        config: &Arc<DedupConfig>,
+        partition: PartitionId,
+        bytes: &[u8],
+        header: &BatchHeader,
+    ) -> Result<BatchIds, IdsRefused> {
+        let codec = header.codec().map_err(RecordsInvalid::from)?;
+        let compressed = bytes.get(HEADER_BYTES..).unwrap_or_default();
+        let plain = decompress(codec, compressed, self.limits()).map_err(RecordsInvalid::from)?;
+        let mut reader = IdReader::new(*self, &config.identity, partition);
+        let mut ids = Vec::new();
+        let (mut missing, mut too_long) = (Vec::new(), Vec::new());
+        for (index, record) in (0..).zip(records(&plain, header.record_count)) {
+            let record = record?;
+            if record.offset_delta != index {
+                return Err(IdsRefused::Offset { index, offset_delta: record.offset_delta });
+            }
+            match reader.id_of(&record) {
+                Found::Id(fingerprint) => ids.push(BatchId { fingerprint, offset_delta: index.unsigned_abs() }),
+                Found::Nothing if config.needs_id => note(&mut missing, index, || "it has no message id".to_owned()),
+                Found::Nothing => {}
+                Found::TooLong(bytes) => {
+                    let message = || format!("its message id has {bytes} bytes, more than {}", self.id_bytes_max);
+                    note(&mut too_long, index, message);
+                }
+            }
+        }
+        if !too_long.is_empty() {
+            return Err(IdsRefused::TooLong { records: too_long });
+        }
+        if !missing.is_empty() {
+            return Err(IdsRefused::Missing { records: missing });
+        }
+        Ok(BatchIds { config: Arc::clone(config), ids })
+    }
+}
+
+fn note(records: &mut Vec<RecordError>, batch_index: i32, message: impl FnOnce() -> String) {
+    if records.len() < RECORD_ERRORS_MAX {
+        records.push(RecordError { batch_index, message: message() });
+    }
+}
+
+/// Reads one record after the other.
+struct IdReader<'c, 'r> {
+    extractor: Extractor,
+    identity: &'c Identity,
+    /// Of the topic's partition, where ids of different ones differ.
+    scope: Option<[u8; 4]>,
+    /// Whether a UUID may stand for itself.
+    is_plain: bool,
+    /// Names of the headers that matter: those of all alternatives in order, then that of the namespace.
+    names: Vec<&'c [u8]>,
+    /// Their values in the record at hand.
+    values: Vec<Option<&'r [u8]>>,
+}
+
+impl<'c, 'r> IdReader<'c, 'r> {
+    fn new(extractor: Extractor, identity: &'c Identity, partition: PartitionId) -> Self {
+        let alternatives = match &identity.source {
+            IdSource::Headers(alternatives) => alternatives.as_slice(),
+            _ => &[],
+        };
+        let names = alternatives.iter().flatten().chain(&identity.namespace).map(|name| name.as_bytes());
+        let names: Vec<_> = names.collect();
+        Self {
+            extractor,
+            identity,
+            scope: identity.is_per_partition.then(|| partition.index.to_be_bytes()),
+            is_plain: identity.namespace.is_none() && !identity.is_per_partition,
+            values: vec![None; names.len()],
+            names,
+        }
+    }
+
+    fn id_of(&mut self, record: &RecordView<'r>) -> Found {
+        if !self.names.is_empty() {
+            self.values.fill(None);
+            for (name, value) in record.header_pairs() {
+                for (known, found) in self.names.iter().zip(&mut self.values) {
+                    // The last of several counts, as in Kafka's `Headers.lastHeader`.
+                    if *known == name {
+                        *found = Some(value.unwrap_or_default());
+                    }
+                }
+            }
+        }
+        match &self.identity.source {
+            IdSource::Headers(alternatives) => {
+                let mut first = 0;
+                for alternative in alternatives {
+                    let parts = &self.values[first..first + alternative.len()];
+                    if parts.iter().all(Option::is_some) {
+                        return self.of_header_parts(parts);
+                    }
+                    first += alternative.len();
+                }
+                Found::Nothing
+            }
+            IdSource::Key => match record.key {
+                None | Some([]) => Found::Nothing,
+                Some(key) => self.of_one(key),
+            },
+            IdSource::Value => record.value.map_or(Found::Nothing, |value| Found::Id(self.hashed([Some(value)]))),
+            IdSource::KeyValue if record.key.is_none() && record.value.is_none() => Found::Nothing,
+            IdSource::KeyValue => Found::Id(self.hashed([record.key, record.value])),
+        }
+    }
+
+    fn of_header_parts(&self, parts: &[Option<&[u8]>]) -> Found {
+        let bytes: usize = parts.iter().flatten().map(|part| part.len()).sum();
+        if bytes > self.extractor.id_bytes_max {
+            return Found::TooLong(bytes);
+        }
+        match parts {
+            parts if parts.iter().flatten().any(|part| part.is_empty()) => Found::Nothing,
+            [Some(id)] => self.of_one(id),
+            parts => Found::Id(self.hashed(parts.iter().copied())),
+        }
+    }
+
+    fn of_one(&self, id: &[u8]) -> Found {
+        let uuid = if self.is_plain { fingerprint::uuid(id) } else { None };
+        Found::Id(uuid.unwrap_or_else(|| self.hashed([Some(id)])))
+    }
+
+    fn hashed<'a>(&'a self, parts: impl IntoIterator<Item = Option<&'a [u8]>>) -> Fingerprint {
+        let namespace = self.identity.namespace.as_ref().and(self.values.last()).copied();
+        let scope = self.scope.as_ref().map(|scope| Some(&scope[..]));
+        self.extractor.secret.fingerprint(namespace.into_iter().chain(scope).chain(parts))
+    }
+}
+
+#[cfg(test)]
+mod tests;

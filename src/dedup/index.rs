@@ -1,0 +1,339 @@
+//! The ids that a topic remembers, in memory: found by fingerprint, forgotten in the order in which they came.
+//!
+//! Ids lie in the order of their appends, those of one batch side by side in a *block* that says where the batch is and when it
+//! was appended. A table finds them by the number of their place, 4 bytes each, and is cut into shards: one of millions of entries
+//! that grows would hold up the one writer for half a second. What is forgotten is forgotten by blocks, oldest first, as the rows
+//! are that stand behind them.
+//!
+//! Invariant: every entry of the table is an id of a block that is neither forgotten nor aborted, and of each fingerprint there is
+//! one: the newest.
+
+use std::collections::{HashMap, VecDeque};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::BatchId;
+use super::decide::Original;
+use super::fingerprint::{Fingerprint, Secret};
+use crate::types::{Offset, ProducerId, Timestamp};
+
+const SHARD_BITS: u32 = 6;
+/// Ids that are allocated at a time.
+const CHUNK_IDS: usize = 1024;
+/// Numbers of ids are kept modulo 2³².
+const IDS_MAX: u64 = u32::MAX as u64;
+
+/// The ids of one topic.
+#[derive(Debug)]
+pub struct Index {
+    secret: Secret,
+    shards: Box<[HashTable<u32>]>,
+    shards_bytes: usize,
+    /// Ids by number, beginning with the one of `begin`.
+    chunks: VecDeque<Vec<BatchId>>,
+    /// A multiple of [`CHUNK_IDS`].
+    begin: u64,
+    /// Number of the next id.
+    next: u64,
+    /// Number of the first id that no block has yet.
+    unkept: u64,
+    blocks: VecDeque<Block>,
+    /// Entries of the table.
+    count: usize,
+    /// Blocks of open transactions, by the number of their first id.
+    open: HashMap<(u32, ProducerId), Vec<u64>>,
+}
+
+#[derive(Debug)]
+struct Block {
+    first: u64,
+    ids: u32,
+    partition: u32,
+    base_offset: Offset,
+    time: Timestamp,
+    state: BlockState,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BlockState {
+    /// Its records are there for good.
+    Settled,
+    /// They belong to an open transaction of this producer.
+    Open(ProducerId),
+    /// That one was aborted.
+    Aborted,
+}
+
+/// Where the batch of a block lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptBlock {
+    /// Its partition.
+    pub partition: u32,
+    /// Its base offset.
+    pub base_offset: Offset,
+    /// When it was appended, ms of a clock that never goes back.
+    pub time: Timestamp,
+}
+
+/// What the index says of an id.
+pub(super) enum Offered {
+    /// It was not known, and is now.
+    New,
+    /// It is that of an earlier record.
+    Known(Original),
+    /// It is that of an earlier record of the same batch, at this offset delta.
+    InBatch(u32),
+    /// It is that of a record in somebody's open transaction.
+    Undecided,
+}
+
+impl Index {
+    /// An empty one.
+    pub fn new(secret: Secret) -> Self {
+        Self {
+            secret,
+            shards: std::iter::repeat_with(HashTable::new).take(1 << SHARD_BITS).collect(),
+            shards_bytes: 0,
+            chunks: VecDeque::new(),
+            begin: 0,
+            next: 0,
+            unkept: 0,
+            blocks: VecDeque::new(),
+            count: 0,
+            open: HashMap::new(),
+        }
+    }
+
+    /// Number of ids that are remembered.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Whether `more` ids can be told apart from those that are there.
+    pub fn has_numbers_for(&self, more: usize) -> bool {
+        self.next - self.begin + (more as u64) < IDS_MAX
+    }
+
+    /// Memory, bytes.
+    pub fn bytes(&self) -> usize {
+        let shards = size_of::<HashTable<u32>>() << SHARD_BITS;
+        let ids: usize = match self.chunks.len() {
+            0 => 0,
+            // All but the newest are full.
+            count => (count - 1) * CHUNK_IDS + self.chunks[count - 1].capacity(),
+        };
+        let blocks = self.blocks.capacity() * size_of::<Block>();
+        // What is open is counted roughly: it is the tail of what was appended last.
+        let open = self.open.len() * 64;
+        shards + self.shards_bytes + ids * size_of::<BatchId>() + blocks + open
+    }
+
+    /// Looks an id up, and takes it in if it is not known, or known from a block of `expired_until` or before. The ids of one's own
+    /// open transaction count as known: they share its fate.
+    pub(super) fn offer(&mut self, id: &BatchId, expired_until: Timestamp, transaction: Option<ProducerId>) -> Offered {
+        let Self { secret, shards, chunks, begin, next, unkept, blocks, .. } = self;
+        let place = secret.place(&id.fingerprint);
+        let shard = &mut shards[shard_of(place)];
+        let bytes_before = shard.allocation_size();
+        let stored = |number: &u32| fingerprint_of(chunks, *begin, *number);
+        let entry =
+            shard.entry(place, |number| stored(number) == &id.fingerprint, |number| secret.place(stored(number)));
+        match entry {
+            Entry::Vacant(entry) => {
+                entry.insert(*next as u32);
+                self.shards_bytes = self.shards_bytes - bytes_before + shard.allocation_size();
+                self.count += 1;
+            }
+            Entry::Occupied(mut entry) => {
+                let number = number_of(*begin, *entry.get());
+                let known = &chunks[(number - *begin) as usize / CHUNK_IDS][number as usize % CHUNK_IDS];
+                if number >= *unkept {
+                    return Offered::InBatch(known.offset_delta);
+                }
+                let block = &blocks[block_of(blocks, number)];
+                match block.state {
+                    BlockState::Settled if block.time <= expired_until => *entry.get_mut() = *next as u32,
+                    BlockState::Open(owner) if transaction != Some(owner) => return Offered::Undecided,
+                    _ => {
+                        return Offered::Known(Original {
+                            partition: block.partition,
+                            offset: block.base_offset + Offset::from(known.offset_delta),
+                        });
+                    }
+                }
+            }
+        }
+        self.push(*id);
+        Offered::New
+    }
+
+    fn push(&mut self, id: BatchId) {
+        if self.chunks.back().is_none_or(|chunk| chunk.len() == CHUNK_IDS) {
+            self.chunks.push_back(Vec::new());
+        }
+        self.chunks.back_mut().expect("pushed if there was none").push(id);
+        self.next += 1;
+    }
+
+    /// The ids that were taken in since the last block.
+    pub fn new_ids(&self) -> impl ExactSizeIterator<Item = &BatchId> {
+        let numbers = self.unkept..self.next;
+        (0..(numbers.end - numbers.start) as usize).map(move |index| self.id(numbers.start + index as u64))
+    }
+
+    /// Makes a block of them: their batch is in the write that is being decided. Nothing, if there are none.
+    pub fn keep(&mut self, at: KeptBlock, transaction: Option<ProducerId>) {
+        let ids = self.next - self.unkept;
+        if ids == 0 {
+            return;
+        }
+        let state = transaction.map_or(BlockState::Settled, BlockState::Open);
+        if let Some(producer_id) = transaction {
+            self.open.entry((at.partition, producer_id)).or_default().push(self.unkept);
+        }
+        self.blocks.push_back(Block {
+            first: self.unkept,
+            ids: u32::try_from(ids).expect("a batch has fewer than 2^32 records"),
+            partition: at.partition,
+            base_offset: at.base_offset,
+            time: at.time,
+            state,
+        });
+        self.unkept = self.next;
+    }
+
+    /// Forgets them: their batch is not stored.
+    pub fn drop_new(&mut self) {
+        for number in self.unkept..self.next {
+            self.remove(number);
+        }
+        while self.next > self.unkept {
+            let chunk = self.chunks.back_mut().expect("holds the newest id");
+            chunk.pop();
+            if chunk.is_empty() {
+                self.chunks.pop_back();
+            }
+            self.next -= 1;
+        }
+    }
+
+    /// Takes in a block as it was stored. To be called in the order of their times.
+    pub fn restore(&mut self, at: KeptBlock, ids: &[BatchId], transaction: Option<ProducerId>) {
+        for id in ids {
+            // What is known already is known from an older block: this one counts.
+            self.offer(id, Timestamp::MAX, transaction);
+        }
+        self.keep(at, transaction);
+    }
+
+    /// The oldest block, unless it belongs to an open transaction.
+    pub fn oldest(&mut self) -> Option<KeptBlock> {
+        while self.blocks.front().is_some_and(|block| block.state == BlockState::Aborted) {
+            self.release_oldest();
+        }
+        let block = self.blocks.front().filter(|block| block.state == BlockState::Settled)?;
+        Some(KeptBlock { partition: block.partition, base_offset: block.base_offset, time: block.time })
+    }
+
+    /// Number of blocks, those of aborted transactions included.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Forgets the oldest block and answers how many ids it took along.
+    pub fn forget_oldest(&mut self) -> usize {
+        let Some(block) = self.blocks.front() else { return 0 };
+        let before = self.count;
+        for number in block.first..block.first + u64::from(block.ids) {
+            self.remove(number);
+        }
+        self.release_oldest();
+        before - self.count
+    }
+
+    /// The transaction of a producer was committed in a partition: its ids are those of records that are there for good.
+    pub fn commit(&mut self, partition: u32, producer_id: ProducerId) {
+        for first in self.open.remove(&(partition, producer_id)).unwrap_or_default() {
+            let block = block_of(&self.blocks, first);
+            self.blocks[block].state = BlockState::Settled;
+        }
+    }
+
+    /// It was aborted: its ids are nobody's any more. Answers the base offsets of the batches that had them.
+    pub fn abort(&mut self, partition: u32, producer_id: ProducerId) -> Vec<Offset> {
+        let firsts = self.open.remove(&(partition, producer_id)).unwrap_or_default();
+        let mut base_offsets = Vec::with_capacity(firsts.len());
+        for first in firsts {
+            let at = block_of(&self.blocks, first);
+            let block = &mut self.blocks[at];
+            block.state = BlockState::Aborted;
+            base_offsets.push(block.base_offset);
+            for number in first..first + u64::from(block.ids) {
+                self.remove(number);
+            }
+        }
+        base_offsets
+    }
+
+    fn id(&self, number: u64) -> &BatchId {
+        &self.chunks[(number - self.begin) as usize / CHUNK_IDS][number as usize % CHUNK_IDS]
+    }
+
+    /// Takes an id out of the table, if it is still the newest of its fingerprint.
+    fn remove(&mut self, number: u64) {
+        let place = self.secret.place(&self.id(number).fingerprint);
+        let Self { secret, shards, chunks, begin, .. } = self;
+        let shard = &mut shards[shard_of(place)];
+        let Ok(entry) = shard.find_entry(place, |stored| *stored == number as u32) else { return };
+        entry.remove();
+        self.count -= 1;
+        if shard.capacity() > 64 && shard.len() * 4 < shard.capacity() {
+            let bytes_before = shard.allocation_size();
+            shard.shrink_to(shard.len() * 2, |number| secret.place(fingerprint_of(chunks, *begin, *number)));
+            self.shards_bytes = self.shards_bytes - bytes_before + shard.allocation_size();
+        }
+    }
+
+    /// Gives the memory of the oldest block back, whose ids are out of the table.
+    fn release_oldest(&mut self) {
+        self.blocks.pop_front();
+        let oldest = self.blocks.front().map_or(self.unkept, |block| block.first);
+        // The newest chunk stays: more will come into it.
+        while self.begin + (CHUNK_IDS as u64) <= oldest && self.chunks.len() > 1 {
+            self.chunks.pop_front();
+            self.begin += CHUNK_IDS as u64;
+        }
+        if self.blocks.capacity() > 64 && self.blocks.len() * 4 < self.blocks.capacity() {
+            self.blocks.shrink_to(self.blocks.len() * 2);
+        }
+    }
+}
+
+fn shard_of(place: u64) -> usize {
+    // The table itself uses the upper seven bits and the lower ones.
+    (place >> 40) as usize & ((1 << SHARD_BITS) - 1)
+}
+
+/// The number of which the table holds the lower half.
+fn number_of(begin: u64, stored: u32) -> u64 {
+    begin + u64::from(stored.wrapping_sub(begin as u32))
+}
+
+fn fingerprint_of(chunks: &VecDeque<Vec<BatchId>>, begin: u64, stored: u32) -> &Fingerprint {
+    let number = number_of(begin, stored);
+    &chunks[(number - begin) as usize / CHUNK_IDS][number as usize % CHUNK_IDS].fingerprint
+}
+
+/// Place of the block that holds an id of this number.
+fn block_of(blocks: &VecDeque<Block>, number: u64) -> usize {
+    blocks.partition_point(|block| block.first <= number) - 1
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,28 @@
+//! Which messages are sent again: ids of records, and who had them before. Pure.
+//!
+//! Kafka's idempotence ends with the producer's process. Here a message carries an id, and its topic remembers ids for a window of
+//! time and number, whoever sends them (`message.dedup.*`). [`extract`] makes fingerprints of ids on the connection that brings a
+//! batch, [`Index`] remembers them, [`decide`] says what happens to a batch. The engine asks once per batch of a topic that wants
+//! it, in the order of the log, and writes what is to be remembered as one row beside the batch.
+//!
+//! Invariant: an id is called known only by an entry that holds all of its fingerprint; there is no filter that may err.
+//! Invariant: an id is in the index exactly if the record that brought it is in the log or was, or is in the write being decided.
+
+mod decide;
+pub mod extract;
+mod fingerprint;
+mod index;
+
+pub use decide::{Judged, Original, Verdict, decide};
+pub use extract::{BatchIds, Extractor, IdsRefused};
+pub use fingerprint::{Fingerprint, Secret};
+pub use index::{Index, KeptBlock};
+
+/// The id of one record of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchId {
+    /// Of the id.
+    pub fingerprint: Fingerprint,
+    /// Offset of the record minus the base offset of its batch.
+    pub offset_delta: u32,
+}

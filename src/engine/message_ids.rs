@@ -1,0 +1,460 @@
+//! The ids of messages that topics remember: judged with each batch, written with it, forgotten with time.
+//!
+//! One row beside each batch that brings new ids holds them, in the same write; rows go when their ids do. What is in memory is what
+//! the rows say, and is read back from them at the start, not from the log. Transactions need no rows of their own: whether the ids
+//! of a batch are those of an open one is told by its producer's row.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use super::command::AppendBatch;
+use super::group::Group;
+use super::state::Dead;
+use crate::config::DedupConfig;
+use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Secret, Verdict, decide};
+use crate::log::catalog::Topic;
+use crate::producer::ProducerState;
+use crate::record::amend::{self, Amended};
+use crate::record::records::RecordsInvalid;
+use crate::store::schema::{
+    IdBlock, MessageIdSecret, MessageIdTime, RowError, RowValue, id_block_key, id_block_of_key, id_blocks_prefix,
+    next_prefix, producer_key,
+};
+use crate::store::{Rows, Store, StoreError};
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
+
+/// Header that names the first record with the same id, where repeated records are stored.
+const MARK: &str = "einmal-duplicate-of";
+/// Rows that one round removes of a deleted topic, or of what has expired.
+const ROWS_PER_ROUND: usize = 4096;
+/// Ids that an append forgets beside twice its own, if they have expired.
+const EXPIRED_PER_APPEND: usize = 64;
+
+/// Ids of all topics.
+pub(super) struct MessageIds {
+    extractor: Extractor,
+    /// `einmal.dedup.memory.bytes`.
+    bytes_max: usize,
+    bytes: usize,
+    by_topic: HashMap<TopicNo, Index>,
+    clock: RunningTime,
+}
+
+/// The time that ids are kept by: how long brokers have run on this data directory. No wall clock can jump in it. What a run that is
+/// killed has not written down is missing, and ids are kept so much longer.
+struct RunningTime {
+    /// As of [`RunningTime::since_ms`].
+    before: Timestamp,
+    /// By the monotonic clock.
+    since_ms: u64,
+    now: Timestamp,
+}
+
+impl RunningTime {
+    fn set_now(&mut self, monotonic_ms: u64) {
+        let passed = Timestamp::try_from(monotonic_ms.saturating_sub(self.since_ms)).unwrap_or(Timestamp::MAX);
+        self.now = self.before.saturating_add(passed);
+    }
+
+    /// Brokers have run for this long, at least.
+    fn at_least(&mut self, time: Timestamp) {
+        self.before = self.before.max(time);
+        self.now = self.now.max(time);
+    }
+}
+
+/// What is to become of a batch.
+pub(super) enum Outcome {
+    /// It is appended. Its last record may lie before its last offset.
+    Append {
+        /// Offset delta of the last record that is stored.
+        last_present_delta: i32,
+    },
+    /// It is there already.
+    Known {
+        /// Where its first record is, if that is in the same partition.
+        base_offset: Option<Offset>,
+    },
+    /// It is refused.
+    Refused(ErrorCode, String),
+}
+
+impl MessageIds {
+    /// None yet.
+    pub fn new(extractor: Extractor, bytes_max: usize, monotonic_ms: u64) -> Self {
+        let clock = RunningTime { before: 0, since_ms: monotonic_ms, now: 0 };
+        Self { extractor, bytes_max, bytes: 0, by_topic: HashMap::new(), clock }
+    }
+
+    /// Sets the time of the next group.
+    pub fn set_now(&mut self, monotonic_ms: u64) {
+        self.clock.set_now(monotonic_ms);
+    }
+
+    /// Stages what the next run has to know of the time.
+    pub fn stage_time(&self, rows: &mut Rows) {
+        if !self.is_empty() {
+            rows.put(MessageIdTime::KEY.to_vec(), MessageIdTime(self.clock.now).encode());
+        }
+    }
+
+    /// Judges a batch for `base_offset`, and takes records out of it that are there already. If it is to be appended, [`MessageIds::keep`]
+    /// has to follow.
+    pub fn judge(
+        &mut self,
+        topic: &Topic,
+        config: &Arc<DedupConfig>,
+        batch: &mut AppendBatch,
+        base_offset: Offset,
+    ) -> Outcome {
+        let ids = match self.ids_of(config, batch) {
+            Ok(ids) => ids,
+            Err(outcome) => return outcome,
+        };
+        if ids.ids.len() > config.window_ids_max {
+            let message =
+                format!("the batch has more message ids than message.dedup.window.max.ids={}", config.window_ids_max);
+            return Outcome::Refused(ErrorCode::INVALID_RECORD, message);
+        }
+        let index = self.by_topic.entry(topic.no).or_insert_with(|| {
+            let index = Index::new(self.extractor.secret);
+            self.bytes += index.bytes();
+            index
+        });
+        let bytes_before = index.bytes();
+        let judged = Judged {
+            ids: &ids,
+            record_count: batch.header.record_count,
+            partition: batch.partition.index,
+            base_offset,
+            transaction: transaction_of(batch),
+        };
+        let verdict = decide(index, &judged, config, self.clock.now.saturating_sub(config.window_ms));
+        let is_full = index.len() > config.window_ids_max || !index.has_numbers_for(0) || self.bytes > self.bytes_max;
+        let throttled = config.throttles && is_full && index.new_ids().len() > 0;
+        if throttled {
+            index.drop_new();
+        }
+        self.bytes = self.bytes + index.bytes() - bytes_before;
+        if throttled {
+            let message = "the topic remembers as many message ids as it may; older ones have to expire first";
+            return Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message.to_owned());
+        }
+        match verdict {
+            Verdict::Store => Outcome::Append { last_present_delta: batch.header.last_offset_delta },
+            Verdict::StoreWithout(deltas) => {
+                let mut deltas = deltas.into_iter().peekable();
+                let is_dropped = |delta: i32| deltas.next_if(|next| i64::from(*next) == i64::from(delta)).is_some();
+                let amended = amend::without(&batch.bytes, &batch.header, self.extractor.limits(), is_dropped);
+                self.amended(topic.no, batch, amended)
+            }
+            Verdict::Mark(originals) => {
+                let mut originals = originals.into_iter().peekable();
+                let value_of = |delta: i32| {
+                    let (_, original) = originals.next_if(|(next, _)| i64::from(*next) == i64::from(delta))?;
+                    Some(format!("{}:{}", original.partition, original.offset))
+                };
+                let amended = amend::with_header(&batch.bytes, &batch.header, self.extractor.limits(), MARK, value_of);
+                self.amended(topic.no, batch, amended)
+            }
+            Verdict::Known(Original { partition, offset }) => {
+                let base_offset = (partition == batch.partition.index).then_some(offset);
+                Outcome::Known { base_offset }
+            }
+            Verdict::Reject(delta, Original { partition, offset }) => {
+                let message =
+                    format!("record {delta} was sent before: it is at offset {offset} of partition {partition}");
+                Outcome::Refused(ErrorCode::INVALID_RECORD, message)
+            }
+            Verdict::Undecided => {
+                let message = "a record with the same message id belongs to a transaction that is still open";
+                Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message.to_owned())
+            }
+        }
+    }
+
+    /// The ids as the connection read them, or read anew if the topic's settings have changed since.
+    fn ids_of(&self, config: &Arc<DedupConfig>, batch: &mut AppendBatch) -> Result<Box<BatchIds>, Outcome> {
+        match batch.ids.take() {
+            Some(ids) if ids.are_of(config) => Ok(ids),
+            _ => match self.extractor.ids(config, batch.partition, &batch.bytes, &batch.header) {
+                Ok(ids) => Ok(Box::new(ids)),
+                Err(refused) => Err(Outcome::Refused(refused.error(), refused.to_string())),
+            },
+        }
+    }
+
+    fn amended(
+        &mut self,
+        topic: TopicNo,
+        batch: &mut AppendBatch,
+        amended: Result<Amended, RecordsInvalid>,
+    ) -> Outcome {
+        match amended {
+            Ok(Amended { bytes, header, last_present_delta }) => {
+                (batch.bytes, batch.header) = (bytes, header);
+                Outcome::Append { last_present_delta }
+            }
+            // Its ids were read out of the same records, so it does not come to this.
+            Err(invalid) => {
+                if let Some(index) = self.by_topic.get_mut(&topic) {
+                    index.drop_new();
+                }
+                Outcome::Refused(ErrorCode::INVALID_RECORD, format!("Record batch does not decode: {invalid}"))
+            }
+        }
+    }
+
+    /// Stages the new ids of the batch that was judged last and is staged at `base_offset`, and forgets the oldest that are over.
+    pub fn keep(
+        &mut self,
+        group: &mut Group,
+        config: &DedupConfig,
+        partition: PartitionId,
+        base_offset: Offset,
+        transaction: Option<ProducerId>,
+    ) {
+        let time = self.clock.now;
+        let Some(index) = self.by_topic.get_mut(&partition.topic) else { return };
+        let bytes_before = index.bytes();
+        let new = index.new_ids().len();
+        if new > 0 {
+            let row = IdBlock { time, transaction, ids: index.new_ids().copied().collect() };
+            group.rows.put(id_block_key(partition, base_offset), row.encode());
+        }
+        index.keep(KeptBlock { partition: partition.index, base_offset, time }, transaction);
+        let mut left = 2 * new + EXPIRED_PER_APPEND;
+        while let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= time.saturating_sub(config.window_ms)) {
+            let forgotten = forget_oldest(index, group, partition.topic, oldest);
+            match left.checked_sub(forgotten.max(1)) {
+                Some(rest) => left = rest,
+                None => break,
+            }
+        }
+        while index.blocks() > 1
+            && index.len() > config.window_ids_max
+            && let Some(oldest) = index.oldest()
+        {
+            forget_oldest(index, group, partition.topic, oldest);
+        }
+        self.bytes = self.bytes + index.bytes() - bytes_before;
+    }
+
+    /// Whether all ids together take more memory than they may.
+    pub fn is_over(&self) -> bool {
+        self.bytes > self.bytes_max
+    }
+
+    /// Forgets the oldest ids of the topic that has most, while there are too many. The newest of each topic stay.
+    pub fn make_room(&mut self, group: &mut Group, throttles: impl Fn(TopicNo) -> bool) {
+        while self.is_over() {
+            let evictable = self.by_topic.iter_mut().filter(|(topic, index)| index.blocks() > 1 && !throttles(**topic));
+            let with_oldest = evictable.filter_map(|(topic, index)| Some((topic, index.oldest()?, index)));
+            let largest = with_oldest.max_by_key(|(_, _, index)| index.bytes());
+            let Some((topic, oldest, index)) = largest else { return };
+            let bytes_before = index.bytes();
+            forget_oldest(index, group, *topic, oldest);
+            self.bytes = self.bytes + index.bytes() - bytes_before;
+        }
+    }
+
+    /// Settles the ids of a transaction that ends in a partition: they stay with its records or go with them.
+    pub fn end(
+        &mut self,
+        group: &mut Group,
+        partition: PartitionId,
+        producer_id: ProducerId,
+        result: TransactionResult,
+    ) {
+        let Some(index) = self.by_topic.get_mut(&partition.topic) else { return };
+        match result {
+            TransactionResult::Commit => index.commit(partition.index, producer_id),
+            TransactionResult::Abort => {
+                let bytes_before = index.bytes();
+                for base_offset in index.abort(partition.index, producer_id) {
+                    group.rows.delete(id_block_key(partition, base_offset));
+                }
+                self.bytes = self.bytes + index.bytes() - bytes_before;
+            }
+        }
+    }
+
+    /// Whether any topic remembers ids.
+    pub fn is_empty(&self) -> bool {
+        self.by_topic.is_empty()
+    }
+
+    /// Forgets ids whose time is over, as far as one round goes; answers whether more are left. `window_ms` says how long a topic keeps
+    /// its ids, if it looks at them at all.
+    pub fn expire(&mut self, group: &mut Group, window_ms: impl Fn(TopicNo) -> Option<Timestamp>) -> bool {
+        let mut left = ROWS_PER_ROUND;
+        for (topic, index) in &mut self.by_topic {
+            let until = window_ms(*topic).map_or(Timestamp::MAX, |window_ms| self.clock.now.saturating_sub(window_ms));
+            let bytes_before = index.bytes();
+            while left > 0
+                && let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= until)
+            {
+                forget_oldest(index, group, *topic, oldest);
+                left -= 1;
+            }
+            self.bytes = self.bytes + index.bytes() - bytes_before;
+        }
+        let bytes = &mut self.bytes;
+        self.by_topic.retain(|_, index| {
+            if index.is_empty() {
+                *bytes -= index.bytes();
+            }
+            !index.is_empty()
+        });
+        left == 0
+    }
+
+    /// Forgets a deleted topic; its rows go later.
+    pub fn remove_topic(&mut self, group: &mut Group, topic: TopicNo) {
+        if let Some(index) = self.by_topic.remove(&topic) {
+            self.bytes -= index.bytes();
+            group.dead.push(Dead::MessageIds { topic, from: None });
+        }
+    }
+
+    fn restore(&mut self, store: &dyn Store, topic: TopicNo, mut blocks: Vec<StoredBlock>) -> Result<(), StoreError> {
+        // What was forgotten before the stop is forgotten in this order after it, too.
+        blocks.sort_by_key(|stored| stored.block.time);
+        let mut index = Index::new(self.extractor.secret);
+        if let Some(newest) = blocks.last() {
+            self.clock.at_least(newest.block.time);
+        }
+        let mut open = HashMap::new();
+        for StoredBlock { partition, base_offset, block } in blocks {
+            let mut transaction = None;
+            if let Some(producer_id) = block.transaction {
+                let first = match open.entry((partition, producer_id)) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => *new.insert(open_transaction(store, partition, producer_id)?),
+                };
+                transaction = first.filter(|first| base_offset >= *first).and(Some(producer_id));
+            }
+            let at = KeptBlock { partition: partition.index, base_offset, time: block.time };
+            index.restore(at, &block.ids, transaction);
+        }
+        self.bytes += index.bytes();
+        self.by_topic.insert(topic, index);
+        Ok(())
+    }
+}
+
+/// The producer whose transaction the batch belongs to.
+pub(super) fn transaction_of(batch: &AppendBatch) -> Option<ProducerId> {
+    batch.header.is_transactional().then_some(batch.header.producer_id)
+}
+
+fn forget_oldest(index: &mut Index, group: &mut Group, topic: TopicNo, oldest: KeptBlock) -> usize {
+    let partition = PartitionId { topic, index: oldest.partition };
+    group.rows.delete(id_block_key(partition, oldest.base_offset));
+    index.forget_oldest()
+}
+
+/// The secret behind fingerprints: made with the first start, the same at every other.
+pub(super) fn recover_secret(
+    store: &dyn Store,
+    random: impl FnOnce() -> [u8; 16],
+    rows: &mut Rows,
+) -> Result<Secret, StoreError> {
+    let stored = store.get(&MessageIdSecret::KEY)?.map(|value| MessageIdSecret::decode(&value)).transpose()?;
+    let secret = stored.unwrap_or_else(|| {
+        let new = MessageIdSecret(random());
+        rows.put(MessageIdSecret::KEY.to_vec(), new.encode());
+        new
+    });
+    Ok(Secret::new(secret.0))
+}
+
+struct StoredBlock {
+    partition: PartitionId,
+    base_offset: Offset,
+    block: IdBlock,
+}
+
+/// Brings the ids of all topics back, one topic after the other; answers the topics that are gone and have left some behind.
+pub(super) fn recover(
+    message_ids: &mut MessageIds,
+    store: &dyn Store,
+    exists: impl Fn(TopicNo) -> bool,
+) -> Result<Vec<TopicNo>, StoreError> {
+    if let Some(time) = store.get(&MessageIdTime::KEY)? {
+        message_ids.clock.at_least(MessageIdTime::decode(&time)?.0);
+    }
+    let mut gone = Vec::new();
+    let end = next_prefix(&id_blocks_prefix(None)).expect("the prefix of ids is not 0xff");
+    let mut from = id_blocks_prefix(None);
+    while let Some((PartitionId { topic, .. }, _)) = first_from(store, &from, &end)? {
+        if exists(topic) {
+            let blocks = read_blocks(store, topic)?;
+            message_ids.restore(store, topic, blocks)?;
+        } else {
+            gone.push(topic);
+        }
+        from = next_prefix(&id_blocks_prefix(Some(topic))).expect("the prefix of ids is not 0xff");
+    }
+    Ok(gone)
+}
+
+/// What the first key names in a range of keys of ids.
+fn first_from(store: &dyn Store, from: &[u8], to: &[u8]) -> Result<Option<(PartitionId, Offset)>, StoreError> {
+    let mut first = None;
+    store.scan_range(from, to, &mut |key, _| {
+        first = Some(id_block_of_key(key));
+        false
+    })?;
+    Ok(first.transpose()?)
+}
+
+fn read_blocks(store: &dyn Store, topic: TopicNo) -> Result<Vec<StoredBlock>, StoreError> {
+    let mut blocks = Vec::new();
+    let mut damage = None;
+    let read = |key: &[u8], value: &[u8]| {
+        let (partition, base_offset) = id_block_of_key(key)?;
+        Ok(StoredBlock { partition, base_offset, block: IdBlock::decode(value)? })
+    };
+    store.scan(&id_blocks_prefix(Some(topic)), &mut |key, value| match read(key, value) {
+        Ok(block) => blocks.push(block),
+        Err(error) => damage = damage.take().or(Some(error)),
+    })?;
+    damage.map_or(Ok(blocks), |error: RowError| Err(error.into()))
+}
+
+/// Where the open transaction of a producer begins in a partition.
+fn open_transaction(
+    store: &dyn Store,
+    partition: PartitionId,
+    producer_id: ProducerId,
+) -> Result<Option<Offset>, StoreError> {
+    let row = store.get(&producer_key(partition, producer_id))?;
+    let producer = row.map(|row| ProducerState::decode(&row)).transpose()?;
+    Ok(producer.and_then(|producer| producer.open_transaction))
+}
+
+/// Stages the removal of rows that a deleted topic left behind, from one place on; answers where the rest begins.
+pub(super) fn remove_rows(
+    store: &dyn Store,
+    group: &mut Group,
+    topic: TopicNo,
+    from: Option<(PartitionId, Offset)>,
+) -> Result<Option<(PartitionId, Offset)>, StoreError> {
+    let prefix = id_blocks_prefix(Some(topic));
+    let end = next_prefix(&prefix).expect("the prefix of ids is not 0xff");
+    let from = from.map_or(prefix, |(partition, offset)| id_block_key(partition, offset));
+    let mut rest: Option<Result<_, RowError>> = None;
+    let mut removed = 0;
+    store.scan_range(&from, &end, &mut |key, _| {
+        if removed == ROWS_PER_ROUND {
+            rest = Some(id_block_of_key(key));
+            return false;
+        }
+        removed += 1;
+        group.rows.delete(key.to_vec());
+        true
+    })?;
+    Ok(rest.transpose()?)
+}

@@ -1,0 +1,341 @@
+//! A model that remembers every id for ever, and judges every answer: over restarts, power cuts, jumps of the clock, transactions.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::harness::*;
+use super::message_ids::{identified, records_of};
+use crate::engine::command::{Acks, Appended};
+use crate::engine::settings::Settings;
+use crate::record::codec::Codec;
+use crate::transaction::TransactionVersion;
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
+
+const WINDOW_MS: i64 = 100_000;
+
+/// Who sends a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    Plain,
+    Idempotent,
+    Transactional(i64),
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send {
+        partition: usize,
+        ids: Vec<u8>,
+        sender: Sender,
+        codec: Codec,
+        waits: bool,
+        ids_are_read: bool,
+    },
+    /// The newest batch of the partition's idempotent producer once more.
+    Retry {
+        partition: usize,
+    },
+    End {
+        producer: i64,
+        commits: bool,
+    },
+    Advance {
+        ms: i64,
+    },
+    Jump {
+        ms: i64,
+    },
+    HoldSyncs,
+    OpenSyncs,
+    Restart,
+    /// A power cut that leaves so many of the unsynced writes.
+    PowerCut {
+        keep: usize,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let sender =
+        prop_oneof![Just(Sender::Plain), Just(Sender::Idempotent), (0..2_i64).prop_map(Sender::Transactional),];
+    let codec = prop_oneof![3 => Just(Codec::None), 1 => Just(Codec::Zstd)];
+    let send = (0..2_usize, prop::collection::vec(0..16_u8, 1..6), sender, codec, any::<bool>(), any::<bool>());
+    prop_oneof![
+        16 => send.prop_map(|(partition, ids, sender, codec, waits, ids_are_read)| {
+            Step::Send { partition, ids, sender, codec, waits, ids_are_read }
+        }),
+        2 => (0..2_usize).prop_map(|partition| Step::Retry { partition }),
+        4 => (0..2_i64, any::<bool>()).prop_map(|(producer, commits)| Step::End { producer, commits }),
+        3 => prop_oneof![Just(1), Just(WINDOW_MS / 3), Just(WINDOW_MS)].prop_map(|ms| Step::Advance { ms }),
+        1 => prop_oneof![Just(10 * WINDOW_MS), Just(-10 * WINDOW_MS), Just(5_000)].prop_map(|ms| Step::Jump { ms }),
+        1 => Just(Step::HoldSyncs),
+        2 => Just(Step::OpenSyncs),
+        1 => Just(Step::Restart),
+        1 => (0..5_usize).prop_map(|keep| Step::PowerCut { keep }),
+    ]
+}
+
+/// A record that is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Record {
+    offset: Offset,
+    id: u8,
+    /// When it was appended, by the time that passed while a broker ran.
+    time: i64,
+    /// Whose transaction it is in, if that is open.
+    owner: Option<i64>,
+    is_aborted: bool,
+}
+
+/// The newest batch of an idempotent producer, and what it was answered.
+#[derive(Debug, Clone)]
+struct Newest {
+    ids: Vec<u8>,
+    sequence: i32,
+    answer: Offset,
+}
+
+struct Model {
+    broker: TestEngine,
+    logs: [Vec<Record>; 2],
+    passed_ms: i64,
+    held: bool,
+    /// Producers begin anew after a power cut.
+    generation: i64,
+    sequences: HashMap<(usize, i64), i32>,
+    newest: [Option<Newest>; 2],
+}
+
+fn names(ids: &[u8]) -> Vec<String> {
+    ids.iter().map(u8::to_string).collect()
+}
+
+impl Model {
+    async fn new(tail_cache_bytes: usize) -> Self {
+        let broker = TestEngine::start_with(Settings { tail_cache_bytes, ..settings() });
+        let window = WINDOW_MS.to_string();
+        let overrides = [("message.dedup.mode", "window"), ("message.dedup.window.ms", window.as_str())];
+        let created = broker.engine().create_topics(vec![new_topic("t", 2, &overrides)], false).await;
+        created.expect("engine runs").remove(0).expect("created");
+        Self {
+            broker,
+            logs: [Vec::new(), Vec::new()],
+            passed_ms: 0,
+            held: false,
+            generation: 0,
+            sequences: HashMap::new(),
+            newest: [None, None],
+        }
+    }
+
+    fn partition(&self, index: usize) -> PartitionId {
+        self.broker.started.catalog.topic("t").expect("exists").partitions[index].id
+    }
+
+    fn log_end(&self, index: usize) -> Offset {
+        self.broker.started.catalog.topic("t").expect("exists").partitions[index].offsets().log_end
+    }
+
+    /// The newest record of this id that was not aborted, and its partition.
+    fn known(&self, id: u8) -> Option<(usize, Record)> {
+        let records =
+            self.logs.iter().enumerate().flat_map(|(index, log)| log.iter().map(move |record| (index, *record)));
+        let same = records.filter(|(_, record)| record.id == id && !record.is_aborted);
+        // Of one time and one id there is one.
+        same.max_by_key(|(_, record)| record.time)
+    }
+
+    fn producer(&self, sender: Sender) -> Option<i64> {
+        match sender {
+            Sender::Plain => None,
+            Sender::Idempotent => Some(self.generation * 10 + 5),
+            Sender::Transactional(producer) => Some(self.generation * 10 + producer),
+        }
+    }
+
+    async fn append(
+        &self,
+        index: usize,
+        ids: &[u8],
+        sender: Sender,
+        sequence: i32,
+        // How it is compressed, and whether its ids are read before the engine has it.
+        (codec, read): (Codec, bool),
+        acks: Acks,
+    ) -> Appended {
+        let names = names(ids);
+        let mut batch = identified(&names.iter().map(String::as_str).collect::<Vec<_>>()).codec(codec);
+        if let Some(producer) = self.producer(sender) {
+            batch = batch.producer(ProducerId(producer), ProducerEpoch(0), sequence);
+        }
+        if matches!(sender, Sender::Transactional(_)) {
+            batch = batch.transactional();
+        }
+        let id = self.partition(index);
+        let batch = if read { self.broker.with_ids(id, &batch) } else { to(id, &batch) };
+        self.broker.engine().append(acks, vec![batch]).await.expect("answered").remove(0)
+    }
+
+    async fn send(&mut self, index: usize, ids: &[u8], sender: Sender, form: (Codec, bool), waits: bool) {
+        let owner = match sender {
+            Sender::Transactional(producer) => Some(producer),
+            _ => None,
+        };
+        let key = (index, self.producer(sender).unwrap_or(-1));
+        let sequence = self.sequences.get(&key).copied().unwrap_or(0);
+        let before = self.log_end(index);
+        let acks = if waits && !self.held { Acks::All } else { Acks::Leader };
+        let answer = self.append(index, ids, sender, sequence, form, acks).await;
+        let after = self.log_end(index);
+        let of_another = |(_, record): &(usize, Record)| record.owner.is_some() && record.owner != owner;
+        if ids.iter().filter_map(|id| self.known(*id)).any(|known| of_another(&known)) {
+            assert_eq!((answer.error, after), (ErrorCode::NOT_ENOUGH_REPLICAS, before), "{ids:?}");
+            return;
+        }
+        assert_eq!(answer.error, ErrorCode::NONE, "{answer:?}");
+        if sender != Sender::Plain {
+            self.sequences.insert(key, sequence + ids.len() as i32);
+        }
+        if sender == Sender::Idempotent {
+            self.newest[index] = Some(Newest { ids: ids.to_vec(), sequence, answer: answer.base_offset });
+        }
+        let found = if after > before { self.log(index).await.split_off(&before) } else { BTreeMap::new() };
+        let mut in_batch = HashSet::new();
+        let mut new = Vec::new();
+        for (id, delta) in ids.iter().zip(0..) {
+            let known = self.known(*id);
+            let is_remembered =
+                known.is_some_and(|(_, record)| record.owner.is_some() || self.passed_ms - record.time < WINDOW_MS);
+            let is_stored = found.get(&(before + delta)) == Some(id);
+            let is_first = in_batch.insert(*id);
+            assert!(!is_stored || (is_first && !is_remembered), "{id} of {ids:?} is stored twice: {known:?}");
+            assert!(is_stored || !is_first || known.is_some(), "{id} of {ids:?} is lost");
+            if is_stored {
+                new.push(Record { offset: before + delta, id: *id, time: self.passed_ms, owner, is_aborted: false });
+            }
+        }
+        assert_eq!(found.len(), new.len(), "nothing else is stored");
+        if new.is_empty() {
+            assert_eq!(after, before, "{ids:?}");
+            let (partition, original) = self.known(ids[0]).expect("known");
+            let expected = if partition == index { original.offset } else { -1 };
+            assert_eq!(answer.base_offset, expected, "{ids:?}");
+        } else {
+            assert_eq!((answer.base_offset, after), (before, before + ids.len() as Offset), "{ids:?}");
+            self.logs[index].extend(new);
+        }
+    }
+
+    async fn retry(&mut self, index: usize) {
+        let Some(Newest { ids, sequence, answer }) = self.newest[index].clone() else { return };
+        let before = self.log_end(index);
+        let acks = if self.held { Acks::Leader } else { Acks::All };
+        let again = self.append(index, &ids, Sender::Idempotent, sequence, (Codec::None, true), acks).await;
+        assert_eq!((again.error, again.base_offset, self.log_end(index)), (ErrorCode::NONE, answer, before));
+    }
+
+    async fn end(&mut self, producer: i64, commits: bool) {
+        self.open_syncs();
+        let result = if commits { TransactionResult::Commit } else { TransactionResult::Abort };
+        let id = self.generation * 10 + producer;
+        let marker = marker(id, 0, result, TransactionVersion::V1);
+        let partitions = vec![self.partition(0), self.partition(1)];
+        let refused = self.broker.engine().write_markers(marker, partitions).await.expect("engine runs");
+        assert!(refused.is_empty(), "{refused:?}");
+        for record in self.logs.iter_mut().flatten().filter(|record| record.owner == Some(producer)) {
+            record.owner = None;
+            record.is_aborted = !commits;
+        }
+        // After an abort a sequence may not be used again, and goes on.
+    }
+
+    /// What the store has of a partition, by offset: whether it is synced or not.
+    async fn log(&self, index: usize) -> BTreeMap<Offset, u8> {
+        use crate::store::Store;
+        let end = self.log_end(index);
+        let batches = self.broker.store.read_log(self.partition(index), 0, end, usize::MAX).expect("readable");
+        let records = batches.iter().flat_map(|batch| records_of(&batch.bytes));
+        records.map(|(offset, id)| (offset, id.parse().expect("a number"))).collect()
+    }
+
+    fn open_syncs(&mut self) {
+        self.held = false;
+        self.broker.store.syncs.open();
+    }
+
+    async fn run(mut self, step: Step) -> Self {
+        match step {
+            Step::Send { partition, ids, sender, codec, waits, ids_are_read } => {
+                // Of one time there is one append, so that the model can tell the newest.
+                self.advance(1);
+                self.send(partition, &ids, sender, (codec, ids_are_read), waits).await;
+            }
+            Step::Retry { partition } => self.retry(partition).await,
+            Step::End { producer, commits } => self.end(producer, commits).await,
+            Step::Advance { ms } => self.advance(ms),
+            Step::Jump { ms } => {
+                self.broker.time.jump(ms);
+                // A jump is one where somebody looks.
+                self.broker.written().await;
+            }
+            Step::HoldSyncs => {
+                self.held = true;
+                self.broker.store.syncs.hold();
+            }
+            Step::OpenSyncs => self.open_syncs(),
+            Step::Restart => {
+                self.open_syncs();
+                self.broker = self.broker.restart().await;
+            }
+            Step::PowerCut { keep } => self = self.power_cut(keep).await,
+        }
+        self.check_logs().await;
+        self
+    }
+
+    fn advance(&mut self, ms: i64) {
+        self.broker.time.advance(ms);
+        self.passed_ms += ms;
+    }
+
+    async fn power_cut(mut self, keep: usize) -> Self {
+        self.broker = self.broker.crash(keep);
+        self.held = false;
+        for index in 0..2 {
+            let end = self.log_end(index);
+            self.logs[index].retain(|record| record.offset < end);
+        }
+        for producer in 0..2 {
+            self.end(producer, false).await;
+        }
+        self.generation += 1;
+        self.sequences.clear();
+        self.newest = [None, None];
+        self
+    }
+
+    async fn check_logs(&self) {
+        for (index, log) in self.logs.iter().enumerate() {
+            let expected: BTreeMap<_, _> = log.iter().map(|record| (record.offset, record.id)).collect();
+            assert_eq!(self.log(index).await, expected, "partition {index}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #[test]
+    fn message_is_stored_exactly_if_no_record_with_its_id_is_remembered(
+        tail_cache_bytes in prop_oneof![Just(0_usize), Just(1 << 20)],
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut model = Model::new(tail_cache_bytes).await;
+            for step in steps {
+                model = model.run(step).await;
+            }
+            model.open_syncs();
+        });
+    }
+}

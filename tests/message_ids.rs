@@ -1,0 +1,282 @@
+//! Topics that remember message ids, as clients see them: `message.dedup.*` over the wire, also across SIGKILL.
+
+mod support;
+
+use bytes::{Bytes, BytesMut};
+use einmal::record::build::BatchBuilder;
+use einmal::record::codec::{Codec, DecompressionLimits, decompress};
+use einmal::record::{BatchHeader, HEADER_BYTES};
+use einmal::types::{ProducerEpoch, ProducerId};
+use kafka_protocol::indexmap::IndexMap;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::{CreateTopicsRequest, DescribeConfigsRequest, FetchRequest};
+use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::records::{
+    Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
+};
+use support::groups::text;
+use support::requests::{
+    FETCH_VERSION, PRODUCE_VERSION, Producer, fetch, fetch_request, produce, produce_request, topic_name,
+};
+use support::transactions::{Protocol, TransactionalProducer};
+use support::{TestClient, TestServer};
+
+const NONE: i16 = 0;
+const MESSAGE_TOO_LARGE: i16 = 10;
+const NOT_ENOUGH_REPLICAS: i16 = 19;
+const INVALID_RECORD: i16 = 87;
+const INVALID_CONFIG: i16 = 40;
+
+const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+
+/// The code that creating `topic` with these `message.dedup.*` is answered with.
+fn create(client: &mut TestClient, topic: &str, partitions: i32, settings: &[(&str, &str)]) -> i16 {
+    let configs = settings.iter().map(|(name, value)| {
+        let name = text(&format!("message.dedup.{name}"));
+        CreatableTopicConfig::default().with_name(name).with_value(Some(text(value)))
+    });
+    let topic = CreatableTopic::default()
+        .with_name(topic_name(topic))
+        .with_num_partitions(partitions)
+        .with_replication_factor(1)
+        .with_configs(configs.collect());
+    let answer = client.call(&CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000), 6);
+    answer.topics[0].error_code
+}
+
+/// Records with an id as header, which is also their value; an empty one has none.
+fn records(producer: Producer, sequence: i32, ids: &[&str], codec: Codec) -> Bytes {
+    if codec != Codec::None {
+        return compressed(producer, sequence, ids, codec);
+    }
+    let record = |(index, id): (usize, &&str)| {
+        let header = (!id.is_empty()).then(|| (text("message-id"), Some(Bytes::copy_from_slice(id.as_bytes()))));
+        Record {
+            transactional: false,
+            control: false,
+            delete_horizon: false,
+            partition_leader_epoch: -1,
+            producer_id: producer.id,
+            producer_epoch: producer.epoch,
+            timestamp_type: TimestampType::Creation,
+            offset: index as i64,
+            sequence: sequence.wrapping_add(index as i32),
+            timestamp: 1_700_000_000_000,
+            key: None,
+            value: Some(Bytes::copy_from_slice(id.as_bytes())),
+            headers: header.into_iter().collect::<IndexMap<StrBytes, Option<Bytes>>>(),
+        }
+    };
+    let records: Vec<Record> = ids.iter().enumerate().map(record).collect();
+    let mut bytes = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression: Compression::None };
+    RecordBatchEncoder::encode(&mut bytes, &records, &options).expect("plain records encode");
+    bytes.freeze()
+}
+
+/// The same, compressed, which the crate of the stock encoding is built without.
+fn compressed(producer: Producer, sequence: i32, ids: &[&str], codec: Codec) -> Bytes {
+    let mut batch = BatchBuilder::new().codec(codec);
+    if producer.id >= 0 {
+        batch = batch.producer(ProducerId(producer.id), ProducerEpoch(producer.epoch), sequence);
+    }
+    let batch = ids.iter().fold(batch, |batch, id| {
+        let header = [(&b"message-id"[..], Some(id.as_bytes()))];
+        batch.record_with_headers(1_700_000_000_000, None, Some(id.as_bytes()), &header)
+    });
+    batch.build().freeze()
+}
+
+/// Offsets and values of the records of whole batches.
+fn decode(mut batches: Bytes) -> Vec<(i64, String)> {
+    let text = |value: &[u8]| String::from_utf8(value.to_vec()).expect("text");
+    let mut found = Vec::new();
+    while !batches.is_empty() {
+        let length = batches.get(8..12).map(|length| u32::from_be_bytes(length.try_into().expect("four bytes")));
+        let mut batch = batches.split_to(12 + length.expect("whole batches") as usize);
+        let header = BatchHeader::parse(&batch).expect("a batch");
+        match header.codec().expect("known") {
+            _ if header.is_control() => {}
+            Codec::None => {
+                let sets = RecordBatchDecoder::decode_all(&mut batch).expect("stored batches decode");
+                let records = sets.into_iter().flat_map(|set| set.records);
+                found.extend(records.map(|record| (record.offset, text(&record.value.unwrap_or_default()))));
+            }
+            codec => {
+                let plain = decompress(codec, &batch[HEADER_BYTES..], DecompressionLimits::default()).expect("expands");
+                for record in einmal::record::records::records(&plain, header.record_count) {
+                    let record = record.expect("well-formed");
+                    let offset = header.base_offset + i64::from(record.offset_delta);
+                    found.push((offset, text(record.value.unwrap_or_default())));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Code and base offset.
+fn send(client: &mut TestClient, topic: &str, ids: &[&str]) -> (i16, i64) {
+    send_batch(client, topic, records(Producer::NONE, -1, ids, Codec::None))
+}
+
+fn send_batch(client: &mut TestClient, topic: &str, records: Bytes) -> (i16, i64) {
+    let answer = produce(client, topic, 0, records);
+    (answer.error_code, answer.base_offset)
+}
+
+/// Offsets and values from `from` on, read by one fetch.
+fn read_from(client: &mut TestClient, topic: &str, from: i64) -> Vec<(i64, String)> {
+    let data = fetch(client, topic, 0, from);
+    assert_eq!(data.error_code, NONE, "Fetch from {from}");
+    decode(data.records.unwrap_or_default())
+}
+
+fn expect_log(client: &mut TestClient, topic: &str, expected: &[(i64, &str)]) {
+    let expected: Vec<_> = expected.iter().map(|(offset, value)| (*offset, (*value).to_owned())).collect();
+    assert_eq!(read_from(client, topic, 0), expected);
+}
+
+#[test]
+fn message_that_is_sent_again_is_answered_with_its_first_offset_and_stored_once() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    assert_eq!(create(&mut client, "once", 1, &[("mode", "window")]), NONE);
+    assert_eq!(send(&mut client, "once", &["a", "b", "c"]), (NONE, 0));
+    assert_eq!(send(&mut client, "once", &["b"]), (NONE, 1));
+    server.kill9();
+    let server = server.restart();
+    let mut client = TestClient::connect(&server);
+    let other = Producer::init(&mut client);
+    for (sequence, codec) in (0..).zip(CODECS) {
+        let again = records(other, sequence * 3, &["a", "b", "c"], codec);
+        assert_eq!(send_batch(&mut client, "once", again.clone()), (NONE, 0), "another producer");
+        assert_eq!(send_batch(&mut client, "once", again), (NONE, 0), "and its retry");
+    }
+    assert_eq!(send_batch(&mut client, "once", records(other, 15, &["d"], Codec::None)), (NONE, 3));
+    expect_log(&mut client, "once", &[(0, "a"), (1, "b"), (2, "c"), (3, "d")]);
+}
+
+#[test]
+fn batches_with_holes_are_read_by_every_codec_and_from_every_offset() {
+    for codec in CODECS {
+        let server = TestServer::start();
+        let mut client = TestClient::connect(&server);
+        create(&mut client, "once", 1, &[("mode", "window")]);
+        let producer = Producer::init(&mut client);
+        let mut sequence = 0;
+        for (ids, base_offset) in
+            [(&["a", "b"][..], 0), (&["b", "c", "d"], 2), (&["e", "a", "f"], 5), (&["g", "b", "a"], 8)]
+        {
+            let batch = records(producer, sequence, ids, codec);
+            assert_eq!(send_batch(&mut client, "once", batch), (NONE, base_offset), "{ids:?}");
+            sequence += ids.len() as i32;
+        }
+        let log = [(0, "a"), (1, "b"), (3, "c"), (4, "d"), (5, "e"), (7, "f"), (8, "g")];
+        expect_log(&mut client, "once", &log);
+        for from in 0..=11 {
+            let left = read_from(&mut client, "once", from);
+            // Whole batches come back: a client leaves out what it did not ask for, and must get on by the rest.
+            let wanted: Vec<_> = left.iter().filter(|(offset, _)| *offset >= from).map(|(offset, _)| *offset).collect();
+            let expected: Vec<_> = log.iter().map(|(offset, _)| *offset).filter(|offset| *offset >= from).collect();
+            assert_eq!(wanted, expected, "from {from}");
+            assert!(left.is_empty() == expected.is_empty(), "a batch that has nothing for {from}: {left:?}");
+        }
+    }
+}
+
+#[test]
+fn a_long_poll_behind_the_last_record_waits_for_the_next_one() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "once", 1, &[("mode", "window")]);
+    send(&mut client, "once", &["a"]);
+    assert_eq!(send(&mut client, "once", &["b", "a", "a"]), (NONE, 1));
+    let polls = [2, 3].map(|from| {
+        let mut reader = TestClient::connect(&server);
+        let request = fetch_request("once", 0, from).with_max_wait_ms(30_000).with_min_bytes(1);
+        let correlation_id = reader.send(&request, FETCH_VERSION);
+        (reader, correlation_id)
+    });
+    // Answered by what is appended now, not before: an empty answer would have come first.
+    assert_eq!(send(&mut client, "once", &["c"]), (NONE, 4));
+    for (mut reader, correlation_id) in polls {
+        let mut answer = reader.receive::<FetchRequest>(correlation_id, FETCH_VERSION);
+        let found = decode(answer.responses.remove(0).partitions.remove(0).records.expect("records"));
+        assert_eq!(found, [(4, "c".to_owned())]);
+    }
+}
+
+#[test]
+fn bad_ids_are_refused_with_the_records_named() {
+    let server = TestServer::start_with(&["einmal.dedup.id.max.bytes=20", "einmal.dedup.batch.max.bytes=100000"]);
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "once", 1, &[("mode", "window"), ("missing.id", "reject")]);
+    let longest = "x".repeat(20);
+    assert_eq!(send(&mut client, "once", &["1", &longest]), (NONE, 0));
+    let too_long = "x".repeat(21);
+    for ids in [["2", &too_long, "3"], ["2", "", "3"]] {
+        let answer = produce(&mut client, "once", 0, records(Producer::NONE, -1, &ids, Codec::None));
+        assert_eq!((answer.error_code, answer.base_offset, answer.log_start_offset), (INVALID_RECORD, -1, 0));
+        let named: Vec<_> = answer.record_errors.iter().map(|record| record.batch_index).collect();
+        assert_eq!(named, [1], "{ids:?}");
+        assert!(answer.error_message.is_some_and(|message| message.contains("message id")));
+    }
+    let bomb = vec!["2"; 20_000];
+    let bomb = records(Producer::NONE, -1, &bomb, Codec::Gzip);
+    assert!(bomb.len() < 100_000);
+    assert_eq!(send_batch(&mut client, "once", bomb), (MESSAGE_TOO_LARGE, -1));
+    assert_eq!(send(&mut client, "once", &["2"]), (NONE, 2), "nothing of it was remembered");
+}
+
+#[test]
+fn requests_without_acknowledgement_are_checked_as_well() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "once", 1, &[("mode", "window")]);
+    for ids in [&["a"][..], &["a", "b"], &["b"]] {
+        client.send(&produce_request("once", 0, 0, records(Producer::NONE, -1, ids, Codec::None)), PRODUCE_VERSION);
+    }
+    assert_eq!(send(&mut client, "once", &["b", "a"]), (NONE, 2));
+    expect_log(&mut client, "once", &[(0, "a"), (2, "b")]);
+}
+
+#[test]
+fn ids_of_a_transaction_are_undecided_while_it_is_open_and_free_after_its_abort() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "once", 1, &[("mode", "window"), ("id.source", "value-hash")]);
+    let mut transaction = TransactionalProducer::init(&mut client, Protocol::V2, "payments");
+    assert_eq!(transaction.send(&mut client, "once", 0, &["a", "b"]), (NONE, 0));
+    assert_eq!(send(&mut client, "once", &["b"]).0, NOT_ENOUGH_REPLICAS);
+    server.kill9();
+    let server = server.restart();
+    let mut client = TestClient::connect(&server);
+    assert_eq!(send(&mut client, "once", &["b"]).0, NOT_ENOUGH_REPLICAS, "still open");
+    assert_eq!(transaction.end(&mut client, false), NONE);
+    assert_eq!(send(&mut client, "once", &["b"]), (NONE, 3));
+    assert_eq!(transaction.send(&mut client, "once", 0, &["a", "b"]), (NONE, 4));
+    assert_eq!(transaction.end(&mut client, true), NONE);
+    assert_eq!(send(&mut client, "once", &["a"]), (NONE, 4));
+    assert_eq!(support::transactions::drain_committed(&mut client, "once", 0), ["b", "a"]);
+}
+
+#[test]
+fn settings_are_checked_when_they_are_given_and_shown() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    for (name, value) in [("mode", "always"), ("id.headers", "+"), ("namespace", "principal"), ("window.ms", "0")] {
+        assert_eq!(create(&mut client, "bad", 1, &[(name, value)]), INVALID_CONFIG, "{name}={value}");
+    }
+    create(&mut client, "once", 1, &[("mode", "window"), ("id.headers", "id")]);
+    let resource = DescribeConfigsResource::default().with_resource_type(2).with_resource_name(text("once"));
+    let answer = client.call(&DescribeConfigsRequest::default().with_resources(vec![resource]), 4);
+    let shown = |name: &str| {
+        let config = answer.results[0].configs.iter().find(|config| config.name.as_str() == name);
+        config.and_then(|config| config.value.as_ref()).map(|value| value.to_string())
+    };
+    assert_eq!(shown("message.dedup.mode").as_deref(), Some("window"));
+    assert_eq!(shown("message.dedup.id.headers").as_deref(), Some("id"));
+    assert_eq!(shown("message.dedup.window.ms").as_deref(), Some("3600000"));
+}
