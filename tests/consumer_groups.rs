@@ -99,6 +99,17 @@ fn fetch_offset(client: &mut TestClient, member_id: &str, epoch: i32) -> (i16, O
     (answer.error_code, answer.topics.first().map(|topic| topic.partitions[0].committed_offset))
 }
 
+/// Errors of a request that names the group once for each of these members.
+fn fetch_errors(client: &mut TestClient, members: &[(&str, i32)]) -> Vec<i16> {
+    let of_member = |(member_id, epoch): &(&str, i32)| {
+        let asked = OffsetFetchRequestGroup::default().with_group_id(group()).with_topics(None);
+        asked.with_member_id(Some(text(member_id))).with_member_epoch(*epoch)
+    };
+    let asked = members.iter().map(of_member).collect();
+    let answer = client.call(&OffsetFetchRequest::default().with_groups(asked), 9);
+    answer.groups.iter().map(|group| group.error_code).collect()
+}
+
 /// Members a and b in epoch 2 with two of four partitions each. Answers the topic's id.
 fn two_members(client: &mut TestClient) -> Uuid {
     create_topic(client, "t", 4);
@@ -115,6 +126,15 @@ fn two_members(client: &mut TestClient) -> Uuid {
     assert_eq!(beat(client, &owning(beating("a", 1), topic_id, &[0, 1])), (0, 2, None));
     assert_eq!(beat(client, &beating("b", 2)), (0, 2, Some(vec![2, 3])));
     topic_id
+}
+
+#[test]
+fn each_entry_of_a_fetch_is_judged_for_its_member() {
+    let server = TestServer::start();
+    let client = &mut TestClient::connect(&server);
+    two_members(client);
+    let errors = fetch_errors(client, &[("a", 2), ("a", 1), ("nobody", 2), ("b", 2)]);
+    assert_eq!(errors, [0, STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID, 0]);
 }
 
 #[test]

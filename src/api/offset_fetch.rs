@@ -3,13 +3,13 @@
 //! A client that says `require_stable` is not told of an offset that an open transaction may replace: it asks again
 //! (UNSTABLE_OFFSET_COMMIT, KIP-447).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 };
-use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
+use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
 use super::Context;
@@ -25,7 +25,8 @@ type OfTopic = (TopicName, Vec<(PartitionIndex, Result<Option<CommittedOffset>, 
 /// Answers one group below version 8, many from there on; null topics mean all that the group has. From version 9 on a member of a
 /// consumer group says who it is, and is refused if it is so no more.
 ///
-/// A group and a partition that are named again are answered once: what a few bytes ask for can be 4096 characters long.
+/// Each entry of a request is judged and answered for itself, also where a group is named again. A partition of a group is answered
+/// once, in the first entry that may have it: what a few bytes ask for can be 4096 characters long.
 pub async fn offset_fetch(
     cx: Context,
     header: RequestHeader,
@@ -36,19 +37,16 @@ pub async fn offset_fetch(
     let require_stable = request.require_stable;
     if header.api_version < 8 {
         let asked = request.topics.map(|asked| asked.into_iter().map(|topic| (topic.name, topic.partition_indexes)));
-        let found = committed(&topics, offsets, &request.group_id, asked, require_stable);
+        let found = committed(&topics, offsets, &request.group_id, asked, require_stable, &mut Answered::default());
         let found = found.into_iter().map(|(name, partitions)| {
             let partitions = partitions.into_iter().map(|(index, committed)| of_one_group(&header, index, committed));
             OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions.collect())
         });
         return Ok(OffsetFetchResponse::default().with_topics(found.collect()));
     }
-    let mut named = HashSet::new();
+    let mut before: HashMap<GroupId, Answered> = HashMap::new();
     let mut groups = Vec::with_capacity(request.groups.len());
     for group in request.groups {
-        if !named.insert(group.group_id.clone()) {
-            continue;
-        }
         let coordinator = &cx.broker.coordinator;
         let checked = coordinator.check_fetch(&group.group_id, group.member_id.as_deref(), group.member_epoch).await;
         let error = checked.map_err(|_| Close::Ending)?;
@@ -59,7 +57,8 @@ pub async fn offset_fetch(
             continue;
         }
         let asked = group.topics.map(|asked| asked.into_iter().map(|topic| (topic.name, topic.partition_indexes)));
-        let found = committed(&topics, offsets, &group.group_id, asked, require_stable);
+        let before = before.entry(group.group_id.clone()).or_default();
+        let found = committed(&topics, offsets, &group.group_id, asked, require_stable, before);
         let found = found.into_iter().map(|(name, partitions)| {
             let partitions = partitions.into_iter().map(|(index, committed)| of_many_groups(&header, index, committed));
             OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions.collect())
@@ -70,15 +69,35 @@ pub async fn offset_fetch(
     Ok(OffsetFetchResponse::default().with_groups(groups))
 }
 
+/// What the entries of a request have been answered of one group.
+#[derive(Default)]
+struct Answered {
+    named: HashSet<(TopicName, PartitionIndex)>,
+    /// All that the group has.
+    is_all: bool,
+}
+
 fn committed(
     topics: &Topics,
     offsets: &CommittedOffsets,
     group: &str,
     asked: Option<impl Iterator<Item = (TopicName, Vec<PartitionIndex>)>>,
     require_stable: bool,
+    before: &mut Answered,
 ) -> Vec<OfTopic> {
-    let Some(asked) = asked else { return all_of(topics, offsets, group, require_stable) };
-    let mut named = HashSet::new();
+    let Some(asked) = asked else {
+        // Not even looked up again: many entries would have the broker copy all that a large group has for each.
+        if std::mem::replace(&mut before.is_all, true) {
+            return Vec::new();
+        }
+        let mut all = all_of(topics, offsets, group, require_stable);
+        for (name, partitions) in &mut all {
+            partitions.retain(|(index, _)| before.named.insert((name.clone(), *index)));
+        }
+        all.retain(|(_, partitions)| !partitions.is_empty());
+        return all;
+    };
+    let named = &mut before.named;
     let of_topic = |(name, mut indexes): (TopicName, Vec<PartitionIndex>)| {
         let no = topics.by_name.get(name.as_str()).map(|topic| topic.no);
         indexes.retain(|index| named.insert((name.clone(), *index)));

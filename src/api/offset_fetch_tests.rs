@@ -1,4 +1,3 @@
-use kafka_protocol::messages::GroupId;
 use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
@@ -120,7 +119,19 @@ async fn what_is_named_again_is_answered_once() {
     let twice: Asked<'_> = Some(&[("a", &[1, 1, 0]), ("a", &[1, 2])]);
     assert_eq!(show_one(&broker.call(5, &of_one_group("g", twice)).await), "a-1=7/4/at 7, a-0=-1/-1/, a-2=-1/-1/");
     let answer = broker.call(8, &of_many_groups(&[("g", None), ("g", None)])).await;
-    assert_eq!(show_many(&answer), ["g: a-1=7/at 7, b-0=9/at 9"]);
+    assert_eq!(show_many(&answer), ["g: a-1=7/at 7, b-0=9/at 9", "g: "]);
+}
+
+#[tokio::test]
+async fn each_entry_of_a_group_is_answered() {
+    let broker = broker().await;
+    let (a, b): (Asked<'_>, Asked<'_>) = (Some(&[("a", &[1])]), Some(&[("b", &[0])]));
+    for version in 8..=9 {
+        let answer = broker.call(version, &of_many_groups(&[("g", a), ("g", b), ("h", a)])).await;
+        assert_eq!(show_many(&answer), ["g: a-1=7/at 7", "g: b-0=9/at 9", "h: a-1=-1/"], "version {version}");
+        let answer = broker.call(version, &of_many_groups(&[("g", a), ("g", None), ("g", b)])).await;
+        assert_eq!(show_many(&answer), ["g: a-1=7/at 7", "g: b-0=9/at 9", "g: "], "version {version}");
+    }
 }
 
 #[tokio::test]
