@@ -117,6 +117,13 @@ def groups(port, **flags):
             process.stderr.close()
 
 
+def transactions(port, topic, **flags):
+    """`einmal bench transactions`; nothing is lost or doubled."""
+    result = _answered(_bench("transactions", {"bootstrap_server": f"127.0.0.1:{port}", "topic": topic, **flags}))
+    assert result["complete"], "the partitions do not end where the committed transactions would have them end"
+    return result
+
+
 def calibration(seconds):
     """What `einmal bench` itself costs, and can do at most: its loads against a server that only answers."""
     server = subprocess.Popen([einmal_binary(), "bench", "null-server", "--partitions", "6"], stdout=subprocess.PIPE, text=True)

@@ -1,5 +1,5 @@
 """The table of workloads: what is done to a broker once, and which figures come of it. Ids as in the README: P produce, C consume,
-N connections, G groups, S start and memory.
+N connections, G groups, T transactions, S start and memory.
 
 A workload's function takes a [`Turn`](turn.py) and answers the values of one repetition by the keys of its figures; under
 "latency_us" percentiles for the plot.
@@ -252,6 +252,48 @@ def idle_members(turn):
         return {"cpu_percent": interval.cpu_s / interval.wall_s * 100}
 
 
+def transactions(partitions, producers):
+    def run(turn):
+        """Producers that each run one transaction after the other."""
+        with turn.broker() as broker:
+            kafka_wire.create_topic(broker.port, turn.topic, partitions)
+            load = {"producers": producers, "partitions_per_transaction": partitions, "transactional_id": turn.topic}
+            with turn.interval(broker):
+                result = clients.transactions(broker.port, turn.topic, **load, duration=turn.form.seconds, warm_up=turn.form.settle_s)
+            return {"transactions_per_s": result["transactions_per_s"], "p99_ms": result["commit_latency_us"]["p99"] / 1000}
+
+    return run
+
+
+def light_transactions(turn):
+    """20 transactions a second of one record each; the time of the commit alone, from EndTxn to its answer."""
+    with turn.broker() as broker:
+        kafka_wire.create_topic(broker.port, turn.topic, PARTITIONS)
+        load = {"producers": 4, "rate": 20, "transactional_id": turn.topic}
+        with turn.interval(broker):
+            result = clients.transactions(broker.port, turn.topic, **load, duration=turn.form.seconds * 2, warm_up=turn.form.settle_s)
+        latency = {"latency_us": result["commit_latency_us"]}
+        return {"p50_ms": ms(latency, "p50"), "p99_ms": ms(latency, "p99"), **turn.latency(latency)}
+
+
+def isolation(turn):
+    """The same tailing consumer with either isolation level, in turns, so that both meet the same machine."""
+    load = {"record_size": RECORD_BYTES, "connections": 1, "in_flight": 5, "rate": 20_000, "duration": turn.form.seconds / 2}
+    levels = ("read_uncommitted", "read_committed")
+    with turn.broker() as broker:
+        records, cpu_s = ({level: 0 for level in levels} for _ in range(2))
+        topics = {level: f"{turn.topic}-{level}" for level in levels}
+        for topic in topics.values():
+            kafka_wire.create_topic(broker.port, topic, PARTITIONS)
+        for level in (*levels, *reversed(levels)) * 2:
+            with turn.interval(broker) as interval:
+                result = clients.end_to_end(broker.port, topics[level], **load, isolation_level=level)
+            records[level] += result["produce"]["records"]
+            cpu_s[level] += interval.cpu_s
+        uncommitted, committed = (cpu_s[level] / records[level] for level in levels)
+        return {"cpu_ratio": committed / uncommitted}
+
+
 def idempotence(turn):
     """The same load with and without, in turns, so that both meet the same machine; the ratio is the broker's own."""
     load = {"record_size": RECORD_BYTES, "connections": 1, "in_flight": 5, "duration": turn.form.seconds / 2}
@@ -372,7 +414,7 @@ def workloads(form):
         )))
     table += [
         Workload("G1", "a new group of one member, from its connection to its first record", single_member, (
-            P50, Figure("p99_ms", "p99", "ms", goal=Goal("value", 100)),
+            P50, Figure("p99_ms", "p99", "ms", goal=Goal("value", 1.03)),
         ), ("D2",)),
         Workload("G2", f"a group of {form.members:,} members, heartbeats every {HEARTBEAT_MS} ms", many_members, (
             Figure("stable_s", "from the first join to stable", "s", goal=Goal("ratio", 1)),
@@ -381,11 +423,24 @@ def workloads(form):
         ), ("D2",)),
         Workload("G3", f"{form.committing:,} groups that commit", commits, (
             Figure("commits_per_s", "rate", "commits/s", "higher", Goal("value", 10_000)),
-            Figure("cpu_us", "broker CPU per commit", "µs", goal=Goal("value", 100)), P99,
+            Figure("cpu_us", "broker CPU per commit", "µs", goal=Goal("value", 1.03)), P99,
         ), ("D2",)),
         Workload("G4", f"{form.idle_members:,} idle members, heartbeats every 3 s", idle_members, (
             Figure("cpu_percent", "broker CPU", "% of a core", goal=Goal("value", 2)),
         ), ("D2",)),
+    ]
+    one, many = form.transactional
+    table += [
+        Workload("T1-1", f"{one} transactional producers, one partition in each transaction", transactions(1, one), (
+            Figure("transactions_per_s", "rate", "transactions/s", "higher", Goal("ratio", 2)), P99,
+        ), ("D2",)),
+        Workload("T1-100", f"{many} transactional producers, 100 partitions in each transaction", transactions(100, many), (
+            Figure("transactions_per_s", "rate", "transactions/s", "higher", Goal("ratio", 5)), P99,
+        ), ("D2",)),
+        Workload("T2", "commit of 20 transactions a second", light_transactions, (P50, p99(0.5)), ("D2",)),
+        Workload("T3", "tailing consumer, read_committed ÷ read_uncommitted", isolation, (
+            Figure("cpu_ratio", "broker CPU per record", "×", goal=Goal("value", 1.03)),
+        ), ("D1",), einmal_only=True),
     ]
     table.append(Workload("P6", "idempotent producer ÷ plain one", idempotence, (
         Figure("rate_ratio", "rate", "×", "higher", Goal("value", 0.97)), Figure("cpu_ratio", "broker CPU per record", "×"),

@@ -176,3 +176,24 @@ fn groups_become_stable_after_each_change_and_commit() {
         (&Value::Null, &Value::Null, &json!(0))
     );
 }
+
+#[test]
+fn transactions_are_committed_and_told() {
+    let server = TestServer::start();
+    let flags =
+        ["--producers", "2", "--create-partitions", "5", "--partitions-per-transaction", "3", "--duration", "0.3"];
+    let (is_ok, result) = bench("transactions", server.address, &flags);
+    assert!(is_ok && result["complete"] == true, "{result:#}");
+    let transactions = result["transactions"].as_u64().unwrap_or_default();
+    assert!(transactions > 0, "{result:#}");
+    for latency in ["latency_us", "commit_latency_us"] {
+        assert_eq!(result[latency]["count"], transactions, "{result:#}");
+    }
+    // Their producers take over from those of the run before.
+    let (is_ok, result) = bench("transactions", server.address, &[&flags[..], &["--rate", "50"]].concat());
+    assert!(is_ok && result["complete"] == true, "{result:#}");
+    let transactions = result["transactions"].as_u64().unwrap_or_default();
+    assert!((1..=16).contains(&transactions), "{result:#}");
+    let (is_ok, result) = bench("consume", server.address, &["--isolation-level", "read_committed"]);
+    assert!(is_ok && result["records"].as_u64() >= Some(transactions * 3), "{result:#}");
+}

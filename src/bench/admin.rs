@@ -11,8 +11,8 @@ use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableT
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, InitProducerIdRequest, ListOffsetsRequest,
-    ListOffsetsResponse, MetadataRequest, TopicName,
+    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, FindCoordinatorRequest, InitProducerIdRequest,
+    ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Request, StrBytes};
 
@@ -139,8 +139,23 @@ impl Admin {
 
     /// A fresh producer id and its epoch.
     pub(super) fn init_producer_id(&mut self) -> Result<(ProducerId, ProducerEpoch), BenchError> {
+        self.init(None)
+    }
+
+    /// The producer id and a fresh epoch of a transactional id, of which an open transaction is aborted.
+    pub(super) fn init_transactions(
+        &mut self,
+        transactional_id: &str,
+    ) -> Result<(ProducerId, ProducerEpoch), BenchError> {
+        let request = FindCoordinatorRequest::default().with_key(text(transactional_id)).with_key_type(1);
+        // Kafka creates its topic of transactions only now. Whether there is a coordinator, the next request finds out.
+        self.call("FindCoordinator", &request, (1, 3))?;
+        self.init(Some(transactional_id))
+    }
+
+    fn init(&mut self, transactional_id: Option<&str>) -> Result<(ProducerId, ProducerEpoch), BenchError> {
         let request = InitProducerIdRequest::default()
-            .with_transactional_id(None)
+            .with_transactional_id(transactional_id.map(|id| TransactionalId(text(id))))
             .with_transaction_timeout_ms(60_000)
             .with_producer_id(WireProducerId(-1))
             .with_producer_epoch(-1);
@@ -150,7 +165,10 @@ impl Admin {
             match ErrorCode(answer.error_code) {
                 ErrorCode::NONE => return Ok((ProducerId(answer.producer_id.0), ProducerEpoch(answer.producer_epoch))),
                 // A Kafka that has just started has no block of ids yet.
-                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS | ErrorCode::COORDINATOR_NOT_AVAILABLE
+                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+                | ErrorCode::COORDINATOR_NOT_AVAILABLE
+                | ErrorCode::NOT_COORDINATOR
+                | ErrorCode::CONCURRENT_TRANSACTIONS
                     if Instant::now() < give_up =>
                 {
                     std::thread::sleep(Duration::from_millis(20));

@@ -21,6 +21,8 @@ pub enum Command {
     Connections(Connections),
     /// Join consumer groups with many members, and measure how fast they rebalance and commit
     Groups(Groups),
+    /// Run transactions, one after the other in each of several producers, and measure how fast they are committed
+    Transactions(Transactions),
     /// Serve fixed answers: what a run against it costs is the client's own cost
     NullServer(NullServer),
 }
@@ -102,6 +104,9 @@ pub struct Load {
 /// How records are read.
 #[derive(Debug, Clone, Args)]
 pub struct Reading {
+    /// Whether records of open and aborted transactions are read (isolation.level)
+    #[arg(long, value_enum, default_value_t = Isolation::ReadUncommitted)]
+    pub isolation_level: Isolation,
     /// Longest wait of the broker for something to read (fetch.max.wait.ms)
     #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(i32).range(0..))]
     pub fetch_max_wait_ms: i32,
@@ -231,6 +236,47 @@ pub struct Groups {
     pub json: Option<String>,
 }
 
+/// `einmal bench transactions`
+#[derive(Debug, Clone, Args)]
+pub struct Transactions {
+    /// Where the broker listens, host:port; it must serve transactions of version 2 (KIP-890)
+    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    pub bootstrap_server: String,
+    /// Topic to write to
+    #[arg(long, default_value = "einmal-bench")]
+    pub topic: String,
+    /// Create the topic with this many partitions where it is missing
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..))]
+    pub create_partitions: i32,
+    /// Transactional producers, each with a connection of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub producers: u32,
+    /// How their transactional ids begin
+    #[arg(long, default_value = "einmal-bench")]
+    pub transactional_id: String,
+    /// Partitions that each transaction writes to, one batch for each, all in one request
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub partitions_per_transaction: u32,
+    /// Bytes of each record's value
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=64 << 20))]
+    pub record_size: u32,
+    /// Records in each batch
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub records_per_batch: u32,
+    /// Transactions a second of all producers, begun when they are due. 0: as fast as they are committed
+    #[arg(long, value_name = "TRANSACTIONS_PER_S", default_value_t = 0.0, value_parser = rate)]
+    pub rate: f64,
+    /// Seconds to measure, after the warm-up
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    pub duration: f64,
+    /// Seconds before measuring
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = rate)]
+    pub warm_up: f64,
+    /// Write the result to a file as JSON; - for stdout
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<String>,
+}
+
 /// `einmal bench null-server`
 #[derive(Debug, Clone, Args)]
 pub struct NullServer {
@@ -305,6 +351,16 @@ impl Acks {
             Self::All => "all",
         }
     }
+}
+
+/// Which records are read (`isolation.level`), in Kafka's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum Isolation {
+    #[value(name = "read_uncommitted")]
+    ReadUncommitted,
+    #[value(name = "read_committed")]
+    ReadCommitted,
 }
 
 /// Where a consumer begins (`auto.offset.reset`).

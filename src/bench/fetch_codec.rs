@@ -11,6 +11,7 @@ pub(super) const VERSION: i16 = 12;
 #[derive(Debug, Clone)]
 pub(super) struct FetchFrame {
     pub(super) topic: String,
+    pub(super) is_read_committed: bool,
     pub(super) max_wait_ms: i32,
     pub(super) min_bytes: i32,
     pub(super) max_bytes: i32,
@@ -48,7 +49,7 @@ impl FetchFrame {
         out.extend_from_slice(&self.max_wait_ms.to_be_bytes());
         out.extend_from_slice(&self.min_bytes.to_be_bytes());
         out.extend_from_slice(&self.max_bytes.to_be_bytes());
-        out.push(0); // read uncommitted
+        out.push(u8::from(self.is_read_committed));
         out.extend_from_slice(&session.id.to_be_bytes());
         out.extend_from_slice(&session.epoch.to_be_bytes());
         if partitions.len() == 0 {
@@ -135,6 +136,7 @@ mod tests {
     fn requests_are_what_the_codec_crate_reads() {
         let frame = FetchFrame {
             topic: "orders".to_owned(),
+            is_read_committed: true,
             max_wait_ms: 500,
             min_bytes: 1,
             max_bytes: 1 << 20,

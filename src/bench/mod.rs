@@ -34,6 +34,8 @@ mod report;
 mod request;
 mod runs;
 mod schedule;
+mod transactional_producer;
+mod transactions;
 mod verify;
 
 pub use arguments::Command;
@@ -55,6 +57,11 @@ pub fn run(command: &Command) -> Result<bool, BenchError> {
         Command::Connections(connections) => (connections::hold(connections)?, &connections.json),
         Command::Groups(arguments) => {
             let found = groups::run(arguments)?;
+            report::publish(&found.table(), &found.json(), arguments.json.as_deref())?;
+            return Ok(found.is_clean());
+        }
+        Command::Transactions(arguments) => {
+            let found = transactions::run(arguments)?;
             report::publish(&found.table(), &found.json(), arguments.json.as_deref())?;
             return Ok(found.is_clean());
         }

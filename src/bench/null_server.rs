@@ -117,6 +117,7 @@ fn batch(arguments: &NullServer) -> Vec<u8> {
         record_bytes: arguments.record_size as usize,
         record_count: arguments.records_per_batch as usize,
         codec: Codec::None,
+        is_transactional: false,
         timestamp: 0,
         seed: 1,
     });

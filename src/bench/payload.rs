@@ -30,6 +30,8 @@ pub(super) struct PayloadSpec {
     pub(super) record_bytes: usize,
     pub(super) record_count: usize,
     pub(super) codec: Codec,
+    /// Whether the records are of a transaction.
+    pub(super) is_transactional: bool,
     pub(super) timestamp: Timestamp,
     pub(super) seed: u64,
 }
@@ -74,6 +76,9 @@ impl Payload {
     pub(super) fn new(spec: &PayloadSpec) -> Self {
         let mut random = Random::new(spec.seed);
         let mut builder = BatchBuilder::new().codec(spec.codec);
+        if spec.is_transactional {
+            builder = builder.transactional();
+        }
         for _ in 0..spec.record_count {
             let value = value(spec.record_bytes, &mut random);
             builder = builder.record(spec.timestamp, None, Some(&value));
@@ -175,7 +180,14 @@ mod tests {
     use crate::record::validate::check_client_batch;
 
     fn spec(codec: Codec) -> PayloadSpec {
-        PayloadSpec { record_bytes: 100, record_count: 5, codec, timestamp: 1_700_000_000_000, seed: 3 }
+        PayloadSpec {
+            record_bytes: 100,
+            record_count: 5,
+            codec,
+            is_transactional: false,
+            timestamp: 1_700_000_000_000,
+            seed: 3,
+        }
     }
 
     const PRODUCER: Producer =

@@ -11,6 +11,8 @@ pub(super) const VERSIONS: (i16, i16) = (9, 12);
 #[derive(Debug, Clone)]
 pub(super) struct ProduceFrame {
     pub(super) version: i16,
+    /// Of the transaction that the records are of; from version 12 on they join it by being sent (KIP-890).
+    pub(super) transactional_id: Option<String>,
     pub(super) topic: String,
     pub(super) acks: i16,
     pub(super) timeout_ms: i32,
@@ -30,7 +32,10 @@ impl ProduceFrame {
         let from = out.len();
         out.extend_from_slice(&[0; 4]);
         put_header(out, 0, self.version, correlation_id);
-        out.push(0); // no transactional id
+        match &self.transactional_id {
+            Some(id) => put_text(out, id),
+            None => out.push(0),
+        }
         out.extend_from_slice(&self.acks.to_be_bytes());
         out.extend_from_slice(&self.timeout_ms.to_be_bytes());
         put_length(out, 1);
@@ -103,10 +108,23 @@ mod tests {
 
     #[test]
     fn requests_are_what_the_codec_crate_reads() {
-        let spec = PayloadSpec { record_bytes: 50, record_count: 3, codec: Codec::None, timestamp: 1, seed: 1 };
+        let spec = PayloadSpec {
+            record_bytes: 50,
+            record_count: 3,
+            codec: Codec::None,
+            is_transactional: false,
+            timestamp: 1,
+            seed: 1,
+        };
         let payload = Payload::new(&spec);
         for version in VERSIONS.0..=VERSIONS.1 {
-            let frame = ProduceFrame { version, topic: "orders".to_owned(), acks: -1, timeout_ms: 30_000 };
+            let frame = ProduceFrame {
+                version,
+                transactional_id: Some("payments".to_owned()),
+                topic: "orders".to_owned(),
+                acks: -1,
+                timeout_ms: 30_000,
+            };
             let mut out = vec![7; 3];
             frame.put(&mut out, 42, [5, 900].into_iter(), &payload, None, 9);
             let mut bytes = Bytes::from(out.split_off(3));
@@ -115,6 +133,7 @@ mod tests {
             assert_eq!((header.request_api_key, header.request_api_version, header.correlation_id), (0, version, 42));
             let request = ProduceRequest::decode(&mut bytes, version).expect("a request");
             assert!(bytes.is_empty());
+            assert_eq!(request.transactional_id.expect("an id").as_str(), "payments");
             assert_eq!((request.acks, request.timeout_ms), (-1, 30_000));
             let topic = &request.topic_data[0];
             assert_eq!(topic.name.0.as_str(), "orders");

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::BenchError;
 use super::admin::{Admin, End};
-use super::arguments::{Acks, Consume, EndToEnd, From, Load, Produce, Reading, Target};
+use super::arguments::{Acks, Consume, EndToEnd, From, Isolation, Load, Produce, Reading, Target};
 use super::clock::{SECOND_NS, monotonic_ns, thread_cpu, wall_ms};
 use super::consumer::{Consumers, ConsumersSpec};
 use super::drive::{ReadUntil, Run};
@@ -33,6 +33,7 @@ const READABLE_NS: u64 = 30 * SECOND_NS;
 
 /// Reading for verification: large answers, no waiting for more.
 const VERIFY_READING: Reading = Reading {
+    isolation_level: Isolation::ReadUncommitted,
     fetch_max_wait_ms: 100,
     fetch_min_bytes: 1,
     fetch_max_bytes: 50 << 20,
@@ -195,12 +196,19 @@ fn prepare(target: &Target, load: &Load) -> Result<Prepared, BenchError> {
         record_bytes: load.record_size as usize,
         record_count: load.records_per_batch as usize,
         codec: load.compression.codec(),
+        is_transactional: false,
         timestamp: wall_ms(),
         seed: load.seed,
     });
     let is_stamped = payload.is_stamped();
     let timeout_ms = i32::try_from(load.request_timeout_ms).unwrap_or(i32::MAX);
-    let frame = ProduceFrame { version, topic: target.topic.clone(), acks: load.acks.number(), timeout_ms };
+    let frame = ProduceFrame {
+        version,
+        transactional_id: None,
+        topic: target.topic.clone(),
+        acks: load.acks.number(),
+        timeout_ms,
+    };
     let start_ns = monotonic_ns() + HEAD_START_NS;
     let per_second = requests_per_second(load, partitions);
     let (from_ns, to_ns) = window(load, start_ns);
@@ -298,6 +306,7 @@ fn existing(admin: &mut Admin, topic: &str) -> Result<i32, BenchError> {
 fn fetch_frame(topic: &str, reading: &Reading) -> FetchFrame {
     FetchFrame {
         topic: topic.to_owned(),
+        is_read_committed: reading.isolation_level == Isolation::ReadCommitted,
         max_wait_ms: reading.fetch_max_wait_ms,
         min_bytes: reading.fetch_min_bytes,
         max_bytes: reading.fetch_max_bytes,

@@ -21,10 +21,17 @@ const MS_NS: u64 = SECOND_NS / 1000;
 fn producers(flags: &[&str], producer: Option<(ProducerId, ProducerEpoch)>) -> (Producers, TcpListener) {
     let peer = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let load = Flags::parse_from([&["bench", "--records-per-batch", "10"], flags].concat()).load;
-    let spec = PayloadSpec { record_bytes: 20, record_count: 10, codec: Codec::None, timestamp: 1, seed: 1 };
+    let spec = PayloadSpec {
+        record_bytes: 20,
+        record_count: 10,
+        codec: Codec::None,
+        is_transactional: false,
+        timestamp: 1,
+        seed: 1,
+    };
     let producers = Producers::new(ProducersSpec {
         load: &load,
-        frame: ProduceFrame { version: 9, topic: "t".to_owned(), acks: -1, timeout_ms: 1000 },
+        frame: ProduceFrame { version: 9, transactional_id: None, topic: "t".to_owned(), acks: -1, timeout_ms: 1000 },
         payload: Payload::new(&spec),
         partitions: 1,
         schedule: Some(Schedule::new(super::super::schedule::Arrival::Constant, 100.0, NOW_NS, 0)),
