@@ -216,7 +216,10 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
         noted.end = end;
         let readable = partition.filter(|_| !is_told_at_once(&answer) && asked.fetch_offset < end);
         let batch_bytes_max = topic.as_ref().map_or(0, |topic| topic.config.max_message_bytes as usize);
-        wanted.extend(readable.map(|partition| Wanted { place, batch_bytes_max, partition, asked: *asked, end }));
+        wanted.extend(readable.map(|partition| {
+            let indexes = partition.indexes();
+            Wanted { place, batch_bytes_max, partition, indexes, asked: *asked, end }
+        }));
         found.push(Found { topic, answer, noted });
     }
     if wanted.is_empty() {
@@ -238,7 +241,7 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
         let Some(Found { answer, noted, .. }) = found.get_mut(wanted.place) else { continue };
         let left = match batches {
             Ok(batches) if terms.isolation == IsolationLevel::ReadCommitted => {
-                aborted::leave(reader, &wanted.partition, wanted.asked.fetch_offset, batches).await
+                aborted::leave(reader, &wanted.partition, wanted.asked.fetch_offset, wanted.indexes, batches).await
             }
             batches => batches.map(|batches| (batches, None)),
         };
@@ -277,6 +280,8 @@ struct Wanted {
     /// Largest batch that the topic takes.
     batch_bytes_max: usize,
     partition: Arc<Partition>,
+    /// [`Partition::indexes`] before it is read.
+    indexes: Option<u64>,
     asked: Asked,
     end: Offset,
 }

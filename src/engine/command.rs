@@ -257,6 +257,8 @@ pub(super) struct LogStart {
     pub partition: PartitionId,
     pub seen: (Offset, u64),
     pub next: (Offset, u64),
+    /// The topic's `retention.ms` and `retention.bytes` by which that was decided.
+    pub limits: (Timestamp, i64),
     /// Of the bytes in between, those that go for their age.
     pub old_bytes: u64,
 }

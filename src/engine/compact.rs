@@ -8,10 +8,18 @@ use super::reclaimer::Purged;
 use super::state::State;
 use crate::store::schema::{CompactedRow, RowValue, SparseRow, compacted_key, log_range, sparse_key};
 
-/// Stages it; answers whether the partition is still there.
+/// Stages it; answers whether the partition is still there and to be compacted. What a setting had begun before it was changed is
+/// not gone on with once the change has been answered.
 pub(super) fn compact(state: &mut State, group: &mut Group, compacted: Compacted) -> bool {
     let Compacted { partition, replaced, index_keys, done } = compacted;
+    if !state.topic_of(partition).is_some_and(|topic| topic.config.compact) {
+        return false;
+    }
     let Some(log) = state.logs.get_mut(&partition) else { return false };
+    if !index_keys.is_empty() {
+        log.view.begin_removal();
+        group.when_synced.effects.push(Effect::Unindexed { partition: Arc::clone(&log.view) });
+    }
     index_keys.into_iter().for_each(|key| group.rows.delete(key));
     let compacted_to = replaced.iter().map(|batch| batch.old.last_offset() + 1).max();
     for batch in replaced {

@@ -48,9 +48,16 @@ pub(super) fn delete_records(
     Ok(before)
 }
 
-/// Moves the log starts of those partitions that are as they were seen; answers which. Their rows stay for now.
+/// Moves the log starts of those partitions that are as they were seen, in topics whose limits are, too; answers which. Their rows
+/// stay for now.
 pub(super) fn move_log_starts(state: &mut State, group: &mut Group, starts: &[LogStart]) -> Vec<bool> {
     let mut move_one = |start: &LogStart| {
+        let topics = &state.topics.by_no;
+        let config = topics.get(&start.partition.topic).map(|topic| &topic.config);
+        // Once a change of the limits has been answered, nothing goes by the old ones.
+        if config.is_none_or(|now| !now.delete || (now.retention_ms, now.retention_bytes) != start.limits) {
+            return false;
+        }
         // Deleted meanwhile, or moved by a request, or compacted.
         let Some(log) = state.logs.get_mut(&start.partition) else { return false };
         let (log_start, start_bytes) = start.next;

@@ -18,7 +18,8 @@ use crate::types::Timestamp;
 
 /// Both clocks may differ by less than this at once without a jump: they are not read at the same moment.
 const STEP_MIN_MS: i64 = 1_000;
-/// Jumps kept apart. With more, the two oldest become one.
+/// Jumps kept apart. With more, the two neighbours that are the smallest together become one, as young as the younger of them:
+/// what was stamped between them lives a little longer, and no great jump is kept for the sake of small ones.
 const JUMPS_MAX: usize = 16;
 
 /// A step of the wall clock ahead of the time that passed.
@@ -36,22 +37,19 @@ pub(super) struct ExpiryClock {
     monotonic_ms: i64,
     /// Where the wall clock stands before the monotonic one, as of the last step.
     ahead_ms: i64,
-    /// Longest time for which a jump can harm.
-    retention_ms_max: i64,
     /// Oldest first.
     jumps: VecDeque<Jump>,
 }
 
 impl ExpiryClock {
     /// The clock of a run that begins now, after the one that stored `last`; without one, the wall clock is believed.
-    pub fn start(last: Option<&ExpiryClockRow>, wall: Timestamp, monotonic_ms: u64, retention_ms_max: i64) -> Self {
+    pub fn start(last: Option<&ExpiryClockRow>, wall: Timestamp, monotonic_ms: u64) -> Self {
         let monotonic_ms = to_i64(monotonic_ms);
         let jumps = last.map(|last| last.jumps.iter()).into_iter().flatten();
         let mut clock = Self {
             wall,
             monotonic_ms,
             ahead_ms: wall.saturating_sub(monotonic_ms),
-            retention_ms_max,
             jumps: jumps.map(|(size_ms, age_ms)| Jump { size_ms: *size_ms, age_ms: *age_ms }).collect(),
         };
         clock.step(last.map_or(0, |last| wall.saturating_sub(last.wall)));
@@ -65,9 +63,6 @@ impl ExpiryClock {
         (self.wall, self.monotonic_ms) = (wall, monotonic_ms);
         for jump in &mut self.jumps {
             jump.age_ms = jump.age_ms.saturating_add(passed_ms);
-        }
-        while self.jumps.front().is_some_and(|jump| jump.age_ms >= self.retention_ms_max) {
-            self.jumps.pop_front();
         }
         let ahead_ms = wall.saturating_sub(monotonic_ms);
         let step_ms = ahead_ms.saturating_sub(self.ahead_ms);
@@ -92,10 +87,11 @@ impl ExpiryClock {
         if step_ms >= STEP_MIN_MS {
             self.jumps.push_back(Jump { size_ms: step_ms, age_ms: 0 });
             while self.jumps.len() > JUMPS_MAX {
-                let oldest = self.jumps.pop_front().map_or(0, |jump| jump.size_ms);
-                if let Some(next) = self.jumps.front_mut() {
-                    next.size_ms = next.size_ms.saturating_add(oldest);
-                }
+                let pair_ms = |at: &usize| self.jumps[*at].size_ms.saturating_add(self.jumps[*at + 1].size_ms);
+                let Some(older) = (0..self.jumps.len() - 1).min_by_key(pair_ms) else { break };
+                let size_ms = self.jumps.remove(older).map_or(0, |jump| jump.size_ms);
+                let younger = &mut self.jumps[older];
+                younger.size_ms = younger.size_ms.saturating_add(size_ms);
             }
         }
         let mut back_ms = step_ms.saturating_neg();
@@ -132,7 +128,7 @@ mod tests {
 
     impl Run {
         fn start(last: Option<&ExpiryClockRow>, wall: Timestamp) -> Self {
-            Self { clock: ExpiryClock::start(last, wall, 0, RETENTION), true_ms: 0, off: wall }
+            Self { clock: ExpiryClock::start(last, wall, 0), true_ms: 0, off: wall }
         }
         fn wall(&self) -> Timestamp {
             self.true_ms + self.off
@@ -171,7 +167,7 @@ mod tests {
         assert!(!run.is_expired(after));
         run.after(1);
         assert!(run.is_expired(after));
-        assert!(run.clock.jumps.is_empty());
+        assert_eq!(run.clock.now(30 * DAY), run.wall() - 400 * DAY, "it still counts for what is kept longer");
     }
 
     #[test]
@@ -216,6 +212,21 @@ mod tests {
         }
         assert_eq!(run.clock.jumps.len(), JUMPS_MAX);
         assert_eq!(run.clock.now(RETENTION), START + 100);
-        assert_eq!(run.clock.now(1), run.wall() - DAY, "only the newest is as young");
+        assert!(run.clock.now(1) <= run.wall() - DAY, "the newest is as young");
+    }
+
+    #[test]
+    fn a_great_jump_grows_old_beside_many_small_ones() {
+        let mut run = Run::start(None, START);
+        run.off += 400 * DAY;
+        run.after(0);
+        let stamped = run.wall();
+        // As restarts do that take a minute, once a day.
+        for _ in 0..60 {
+            run.off += 60_000;
+            run.after(DAY);
+        }
+        assert!(run.clock.now(30 * DAY) - stamped > 59 * DAY, "60 days have passed");
+        assert_eq!(run.clock.jumps.len(), JUMPS_MAX);
     }
 }

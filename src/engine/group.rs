@@ -25,6 +25,8 @@ pub(super) enum Effect {
     LogStart { partition: Arc<Partition>, log_start: Offset, start_bytes: u64 },
     /// Batches below an offset that have been replaced.
     Compacted { partition: Arc<Partition>, compacted_to: Offset, start_bytes: u64 },
+    /// Rows of indexes that have been removed beside batches that have been replaced.
+    Unindexed { partition: Arc<Partition> },
     /// New set of topics.
     Topics(Arc<Topics>),
     /// A topic that is gone.
@@ -48,6 +50,7 @@ impl Effect {
             Self::Compacted { partition, compacted_to, start_bytes } => {
                 partition.publish_compacted(compacted_to, start_bytes);
             }
+            Self::Unindexed { partition } => partition.publish_removal(),
             Self::Topics(topics) => catalog.publish(topics),
             Self::Deleted { partitions } => partitions.iter().for_each(|partition| partition.publish_deleted()),
             Self::Committed { group, committed } => offsets.publish(&group, committed),

@@ -170,10 +170,6 @@ impl Engine {
                 read_row::<ExpiryClockRow>(store.as_ref(), &ExpiryClockRow::KEY)?.as_ref(),
                 environment.now(),
                 environment.monotonic_ms(),
-                settings
-                    .offsets_retention_ms
-                    .max(settings.producer_id_expiration_ms)
-                    .max(settings.transactional_id_expiration_ms),
             ),
             settings: settings.clone(),
         };
@@ -182,6 +178,8 @@ impl Engine {
         recover_offsets(&mut state, &mut rows)?;
         recover_transactions(&mut state, &mut rows, environment.as_mut())?;
         let groups = recover_groups(&mut state)?;
+        // From the first moment on, so that a jump before the first look is one, too.
+        rows.put(ExpiryClockRow::KEY.to_vec(), state.expiry_clock.row().encode());
         // Synced before the listeners open: an unclean stop after this raises the epoch again.
         store.write(&rows, 0)?;
         store.sync()?;

@@ -77,6 +77,9 @@ pub struct Partition {
     readable_bytes: AtomicU64,
     stable_bytes: AtomicU64,
     aborted_end: AtomicI64,
+    /// Removals of rows of indexes that the writer has begun, and those that are over; see [`Partition::indexes`].
+    removals_begun: AtomicU64,
+    removals_over: AtomicU64,
     start_bytes: AtomicU64,
     leader_epoch: AtomicI32,
     deleted: AtomicBool,
@@ -119,6 +122,8 @@ impl Partition {
             }),
             // Whether any was aborted is not known, and is looked up when somebody reads there.
             aborted_end: AtomicI64::new(recovered.log_end),
+            removals_begun: AtomicU64::new(0),
+            removals_over: AtomicU64::new(0),
             start_bytes: AtomicU64::new(recovered.start_bytes),
             leader_epoch: AtomicI32::new(leader_epoch.0),
             deleted: AtomicBool::new(false),
@@ -189,6 +194,24 @@ impl Partition {
     /// No transaction was aborted by a marker at this offset or above, as of the last stable offset that was read before.
     pub fn aborted_end(&self) -> Offset {
         self.aborted_end.load(Ordering::Acquire)
+    }
+
+    /// The state of the partition's indexes; none while compaction removes rows of them. A reader who looks into the index of
+    /// aborted transactions for batches that it read before must find the same state before the one and after the other, and the
+    /// log start where it was: else the batches may be older than what the index still knows.
+    pub fn indexes(&self) -> Option<u64> {
+        let over = self.removals_over.load(Ordering::Acquire);
+        (self.removals_begun.load(Ordering::Acquire) == over).then_some(over)
+    }
+
+    /// Before the write that removes rows of the indexes.
+    pub(crate) fn begin_removal(&self) {
+        self.removals_begun.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// After that write.
+    pub(crate) fn publish_removal(&self) {
+        self.removals_over.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Takes note that none was aborted by a marker at `from` or above, so that the next reader need not look; found by a look

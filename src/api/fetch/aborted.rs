@@ -15,9 +15,22 @@ use crate::wire::fetch_response::AbortedTransaction;
 /// Batches that are answered, and the transactions aborted in them.
 type Left = (Vec<Bytes>, Option<Vec<AbortedTransaction>>);
 
-/// The aborted transactions that overlap `batches`, the whole batches read from `from` on. Where there are too many for an answer,
-/// less of the batches is left, but always the first.
+/// The aborted transactions that overlap `batches`, the whole batches read from `from` on when the indexes were `seen`. Where there
+/// are too many for an answer, less of the batches is left, but always the first. Nothing is left if the index has lost rows since,
+/// by a move of the log start or by compaction: it would not tell of what was aborted in the batches.
 pub(super) async fn leave(
+    reader: &LogReader,
+    partition: &Arc<Partition>,
+    from: Offset,
+    seen: Option<u64>,
+    batches: Vec<Bytes>,
+) -> Result<Left, StoreError> {
+    let left = look_up(reader, partition, from, batches).await?;
+    let is_same = seen.is_some() && partition.indexes() == seen && partition.offsets().log_start <= from;
+    Ok(if is_same { left } else { (Vec::new(), Some(Vec::new())) })
+}
+
+async fn look_up(
     reader: &LogReader,
     partition: &Arc<Partition>,
     from: Offset,

@@ -59,6 +59,37 @@ async fn committed_records_end_at_the_last_stable_offset_and_come_with_what_was_
 }
 
 #[tokio::test]
+async fn batches_that_were_read_before_the_index_lost_rows_are_not_answered() {
+    let broker = TestBroker::with_settings(&[("einmal.tail.cache.bytes", "0")]);
+    let topic = broker.create_topic("t", 1).await;
+    broker.append_transactional(&topic, 1, 0, &["a", "b"]).await;
+    broker.end_transaction(&topic, 1, Abort).await;
+    broker.append(&topic, 0, batch(1, &["c"])).await;
+    let (reader, view) = (&broker.cx.broker.reader, &topic.partitions[0]);
+    let read = async || {
+        let seen = view.indexes();
+        let batches = reader.read(view, 0, 4, 1 << 20).await.expect("reads");
+        (seen, batches.into_iter().map(|batch| batch.bytes).collect::<Vec<_>>())
+    };
+    let left = async |seen, batches| aborted::leave(reader, view, 0, seen, batches).await.expect("reads");
+    let aborted = |left: &(Vec<bytes::Bytes>, Option<Vec<_>>)| (left.0.len(), left.1.as_ref().map_or(0, Vec::len));
+    let (seen, batches) = read().await;
+    assert_eq!(aborted(&left(seen, batches.clone()).await), (3, 1));
+    // Compaction is about to remove rows, or has done so since.
+    view.begin_removal();
+    assert_eq!(aborted(&left(seen, batches.clone()).await), (0, 0));
+    let (during, _) = read().await;
+    view.publish_removal();
+    assert_eq!(aborted(&left(seen, batches.clone()).await), (0, 0));
+    assert_eq!(aborted(&left(during, batches.clone()).await), (0, 0));
+    let (seen, batches) = read().await;
+    assert_eq!(aborted(&left(seen, batches.clone()).await), (3, 1));
+    // The log start moves beyond the aborted records.
+    broker.cx.broker.engine.delete_records(view.id, 3).await.expect("answered").expect("deleted");
+    assert_eq!(aborted(&left(seen, batches).await), (0, 0));
+}
+
+#[tokio::test]
 async fn aborted_transactions_are_those_of_the_batches_that_are_answered() {
     let broker = TestBroker::start();
     let topic = broker.create_topic("t", 1).await;

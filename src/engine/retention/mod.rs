@@ -145,6 +145,7 @@ impl Passes {
                 partition: partition.id,
                 seen: (span.log_start, span.start_bytes),
                 next: (reached.log_start, reached.start_bytes),
+                limits: (topic.config.retention_ms, topic.config.retention_bytes),
                 old_bytes,
             });
             due.topics.push(Arc::clone(topic));

@@ -366,14 +366,19 @@ impl TestEngine {
 
     /// What looks for records that are not to be kept.
     pub fn retention(&self) -> Passes {
-        let Handle { seat, queued, .. } = &*self.engine().0;
         Passes::new(Retention {
             store: Arc::<GatedStore>::clone(&self.store),
             catalog: Arc::clone(&self.started.catalog),
-            asker: Asker { seat: Arc::clone(seat), queued: queued.clone() },
+            asker: self.asker(),
             disk_low: Arc::clone(&self.started.disk_low),
             reclaim_bytes: self.settings.reclaim_bytes,
         })
+    }
+
+    /// Asks the writer as the engine's own threads do.
+    pub fn asker(&self) -> Asker {
+        let Handle { seat, queued, .. } = self.started.engine.0.as_ref();
+        Asker { seat: Arc::clone(seat), queued: queued.clone() }
     }
 
     /// What compacts.
@@ -383,11 +388,10 @@ impl TestEngine {
 
     /// The same with so much memory for keys.
     pub fn cleaner_with(&self, dedupe_bytes: u64) -> Rounds {
-        let Handle { seat, queued, .. } = &*self.engine().0;
         Rounds::new(Cleaner {
             store: Arc::<GatedStore>::clone(&self.store),
             catalog: Arc::clone(&self.started.catalog),
-            asker: Asker { seat: Arc::clone(seat), queued: queued.clone() },
+            asker: self.asker(),
             reclaim_bytes: self.settings.reclaim_bytes,
             settings: CleanerSettings { backoff: Duration::MAX, dedupe_bytes, bytes_per_second: f64::MAX },
         })

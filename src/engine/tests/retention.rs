@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::harness::*;
-use crate::engine::command::Acks;
+use crate::engine::command::{Acks, Command, Compacted, LogStart};
 use crate::engine::retention::Passes;
 use crate::engine::settings::Settings;
 use crate::record::build::BatchBuilder;
@@ -291,4 +291,57 @@ async fn rows_go_once_they_are_worth_it_and_their_space_is_reclaimed() {
     let topic = broker.started.catalog.topic("t").expect("exists");
     let deleted = topic.traffic.deleted_by_size_bytes.load(std::sync::atomic::Ordering::Relaxed);
     assert_eq!(deleted, broker.partition("t").start_bytes());
+}
+
+#[tokio::test]
+async fn a_limit_that_has_been_changed_no_longer_counts() {
+    let broker = TestEngine::start();
+    broker.create("t", &[("retention.bytes", "0"), ("retention.ms", "-1")]).await;
+    broker.append("t", plain(&["a"])).await;
+    let partition = broker.partition("t").id;
+    let start = LogStart { partition, seen: (0, 0), next: (1, 1), limits: (-1, 0), old_bytes: 0 };
+    let asker = broker.asker();
+    let moves = |start: LogStart| {
+        let ask = || asker.ask(|reply| Command::MoveLogStarts { starts: vec![start], reply });
+        std::thread::scope(|scope| scope.spawn(ask).join().expect("no panic")).expect("answered")
+    };
+    let compacts = || {
+        let nothing = Compacted { partition, replaced: Vec::new(), index_keys: Vec::new(), done: None };
+        let ask = || asker.ask(|reply| Command::Compact { compacted: nothing, reply });
+        std::thread::scope(|scope| scope.spawn(ask).join().expect("no panic")).expect("answered")
+    };
+    let configure = async |policy: &str, bytes: &str| {
+        let overrides = [("cleanup.policy", policy), ("retention.ms", "-1"), ("retention.bytes", bytes)];
+        let overrides = overrides.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        assert_eq!(broker.engine().set_topic_overrides("t".to_owned(), overrides).await, Ok(Ok(())));
+    };
+    configure("compact", "0").await;
+    assert_eq!(moves(start), [false], "to be deleted no more");
+    assert!(compacts());
+    configure("delete", "5").await;
+    assert_eq!(moves(start), [false], "other limits than those that were looked at");
+    assert!(!compacts());
+    configure("delete", "0").await;
+    assert_eq!(moves(start), [true]);
+    assert_eq!(broker.offsets("t").log_start, 1);
+}
+
+#[tokio::test]
+async fn what_is_kept_for_longer_than_all_else_survives_a_jump_for_as_long() {
+    let month_ms = 30 * 24 * HOUR;
+    let broker = TestEngine::start();
+    broker.create("t", &[("retention.ms", &month_ms.to_string())]).await;
+    let mut passes = broker.retention();
+    broker.append("t", batch_at(broker.time.now(), 10)).await;
+    broker.time.jump(2 * month_ms);
+    // Each day is looked at, as the writer does.
+    for _ in 0..29 {
+        broker.time.advance(24 * HOUR);
+        broker.written().await;
+        pass(&mut passes);
+        assert_eq!(broker.offsets("t").log_start, 0);
+    }
+    broker.time.advance(24 * HOUR + 1);
+    pass(&mut passes);
+    assert_eq!(broker.offsets("t").log_start, 1);
 }
