@@ -1,6 +1,6 @@
 //! What can be asked of the engine, and how it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -148,47 +148,17 @@ pub struct InitTransactions {
     pub connection: ConnectionId,
 }
 
-/// Which transactions are to be listed; what is empty or none lets all pass.
-#[derive(Default)]
-pub struct TransactionFilter {
-    /// In one of these states.
-    pub states: Vec<TransactionState>,
-    /// Of one of these producers.
-    pub producer_ids: Vec<ProducerId>,
-    /// Begun longer ago than this, ms.
-    pub older_than_ms: Option<i64>,
-    /// With a transactional id that this takes (KIP-1152).
-    pub transactional_id: Option<IdFilter>,
-}
-
-/// Whether a transactional id is meant.
-pub type IdFilter = Box<dyn Fn(&str) -> bool + Send>;
-
-impl std::fmt::Debug for TransactionFilter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TransactionFilter").field("states", &self.states).finish_non_exhaustive()
-    }
-}
-
-impl TransactionFilter {
-    pub(super) fn passes(&self, transactional_id: &str, transaction: &TransactionMetadata, now: Timestamp) -> bool {
-        let is_old = |ms: i64| now.saturating_sub(transaction.start_time) > ms;
-        (self.states.is_empty() || self.states.contains(&transaction.state))
-            && (self.producer_ids.is_empty() || self.producer_ids.contains(&transaction.producer_id))
-            && self.older_than_ms.is_none_or(is_old)
-            && self.transactional_id.as_ref().is_none_or(|is_meant| is_meant(transactional_id))
-    }
-}
-
 /// A transaction in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedTransaction {
     /// Whose.
-    pub transactional_id: String,
+    pub transactional_id: Arc<str>,
     /// Its producer.
     pub producer_id: ProducerId,
     /// Where it stands.
     pub state: TransactionState,
+    /// When its first participant was added; -1 if there was none since InitProducerId.
+    pub start_time: Timestamp,
 }
 
 /// A change of what is stored of a group.
@@ -421,7 +391,8 @@ pub(super) enum Command {
         reply: Reply<Vec<Option<TransactionMetadata>>>,
     },
     ListTransactions {
-        filter: TransactionFilter,
+        /// Empty: all. What else is asked of them is judged elsewhere: a client's pattern may cost any time.
+        states: BTreeSet<TransactionState>,
         reply: Reply<Vec<ListedTransaction>>,
     },
     /// The last one: commits what came before it, and ends.

@@ -47,20 +47,19 @@ mod topics;
 mod transactions;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
 use crate::config::TopicConfig;
-use crate::transaction::{TransactionMetadata, TransactionRefused};
+use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
 use background::Background;
 use command::{
     Acks, AppendBatch, Appended, Command, Created, DescribedProducer, EngineGone, GroupChange, InitTransactions,
-    ListedTransaction, Marker, NewTopic, OffsetToCommit, Refused, Reply, Staged, TopicRef, TransactionFilter,
-    TransactionProducer,
+    ListedTransaction, Marker, NewTopic, OffsetToCommit, Refused, Reply, Staged, TopicRef, TransactionProducer,
 };
 use seat::Seat;
 pub use start::{StartError, Started, StoredGroups};
@@ -287,12 +286,15 @@ impl Engine {
         self.ask(|reply| Command::DescribeTransactions { transactional_ids, reply }).await
     }
 
-    /// The transactional ids that pass `filter`, in order.
+    /// The transactional ids in one of `states`, in any if that is empty, and in no order.
     ///
     /// # Errors
     /// [`EngineGone`].
-    pub async fn list_transactions(&self, filter: TransactionFilter) -> Result<Vec<ListedTransaction>, EngineGone> {
-        self.ask(|reply| Command::ListTransactions { filter, reply }).await
+    pub async fn list_transactions(
+        &self,
+        states: BTreeSet<TransactionState>,
+    ) -> Result<Vec<ListedTransaction>, EngineGone> {
+        self.ask(|reply| Command::ListTransactions { states, reply }).await
     }
 
     /// Commits what is queued, marks the stop as clean and closes the store. Later calls find the engine gone.

@@ -360,8 +360,8 @@ impl Writer {
                 let described = state.transactions.describe(&transactional_ids);
                 answer_synced(group, reply, described);
             }
-            Command::ListTransactions { filter, reply } => {
-                let listed = state.transactions.list(&filter, now);
+            Command::ListTransactions { states, reply } => {
+                let listed = state.transactions.list(&states);
                 answer_synced(group, reply, listed);
             }
             Command::Stop { .. } => unreachable!("taken out before"),

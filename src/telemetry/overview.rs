@@ -13,7 +13,6 @@ use super::admin::Observed;
 use super::collector::{Collector, now};
 use super::health::notices;
 use crate::engine::Engine;
-use crate::engine::command::TransactionFilter;
 use crate::transaction::{TransactionMetadata, TransactionState};
 use crate::types::{PartitionId, Timestamp};
 
@@ -301,10 +300,10 @@ impl Overview {
 /// Those that are open or prepared, oldest first; none if the engine is gone.
 async fn open_transactions(engine: &Engine) -> Vec<(String, TransactionMetadata)> {
     let states = TransactionState::ALL.into_iter().filter(|state| !state.is_at_rest()).collect();
-    let filter = TransactionFilter { states, producer_ids: Vec::new(), older_than_ms: None, transactional_id: None };
-    let Ok(listed) = engine.list_transactions(filter).await else { return Vec::new() };
-    // Ages come with the descriptions, so some that are older may be left out of very many.
-    let ids: Vec<String> = listed.into_iter().take(10 * ROWS_MAX).map(|listed| listed.transactional_id).collect();
+    let Ok(mut listed) = engine.list_transactions(states).await else { return Vec::new() };
+    listed.sort_unstable_by_key(|listed| listed.start_time);
+    listed.truncate(ROWS_MAX);
+    let ids: Vec<String> = listed.into_iter().map(|listed| listed.transactional_id.to_string()).collect();
     let Ok(described) = engine.describe_transactions(ids.clone()).await else { return Vec::new() };
     let known = ids.into_iter().zip(described).filter_map(|(id, metadata)| Some((id, metadata?)));
     let mut open: Vec<_> = known.filter(|(_, metadata)| !metadata.state.is_at_rest()).collect();

@@ -1,9 +1,11 @@
 //! What administrators see of transactions.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::Transactions;
-use crate::engine::command::{ListedTransaction, TransactionFilter};
-use crate::transaction::TransactionMetadata;
-use crate::types::Timestamp;
+use crate::engine::command::ListedTransaction;
+use crate::transaction::{TransactionMetadata, TransactionState};
 
 impl Transactions {
     /// Each of `transactional_ids` in full, none where there is no such id.
@@ -11,17 +13,17 @@ impl Transactions {
         transactional_ids.iter().map(|id| self.get(id).cloned()).collect()
     }
 
-    /// Those that pass `filter`, by id.
-    pub fn list(&self, filter: &TransactionFilter, now: Timestamp) -> Vec<ListedTransaction> {
-        let passing = self.by_id.iter().filter(|(id, entry)| filter.passes(id, &entry.metadata, now));
-        let mut listed: Vec<_> = passing
-            .map(|(id, entry)| ListedTransaction {
-                transactional_id: id.to_string(),
-                producer_id: entry.metadata.producer_id,
-                state: entry.metadata.state,
-            })
-            .collect();
-        listed.sort_unstable_by(|one, other| one.transactional_id.cmp(&other.transactional_id));
-        listed
+    /// Those in one of `states`, all if that is empty, in no order. What a client asks beyond that, and the order, is left to its
+    /// own thread: appends wait for this one.
+    pub fn list(&self, states: &BTreeSet<TransactionState>) -> Vec<ListedTransaction> {
+        let passing =
+            self.by_id.iter().filter(|(_, entry)| states.is_empty() || states.contains(&entry.metadata.state));
+        let listed = passing.map(|(id, entry)| ListedTransaction {
+            transactional_id: Arc::clone(id),
+            producer_id: entry.metadata.producer_id,
+            state: entry.metadata.state,
+            start_time: entry.metadata.start_time,
+        });
+        listed.collect()
     }
 }

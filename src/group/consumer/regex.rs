@@ -1,4 +1,4 @@
-//! Topic patterns in RE2's syntax, matched in linear time.
+//! Patterns for names of topics and for transactional ids in RE2's syntax, matched in linear time.
 //!
 //! Kafka compiles them with RE2/J. The `regex` crate descends from RE2 and keeps its promise of linear time, but differs in
 //! details that a pattern may use; [`translate`] spells those in its words. A pattern must match a whole name, as in Kafka.
@@ -43,13 +43,7 @@ impl TopicPattern {
     /// # Errors
     /// [`PatternInvalid`] where RE2 knows no such syntax or a limit of this module is passed.
     pub fn new(pattern: &str) -> Result<Self, PatternInvalid> {
-        if pattern.len() > REGEX_PATTERN_BYTES_MAX {
-            return Err(PatternInvalid::new(format!("longer than {REGEX_PATTERN_BYTES_MAX} bytes")));
-        }
-        // Checked alone first: `a)|(b` is wrong, but not so between the parentheses added here.
-        let translated = translate(pattern)?;
-        compile(&translated)?;
-        Ok(Self(compile(&format!("\\A(?:{translated})\\z"))?))
+        Ok(Self(compile(&whole(pattern)?)?))
     }
 
     /// Whether it matches all of `name`.
@@ -58,23 +52,62 @@ impl TopicPattern {
     }
 }
 
+/// A compiled pattern for texts that need not be ASCII, as transactional ids are.
+#[derive(Debug, Clone)]
+pub struct TextPattern {
+    ascii: TopicPattern,
+    /// For texts with other characters, of which each counts as one.
+    other: Regex,
+}
+
+impl TextPattern {
+    /// Compiles `pattern`.
+    ///
+    /// # Errors
+    /// As [`TopicPattern::new`].
+    pub fn new(pattern: &str) -> Result<Self, PatternInvalid> {
+        let whole = whole(pattern)?;
+        let ascii = compile(&whole)?;
+        // Characters of several bytes make a larger program. Beyond the limit, bytes are matched for those texts as well.
+        let other = build(&whole, true).unwrap_or_else(|_| ascii.clone());
+        Ok(Self { ascii: TopicPattern(ascii), other })
+    }
+
+    /// Whether it matches all of `text`, in time linear in its length.
+    pub fn matches(&self, text: &str) -> bool {
+        if text.is_ascii() { self.ascii.matches(text) } else { self.other.is_match(text.as_bytes()) }
+    }
+}
+
+/// The pattern in the crate's words, to be matched from end to end.
+fn whole(pattern: &str) -> Result<String, PatternInvalid> {
+    if pattern.len() > REGEX_PATTERN_BYTES_MAX {
+        return Err(PatternInvalid::new(format!("longer than {REGEX_PATTERN_BYTES_MAX} bytes")));
+    }
+    // Checked alone first: `a)|(b` is wrong, but not so between the parentheses added here.
+    let translated = translate(pattern)?;
+    compile(&translated)?;
+    Ok(format!("\\A(?:{translated})\\z"))
+}
+
 /// Names of topics are ASCII, so classes like `\w` stay ASCII as RE2 has them, which also keeps them small; a pattern that
 /// names Unicode classes is compiled with them.
 fn compile(pattern: &str) -> Result<Regex, PatternInvalid> {
-    let build = |unicode| {
-        RegexBuilder::new(pattern)
-            .unicode(unicode)
-            .size_limit(REGEX_PROGRAM_BYTES_MAX)
-            .dfa_size_limit(16 * REGEX_PROGRAM_BYTES_MAX)
-            .nest_limit(REGEX_NESTING_MAX)
-            .build()
-    };
-    build(false).or_else(|_| build(true)).map_err(|error| {
+    build(pattern, false).or_else(|_| build(pattern, true)).map_err(|error| {
         PatternInvalid::new(match error {
             regex::Error::CompiledTooBig(_) => format!("compiles to more than {REGEX_PROGRAM_BYTES_MAX} bytes"),
             other => other.to_string().lines().last().unwrap_or_default().to_owned(),
         })
     })
+}
+
+fn build(pattern: &str, unicode: bool) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern)
+        .unicode(unicode)
+        .size_limit(REGEX_PROGRAM_BYTES_MAX)
+        .dfa_size_limit(16 * REGEX_PROGRAM_BYTES_MAX)
+        .nest_limit(REGEX_NESTING_MAX)
+        .build()
 }
 
 /// Spells in the crate's words what RE2 spells differently: `\Q…\E` quotes, braces that are no repetition are literal, and a
@@ -266,6 +299,23 @@ mod tests {
                 assert!(!compiled.matches(name), "{pattern} does not match {name}");
             }
         }
+    }
+
+    #[test]
+    fn a_character_of_a_text_counts_as_one_however_many_bytes_it_has() {
+        for (pattern, text, expected) in [
+            ("..", "\u{e9}\u{65e5}", true),
+            ("...", "\u{e9}\u{65e5}", false),
+            ("[^a]b", "\u{e9}b", true),
+            ("\u{e9}+", "\u{e9}\u{e9}", true),
+            ("\\w+-\\d", "a-1", true),
+            ("a", "aa", false),
+            (".*", "", true),
+        ] {
+            let compiled = TextPattern::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+            assert_eq!(compiled.matches(text), expected, "{pattern} and {text}");
+        }
+        assert!(TextPattern::new(&"a".repeat(REGEX_PATTERN_BYTES_MAX + 1)).is_err());
     }
 
     #[test]
