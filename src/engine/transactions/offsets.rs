@@ -2,7 +2,7 @@
 //!
 //! Mirrors the pending half of `OffsetMetadataManager`. A row of its own says what is pending, so that a restart keeps it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::engine::command::{OffsetToCommit, TransactionProducer};
@@ -27,7 +27,7 @@ struct Pending {
 
 impl Pending {
     fn bytes(&self, group: &str) -> usize {
-        // Once by producer, once by group.
+        // What finds it by producer, by group and by partition is within twice that of a committed one.
         2 * offset_bytes(group, &self.committed)
     }
 }
@@ -39,13 +39,18 @@ struct SettledOffsets {
     settled: Vec<PartitionId>,
 }
 
-/// Offsets of all open transactions.
+/// Offsets of all open transactions, found by producer, by group and by topic: whatever of these ends, looks at its own only.
 #[derive(Debug, Default)]
 pub struct PendingOffsets {
     by_producer: HashMap<ProducerId, BTreeMap<Committed, Pending>>,
-    /// How many transactions have one pending.
-    by_group: HashMap<Arc<str>, BTreeMap<PartitionId, u32>>,
+    /// Whose transactions have one pending.
+    by_group: HashMap<Arc<str>, BTreeMap<PartitionId, BTreeSet<ProducerId>>>,
+    /// Of which groups one is pending.
+    by_partition: BTreeSet<(PartitionId, Arc<str>)>,
     bytes: usize,
+    /// Pending offsets that were looked at in order to find those that are to be forgotten.
+    #[cfg(test)]
+    looks: std::cell::Cell<usize>,
 }
 
 impl PendingOffsets {
@@ -77,7 +82,12 @@ impl PendingOffsets {
                 false
             }
             None => {
-                *self.by_group.entry(Arc::clone(group)).or_default().entry(partition).or_default() += 1;
+                let of_group = self.by_group.entry(Arc::clone(group)).or_default();
+                let producers = of_group.entry(partition).or_default();
+                if producers.is_empty() {
+                    self.by_partition.insert((partition, Arc::clone(group)));
+                }
+                producers.insert(producer_id);
                 true
             }
         }
@@ -91,10 +101,11 @@ impl PendingOffsets {
         }
         self.bytes -= pending.bytes(&at.0);
         if let Some(partitions) = self.by_group.get_mut(&at.0) {
-            if let Some(count) = partitions.get_mut(&at.1) {
-                *count -= 1;
-                if *count == 0 {
+            if let Some(producers) = partitions.get_mut(&at.1) {
+                producers.remove(&producer_id);
+                if producers.is_empty() {
                     partitions.remove(&at.1);
+                    self.by_partition.remove(&(at.1, Arc::clone(&at.0)));
                 }
             }
             if partitions.is_empty() {
@@ -104,12 +115,33 @@ impl PendingOffsets {
         Some(pending)
     }
 
-    fn matching(&self, is_meant: impl Fn(&Committed) -> bool) -> Vec<(ProducerId, Committed)> {
-        let of = |(id, offsets): (&ProducerId, &BTreeMap<Committed, Pending>)| {
-            let id = *id;
-            offsets.keys().filter(|at| is_meant(at)).map(move |at| (id, at.clone())).collect::<Vec<_>>()
-        };
-        self.by_producer.iter().flat_map(of).collect()
+    /// Those of one partition of a group.
+    fn of_partition(&self, group: &str, partition: PartitionId) -> Vec<(ProducerId, Committed)> {
+        let Some((group, partitions)) = self.by_group.get_key_value(group) else { return Vec::new() };
+        let producers = partitions.get(&partition).into_iter().flatten();
+        let found = producers.map(|id| (*id, (Arc::clone(group), partition)));
+        found.inspect(|_| self.look()).collect()
+    }
+
+    fn of_group(&self, group: &str) -> Vec<(ProducerId, Committed)> {
+        let Some((group, partitions)) = self.by_group.get_key_value(group) else { return Vec::new() };
+        let found = partitions
+            .iter()
+            .flat_map(|(partition, producers)| producers.iter().map(|id| (*id, (Arc::clone(group), *partition))));
+        found.inspect(|_| self.look()).collect()
+    }
+
+    fn of_topic(&self, topic: TopicNo) -> Vec<(ProducerId, Committed)> {
+        let first = (PartitionId { topic, index: 0 }, Arc::from(""));
+        let places = self.by_partition.range(first..).inspect(|_| self.look());
+        let places = places.take_while(|(partition, _)| partition.topic == topic);
+        places.flat_map(|(partition, group)| self.of_partition(group, *partition)).collect()
+    }
+
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "counts in tests only"))]
+    fn look(&self) {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
     }
 }
 
@@ -209,22 +241,20 @@ fn count(result: &'static str, offsets: usize) {
 
 /// Drops what is pending for a deleted topic.
 pub fn forget_topic(state: &mut State, group: &mut Group, topic: TopicNo) {
-    let doomed = state.transactions.pending.matching(|(_, partition)| partition.topic == topic);
+    let doomed = state.transactions.pending.of_topic(topic);
     forget(state, group, doomed);
 }
 
 /// Drops what is pending for a deleted group.
 pub fn forget_group(state: &mut State, group: &mut Group, group_id: &str) {
-    let doomed = state.transactions.pending.matching(|(of, _)| **of == *group_id);
+    let doomed = state.transactions.pending.of_group(group_id);
     forget(state, group, doomed);
 }
 
 /// Drops what is pending for one partition of a group.
 pub fn forget_partition(state: &mut State, group: &mut Group, group_id: &str, partition: PartitionId) {
-    if state.transactions.pending.contains(group_id, partition) {
-        let doomed = state.transactions.pending.matching(|(of, at)| **of == *group_id && *at == partition);
-        forget(state, group, doomed);
-    }
+    let doomed = state.transactions.pending.of_partition(group_id, partition);
+    forget(state, group, doomed);
 }
 
 fn forget(state: &mut State, group: &mut Group, doomed: Vec<(ProducerId, Committed)>) {
@@ -234,6 +264,86 @@ fn forget(state: &mut State, group: &mut Group, doomed: Vec<(ProducerId, Committ
             group.rows.delete(pending_offset_key(producer_id, &group_id, partition));
             let settled = vec![partition];
             group.when_synced.effects.push(Effect::Settled { group: group_id, committed: Vec::new(), settled });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::LeaderEpoch;
+
+    /// 20 producers, each with offsets of 5 groups of its own and of one that all share, in 3 partitions of 2 topics.
+    fn pending() -> PendingOffsets {
+        let mut pending = PendingOffsets::default();
+        for producer in 0..20 {
+            let own = (0..5).map(|group| format!("{producer}-{group}"));
+            for group in own.chain(["shared".to_owned()]) {
+                for (topic, index) in [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)] {
+                    let committed = CommittedOffset {
+                        offset: 1,
+                        leader_epoch: LeaderEpoch(-1),
+                        metadata: String::new(),
+                        commit_timestamp: 0,
+                        expire_timestamp: -1,
+                    };
+                    let partition = PartitionId { topic: TopicNo(topic), index };
+                    pending.insert(ProducerId(producer), &Arc::from(group.as_str()), partition, committed, 1);
+                }
+            }
+        }
+        pending
+    }
+
+    fn all(pending: &PendingOffsets) -> BTreeSet<(ProducerId, Committed)> {
+        let of = |(id, offsets): (&ProducerId, &BTreeMap<Committed, Pending>)| {
+            let id = *id;
+            offsets.keys().map(move |at| (id, at.clone())).collect::<Vec<_>>()
+        };
+        pending.by_producer.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn to_forget_some_looks_at_those_only() {
+        let at = |topic, index| PartitionId { topic: TopicNo(topic), index };
+        type Find = Box<dyn Fn(&PendingOffsets) -> Vec<(ProducerId, Committed)>>;
+        type IsMeant = Box<dyn Fn(&Committed) -> bool>;
+        let cases: [(&str, Find, IsMeant); 5] = [
+            (
+                "a partition of a group",
+                Box::new(move |pending| pending.of_partition("3-1", at(1, 2))),
+                Box::new(move |(group, partition)| &**group == "3-1" && *partition == at(1, 2)),
+            ),
+            (
+                "a partition of a group of many producers",
+                Box::new(move |pending| pending.of_partition("shared", at(2, 0))),
+                Box::new(move |(group, partition)| &**group == "shared" && *partition == at(2, 0)),
+            ),
+            ("a group", Box::new(|pending| pending.of_group("3-1")), Box::new(|(group, _)| &**group == "3-1")),
+            ("nobody's", Box::new(|pending| pending.of_group("none")), Box::new(|_| false)),
+            (
+                "a topic",
+                Box::new(|pending| pending.of_topic(TopicNo(1))),
+                Box::new(|(_, partition)| partition.topic == TopicNo(1)),
+            ),
+        ];
+        for (case, find, is_meant) in cases {
+            let mut pending = pending();
+            let found = find(&pending);
+            let expected: BTreeSet<_> = all(&pending).into_iter().filter(|(_, at)| is_meant(at)).collect();
+            assert_eq!((found.len(), found.iter().cloned().collect()), (expected.len(), expected), "{case}");
+            // Of a topic also each place, and the one behind.
+            let looks_max = 2 * found.len() + 1;
+            assert!(pending.looks.get() <= looks_max, "{case}: {} for {}", pending.looks.get(), found.len());
+            for (producer_id, at) in found {
+                assert!(pending.remove(producer_id, &at).is_some(), "{case}");
+            }
+            assert_eq!(find(&pending), [], "{case}");
+            for (producer_id, at) in all(&pending) {
+                pending.remove(producer_id, &at);
+            }
+            assert!(pending.by_group.is_empty() && pending.by_partition.is_empty(), "{case}");
+            assert_eq!(pending.bytes(), 0, "{case}");
         }
     }
 }
