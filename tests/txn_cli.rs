@@ -2,9 +2,13 @@
 
 mod support;
 
+use kafka_protocol::messages::FindCoordinatorRequest;
+use kafka_protocol::protocol::StrBytes;
 use serde_json::{Value, json};
 use support::requests::{Producer, batch, create_topic, produce};
-use support::transactions::{Protocol, TransactionalProducer, drain_committed, fetch_committed, transaction_state};
+use support::transactions::{
+    Protocol, TransactionalProducer, committed_offset, drain_committed, fetch_committed, transaction_state,
+};
 use support::{TestClient, TestServer, server};
 
 /// What `einmal txn` with these arguments prints, and whether it succeeds.
@@ -140,6 +144,34 @@ fn a_partition_alone_is_aborted_where_a_transaction_begins_and_nobody_else_will_
     assert_eq!((&aborted[0]["outcome"], &aborted[0]["start_offset"]), (&json!("aborted"), &json!(0)));
     assert_eq!(fetch_committed(&mut client, "t", 1, 0).last_stable_offset, 2);
     assert_eq!(fetch_committed(&mut client, "t", 0, 0).last_stable_offset, 0, "the other partition is left alone");
+}
+
+#[test]
+fn pending_offsets_are_aborted_in_the_partition_where_kafka_keeps_them_also_over_a_kill() {
+    let (mut server, mut client) = start();
+    let request = FindCoordinatorRequest::default().with_key(StrBytes::from_static_str("group"));
+    assert_eq!(client.call(&request, 3).error_code, 0);
+    let mut producer = TransactionalProducer::init(&mut client, Protocol::V2, "payments");
+    for group in ["group", "polygenelubricants"] {
+        assert_eq!(producer.commit_offset(&mut client, group, "t", 7), 0);
+        assert_eq!(committed_offset(&mut client, group, "t"), (-1, 88), "UNSTABLE_OFFSET_COMMIT");
+    }
+    let found = rows(&server, &["producers", "__consumer_offsets"]);
+    let partitions: Vec<_> = found.iter().map(|row| (&row["partition"], &row["producer_id"])).collect();
+    assert_eq!(partitions, [(&json!(0), &json!(producer.id)), (&json!(47), &json!(producer.id))]);
+    assert!(rows(&server, &["find-hanging", "--max-transaction-timeout", "0s"]).is_empty());
+    let start_offset = found[1]["transaction_start_offset"].to_string();
+    let abort = ["abort", "--topic", "__consumer_offsets", "--partition", "47", "--start-offset", &start_offset];
+    assert!(refusal(&server, &abort).contains("open transaction of \"payments\""));
+    assert_eq!(rows(&server, &[&abort[..], &["--force"]].concat())[0]["outcome"], json!("aborted"));
+    server.kill9();
+    let server = server.restart();
+    let mut client = TestClient::connect(&server);
+    assert_eq!(committed_offset(&mut client, "group", "t"), (-1, 0));
+    assert_eq!(committed_offset(&mut client, "polygenelubricants", "t"), (-1, 88));
+    assert_eq!(producer.end(&mut client, true), 0);
+    assert_eq!(committed_offset(&mut client, "group", "t"), (-1, 0), "dropped for good");
+    assert_eq!(committed_offset(&mut client, "polygenelubricants", "t"), (7, 0));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersRespon
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
+use super::topic_name::CONSUMER_OFFSETS;
 use super::{COMMANDS_MAX, Context, partition_of};
 use crate::engine::command::DescribedProducer;
 use crate::types::ErrorCode;
@@ -34,12 +35,18 @@ pub async fn describe_producers(
                 if named.insert(partition) { Ok(partition) } else { Err(ErrorCode::INVALID_REQUEST) }
             })
             .collect();
+        // Their offsets are kept elsewhere, and nothing is ever written there.
+        let offsets_count = topic.filter(|topic| *topic.name == *CONSUMER_OFFSETS).map(|topic| topic.partitions.len());
+        let offsets_count = offsets_count.and_then(|count| u32::try_from(count).ok());
         let described = judged.into_iter().map(|judged| {
             let engine = cx.broker.engine.clone();
             async move {
-                match judged {
-                    Ok(partition) => engine.describe_producers(partition).await,
-                    Err(error) => Ok(Err(error)),
+                match (judged, offsets_count) {
+                    (Ok(partition), Some(count)) => {
+                        engine.describe_offsets_producers(partition.index, count).await.map(Ok)
+                    }
+                    (Ok(partition), None) => engine.describe_producers(partition).await,
+                    (Err(error), _) => Ok(Err(error)),
                 }
             }
         });

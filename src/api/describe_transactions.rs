@@ -1,14 +1,16 @@
 //! DescribeTransactions: where the transactions of some ids stand, and what takes part in them.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use kafka_protocol::messages::describe_transactions_response::{TopicData, TransactionState};
 use kafka_protocol::messages::{DescribeTransactionsRequest, DescribeTransactionsResponse, TopicName, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 
-use super::Context;
 use super::apis::count_error;
 use super::topic_name::CONSUMER_OFFSETS;
+use super::{Context, internal_topics};
+use crate::group::offsets_partition::offsets_partition;
 use crate::log::catalog::Topics;
 use crate::transaction::TransactionMetadata;
 use crate::types::{ErrorCode, PartitionIndex};
@@ -27,7 +29,7 @@ pub async fn describe_transactions(
     let ids = asked.iter().map(|id| id.as_str().to_owned()).collect();
     let found = cx.broker.engine.describe_transactions(ids).await.map_err(|_| Close::Ending)?;
     let topics = cx.broker.catalog.topics();
-    let offsets_partitions = cx.broker.config.load().offsets_topic_partitions;
+    let offsets_partitions = internal_topics::offsets_partitions(&topics, &cx.broker.config.load());
     let states = asked.into_iter().zip(found).map(|(id, found)| match found {
         Some(transaction) => described(id, &transaction, &topics, offsets_partitions),
         None => {
@@ -55,8 +57,8 @@ fn described(
         }
     }
     if !transaction.groups.is_empty() {
-        let mut partitions: Vec<_> =
-            transaction.groups.iter().map(|group| offsets_partition(group, offsets_partitions)).collect();
+        let at = |group: &Arc<str>| PartitionIndex::try_from(offsets_partition(group, offsets_partitions)).ok();
+        let mut partitions: Vec<_> = transaction.groups.iter().filter_map(at).collect();
         partitions.sort_unstable();
         partitions.dedup();
         by_name.insert(CONSUMER_OFFSETS, partitions);
@@ -73,23 +75,4 @@ fn described(
         .with_producer_id(transaction.producer_id.0.into())
         .with_producer_epoch(transaction.producer_epoch.0)
         .with_topics(participants.collect())
-}
-
-/// Where Kafka would keep the offsets of `group`: Java's hash of its characters.
-fn offsets_partition(group: &str, partitions: u32) -> PartitionIndex {
-    let hash = group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    (hash & i32::MAX) % PartitionIndex::try_from(partitions.max(1)).unwrap_or(PartitionIndex::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn groups_are_listed_where_kafka_keeps_their_offsets() {
-        // Computed by Java: ("...".hashCode() & 0x7fffffff) % 50.
-        for (group, partition) in [("", 0), ("a", 47), ("group", 47), ("polygenelubricants", 0), ("é", 33)] {
-            assert_eq!(offsets_partition(group, 50), partition, "{group}");
-        }
-    }
 }

@@ -3,7 +3,8 @@
 //! einmal keeps that state in rows of its own, so nothing is ever written to these topics. They exist because clients and tools
 //! look for them: lag monitors count their partitions, `kafka-topics` lists them, and a client that lists topics after it has
 //! joined a group expects one more. They come into being as in Kafka (`AutoTopicCreationManager`): when a coordinator is first asked
-//! for. A consumer of `__consumer_offsets` waits for records that never come; what it wants is OffsetFetch. Deleting one loses
+//! for. Administrators who end a transaction in a partition of `__consumer_offsets` end it for the groups whose offsets Kafka would keep
+//! there. A consumer of `__consumer_offsets` waits for records that never come; what it wants is OffsetFetch. Deleting one loses
 //! nothing.
 
 use std::collections::BTreeMap;
@@ -12,7 +13,14 @@ use super::Context;
 use super::topic_name::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::config::Config;
 use crate::engine::command::NewTopic;
+use crate::log::catalog::Topics;
 use crate::wire::Close;
+
+/// How many partitions `__consumer_offsets` has, or would be created with.
+pub fn offsets_partitions(topics: &Topics, config: &Config) -> u32 {
+    let there = topics.by_name.get(CONSUMER_OFFSETS).and_then(|topic| u32::try_from(topic.partitions.len()).ok());
+    there.unwrap_or(config.offsets_topic_partitions)
+}
 
 /// What `name` would be created as, if it is internal: the settings of Kafka's `GroupCoordinatorService.groupMetadataTopicConfigs`
 /// and `TransactionStateManager.transactionStateTopicConfigs`.

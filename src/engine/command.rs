@@ -80,6 +80,15 @@ pub struct Marker {
     pub version: TransactionVersion,
 }
 
+/// Partitions of `__consumer_offsets`. Nothing is in them: each stands for the groups whose offsets Kafka keeps there.
+#[derive(Debug, Clone, Default)]
+pub struct OffsetsPartitions {
+    /// Which are meant.
+    pub partitions: Vec<PartitionId>,
+    /// How many the topic has.
+    pub count: u32,
+}
+
 /// A producer as its partition knows it (`DescribeProducersResponse.ProducerState` in Kafka).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedProducer {
@@ -352,11 +361,18 @@ pub(super) enum Command {
     WriteMarkers {
         marker: Marker,
         partitions: Vec<PartitionId>,
+        offsets: OffsetsPartitions,
         reply: Reply<BTreeMap<PartitionId, ErrorCode>>,
     },
     DescribeProducers {
         partition: PartitionId,
         reply: Reply<Result<Vec<DescribedProducer>, ErrorCode>>,
+    },
+    /// Whose offsets are pending for groups of one of `count` partitions of `__consumer_offsets`.
+    DescribeOffsetsProducers {
+        index: u32,
+        count: u32,
+        reply: Reply<Vec<DescribedProducer>>,
     },
     InitProducerId {
         reply: Reply<(ProducerId, ProducerEpoch)>,

@@ -59,7 +59,8 @@ use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Tr
 use background::Background;
 use command::{
     Acks, AppendBatch, Appended, Command, Created, DescribedProducer, EngineGone, GroupChange, InitTransactions,
-    ListedTransaction, Marker, NewTopic, OffsetToCommit, Refused, Reply, Staged, TopicRef, TransactionProducer,
+    ListedTransaction, Marker, NewTopic, OffsetToCommit, OffsetsPartitions, Refused, Reply, Staged, TopicRef,
+    TransactionProducer,
 };
 use seat::Seat;
 pub use start::{StartError, Started, StoredGroups};
@@ -191,11 +192,24 @@ impl Engine {
     pub async fn write_markers(
         &self,
         marker: Marker,
+        partitions: Vec<PartitionId>,
+    ) -> Result<BTreeMap<PartitionId, ErrorCode>, EngineGone> {
+        self.write_markers_and_offsets(marker, partitions, OffsetsPartitions::default()).await
+    }
+
+    /// The same, and in the same write moves or drops the offsets that the transaction has pending for groups of `offsets`.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn write_markers_and_offsets(
+        &self,
+        marker: Marker,
         mut partitions: Vec<PartitionId>,
+        offsets: OffsetsPartitions,
     ) -> Result<BTreeMap<PartitionId, ErrorCode>, EngineGone> {
         partitions.sort_unstable();
         partitions.dedup();
-        self.ask(|reply| Command::WriteMarkers { marker, partitions, reply }).await
+        self.ask(|reply| Command::WriteMarkers { marker, partitions, offsets, reply }).await
     }
 
     /// What the partition knows of its producers, by id.
@@ -207,6 +221,19 @@ impl Engine {
         partition: PartitionId,
     ) -> Result<Result<Vec<DescribedProducer>, ErrorCode>, EngineGone> {
         self.ask(|reply| Command::DescribeProducers { partition, reply }).await
+    }
+
+    /// The producers, by id, whose transactions have offsets pending for groups of partition `index` of `__consumer_offsets`, which has
+    /// `count`. What stands for the first offset of each is the number of its first commit, so that tools can tell them apart by it.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn describe_offsets_producers(
+        &self,
+        index: u32,
+        count: u32,
+    ) -> Result<Vec<DescribedProducer>, EngineGone> {
+        self.ask(|reply| Command::DescribeOffsetsProducers { index, count, reply }).await
     }
 
     /// A producer id that nobody had before, with epoch 0.

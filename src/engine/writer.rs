@@ -325,12 +325,17 @@ impl Writer {
                 groups::change(state, group, group_id, change);
                 answer_synced(group, reply, ());
             }
-            Command::WriteMarkers { marker, partitions, reply } => {
-                let refused = markers::stage(state, group, marker, &partitions, now);
+            Command::WriteMarkers { marker, partitions, offsets, reply } => {
+                let mut refused = markers::stage(state, group, marker, &partitions, now);
+                refused.extend(transactions::offsets_partitions::end(state, group, &marker, &offsets));
                 answer_synced(group, reply, refused);
             }
             Command::DescribeProducers { partition, reply } => {
                 let described = producer_states::describe(state, group, partition);
+                answer_synced(group, reply, described);
+            }
+            Command::DescribeOffsetsProducers { index, count, reply } => {
+                let described = transactions::offsets_partitions::describe(state, index, count);
                 answer_synced(group, reply, described);
             }
             Command::InitProducerId { reply } => {

@@ -12,3 +12,5 @@ pub mod consumer;
 pub mod embedded;
 
 pub mod migration;
+
+pub mod offsets_partition;

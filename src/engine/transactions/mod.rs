@@ -3,7 +3,8 @@
 //! Mirrors `TransactionCoordinator` and `TransactionStateManager`. [`crate::transaction`] judges and moves single transactions;
 //! here they are kept by transactional id, with their deadlines and the room they take. `producer` answers who may write in a
 //! transaction, `end` carries outcomes out, `offsets` keeps what groups will have committed, `expiry` ends and forgets what is
-//! too old, `open` tells how long they are open, `connections` tells late requests, `describe` shows it all to administrators.
+//! too old, `open` tells how long they are open, `connections` tells late requests, `describe` shows it all to administrators,
+//! who end by `offsets_partitions` what hangs in a partition of `__consumer_offsets`.
 //!
 //! Kafka writes an end in steps: outcome, markers to each partition's leader, completion. Here these are rows of one write, so a
 //! prepared outcome is seen by nobody, unless it has more participants than one write should carry ([`end::SLICE`]).
@@ -16,6 +17,7 @@ pub(super) mod describe;
 pub(super) mod end;
 pub(super) mod expiry;
 pub(super) mod offsets;
+pub(super) mod offsets_partitions;
 mod open;
 pub(super) mod producer;
 

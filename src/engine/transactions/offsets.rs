@@ -93,6 +93,17 @@ impl PendingOffsets {
         }
     }
 
+    /// Who has some pending.
+    pub fn producers(&self) -> impl Iterator<Item = ProducerId> + '_ {
+        self.by_producer.keys().copied()
+    }
+
+    /// What a producer has pending: group, number of the commit, and its time.
+    pub fn of_producer(&self, producer_id: ProducerId) -> impl Iterator<Item = (&str, u64, Timestamp)> {
+        let offsets = self.by_producer.get(&producer_id).into_iter().flatten();
+        offsets.map(|((group, _), pending)| (&**group, pending.commit_number, pending.committed.commit_timestamp))
+    }
+
     fn remove(&mut self, producer_id: ProducerId, at: &Committed) -> Option<Pending> {
         let of_producer = self.by_producer.get_mut(&producer_id)?;
         let pending = of_producer.remove(at)?;
@@ -200,9 +211,22 @@ pub fn settle(
     result: TransactionResult,
     max: usize,
 ) -> bool {
+    settle_of(state, group, producer_id, result, max, |_| true)
+}
+
+/// The same for some groups.
+pub fn settle_of(
+    state: &mut State,
+    group: &mut Group,
+    producer_id: ProducerId,
+    result: TransactionResult,
+    max: usize,
+    is_meant: impl Fn(&str) -> bool,
+) -> bool {
     let Some(of_producer) = state.transactions.pending.by_producer.get(&producer_id) else { return true };
-    let is_all = of_producer.len() <= max;
-    let settled: Vec<Committed> = of_producer.keys().take(max).cloned().collect();
+    let mut meant = of_producer.keys().filter(|(group_id, _)| is_meant(group_id));
+    let settled: Vec<Committed> = meant.by_ref().take(max).cloned().collect();
+    let is_all = meant.next().is_none();
     let settled_count = settled.len();
     let moves = match result {
         TransactionResult::Commit => !state.settings.has(Mutant::DropOffsetsOfCommit),

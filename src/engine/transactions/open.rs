@@ -55,6 +55,11 @@ impl Spans {
         self.by_start.len()
     }
 
+    /// Their ids, in the order in which they began.
+    pub fn ids(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_start.iter().map(|(_, id)| id)
+    }
+
     /// What others see of them, as of the last [`Spans::show`].
     pub fn shown(&self) -> Arc<OpenTransactions> {
         Arc::clone(&self.shown)
