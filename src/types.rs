@@ -54,6 +54,19 @@ pub struct LeaderEpoch(pub i32);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
+/// How a request came: what tells whether its client still waits for it. Its default stands for a request of which it does not matter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// Through which connection.
+    pub connection: ConnectionId,
+    /// Correlation id of the connection's first request.
+    pub first_correlation_id: i32,
+    /// The request's own.
+    pub correlation_id: i32,
+    /// The client had closed the connection, or its sending half, by the time the request was begun.
+    pub is_abandoned: bool,
+}
+
 impl fmt::Display for ProducerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

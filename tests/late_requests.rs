@@ -6,20 +6,26 @@
 
 mod support;
 
+use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::protocol::Request;
-use support::requests::create_topic;
+use support::client::decode;
+use support::requests::{FETCH_VERSION, create_topic, fetch_request, keyed_batch, produce_request};
 use support::transactions::{
     Protocol, TransactionalProducer, committed_offset, drain_committed, fetch_committed, transaction_state,
 };
 use support::{Reply, TestClient, TestServer};
 
-/// A client that has gone on from one connection to the next, and its producer.
+/// A client that has gone on from one connection to the next, and its producer. Both count their requests with one counter, as
+/// Java's clients and librdkafka do.
 struct Reconnected {
     _server: TestServer,
     old: TestClient,
     young: TestClient,
     producer: TransactionalProducer,
 }
+
+/// Requests that may come late.
+const HELD_BACK: i32 = 4;
 
 /// The first transaction writes "first" to both partitions; its end is asked for through the old connection, held back there, and
 /// asked for again through the young one.
@@ -33,6 +39,7 @@ fn reconnected(protocol: Protocol, committed: bool) -> Reconnected {
         assert_eq!(producer.send(&mut old, "t", partition, &["first"]).0, 0);
     }
     let mut young = TestClient::connect(&server);
+    young.count_from(old.next_correlation_id() + HELD_BACK);
     assert_eq!(producer.end(&mut young, committed), 0);
     Reconnected { _server: server, old, young, producer }
 }
@@ -111,6 +118,97 @@ fn late_end_of_v2_is_told_by_its_epoch() {
     for partition in [0, 1] {
         assert_eq!(drain_committed(&mut young, "t", partition), ["first"]);
     }
+}
+
+/// The old connection's requests are counted for themselves, and one that is slow to be answered is before the late one. By the time
+/// that is read, its client has closed.
+#[test]
+fn late_commit_of_a_closed_connection_is_told_by_its_end() {
+    let server = TestServer::start();
+    let mut old = TestClient::connect(&server);
+    create_topic(&mut old, "t", 2);
+    create_topic(&mut old, "slow", 1);
+    let mut producer = TransactionalProducer::init(&mut old, Protocol::V1, "payments");
+    assert_eq!(producer.send(&mut old, "t", 0, &["first"]).0, 0);
+    let fetch = fetch_request("slow", 0, 0).with_max_wait_ms(60_000).with_min_bytes(1);
+    let fetch = old.send(&fetch, FETCH_VERSION);
+    old.send(&producer.end_request(true), 3);
+    let mut young = TestClient::connect(&server);
+    assert_eq!(producer.end(&mut young, true), 0);
+    assert_eq!(producer.send(&mut young, "t", 0, &["second"]).0, 0);
+    old.finish_sending();
+    let ends = produce_request("slow", 0, -1, keyed_batch("wakes", "the fetch"));
+    assert_eq!(young.call(&ends, 11).responses[0].partition_responses[0].error_code, 0);
+    // If it was begun by then, it is left: its client has gone.
+    if let Reply::Frame(answer) = old.reply() {
+        decode::<FetchRequest>(answer, fetch, FETCH_VERSION).expect("nothing but the fetch is answered");
+        assert_eq!(old.reply(), Reply::Closed);
+    }
+    assert_eq!(producer.send(&mut young, "t", 1, &["second"]).0, 0);
+    assert_eq!(producer.end(&mut young, false), 0);
+    assert_eq!([0, 1].map(|partition| drain_committed(&mut young, "t", partition)), [vec!["first"], vec![]]);
+}
+
+/// A client that keeps a stack of connections: a call takes the one on top, which comes back when it is answered. Calls at once bring
+/// them into another order.
+struct Pool {
+    stack: Vec<TestClient>,
+    /// The counter of all connections, or each has its own.
+    counter: Option<i32>,
+}
+
+impl Pool {
+    fn call<T>(&mut self, call: impl FnOnce(&mut TestClient) -> T) -> T {
+        let client = self.stack.last_mut().expect("three connections");
+        if let Some(next) = self.counter {
+            client.count_from(next);
+        }
+        let answer = call(client);
+        self.counter = self.counter.map(|_| client.next_correlation_id());
+        answer
+    }
+
+    /// Any other connection may come to be on top.
+    fn turn(&mut self, by: usize) {
+        let connections = self.stack.len();
+        self.stack.rotate_left(by % connections);
+    }
+}
+
+fn pool_is_served(counter: Option<i32>) {
+    let server = TestServer::start();
+    let mut pool = Pool { stack: (0..3).map(|_| TestClient::connect(&server)).collect(), counter };
+    pool.call(|client| create_topic(client, "t", 3));
+    pool.call(|client| create_topic(client, "in", 1));
+    let mut producer = pool.call(|client| TransactionalProducer::init(client, Protocol::V1, "payments"));
+    for round in 0..9 {
+        for partition in 0..3 {
+            assert_eq!(pool.call(|client| producer.add(client, "t", partition)), 0, "round {round}");
+        }
+        for partition in 0..3 {
+            pool.turn(1);
+            let sent = pool.call(|client| producer.send_without_adding(client, "t", partition, &["value"]));
+            assert_eq!(sent.0, 0, "round {round}");
+        }
+        pool.turn(round);
+        let committed = pool.call(|client| producer.commit_offset(client, "group", "in", round as i64));
+        assert_eq!(committed, 0, "round {round}");
+        pool.turn(round / 3);
+        assert_eq!(pool.call(|client| producer.end_once(client, true)).0, 0, "round {round}");
+    }
+    for partition in 0..3 {
+        assert_eq!(pool.call(|client| drain_committed(client, "t", partition)), ["value"; 9]);
+    }
+}
+
+#[test]
+fn a_pool_of_connections_that_count_for_themselves_is_served() {
+    pool_is_served(None);
+}
+
+#[test]
+fn a_pool_of_connections_with_one_counter_is_served() {
+    pool_is_served(Some(1));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use einmal::engine::command::NewTopic;
 use einmal::engine::environment::Environment;
 use einmal::engine::settings::Settings;
 use einmal::log::catalog::Topic;
-use einmal::types::{ConnectionId, Timestamp};
+use einmal::types::{Arrival, Timestamp};
 use einmal::wire::frame::FrameCutter;
 use einmal::wire::header::{self, HeaderVersion};
 use einmal::wire::{Close, Segments};
@@ -101,8 +101,8 @@ impl BenchBroker {
             config: ArcSwap::from_pointee(config),
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40_000));
-        let connection = ConnectionId(1);
-        let cx = Context { broker: Arc::new(broker), listener: "PLAINTEXT".into(), peer, connection, stopping };
+        let arrival = Arrival::default();
+        let cx = Context { broker: Arc::new(broker), listener: "PLAINTEXT".into(), peer, arrival, stopping };
         Self { cx, gate, runtime, _stop: stop }
     }
 

@@ -24,7 +24,7 @@ pub async fn add_offsets_to_txn(
         request.producer_id,
         request.producer_epoch,
         TransactionVersion::V1,
-        cx.connection,
+        cx.arrival,
     );
     let producer = producer.and_then(|producer| {
         if request.group_id.len() > TEXT_BYTES_MAX { Err(ErrorCode::INVALID_GROUP_ID) } else { Ok(producer) }

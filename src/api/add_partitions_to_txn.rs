@@ -63,7 +63,7 @@ async fn add(
         request.v3_and_below_producer_id,
         request.v3_and_below_producer_epoch,
         TransactionVersion::V1,
-        cx.connection,
+        cx.arrival,
     );
     let producer = match producer {
         Ok(producer) => producer,

@@ -18,7 +18,7 @@ const EPOCH_FROM: i16 = 5;
 pub async fn end_txn(cx: Context, header: RequestHeader, request: EndTxnRequest) -> Result<EndTxnResponse, Close> {
     let version = if header.api_version >= EPOCH_FROM { TransactionVersion::V2 } else { TransactionVersion::V1 };
     let (id, epoch) = (request.producer_id, request.producer_epoch);
-    let ended = match producer(&request.transactional_id, id, epoch, version, cx.connection) {
+    let ended = match producer(&request.transactional_id, id, epoch, version, cx.arrival) {
         Err(error) => Err(error),
         Ok(producer) => {
             let result = TransactionResult::from_wire(request.committed);

@@ -81,7 +81,7 @@ use crate::log::offsets::CommittedOffsets;
 use crate::log::partition::Partition;
 use crate::log::reader::LogReader;
 use crate::store::StoreError;
-use crate::types::{ConnectionId, ErrorCode, LeaderEpoch, PartitionId, PartitionIndex, Timestamp, Uuid};
+use crate::types::{Arrival, ErrorCode, LeaderEpoch, PartitionId, PartitionIndex, Timestamp, Uuid};
 use crate::wire::{Close, Request, Segments};
 
 /// A listener as clients are told of it; one per bound listener.
@@ -136,8 +136,8 @@ pub struct Context {
     pub listener: Arc<str>,
     /// Where it comes from.
     pub peer: SocketAddr,
-    /// Its connection.
-    pub connection: ConnectionId,
+    /// How it came.
+    pub arrival: Arrival,
     /// Ends the parked requests when the broker stops: true from then on.
     pub stopping: tokio::sync::watch::Receiver<bool>,
 }

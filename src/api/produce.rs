@@ -25,7 +25,7 @@ use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
 use crate::record::codec::Codec;
 use crate::transaction::TransactionVersion;
-use crate::types::{ConnectionId, ErrorCode, Offset, Timestamp};
+use crate::types::{Arrival, ErrorCode, Offset, Timestamp};
 use crate::wire::produce_request::{
     self, ProducePartition, ProduceRequest, ProduceTopic, RECORD_BATCH_FROM, TopicRef, encode_unsupported_format,
 };
@@ -325,8 +325,8 @@ fn name_transactions(
     };
     let transactional_id = Arc::from(transactional_id);
     // Of no meaning here: a late batch is told by its sequence.
-    let connection = ConnectionId::default();
-    let producer = TransactionProducer { transactional_id, producer_id, producer_epoch, version, connection };
+    let arrival = Arrival::default();
+    let producer = TransactionProducer { transactional_id, producer_id, producer_epoch, version, arrival };
     let producer = Arc::new(producer);
     for batch in transactional {
         if (batch.header.producer_id, batch.header.producer_epoch) != (producer_id, producer_epoch) {

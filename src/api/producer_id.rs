@@ -59,7 +59,7 @@ fn transaction_of(cx: &Context, request: &InitProducerIdRequest) -> Result<Optio
         transactional_id: Arc::from(transactional_id.as_str()),
         timeout_ms: timeout_ms.ok_or(ErrorCode::INVALID_TRANSACTION_TIMEOUT)?,
         given: (given.0 != ProducerId::NONE).then_some(given),
-        connection: cx.connection,
+        arrival: cx.arrival,
     }))
 }
 

@@ -29,7 +29,7 @@ use crate::record::build::BatchBuilder;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::transaction::TransactionVersion;
-use crate::types::{ConnectionId, Offset, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
+use crate::types::{Arrival, Offset, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
 use crate::wire::{Close, Request, RequestHeader, Segments};
 
 const CORRELATION_ID: i32 = 0x0123_4567;
@@ -84,8 +84,8 @@ impl TestBroker {
             config: ArcSwap::from_pointee(config),
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 40000));
-        let connection = ConnectionId(1);
-        let cx = Context { broker: Arc::new(broker), listener: "PLAINTEXT".into(), peer, connection, stopping };
+        let arrival = Arrival::default();
+        let cx = Context { broker: Arc::new(broker), listener: "PLAINTEXT".into(), peer, arrival, stopping };
         Self { cx, stop }
     }
 

@@ -83,7 +83,7 @@ fn stage(
     }
     let version = if header.api_version >= ADDS_FROM { TransactionVersion::V2 } else { TransactionVersion::V1 };
     let (id, epoch) = (request.producer_id, request.producer_epoch);
-    let producer = producer(&request.transactional_id, id, epoch, version, cx.connection)?;
+    let producer = producer(&request.transactional_id, id, epoch, version, cx.arrival)?;
     let committer = Committer {
         member_id: &request.member_id,
         instance_id: request.group_instance_id.as_deref(),

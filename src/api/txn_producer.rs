@@ -7,7 +7,7 @@ use kafka_protocol::messages;
 use super::group_id::TEXT_BYTES_MAX;
 use crate::engine::command::TransactionProducer;
 use crate::transaction::{TransactionRefused, TransactionVersion};
-use crate::types::{ConnectionId, ErrorCode, ProducerEpoch, ProducerId};
+use crate::types::{Arrival, ErrorCode, ProducerEpoch, ProducerId};
 use crate::wire::Close;
 
 /// # Errors
@@ -17,7 +17,7 @@ pub(super) fn producer(
     producer_id: messages::ProducerId,
     producer_epoch: i16,
     version: TransactionVersion,
-    connection: ConnectionId,
+    arrival: Arrival,
 ) -> Result<TransactionProducer, ErrorCode> {
     if transactional_id.is_empty() || transactional_id.len() > TEXT_BYTES_MAX {
         return Err(ErrorCode::INVALID_REQUEST);
@@ -27,7 +27,7 @@ pub(super) fn producer(
         producer_id: ProducerId(producer_id.0),
         producer_epoch: ProducerEpoch(producer_epoch),
         version,
-        connection,
+        arrival,
     })
 }
 

@@ -20,7 +20,7 @@ use crate::record::BatchHeader;
 use crate::store::schema::{LogKey, SparseRow};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{
-    ConnectionId, ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult, Uuid,
+    Arrival, ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult, Uuid,
 };
 
 /// When an append is answered: what survives then is in the README under delivery guarantees.
@@ -61,8 +61,8 @@ pub struct TransactionProducer {
     pub producer_epoch: ProducerEpoch,
     /// Of the request.
     pub version: TransactionVersion,
-    /// Through which the request came.
-    pub connection: ConnectionId,
+    /// How the request came.
+    pub arrival: Arrival,
 }
 
 /// What ends a transaction in a partition.
@@ -153,8 +153,8 @@ pub struct InitTransactions {
     pub timeout_ms: u32,
     /// Producer id and epoch that it goes on from (KIP-360).
     pub given: Option<(ProducerId, ProducerEpoch)>,
-    /// Through which the request came.
-    pub connection: ConnectionId,
+    /// How the request came.
+    pub arrival: Arrival,
 }
 
 /// A transaction in a list.

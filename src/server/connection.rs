@@ -15,6 +15,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -30,7 +31,7 @@ use tokio::time::{Instant, Sleep};
 use crate::api::Answer;
 use crate::api::fetch_memory::FetchMemory;
 use crate::config::Config;
-use crate::types::ConnectionId;
+use crate::types::{Arrival, ConnectionId};
 use crate::wire::{Close, Segments};
 
 use super::budget::RequestBudget;
@@ -41,6 +42,9 @@ use super::table::{Dispatch, Table};
 
 /// Requests under way per connection; more wait in the socket.
 const IN_FLIGHT_MAX: usize = 64;
+
+/// Keys from AddPartitionsToTxn to TxnOffsetCommit: whether their client still waits for an answer decides what they do.
+const OF_TRANSACTIONS: RangeInclusive<i16> = 24..=28;
 
 /// Who is connected, and through which listener.
 #[derive(Debug, Clone)]
@@ -151,6 +155,7 @@ pub(crate) async fn serve<D: Dispatch>(
         end: None,
         is_peer_gone: false,
         has_request: false,
+        first_correlation_id: None,
         active_at: Instant::now(),
         client_id: None,
     };
@@ -175,6 +180,7 @@ struct Connection<'a, D> {
     /// The peer sends no more: nobody waits for an answer that changes nothing.
     is_peer_gone: bool,
     has_request: bool,
+    first_correlation_id: Option<i32>,
     active_at: Instant,
     client_id: Option<String>,
 }
@@ -293,7 +299,8 @@ impl<D: Dispatch> Connection<'_, D> {
             self.client_id.clone_from(&request.header.client_id);
         }
         let frame_bytes = request.frame_bytes;
-        match contain(|| self.shared.dispatch.answer(line.api, self.peer, request)) {
+        let arrival = self.arrival(line.api.key, request.header.correlation_id);
+        match contain(|| self.shared.dispatch.answer(line.api, self.peer, arrival, request)) {
             Ok(Answer::Pipelined(pending)) => {
                 self.pipeline_bytes += frame_bytes;
                 self.pipeline.push_back(InFlight::new(pending, line, self.active_at, frame_bytes, charge));
@@ -312,6 +319,17 @@ impl<D: Dispatch> Connection<'_, D> {
             }
             Ok(Answer::Close(close)) => self.stop(End::Close(close)),
             Err(failure) => self.stop(failure.into()),
+        }
+    }
+
+    /// How the request that is to be begun came. The state of the socket is looked at where it matters only.
+    fn arrival(&mut self, api_key: i16, correlation_id: i32) -> Arrival {
+        Arrival {
+            connection: self.peer.connection,
+            first_correlation_id: *self.first_correlation_id.get_or_insert(correlation_id),
+            correlation_id,
+            is_abandoned: OF_TRANSACTIONS.contains(&api_key)
+                && (self.is_peer_gone || inbound::is_finished(self.stream)),
         }
     }
 

@@ -6,6 +6,8 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
@@ -203,11 +205,44 @@ impl Inbound {
     }
 }
 
+/// Whether the peer is known to send no more, also while bytes of it wait to be read.
+pub(crate) fn is_finished(stream: &TcpStream) -> bool {
+    matches!(stream.ready(Interest::READABLE).now_or_never(), Some(Ok(ready)) if ready.is_read_closed())
+}
+
 /// Resolves when the peer has closed, as far as that can be told without receiving: bytes that wait to be read hide it.
 pub(crate) async fn closed(stream: &TcpStream) {
     let mut byte = [0];
     match stream.peek(&mut byte).await {
         Ok(0) | Err(_) => {}
         Ok(_) => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn end_of_a_peer_is_seen_behind_what_waits_to_be_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(!is_finished(&stream));
+        peer.write_all(b"late").await.unwrap();
+        stream.readable().await.unwrap();
+        assert!(!is_finished(&stream), "bytes, and no end");
+        peer.shutdown().await.unwrap();
+        let end = async {
+            while !is_finished(&stream) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), end).await.expect("the end comes to be known");
+        assert_eq!(stream.try_read(&mut [0; 8]).unwrap(), 4);
+        assert!(is_finished(&stream));
     }
 }

@@ -33,6 +33,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::api::{self, Answer, Api, Broker, Context};
+use crate::types::Arrival;
 use crate::wire::Request;
 
 pub use bind::{BindError, Bound, bind, warn_of_unknown_hosts};
@@ -97,12 +98,12 @@ impl Dispatch for BrokerDispatch {
         api::APIS
     }
 
-    fn answer(&self, api: &'static Api, peer: &Peer, request: Request) -> Answer {
+    fn answer(&self, api: &'static Api, peer: &Peer, arrival: Arrival, request: Request) -> Answer {
         let context = Context {
             broker: self.broker.clone(),
             listener: peer.listener.clone(),
             peer: peer.address,
-            connection: peer.connection,
+            arrival,
             stopping: self.stopping.clone(),
         };
         (api.handler)(context, request)

@@ -8,6 +8,7 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::api::apis::API_VERSIONS;
 use crate::api::{Answer, Api};
 use crate::metrics as catalogue;
+use crate::types::Arrival;
 use crate::wire::header::{self, HeaderVersion};
 use crate::wire::{Close, Request};
 
@@ -29,7 +30,7 @@ pub(crate) trait Dispatch: Send + Sync + 'static {
     fn apis(&self) -> &'static [Api];
 
     /// Begins to answer a request of `api`.
-    fn answer(&self, api: &'static Api, peer: &Peer, request: Request) -> Answer;
+    fn answer(&self, api: &'static Api, peer: &Peer, arrival: Arrival, request: Request) -> Answer;
 }
 
 /// The table with each line's metrics.

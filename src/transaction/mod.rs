@@ -87,8 +87,8 @@ pub enum TransactionRefused {
     /// The partition or group is not part of an open transaction, and the request's version cannot add it.
     #[error("not part of an open transaction")]
     NotInTransaction,
-    /// Late: the producer has acted through a younger connection since. In V1 such a request cannot be told from one of the
-    /// transaction that is open by now. Nobody waits for the answer, and the connection is closed instead.
+    /// Late: the producer has acted through a younger connection since, and nobody waits for this request's answer. In V1 it would
+    /// count for the transaction that is open by now. The connection is closed instead.
     #[error("the producer has gone on to a younger connection")]
     Superseded,
     /// `einmal.transactions.bytes.max` is reached.

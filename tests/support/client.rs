@@ -34,6 +34,16 @@ impl TestClient {
         Self { stream, next_correlation_id: 1 }
     }
 
+    /// The correlation id of the request that is sent next.
+    pub fn next_correlation_id(&self) -> i32 {
+        self.next_correlation_id
+    }
+
+    /// Counts requests from `correlation_id` on, as of clients that have one counter for several connections.
+    pub fn count_from(&mut self, correlation_id: i32) {
+        self.next_correlation_id = correlation_id;
+    }
+
     /// A second handle to the same connection, to send from another thread.
     pub fn second_handle(&self) -> Self {
         let stream = self.stream.try_clone().expect("a descriptor is free");

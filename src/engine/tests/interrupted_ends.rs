@@ -6,7 +6,7 @@ use crate::engine::command::{Acks, AppendBatch, InitTransactions, OffsetToCommit
 use crate::engine::settings::Settings;
 use crate::log::offsets::CommittedOffset;
 use crate::transaction::{TransactionMetadata, TransactionState, TransactionVersion};
-use crate::types::{ConnectionId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
+use crate::types::{Arrival, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
 
 const ID: &str = "payments";
 const GROUP: &str = "group";
@@ -57,12 +57,11 @@ async fn open_transaction(version: TransactionVersion) -> (TestEngine, Transacti
     for topic in TOPICS {
         broker.create(topic, &[]).await;
     }
-    let connection = ConnectionId(1);
-    let init = InitTransactions { transactional_id: ID.into(), timeout_ms: 60_000, given: None, connection };
+    let arrival = Arrival::default();
+    let init = InitTransactions { transactional_id: ID.into(), timeout_ms: 60_000, given: None, arrival };
     let begun = broker.engine().init_transactions(init).await.expect("engine runs");
     let (producer_id, producer_epoch) = begun.expect("nothing is open");
-    let producer =
-        TransactionProducer { transactional_id: ID.into(), producer_id, producer_epoch, version, connection };
+    let producer = TransactionProducer { transactional_id: ID.into(), producer_id, producer_epoch, version, arrival };
     let partitions: Vec<PartitionId> = TOPICS.iter().map(|topic| broker.partition(topic).id).collect();
     if version == TransactionVersion::V1 {
         let added = broker.engine().add_partitions_to_txn(producer.clone(), partitions.clone()).await;

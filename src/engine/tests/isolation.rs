@@ -7,7 +7,7 @@ use crate::log::partition::Waiter;
 use crate::store::schema::aborted_prefix;
 use crate::transaction::TransactionVersion;
 use crate::types::TransactionResult::{Abort, Commit};
-use crate::types::{ConnectionId, ErrorCode, Offset, ProducerEpoch, ProducerId};
+use crate::types::{Arrival, ErrorCode, Offset, ProducerEpoch, ProducerId};
 use std::sync::Arc;
 
 /// Last stable offset and high watermark.
@@ -213,7 +213,7 @@ async fn batch_of_a_transaction_that_nobody_coordinates_is_refused() {
         producer_id: ProducerId(9),
         producer_epoch: ProducerEpoch(0),
         version: TransactionVersion::V1,
-        connection: ConnectionId(1),
+        arrival: Arrival::default(),
     }));
     let appended = broker.engine().append(Acks::All, vec![batch]).await.expect("answered");
     assert_eq!((appended[0].error, appended[0].base_offset), (ErrorCode::INVALID_PRODUCER_ID_MAPPING, -1));

@@ -15,7 +15,9 @@ use crate::log::offsets::CommittedOffset;
 use crate::record::{BatchHeader, HEADER_BYTES};
 use crate::store::memory::MemoryStore;
 use crate::transaction::{TransactionRefused, TransactionVersion};
-use crate::types::{ConnectionId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
+use crate::types::{
+    Arrival, ConnectionId, LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult,
+};
 
 const INPUTS: [&str; 2] = ["in0", "in1"];
 const OUTPUTS: [&str; 3] = ["out0", "out1", "out2"];
@@ -192,13 +194,9 @@ impl World {
     async fn new_copier(&mut self, number: usize, instance: u64) -> Copier {
         let id = format!("copier-{number}");
         // Each copier has one of its own, younger than those of before.
-        let connection = ConnectionId(instance);
-        let init = InitTransactions {
-            transactional_id: Arc::from(id.as_str()),
-            timeout_ms: TIMEOUT_MS,
-            given: None,
-            connection,
-        };
+        let arrival = Arrival { connection: ConnectionId(instance), ..Arrival::default() };
+        let init =
+            InitTransactions { transactional_id: Arc::from(id.as_str()), timeout_ms: TIMEOUT_MS, given: None, arrival };
         let mut tries = 0;
         let (producer_id, producer_epoch) = loop {
             tries += 1;
@@ -213,7 +211,7 @@ impl World {
         self.history.push(Event::Initialized { id: id.clone(), instance, at });
         let version = if self.roll(2) == 0 { TransactionVersion::V1 } else { TransactionVersion::V2 };
         let transactional_id = Arc::from(id.as_str());
-        let producer = TransactionProducer { transactional_id, producer_id, producer_epoch, version, connection };
+        let producer = TransactionProducer { transactional_id, producer_id, producer_epoch, version, arrival };
         let position = self.committed(number).unwrap_or(0);
         Copier { number, instance, producer, position, sequences: HashMap::new(), begun: 0, open: None }
     }

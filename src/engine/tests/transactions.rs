@@ -12,7 +12,7 @@ use crate::store::Store;
 use crate::store::schema::{RowValue, pending_offsets_prefix, transaction_key, transactions_prefix};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{
-    ConnectionId, LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo, TransactionResult,
+    Arrival, LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo, TransactionResult,
 };
 
 const TIMEOUT_MS: u32 = 60_000;
@@ -27,7 +27,7 @@ impl TestEngine {
             transactional_id: id.into(),
             timeout_ms: TIMEOUT_MS,
             given: None,
-            connection: ConnectionId(1),
+            arrival: Arrival::default(),
         };
         self.engine().init_transactions(init).await.expect("engine runs")
     }
@@ -39,7 +39,7 @@ impl TestEngine {
             producer_id,
             producer_epoch,
             version: TransactionVersion::V2,
-            connection: ConnectionId(1),
+            arrival: Arrival::default(),
         }
     }
 
@@ -336,14 +336,14 @@ async fn expiry_skips_staged_offsets() {
         transactional_id: "payments".into(),
         timeout_ms: 900_000,
         given: None,
-        connection: ConnectionId(1),
+        arrival: Arrival::default(),
     };
     let (producer_id, producer_epoch) =
         broker.engine().init_transactions(init).await.expect("engine runs").expect("begun");
     let version = TransactionVersion::V2;
     let transactional_id = "payments".into();
-    let connection = ConnectionId(1);
-    let producer = TransactionProducer { transactional_id, producer_id, producer_epoch, version, connection };
+    let arrival = Arrival::default();
+    let producer = TransactionProducer { transactional_id, producer_id, producer_epoch, version, arrival };
     broker.stage(&producer, "group", &[at], 5).await;
     broker.time.advance(600_000);
     broker.written().await;

@@ -34,7 +34,7 @@ pub fn init_producer_id(
         return Err(TransactionRefused::Concurrent);
     }
     if how != Initialization::Unchanged {
-        transactions.set_connection(&id, init.connection);
+        transactions.set_connection(&id, init.arrival);
     }
     let next = matches!(how, Initialization::Rotate { .. }).then(|| producer_ids::next(producer_ids, group));
     transactions.change(group, &id, |metadata| {

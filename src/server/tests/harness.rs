@@ -21,6 +21,7 @@ use crate::server::creation_rate::CreationRates;
 use crate::server::listen;
 use crate::server::slots::ConnectionSlots;
 use crate::server::table::{Dispatch, Table};
+use crate::types::Arrival;
 use crate::wire::{Close, Request, Segments};
 
 /// Pipelined.
@@ -87,7 +88,7 @@ impl Dispatch for Manual {
         APIS
     }
 
-    fn answer(&self, api: &'static Api, _: &Peer, request: Request) -> Answer {
+    fn answer(&self, api: &'static Api, _: &Peer, _: Arrival, request: Request) -> Answer {
         let (answer, answered) = oneshot::channel();
         let begun = Begun { correlation_id: request.header.correlation_id, request, answer };
         let queue = self.begun.clone();
