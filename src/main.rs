@@ -26,7 +26,7 @@ const BUILD: Build = Build {
     },
 };
 
-/// A Kafka broker that processes every message once.
+/// A Kafka broker that stores what is sent again only once.
 #[derive(Parser)]
 #[command(name = "einmal", version, args_conflicts_with_subcommands = true)]
 struct CommandLine {

@@ -70,6 +70,8 @@ families! {
     PRODUCER_DUPLICATE_BYTES_TOTAL = "einmal_producer_duplicate_bytes_total" Counter ["topic"] "Bytes of dropped duplicate batches";
     PRODUCER_OUT_OF_ORDER_TOTAL = "einmal_producer_out_of_order_total" Counter ["topic"] "Batches refused for a gap in their producer's sequence";
     PRODUCER_IDS = "einmal_producer_ids" Gauge ["kind"] "Producer states kept, over all partitions; transactional: transactional ids known";
+    DEDUP_CHECKED_RECORDS_TOTAL = "einmal_dedup_checked_records_total" Counter ["topic"] "Records whose message id was looked up (message.dedup.mode)";
+    DEDUP_DUPLICATES_TOTAL = "einmal_dedup_duplicates_total" Counter ["topic"] "Records whose message id was known: dropped, marked, or refused with their batch";
     PRODUCER_DUPLICATE_AGE_SECONDS = "einmal_producer_duplicate_age_seconds" Histogram [] "Age of the original batch, by its timestamps, when its retry arrives";
     PRODUCER_STATE_BYTES = "einmal_producer_state_bytes" Gauge [] "Memory of producer states, over all partitions";
     PRODUCER_IDS_ALLOCATED_TOTAL = "einmal_producer_ids_allocated_total" Counter [] "Producer ids handed out";

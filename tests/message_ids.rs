@@ -145,6 +145,9 @@ fn message_that_is_sent_again_is_answered_with_its_first_offset_and_stored_once(
     assert_eq!(create(&mut client, "once", 1, &[("mode", "window")]), NONE);
     assert_eq!(send(&mut client, "once", &["a", "b", "c"]), (NONE, 0));
     assert_eq!(send(&mut client, "once", &["b"]), (NONE, 1));
+    let counted = ["einmal_dedup_checked_records_total", "einmal_dedup_duplicates_total"]
+        .map(|family| server.metric(family, &["topic=\"once\""]));
+    assert_eq!(counted, [Some(4.0), Some(1.0)]);
     server.kill9();
     let server = server.restart();
     let mut client = TestClient::connect(&server);

@@ -6,6 +6,7 @@
 //! Invariant: an API is served exactly when it stands here, and exactly in the versions that stand here.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 
@@ -23,6 +24,9 @@ use crate::types::ErrorCode;
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
 
 const MIB: usize = 1 << 20;
+
+/// Answers from this size on are granted memory before they are encoded, and give it back as they are sent.
+const LARGE_ANSWER_BYTES: usize = 64 << 10;
 
 /// Produce: records, so only `socket.request.max.bytes` bounds it.
 const FRAME_RECORDS: Option<usize> = None;
@@ -112,7 +116,7 @@ const fn api(
 pub fn serial<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
 where
     Req: TypedRequest + Send + 'static,
-    Req::Response: Send,
+    Req::Response: Send + Sync,
     F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
 {
@@ -123,7 +127,7 @@ where
 pub fn cancellable<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
 where
     Req: TypedRequest + Send + 'static,
-    Req::Response: Send,
+    Req::Response: Send + Sync,
     F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
 {
@@ -134,7 +138,7 @@ where
 pub fn long_poll<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
 where
     Req: TypedRequest + Send + 'static,
-    Req::Response: Send,
+    Req::Response: Send + Sync,
     F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
 {
@@ -144,14 +148,28 @@ where
 fn pending<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Pending
 where
     Req: TypedRequest + Send + 'static,
-    Req::Response: Send,
+    Req::Response: Send + Sync,
     F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
 {
     Box::pin(async move {
         let (header, typed) = typed(request)?;
+        let (broker, mut stopping) = (Arc::clone(&cx.broker), cx.stopping.clone());
         let answer = handler(cx, header.clone(), typed).await?;
-        frame(&header, &answer).map(Some)
+        let body_bytes = message::body_bytes(&header, &answer)?;
+        let encode = || message::encode_sized(&header, response_is_flexible(&header), &answer, body_bytes);
+        if body_bytes < LARGE_ANSWER_BYTES {
+            return encode().map(Some);
+        }
+        // A request of a few bytes may ask for very many, over and over, on connections that read none of them.
+        let mut grant = tokio::select! {
+            biased;
+            grant = broker.fetch_memory.grant(body_bytes, body_bytes) => grant,
+            _ = stopping.wait_for(|stopping| *stopping) => return Err(Close::Ending),
+        };
+        let mut segments = encode()?;
+        grant.leave_with(&mut segments);
+        Ok(Some(segments))
     })
 }
 
@@ -205,6 +223,7 @@ mod tests {
     use std::pin::Pin;
 
     use bytes::BytesMut;
+    use futures_util::FutureExt as _;
     use kafka_protocol::messages;
     use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request as TypedRequest};
 
@@ -324,6 +343,24 @@ mod tests {
             codec::<messages::ConsumerGroupHeartbeatRequest>(),
             codec::<messages::ConsumerGroupDescribeRequest>(),
         ]
+    }
+
+    #[tokio::test]
+    async fn large_answers_wait_for_the_memory_of_those_that_nobody_takes() {
+        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "500000")]);
+        broker.create_topic("t", 10_000).await;
+        let request = messages::MetadataRequest::default().with_topics(None);
+        let taken = broker.send(9, &request).await.expect("answered").expect("an answer");
+        let bytes: usize = taken.iter().map(|segment| segment.len()).sum();
+        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(), 500_000 - bytes);
+        assert!(bytes > 250_000, "two do not fit: {bytes}");
+        let mut second = broker.send(9, &request);
+        assert!(second.as_mut().now_or_never().is_none(), "no memory for it");
+        let heartbeat = messages::HeartbeatRequest::default();
+        broker.call(4, &heartbeat).await;
+        drop(taken);
+        drop(second.await.expect("answered").expect("an answer"));
+        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(), 500_000);
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! The memory that answers to Fetch may take, all connections together (`einmal.fetch.memory.bytes`).
+//! The memory that answers to Fetch, and others that are large, may take, all connections together (`einmal.fetch.memory.bytes`).
 //!
 //! Kafka sends from its log files and holds nothing for a client that does not read. Here the batches of an answer are in memory
 //! until the client has taken them, so they are granted before they are read, and the grant goes with their bytes. While much is
 //! free a Fetch gets what it asks for, with less free its answer is shorter, and with nothing free it waits. It waits
 //! before it has read anything, so nobody waits for memory while holding some; and while somebody waits, connections that do
 //! not take their answers are closed ([`FetchMemory::is_short`]).
+//!
+//! An answer of another API is granted its whole size once that is known and before it is encoded; what it is made of is small
+//! beside that, or shared with the state that it tells of.
 //!
 //! Batches from the tail cache are granted like all others. An answer shares them with the cache, and then they are counted
 //! twice; but the cache lets go of them long before a client that does not read, and from then on they are the answer's alone.

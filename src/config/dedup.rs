@@ -24,7 +24,7 @@ const ON_DUPLICATE: &str = "message.dedup.on.duplicate";
 pub struct DedupConfig {
     /// What the id of a record is made of.
     pub identity: Identity,
-    /// `message.dedup.window.ms`: how long an id is remembered at least, ≥ 1.
+    /// `message.dedup.window.ms`: how long an id is remembered unless there is no room, ≥ 1.
     pub window_ms: Timestamp,
     /// `message.dedup.window.max.ids`, ≥ 1.
     pub window_ids_max: usize,

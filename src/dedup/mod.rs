@@ -6,7 +6,8 @@
 //! it, in the order of the log, and writes what is to be remembered as one row beside the batch.
 //!
 //! Invariant: an id is called known only by an entry that holds all of its fingerprint; there is no filter that may err.
-//! Invariant: an id is in the index exactly if the record that brought it is in the log or was, or is in the write being decided.
+//! Invariant: every id in the index is that of a record which is in the log or was, or is in the write being decided; ids that were
+//! forgotten for their age, for want of room or with an aborted transaction are in none.
 
 mod decide;
 pub mod extract;

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::command::AppendBatch;
 use super::group::Group;
@@ -141,6 +142,15 @@ impl MessageIds {
             let message = "the topic remembers as many message ids as it may; older ones have to expire first";
             return Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message.to_owned());
         }
+        let known = match &verdict {
+            Verdict::StoreWithout(deltas) => deltas.len(),
+            Verdict::Mark(originals) => originals.len(),
+            Verdict::Known(_) => ids.ids.len(),
+            Verdict::Reject(..) => 1,
+            Verdict::Store | Verdict::Undecided => 0,
+        };
+        topic.traffic.dedup_checked.fetch_add(ids.ids.len() as u64, Ordering::Relaxed);
+        topic.traffic.dedup_duplicates.fetch_add(known as u64, Ordering::Relaxed);
         match verdict {
             Verdict::Store => Outcome::Append { last_present_delta: batch.header.last_offset_delta },
             Verdict::StoreWithout(deltas) => {

@@ -6,8 +6,8 @@
 //! write or a sync runs is the next group. What nobody waits for has a thread of its own ([`reclaimer`]).
 //!
 //! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
-//! writer runs; `append`, `markers`, `topics`, `delete_records`, `commit_offsets`, `groups`, `producer_ids` and `housekeeping` decide, each
-//! its own kind of command; [`retention`] and [`cleaner`] look for records that are not to be kept; `producer_states` keeps what partitions know
+//! writer runs; `append`, `markers`, `topics`, `transactions`, `delete_records`, `compact`, `commit_offsets`, `groups` and `producer_ids` decide,
+//! each its own kind of command, and `housekeeping` what the writer does unasked; [`retention`] and [`cleaner`] look for records that are not to be kept; `producer_states` keeps what partitions know
 //! of their producers, `message_ids` the ids that topics remember; [`group`] holds what was decided, [`expiry_clock`] the time by which things
 //! expire.
 //!

@@ -45,6 +45,10 @@ pub struct Traffic {
     pub fetches: AtomicU64,
     /// `einmal_topic_fetch_failed_total`; counted by Fetch.
     pub fetch_failed: AtomicU64,
+    /// `einmal_dedup_checked_records_total`; counted by the engine.
+    pub dedup_checked: AtomicU64,
+    /// `einmal_dedup_duplicates_total`; counted by the engine.
+    pub dedup_duplicates: AtomicU64,
     /// `einmal_producer_duplicate_records_total`; counted by the engine.
     pub duplicate_records: AtomicU64,
     /// `einmal_producer_duplicate_bytes_total`.

@@ -36,7 +36,9 @@ pub struct Overview {
     pub partitions: usize,
     /// Records that came a second time and were not stored, since the start.
     pub duplicate_records: u64,
-    /// Their bytes.
+    /// Messages that were known by their ids, since the start.
+    pub known_messages: u64,
+    /// Bytes of the records that came a second time.
     pub duplicate_bytes: u64,
     /// Batches refused for a gap in their producer's sequence.
     pub out_of_order: u64,
@@ -120,6 +122,8 @@ pub struct TopicRow {
     pub records_in: u64,
     /// Came a second time and were not stored.
     pub duplicate_records: u64,
+    /// Known by their ids (`message.dedup.mode`).
+    pub known_messages: u64,
     /// Batches refused for a gap.
     pub out_of_order: u64,
 }
@@ -168,9 +172,11 @@ impl Overview {
                 size_bytes: topic.partitions.iter().map(|partition| partition.size_bytes()).sum(),
                 records_in: count(&topic.traffic.records_in),
                 duplicate_records: count(&topic.traffic.duplicate_records),
+                known_messages: count(&topic.traffic.dedup_duplicates),
                 out_of_order: count(&topic.traffic.out_of_order),
             };
             self.duplicate_records += row.duplicate_records;
+            self.known_messages += row.known_messages;
             self.duplicate_bytes += count(&topic.traffic.duplicate_bytes);
             self.out_of_order += row.out_of_order;
             self.traffic.push(row);

@@ -158,16 +158,27 @@ fn deduplicated(html: &mut String, overview: &Overview) {
             bytes(row.size_bytes),
             row.records_in.to_string(),
             row.duplicate_records.to_string(),
+            row.known_messages.to_string(),
             row.out_of_order.to_string(),
         ]
     });
-    let columns = ["Topic", "Partitions", "Size", "Records in", "Duplicates dropped", "Batches out of order"];
+    let columns = [
+        "Topic",
+        "Partitions",
+        "Size",
+        "Records in",
+        "Records that producers retried",
+        "Messages known by their id",
+        "Batches out of order",
+    ];
     table(html, "What was deduplicated?", "There are no topics.", &columns, rows.collect());
     let _ = write!(
         html,
-        "<p>Since the start {} records ({}) came a second time and were not stored again; {} batches were refused for a gap.</p>",
+        "<p>Since the start {} records ({}) came a second time from a producer that retried and were not stored again, {} messages were \
+         known by their id, and {} batches were refused for a gap.</p>",
         overview.duplicate_records,
         bytes(overview.duplicate_bytes),
+        overview.known_messages,
         overview.out_of_order,
     );
 }
@@ -212,6 +223,7 @@ mod tests {
                 size_bytes: 3 << 20,
                 records_in: 100,
                 duplicate_records: 4,
+                known_messages: 2,
                 out_of_order: 0,
             }],
             ..Overview::default()
@@ -226,7 +238,7 @@ mod tests {
             "<td>8</td><td>90 s</td><td>–</td><td>held up by a transaction</td>",
             "<td>shop</td><td>7 / 1</td><td>Ongoing</td><td>5 min</td><td>60 s</td><td>orders-0, …</td><td>billing</td>",
             "<td>orders-0</td><td>4</td><td>3</td><td>shop</td>",
-            "<td>orders</td><td>6</td><td>3.0 MiB</td><td>100</td><td>4</td><td>0</td>",
+            "<td>orders</td><td>6</td><td>3.0 MiB</td><td>100</td><td>4</td><td>2</td><td>0</td>",
         ] {
             assert!(html.contains(answer), "{answer} is not in\n{html}");
         }

@@ -39,6 +39,22 @@ pub fn encode<M: Encodable>(header: &RequestHeader, flexible: bool, answer: &M) 
     encode_as(header, codec_version(header.api_key, header.api_version), flexible, answer)
 }
 
+/// Bytes of the body that [`encode`] makes of an answer.
+pub fn body_bytes<M: Encodable>(header: &RequestHeader, answer: &M) -> Result<usize, Close> {
+    let version = codec_version(header.api_key, header.api_version);
+    answer.compute_size(version).map_err(|error| refused(header, version, format!("{error:#}")))
+}
+
+/// As [`encode`], of an answer whose body takes `body_bytes`.
+pub fn encode_sized<M: Encodable>(
+    header: &RequestHeader,
+    flexible: bool,
+    answer: &M,
+    body_bytes: usize,
+) -> Result<Segments, Close> {
+    encode_with(header, codec_version(header.api_key, header.api_version), flexible, answer, body_bytes)
+}
+
 /// Like [`encode`], but the body at `version`: ApiVersions answers a version it does not know in the form of version 0
 /// (KIP-511).
 pub fn encode_as<M: Encodable>(
@@ -47,8 +63,22 @@ pub fn encode_as<M: Encodable>(
     flexible: bool,
     answer: &M,
 ) -> Result<Segments, Close> {
-    let refuse = |detail: String| Close::Encode { api_key: header.api_key, api_version: version, detail };
-    let body_bytes = answer.compute_size(version).map_err(|error| refuse(format!("{error:#}")))?;
+    let body_bytes = answer.compute_size(version).map_err(|error| refused(header, version, format!("{error:#}")))?;
+    encode_with(header, version, flexible, answer, body_bytes)
+}
+
+fn refused(header: &RequestHeader, version: i16, detail: String) -> Close {
+    Close::Encode { api_key: header.api_key, api_version: version, detail }
+}
+
+fn encode_with<M: Encodable>(
+    header: &RequestHeader,
+    version: i16,
+    flexible: bool,
+    answer: &M,
+    body_bytes: usize,
+) -> Result<Segments, Close> {
+    let refuse = |detail: String| refused(header, version, detail);
     let mut frame = BytesMut::with_capacity(4 + 4 + usize::from(flexible) + body_bytes);
     frame.put_i32(0);
     frame.put_i32(header.correlation_id);

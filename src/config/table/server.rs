@@ -146,8 +146,8 @@ pub const SERVER: &[Setting] = &[
         "einmal.fetch.memory.bytes",
         Kind::Long,
         "134217728",
-        "Bytes of answers to fetches in memory, all connections together. The less is left, the shorter are the answers; with \
-         none left, fetches wait.",
+        "Bytes of answers to fetches, and of other answers above 64 KiB, in memory, all connections together. The less is left, the \
+         shorter are fetches; with none left, such answers wait.",
     )
     .at_least(1024),
     Setting::new(

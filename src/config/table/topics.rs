@@ -198,7 +198,7 @@ pub const TOPICS: &[Setting] = &[
         "message.dedup.window.ms",
         Kind::Long,
         "3600000",
-        "How long an id is remembered at least. Only time in which the broker runs counts.",
+        "How long an id is remembered, unless there is no room (message.dedup.overflow). Only time in which the broker runs counts.",
     )
     .at_least(1),
     Setting::new(

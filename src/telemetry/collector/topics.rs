@@ -25,6 +25,8 @@ pub(super) const BY_TOPIC: &[(&str, TrafficCounter)] = &[
     (catalogue::TOPIC_FETCH_FAILED_TOTAL, |traffic| count(&traffic.fetch_failed)),
     (catalogue::PRODUCER_DUPLICATE_RECORDS_TOTAL, |traffic| count(&traffic.duplicate_records)),
     (catalogue::PRODUCER_DUPLICATE_BYTES_TOTAL, |traffic| count(&traffic.duplicate_bytes)),
+    (catalogue::DEDUP_CHECKED_RECORDS_TOTAL, |traffic| count(&traffic.dedup_checked)),
+    (catalogue::DEDUP_DUPLICATES_TOTAL, |traffic| count(&traffic.dedup_duplicates)),
     (catalogue::PRODUCER_OUT_OF_ORDER_TOTAL, |traffic| count(&traffic.out_of_order)),
 ];
 
