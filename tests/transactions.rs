@@ -2,7 +2,9 @@
 
 mod support;
 
-use support::requests::{Producer, batch, create_topic, drain, produce};
+use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
+use kafka_protocol::messages::{ProducerId, WriteTxnMarkersRequest};
+use support::requests::{Producer, batch, create_topic, drain, produce, topic_name};
 use support::transactions::{Protocol, TransactionalProducer, committed_offset, drain_committed, fetch_committed};
 use support::{TestClient, TestServer};
 
@@ -158,4 +160,78 @@ fn a_transaction_that_takes_too_long_is_aborted_and_unblocks_its_readers() {
         assert_eq!(slow.send_without_adding(&mut client, "t", 0, &["zombie"]).0, 47, "{protocol:?}");
     }
     assert_eq!(drain_committed(&mut client, "t", 0), ["V1", "V2"]);
+}
+
+/// A marker for the first `partitions` of `t`, as anybody may ask for it.
+fn forged(producer: (i64, i16), coordinator_epoch: i32, committed: bool, partitions: i32) -> WritableTxnMarker {
+    let topic =
+        WritableTxnMarkerTopic::default().with_name(topic_name("t")).with_partition_indexes((0..partitions).collect());
+    WritableTxnMarker::default()
+        .with_producer_id(ProducerId(producer.0))
+        .with_producer_epoch(producer.1)
+        .with_coordinator_epoch(coordinator_epoch)
+        .with_transaction_result(committed)
+        .with_topics(vec![topic])
+}
+
+fn write_markers(client: &mut TestClient, markers: Vec<WritableTxnMarker>) -> Vec<i16> {
+    let answer = client.call(&WriteTxnMarkersRequest::default().with_markers(markers), 1);
+    let topics = answer.markers.iter().flat_map(|marker| &marker.topics);
+    topics.flat_map(|topic| &topic.partitions).map(|partition| partition.error_code).collect()
+}
+
+#[test]
+fn forged_markers_neither_end_a_transaction_nor_stand_in_its_way() {
+    for protocol in BOTH {
+        // A coordinator's epoch that has not been yet, and producer epochs that nobody has.
+        for (epochs_on, to_last, coordinator_epoch, error) in
+            [(0, false, i32::MAX, 52), (1, false, 0, 47), (0, true, 0, 47), (0, true, i32::MAX, 52)]
+        {
+            let server = TestServer::start();
+            let mut client = TestClient::connect(&server);
+            create_topic(&mut client, "t", 1);
+            let mut producer = TransactionalProducer::init(&mut client, protocol, "payments");
+            let mut committed = Vec::new();
+            for (round, commits) in [(0, false), (1, true), (2, true)] {
+                let case = format!("{protocol:?}, {error}, round {round}");
+                let value = format!("value-{round}");
+                assert_eq!(producer.send(&mut client, "t", 0, &[&value]).0, 0, "{case}");
+                let epoch = if to_last { i16::MAX } else { producer.epoch + epochs_on };
+                let before = fetch_committed(&mut client, "t", 0, 0);
+                for result in [true, false] {
+                    let marker = forged((producer.id, epoch), coordinator_epoch, result, 1);
+                    assert_eq!(write_markers(&mut client, vec![marker]), [error], "{case}");
+                }
+                let after = fetch_committed(&mut client, "t", 0, 0);
+                assert_eq!(
+                    (before.last_stable_offset, before.high_watermark),
+                    (after.last_stable_offset, after.high_watermark),
+                    "{case}"
+                );
+                assert_eq!(producer.end(&mut client, commits), 0, "{case}");
+                committed.extend(commits.then_some(value));
+                assert_eq!(drain_committed(&mut client, "t", 0), committed, "{case}");
+                let data = fetch_committed(&mut client, "t", 0, 0);
+                let end = 2 * (round + 1);
+                assert_eq!((data.last_stable_offset, data.high_watermark), (end, end), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn markers_of_producers_that_never_were_write_nothing_and_refusals_are_one_line_of_log() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 50);
+    let markers = (0..40).map(|number| forged((7_000_000 + number, 0), 0, true, 50)).collect();
+    assert_eq!(write_markers(&mut client, markers), vec![0; 40 * 50]);
+    let data = fetch_committed(&mut client, "t", 0, 0);
+    assert_eq!((data.last_stable_offset, data.high_watermark), (0, 0));
+    let markers = (0..40).map(|number| forged((7_000_000 + number, 0), 9, true, 50)).collect();
+    assert_eq!(write_markers(&mut client, markers), vec![52; 40 * 50]);
+    let log = server.log_with(&["markers that were asked for are not written"]);
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(warnings.len(), 1, "{log}");
+    assert!(warnings[0].contains("2000"), "{log}");
 }

@@ -93,6 +93,7 @@ mod tests {
     use super::*;
     use crate::api::testing::{TestBroker, topic_name};
     use crate::engine::command::{Acks, AppendBatch, Marker};
+    use crate::producer::MarkerWriter;
     use crate::record::BatchHeader;
     use crate::record::build::BatchBuilder;
     use crate::transaction::TransactionVersion;
@@ -124,6 +125,7 @@ mod tests {
             coordinator_epoch: 5,
             result: TransactionResult::Commit,
             version: TransactionVersion::V2,
+            by: MarkerWriter::Coordinator,
         };
         assert!(engine.write_markers(marker, vec![id]).await.expect("answered").is_empty());
         let answer = broker.call(0, &request(&[("t", &[0])])).await;

@@ -24,6 +24,7 @@ use crate::engine::command::{Acks, AppendBatch, Marker, NewTopic};
 use crate::engine::environment::SystemEnvironment;
 use crate::engine::settings::Settings;
 use crate::log::catalog::Topic;
+use crate::producer::MarkerWriter;
 use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
 use crate::store::Store;
@@ -242,6 +243,7 @@ impl TestBroker {
             coordinator_epoch: 0,
             result,
             version: TransactionVersion::V1,
+            by: MarkerWriter::Coordinator,
         };
         let refused = self.cx.broker.engine.write_markers(marker, vec![topic.partitions[0].id]).await;
         assert!(refused.expect("answered").is_empty());

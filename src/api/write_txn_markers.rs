@@ -15,13 +15,15 @@ use super::apis::count_error;
 use super::{Context, internal_topics, partition_of, topic_name};
 use crate::engine::command::{Marker, OffsetsPartitions};
 use crate::log::catalog::Topics;
+use crate::producer::MarkerWriter;
 use crate::transaction::TransactionVersion;
 use crate::types::{ErrorCode, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
 use crate::wire::{Close, RequestHeader};
 
 /// Writes each marker for itself; each partition has its own error code. The transaction's coordinator is not asked, nor told:
-/// it may know nothing of the transaction, which is why an administrator does this. In a partition of `__consumer_offsets` the offsets
-/// are committed or dropped that are pending for its groups.
+/// it may know nothing of the transaction, which is why an administrator does this. Where the producer has nothing open, nothing is
+/// written and the answer is NONE; Kafka writes a marker there. In a partition of `__consumer_offsets` the offsets are committed or
+/// dropped that are pending for its groups.
 pub async fn write_txn_markers(
     cx: Context,
     header: RequestHeader,
@@ -30,6 +32,7 @@ pub async fn write_txn_markers(
     let topics = cx.broker.catalog.topics();
     let offsets_topic = topics.by_name.get(topic_name::CONSUMER_OFFSETS);
     let offsets_count = internal_topics::offsets_partitions(&topics, &cx.broker.config.load());
+    let mut failed = 0_usize;
     let mut results = Vec::with_capacity(request.markers.len());
     for asked in request.markers {
         // A partition that is named again gets one marker.
@@ -44,6 +47,7 @@ pub async fn write_txn_markers(
             result: TransactionResult::from_wire(asked.transaction_result),
             // The request does not say, and Kafka takes it for this.
             version: TransactionVersion::V1,
+            by: MarkerWriter::Administrator,
         };
         let is_sound = marker.producer_id.0 >= 0 && marker.producer_epoch.0 >= 0;
         let refused = if is_sound {
@@ -62,6 +66,7 @@ pub async fn write_txn_markers(
                     (Ok(id), Ok(refused)) => refused.get(&id).copied().unwrap_or(ErrorCode::NONE),
                 };
                 count_error(&header, error);
+                failed += usize::from(!error.is_none());
                 WritableTxnMarkerPartitionResult::default().with_partition_index(*index).with_error_code(error.0)
             });
             WritableTxnMarkerTopicResult::default()
@@ -70,6 +75,9 @@ pub async fn write_txn_markers(
         });
         let result = WritableTxnMarkerResult::default().with_producer_id(asked.producer_id);
         results.push(result.with_topics(of_topics.collect()));
+    }
+    if failed > 0 {
+        tracing::warn!(partitions = failed, "markers that were asked for are not written");
     }
     Ok(WriteTxnMarkersResponse::default().with_markers(results))
 }
@@ -158,9 +166,21 @@ mod tests {
             assert_eq!(end(&broker, name, producer, index, 0).await, error.0, "{name} {producer:?} {index}");
         }
         assert_eq!(offsets().last_stable_offset, 0);
-        assert_eq!(end(&broker, "t", producer, 0, 5).await, 0);
+        // Numbers that nobody has: a newer coordinator's, a newer epoch's.
+        let newer = (producer.0, producer.1 + 1);
+        assert_eq!(end(&broker, "t", producer, 0, 5).await, ErrorCode::TRANSACTION_COORDINATOR_FENCED.0);
+        assert_eq!(end(&broker, "t", newer, 0, 0).await, ErrorCode::INVALID_PRODUCER_EPOCH.0);
+        assert_eq!((offsets().last_stable_offset, offsets().high_watermark), (0, 2));
+        assert_eq!(end(&broker, "t", producer, 0, 0).await, 0);
         assert_eq!((offsets().last_stable_offset, offsets().high_watermark), (3, 3));
-        assert_eq!(end(&broker, "t", producer, 0, 4).await, ErrorCode::TRANSACTION_COORDINATOR_FENCED.0);
+        // Nothing is open: nothing is to be done, and a producer that was never here is not remembered.
+        for producer in [producer, newer, (1_000_000, 0)] {
+            assert_eq!(end(&broker, "t", producer, 0, 0).await, 0);
+        }
+        assert_eq!(end(&broker, "t", producer, 0, -1).await, ErrorCode::TRANSACTION_COORDINATOR_FENCED.0);
+        assert_eq!((offsets().last_stable_offset, offsets().log_end), (3, 3));
+        let known = broker.cx.broker.engine.describe_producers(topic.partitions[0].id).await;
+        assert_eq!(known.expect("answered").expect("described").len(), 1);
     }
 
     /// Pending offset of partition 0 of `t`, by the producer, for `group`.

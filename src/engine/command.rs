@@ -15,7 +15,7 @@ use crate::group::classic::{Retention, StoredGroup};
 use crate::group::consumer::codec::Row;
 use crate::log::catalog::Topic;
 use crate::log::offsets::CommittedOffset;
-use crate::producer::ProducerState;
+use crate::producer::{MarkerWriter, ProducerState};
 use crate::record::BatchHeader;
 use crate::store::schema::{LogKey, SparseRow};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
@@ -78,6 +78,8 @@ pub struct Marker {
     pub result: TransactionResult,
     /// Of the request or broker that ended it.
     pub version: TransactionVersion,
+    /// Who has it written.
+    pub by: MarkerWriter,
 }
 
 /// Partitions of `__consumer_offsets`. Nothing is in them: each stands for the groups whose offsets Kafka keeps there.

@@ -14,7 +14,7 @@ use super::group::Group;
 use super::mutant::Mutant;
 use super::producer_states;
 use super::state::State;
-use crate::producer::{EndMarker, MarkerDecision, decide_marker};
+use crate::producer::{EndMarker, MarkerDecision, MarkerWriter, decide_marker};
 use crate::record::{BatchHeader, control, patch};
 use crate::store::StoredBatch;
 use crate::store::schema::{AbortedRow, RowValue, aborted_key};
@@ -22,6 +22,7 @@ use crate::transaction::TransactionVersion;
 use crate::types::{ErrorCode, PartitionId, Timestamp, TransactionResult};
 
 /// Stages one marker in each of `partitions`. Answers those that get none, and why: a transaction that is open there stays open.
+/// Of a coordinator's, that is where the topic is gone or the partition's state cannot be read.
 /// A disk that is nearly full is no reason, for ends make room.
 pub(super) fn stage(
     state: &mut State,
@@ -30,14 +31,18 @@ pub(super) fn stage(
     partitions: &[PartitionId],
     now: Timestamp,
 ) -> BTreeMap<PartitionId, ErrorCode> {
-    let Marker { producer_id, producer_epoch, coordinator_epoch, result, version } = marker;
+    let Marker { producer_id, producer_epoch, coordinator_epoch, result, version, by } = marker;
     // Numbers from an administrator's request, which no producer has.
     if producer_id.0 < 0 || producer_epoch.0 < 0 {
         return partitions.iter().map(|id| (*id, ErrorCode::INVALID_PRODUCER_ID_MAPPING)).collect();
     }
+    // There is no other coordinator than ours, and a newer one than that has not been yet.
+    if by == MarkerWriter::Administrator && coordinator_epoch > state.leader_epoch.0 {
+        return partitions.iter().map(|id| (*id, ErrorCode::TRANSACTION_COORDINATOR_FENCED)).collect();
+    }
     let bytes = control::end_transaction_marker(producer_id, producer_epoch, coordinator_epoch, result, now).freeze();
     let raises_epoch = version == TransactionVersion::V2;
-    let end = EndMarker { producer_epoch, coordinator_epoch, result, raises_epoch };
+    let end = EndMarker { producer_epoch, coordinator_epoch, result, raises_epoch, by };
     let mut refused = BTreeMap::new();
     for (index, id) in partitions.iter().enumerate() {
         let is_last_of_several = index > 0 && index + 1 == partitions.len();
@@ -83,7 +88,8 @@ fn stage_one(
         Ok(MarkerDecision::Replay) => return Ok(()),
         Err(rejected) => {
             let producer_id = producer_id.0;
-            tracing::warn!(topic = &*topic.name, partition = id.index, producer_id, error = %rejected, "marker refused");
+            // Whoever asked warns, once for all that it asked for.
+            tracing::debug!(topic = &*topic.name, partition = id.index, producer_id, error = %rejected, "marker refused");
             return Err(rejected.error());
         }
     }

@@ -3,6 +3,16 @@
 use super::ProducerState;
 use crate::types::{ErrorCode, ProducerEpoch, TransactionResult};
 
+/// Who has a marker written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarkerWriter {
+    /// The one coordinator that there is. While it ends a transaction the producer can begin no other, so that what is open in the
+    /// partition is this transaction.
+    Coordinator,
+    /// Somebody who sends WriteTxnMarkers. Nothing vouches for the numbers.
+    Administrator,
+}
+
 /// What a marker brings to a partition, its producer's id apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndMarker {
@@ -14,6 +24,8 @@ pub struct EndMarker {
     pub result: TransactionResult,
     /// Whether the end raised the epoch, as all ends of version 2 do (KIP-890).
     pub raises_epoch: bool,
+    /// Who has it written.
+    pub by: MarkerWriter,
 }
 
 /// What to do with a marker.
@@ -21,16 +33,16 @@ pub struct EndMarker {
 pub enum MarkerDecision {
     /// Append it and move the producer's state.
     Append,
-    /// It is there already: write nothing.
+    /// It is there already, or there is nothing to end: write nothing.
     Replay,
 }
 
 /// Why a marker is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MarkerRejected {
-    /// The producer has gone on meanwhile.
-    #[error("marker of epoch {producer_epoch} comes after epoch {current_epoch} of its producer")]
-    FencedEpoch {
+    /// The producer has gone on meanwhile, or never had this epoch.
+    #[error("marker of epoch {producer_epoch}, but its producer has epoch {current_epoch}")]
+    OtherEpoch {
         /// Of the marker.
         producer_epoch: ProducerEpoch,
         /// Newest one seen.
@@ -50,7 +62,7 @@ impl MarkerRejected {
     /// Code for the wire.
     pub fn error(&self) -> ErrorCode {
         match self {
-            Self::FencedEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
+            Self::OtherEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
             Self::FencedCoordinator { .. } => ErrorCode::TRANSACTION_COORDINATOR_FENCED,
         }
     }
@@ -58,17 +70,34 @@ impl MarkerRejected {
 
 /// Judges a marker by what the partition knows of its producer, none: nothing.
 ///
-/// One that raises the epoch is a replay where that epoch is there and nothing is open: refusing it would have a coordinator that
-/// repeats it try for ever (KAFKA-19999). The last of all epochs cannot be raised, so equal is enough there. One of version 1
-/// is written also where nothing is open: its transaction may have had no data here.
+/// The coordinator is never refused: whatever is open of its producer has to end with it, whichever epochs others have left here. Its
+/// marker that raises the epoch is a replay where that epoch is there and nothing is open (KAFKA-19999). One of version 1 is
+/// written also where nothing is open: its transaction may have had no data here.
+///
+/// An administrator ends what is open, with the epoch that it is open with, and nothing else. Kafka writes a marker for any producer
+/// and takes over epochs from it that no producer and no coordinator has ever had, which shuts out those that come after.
 ///
 /// # Errors
-/// [`MarkerRejected`].
+/// [`MarkerRejected`], to administrators alone.
 pub fn decide_marker(state: Option<&ProducerState>, marker: &EndMarker) -> Result<MarkerDecision, MarkerRejected> {
-    let Some(state) = state else { return Ok(MarkerDecision::Append) };
-    let fenced = MarkerRejected::FencedEpoch { producer_epoch: marker.producer_epoch, current_epoch: state.epoch };
-    if marker.producer_epoch < state.epoch {
-        return Err(fenced);
+    match marker.by {
+        MarkerWriter::Coordinator => Ok(decide_own(state, marker)),
+        MarkerWriter::Administrator => decide_foreign(state, marker),
+    }
+}
+
+fn decide_own(state: Option<&ProducerState>, marker: &EndMarker) -> MarkerDecision {
+    let is_there = |state: &ProducerState| {
+        marker.raises_epoch && marker.producer_epoch == state.epoch && state.open_transaction.is_none()
+    };
+    if state.is_some_and(is_there) { MarkerDecision::Replay } else { MarkerDecision::Append }
+}
+
+fn decide_foreign(state: Option<&ProducerState>, marker: &EndMarker) -> Result<MarkerDecision, MarkerRejected> {
+    let Some(state) = state else { return Ok(MarkerDecision::Replay) };
+    let is_open = state.open_transaction.is_some();
+    if marker.producer_epoch < state.epoch || is_open && marker.producer_epoch > state.epoch {
+        return Err(MarkerRejected::OtherEpoch { producer_epoch: marker.producer_epoch, current_epoch: state.epoch });
     }
     if marker.coordinator_epoch < state.coordinator_epoch {
         return Err(MarkerRejected::FencedCoordinator {
@@ -76,12 +105,5 @@ pub fn decide_marker(state: Option<&ProducerState>, marker: &EndMarker) -> Resul
             current_epoch: state.coordinator_epoch,
         });
     }
-    if marker.raises_epoch && marker.producer_epoch == state.epoch {
-        return match state.open_transaction {
-            None => Ok(MarkerDecision::Replay),
-            Some(_) if marker.producer_epoch.0 == i16::MAX => Ok(MarkerDecision::Append),
-            Some(_) => Err(fenced),
-        };
-    }
-    Ok(MarkerDecision::Append)
+    Ok(if is_open { MarkerDecision::Append } else { MarkerDecision::Replay })
 }

@@ -13,7 +13,7 @@ mod marker;
 mod window;
 
 pub use decide::{AppendRejected, Decision, decide};
-pub use marker::{EndMarker, MarkerDecision, MarkerRejected, decide_marker};
+pub use marker::{EndMarker, MarkerDecision, MarkerRejected, MarkerWriter, decide_marker};
 pub use window::{WINDOW_BATCHES, Window, WindowBatch};
 
 use crate::record::BatchHeader;

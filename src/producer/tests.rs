@@ -36,7 +36,7 @@ fn judge(state: Option<&ProducerState>, header: &BatchHeader) -> Result<Decision
 /// A marker of epoch `word`, written by coordinator epoch 7.
 fn marker(word: &str, result: TransactionResult) -> EndMarker {
     let producer_epoch = ProducerEpoch(word.parse().expect("an epoch"));
-    EndMarker { producer_epoch, coordinator_epoch: 7, result, raises_epoch: false }
+    EndMarker { producer_epoch, coordinator_epoch: 7, result, raises_epoch: false, by: MarkerWriter::Coordinator }
 }
 
 /// Appends the batches one behind the other from offset 100 on. A word `commit:3` is a marker of epoch 3, `abort:3` likewise; each takes
@@ -192,33 +192,38 @@ fn membership_is_asked_after_epoch_and_duplicate_and_before_the_sequence() {
     }
 }
 
-/// Stored batches | marker's epoch | of which coordinator epoch | what happens in version 1 | in version 2.
+/// Stored batches | marker's epoch | of which coordinator epoch | what happens in version 1 | in version 2 | if it is an
+/// administrator's.
 const MARKERS: &str = "
-    nothing               | 3     | 7 | append | append
-    3:0+2t                | 3     | 7 | append | 47
-    3:0+2t                | 4     | 7 | append | append
-    3:0+2t                | 2     | 7 | 47     | 47
-    3:0+2                 | 3     | 7 | append | replay
-    3:0+2                 | 2     | 7 | 47     | 47
-    3:0+2t commit:4       | 4     | 7 | append | replay
-    3:0+2t commit:4       | 5     | 7 | append | append
-    3:0+2t commit:4       | 4     | 6 | 52     | 52
-    3:0+2t commit:4       | 4     | 8 | append | replay
-    3:0+2t commit:4       | 3     | 6 | 47     | 47
-    32766:0+1t            | 32767 | 7 | append | append
-    32767:0+1t            | 32767 | 7 | append | append
-    32766:0+1t abort:32767| 32767 | 7 | append | replay
+    nothing               | 3     | 7 | append | append | replay
+    3:0+2t                | 3     | 7 | append | append | append
+    3:0+2t                | 4     | 7 | append | append | 47
+    3:0+2t                | 32767 | 7 | append | append | 47
+    3:0+2t                | 2     | 7 | append | append | 47
+    3:0+2                 | 3     | 7 | append | replay | replay
+    3:0+2                 | 4     | 7 | append | append | replay
+    3:0+2                 | 2     | 7 | append | append | 47
+    3:0+2t commit:4       | 4     | 7 | append | replay | replay
+    3:0+2t commit:4       | 5     | 7 | append | append | replay
+    3:0+2t commit:4       | 4     | 6 | append | replay | 52
+    3:0+2t commit:4       | 4     | 8 | append | replay | replay
+    3:0+2t commit:4       | 3     | 6 | append | append | 47
+    3:0+2t commit:3 3:2+1t| 3     | 6 | append | append | 52
+    3:0+2t commit:3 3:2+1t| 3     | 7 | append | append | append
+    32766:0+1t            | 32767 | 7 | append | append | 47
+    32767:0+1t            | 32767 | 7 | append | append | append
+    32766:0+1t abort:32767| 32767 | 7 | append | replay | replay
 ";
 
 #[test]
 fn markers_are_judged_by_epoch_and_coordinator() {
     for line in MARKERS.lines().filter(|line| !line.trim().is_empty()) {
-        let [stored, epoch, coordinator_epoch, v1, v2] = line.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
-            panic!("five columns: {line}")
-        };
-        for (raises_epoch, expected) in [(false, v1), (true, v2)] {
+        let columns: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [stored, epoch, coordinator_epoch, v1, v2, foreign] = columns[..] else { panic!("six columns: {line}") };
+        let (own, admin) = (MarkerWriter::Coordinator, MarkerWriter::Administrator);
+        for (by, raises_epoch, expected) in [(own, false, v1), (own, true, v2), (admin, false, foreign)] {
             let coordinator_epoch = coordinator_epoch.parse().expect("an epoch");
-            let end = EndMarker { coordinator_epoch, raises_epoch, ..marker(epoch, TransactionResult::Commit) };
+            let end = EndMarker { coordinator_epoch, raises_epoch, by, ..marker(epoch, TransactionResult::Commit) };
             let outcome = match decide_marker(state(stored).as_ref(), &end) {
                 Ok(MarkerDecision::Append) => "append".to_owned(),
                 Ok(MarkerDecision::Replay) => "replay".to_owned(),

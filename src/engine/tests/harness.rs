@@ -23,6 +23,7 @@ use crate::engine::transactions::end::SLICE;
 use crate::engine::{Engine, Handle, Started};
 use crate::log::catalog::Topic;
 use crate::log::partition::{Offsets, Partition};
+use crate::producer::MarkerWriter;
 use crate::record::build::BatchBuilder;
 use crate::record::{BatchHeader, HEADER_BYTES, control};
 use crate::store::disk::DiskSpace;
@@ -488,7 +489,7 @@ pub fn transactional(producer_id: i64, epoch: i16, sequence: i32, values: &[&str
 /// The end of a transaction.
 pub fn marker(producer_id: i64, epoch: i16, result: TransactionResult, version: TransactionVersion) -> Marker {
     let (producer_id, producer_epoch) = (ProducerId(producer_id), ProducerEpoch(epoch));
-    Marker { producer_id, producer_epoch, coordinator_epoch: 0, result, version }
+    Marker { producer_id, producer_epoch, coordinator_epoch: 0, result, version, by: MarkerWriter::Coordinator }
 }
 
 /// What an append answers on success.

@@ -1,9 +1,10 @@
 //! Open transactions, their ends, and what readers of committed records see of them.
 
 use super::harness::*;
-use crate::engine::command::{Acks, TransactionProducer};
+use crate::engine::command::{Acks, Marker, TransactionProducer};
 use crate::engine::settings::Settings;
 use crate::log::partition::Waiter;
+use crate::producer::MarkerWriter;
 use crate::store::schema::aborted_prefix;
 use crate::transaction::TransactionVersion;
 use crate::types::TransactionResult::{Abort, Commit};
@@ -186,7 +187,7 @@ async fn repeated_marker_with_same_epoch_is_a_no_op() {
         assert_eq!(ends(&broker), (2, 2));
         broker = broker.crash(usize::MAX);
     }
-    let old = marker(9, 0, Commit, TransactionVersion::V2);
+    let old = Marker { by: MarkerWriter::Administrator, ..marker(9, 0, Commit, TransactionVersion::V1) };
     let refused = broker.engine().write_markers(old, vec![id]).await.expect("engine runs");
     assert_eq!(refused.get(&id), Some(&ErrorCode::INVALID_PRODUCER_EPOCH));
     let nobody = marker(-1, 0, Commit, TransactionVersion::V2);

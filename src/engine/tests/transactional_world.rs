@@ -8,10 +8,11 @@ use std::sync::Arc;
 use history::event::{Event, crc32};
 
 use super::harness::{TestEngine, TestTime, new_topic, next_random, plain, settings, to};
-use crate::engine::command::{Acks, AppendBatch, InitTransactions, OffsetToCommit, TransactionProducer};
+use crate::engine::command::{Acks, AppendBatch, InitTransactions, Marker, OffsetToCommit, TransactionProducer};
 use crate::engine::mutant::Mutant;
 use crate::engine::settings::Settings;
 use crate::log::offsets::CommittedOffset;
+use crate::producer::MarkerWriter;
 use crate::record::{BatchHeader, HEADER_BYTES};
 use crate::store::memory::MemoryStore;
 use crate::transaction::{TransactionRefused, TransactionVersion};
@@ -185,7 +186,7 @@ impl World {
             94..=95 => self.broker = self.broker.restart().await,
             96 => self.broker = self.broker.crash(usize::MAX),
             97 => self.broker = self.broker.crash(0),
-            _ => {}
+            _ => self.meddle().await,
         }
         self
     }
@@ -386,6 +387,25 @@ impl World {
         };
         let answer = Self::call(&self.broker, zombie.clone(), call.clone()).await;
         self.hear(&mut zombie, &call, answer, true);
+    }
+
+    /// Somebody sends markers with numbers that nobody has, which must end nothing and be in the way of nothing: what the checker
+    /// finds whole and unblocked without them, it must find so with them.
+    async fn meddle(&self) {
+        let partitions: Vec<PartitionId> = OUTPUTS.iter().map(|name| self.broker.partition(name).id).collect();
+        for copier in &self.copiers {
+            let TransactionProducer { producer_id, producer_epoch, .. } = copier.producer;
+            for (producer_id, producer_epoch, coordinator_epoch) in [
+                (producer_id, producer_epoch, i32::MAX),
+                (producer_id, ProducerEpoch(i16::MAX), 0),
+                (ProducerId(producer_id.0 + 1_000_000), ProducerEpoch(0), 0),
+            ] {
+                let result = TransactionResult::Commit;
+                let (version, by) = (TransactionVersion::V1, MarkerWriter::Administrator);
+                let marker = Marker { producer_id, producer_epoch, coordinator_epoch, result, version, by };
+                self.broker.engine().write_markers(marker, partitions.clone()).await.expect("engine runs");
+            }
+        }
     }
 
     /// Both readers of one output.

@@ -3,8 +3,10 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::harness::{TestEngine, at, rows, settings, to};
-use crate::engine::command::{Acks, AppendBatch, InitTransactions, OffsetToCommit, TopicRef, TransactionProducer};
+use super::harness::{TestEngine, at, marker, plain, rows, settings, to};
+use crate::engine::command::{
+    Acks, AppendBatch, InitTransactions, Marker, OffsetToCommit, TopicRef, TransactionProducer,
+};
 use crate::engine::settings::Settings;
 use crate::engine::transactions::end::SLICE;
 use crate::log::offsets::CommittedOffset;
@@ -402,4 +404,43 @@ async fn a_topic_that_relaxes_its_syncs_shows_a_commit_after_its_sync_all_the_sa
     assert_eq!(ends(&broker), (4, 4));
     broker.send("t", Acks::Leader, super::harness::plain(&["d"])).await.expect("engine runs");
     assert_eq!(ends(&broker), (5, 5), "without a sync again");
+}
+
+/// Epochs that no producer and no coordinator has, left in a partition by whatever means: an end that is answered has its marker
+/// there, and what comes after it goes on.
+#[tokio::test]
+async fn an_end_has_its_marker_whatever_epochs_its_partition_remembers() {
+    for version in [TransactionVersion::V1, TransactionVersion::V2] {
+        for (left_epoch, left_coordinator_epoch, admits) in [(0, i32::MAX, true), (i16::MAX, 0, false)] {
+            // Of version 2, what is refused has not made the partition part of the transaction.
+            if version == TransactionVersion::V2 && !admits {
+                continue;
+            }
+            let broker = TestEngine::start();
+            broker.create("t", &[]).await;
+            let id = broker.partition("t").id;
+            let mut producer = TransactionProducer { version, ..broker.producer("payments").await };
+            let left = marker(producer.producer_id.0, left_epoch, COMMIT, TransactionVersion::V1);
+            let left = Marker { coordinator_epoch: left_coordinator_epoch, ..left };
+            assert!(broker.engine().write_markers(left, vec![id]).await.expect("engine runs").is_empty());
+            for (round, result, is_admitted) in [(0, ABORT, admits), (1, COMMIT, true), (2, COMMIT, true)] {
+                if version == TransactionVersion::V1 {
+                    broker.add(&producer, &[id]).await.expect("added");
+                }
+                let sequence = if version == TransactionVersion::V1 && admits { round } else { (round - 1).max(0) };
+                let sequence = if version == TransactionVersion::V2 { 0 } else { sequence };
+                let batch = plain(&["value"]).producer(producer.producer_id, producer.producer_epoch, sequence);
+                let batch = to(id, &batch.transactional());
+                let batch = AppendBatch { transaction: Some(producer.clone().into()), ..batch };
+                let sent = broker.engine().append(Acks::All, vec![batch]).await.expect("answered").remove(0);
+                let case = format!("{version:?}, {left_epoch} and {left_coordinator_epoch} left, round {round}");
+                assert_eq!(sent.error.is_none(), is_admitted, "{case}: {sent:?}");
+                let markers = broker.offsets("t").log_end;
+                producer = next(&producer, broker.end_txn(&producer, result).await);
+                assert_eq!(broker.offsets("t").log_end, markers + 1, "{case}");
+                assert_eq!(broker.offsets("t").last_stable_offset, markers + 1, "{case}");
+            }
+            assert_eq!(broker.read_committed("t", 0).await.len(), 2, "{version:?}");
+        }
+    }
 }

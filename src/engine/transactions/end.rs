@@ -11,6 +11,7 @@ use crate::engine::markers;
 use crate::engine::mutant::Mutant;
 use crate::engine::producer_ids;
 use crate::engine::state::State;
+use crate::producer::MarkerWriter;
 use crate::transaction::transition::EndedBy;
 use crate::transaction::{EndTxn, TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{ErrorCode, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
@@ -164,16 +165,18 @@ fn carry_out(state: &mut State, group: &mut Group, id: Arc<str>, ended: Option<E
         coordinator_epoch: state.leader_epoch.0,
         result,
         version: metadata.version,
+        by: MarkerWriter::Coordinator,
     };
     let slice = state.settings.transaction_slice;
     let partitions: Vec<_> = metadata.partitions.iter().copied().take(slice).collect();
     let offsets_max = slice - partitions.len();
     let is_last_of_partitions = partitions.len() == metadata.partitions.len();
-    // Whatever else is refused is over there: the topic is deleted, or the producer has gone on.
-    let mut unreadable = markers::stage(state, group, marker, &partitions, now);
-    unreadable.retain(|_, error| *error == ErrorCode::KAFKA_STORAGE_ERROR);
+    // With its topic, what was open there is gone. Nothing else is done before it has its marker: who is told that a transaction has
+    // ended must find it ended everywhere.
+    let mut unwritten = markers::stage(state, group, marker, &partitions, now);
+    unwritten.retain(|_, error| *error != ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
     let is_last_of_offsets = super::offsets::settle(state, group, marker.producer_id, result, offsets_max);
-    if is_last_of_partitions && is_last_of_offsets && unreadable.is_empty() {
+    if is_last_of_partitions && is_last_of_offsets && unwritten.is_empty() {
         let complete = state.transactions.change(group, &id, |metadata| {
             metadata.complete(now);
             ended.map(|ended| ended(metadata))
@@ -185,11 +188,11 @@ fn carry_out(state: &mut State, group: &mut Group, id: Arc<str>, ended: Option<E
         }
     } else {
         state.transactions.change(group, &id, |metadata| {
-            for partition in partitions.iter().filter(|partition| !unreadable.contains_key(partition)) {
+            for partition in partitions.iter().filter(|partition| !unwritten.contains_key(partition)) {
                 metadata.partitions.remove(partition);
             }
         });
-        let wait_ms = if unreadable.is_empty() { 0 } else { RETRY_MS };
+        let wait_ms = if unwritten.is_empty() { 0 } else { RETRY_MS };
         let at_ms = state.transactions.now_ms.saturating_add(wait_ms);
         state.transactions.ending.push_back(Ending { id, answer: ended, at_ms });
     }
