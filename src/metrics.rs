@@ -119,6 +119,7 @@ families! {
     PARTITION_LSO_LAG_RECORDS = "einmal_partition_lso_lag_records" Gauge ["topic", "partition"] "Records that an open transaction holds back from read_committed readers; only where there are some";
     RETENTION_DELETED_BYTES_TOTAL = "einmal_retention_deleted_bytes_total" Counter ["topic", "reason"] "Bytes of batches that retention, requests and compaction took from readers";
     APPEND_DURATION_SECONDS = "einmal_append_duration_seconds" Histogram ["durability"] "From a queued append to its answer";
+    ENGINE_THREAD_PANICS_TOTAL = "einmal_engine_thread_panics_total" Counter ["thread"] "Threads beside the writer that panicked: retention, compaction or the return of space stand still until a restart";
     ENGINE_QUEUE_COMMANDS = "einmal_engine_queue_commands" Gauge [] "Commands that wait for the writer";
     ENGINE_GROUP_COMMANDS = "einmal_engine_group_commands" Histogram [] "Commands per commit group";
     ENGINE_BUSY_SECONDS_TOTAL = "einmal_engine_busy_seconds_total" Counter [] "Time the one writer worked";
@@ -145,6 +146,7 @@ families! {
     STORAGE_SST_BYTES = "einmal_storage_sst_bytes" Gauge ["db"] "Table files";
     STORAGE_BLOB_BYTES = "einmal_storage_blob_bytes" Gauge ["db"] "Blob files";
     STORAGE_BLOB_GARBAGE_BYTES = "einmal_storage_blob_garbage_bytes" Gauge ["db"] "Garbage in live blob files";
+    STORAGE_RECLAIM_FAILURES_TOTAL = "einmal_storage_reclaim_failures_total" Counter ["reason"] "Times that space of removed batches could not be given back: error, or no_room to move what lives beside it; tried again within a minute";
     STORAGE_MEMTABLE_BYTES = "einmal_storage_memtable_bytes" Gauge ["db"] "Memtables";
     STORAGE_LIVE_DATA_BYTES = "einmal_storage_live_data_bytes" Gauge ["db"] "Estimate of live data in table files";
     STORAGE_TABLE_READER_BYTES = "einmal_storage_table_reader_bytes" Gauge ["db"] "Memory of indexes and filters outside the block cache";

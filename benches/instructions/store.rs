@@ -86,9 +86,17 @@ impl Store for NullStore {
         Ok(None)
     }
 
-    fn reclaim_log_range(&self, _: &[u8], _: &[u8]) {}
+    fn reclaim_log_range(&self, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
 
-    fn move_log_range(&self, _: &[u8], _: &[u8]) {}
+    fn move_log_range(&self, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn move_oldest_batches(&self, _: u64) -> Result<u64, StoreError> {
+        Ok(0)
+    }
 
     fn batch_space(&self) -> BatchSpace {
         BatchSpace::default()

@@ -1,6 +1,8 @@
 //! Threads that work beside the writer for as long as the engine is there.
 
+use std::any::Any;
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -20,9 +22,32 @@ impl Background {
     /// The system has none left.
     pub fn start(name: &str, work: impl FnOnce(&Ending) + Send + 'static) -> std::io::Result<Self> {
         let (_ending, told) = channel();
-        std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&Ending(told)))?;
+        std::thread::Builder::new().name(name.to_owned()).spawn({
+            let name = name.to_owned();
+            move || {
+                until_panic(&name, || work(&Ending(told)));
+            }
+        })?;
         Ok(Self { _ending })
     }
+}
+
+/// Runs the work of a thread that nobody joins, and tells operators when it panics: nothing else would show. Answers whether it ended
+/// by itself.
+pub(super) fn until_panic(thread: &str, work: impl FnOnce()) -> bool {
+    // Nobody looks at what it leaves: its own state goes with it, and it changes that of others by commands.
+    let ended = catch_unwind(AssertUnwindSafe(work));
+    if let Err(panic) = &ended {
+        metrics::counter!(crate::metrics::ENGINE_THREAD_PANICS_TOTAL, "thread" => thread.to_owned()).increment(1);
+        let panic = message_of(panic.as_ref());
+        tracing::error!(thread, panic, "a thread of the engine panicked: its work is left undone until a restart");
+    }
+    ended.is_ok()
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 impl Ending {
@@ -42,5 +67,20 @@ impl Ending {
         let (sender, told) = channel();
         std::mem::forget(sender);
         Self(told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_and_goes_no_further() {
+        assert!(until_panic("ends", || {}));
+        assert!(!until_panic("panics", || panic!("{} is odd", 7)));
+        let panic = catch_unwind(|| panic!("{} is odd", 7)).unwrap_err();
+        assert_eq!(message_of(panic.as_ref()), "7 is odd");
+        let panic = catch_unwind(|| panic!("odd")).unwrap_err();
+        assert_eq!(message_of(panic.as_ref()), "odd");
     }
 }

@@ -2,31 +2,59 @@
 //! them until a compaction comes by, which for a log that nobody writes to any more may be never.
 //!
 //! It takes all that was handed over while it was at work, and asks for one compaction per run of neighbouring topics, and one per
-//! partition of which the front is gone. What a restart makes it forget waits for the compaction that comes by chance.
+//! partition of which the front is gone. After that, once after the start and every [`LOOK_INTERVAL`] it looks at what the files take:
+//! if that is more than all topics hold together, some went that nobody handed over, before a restart or at a client's request,
+//! and the whole log is compacted.
 //!
 //! Such a compaction moves index entries only: a file of batches goes once nothing in it lives. What is written at a time lies in the
 //! same files, sorted by partition, so a batch that lives long keeps the garbage beside it. Files are small against what is
-//! written at a time, so that few hold batches of several topics; and when garbage is more than [`GARBAGE_MAX`] of all all the same,
+//! written at a time, so that few hold batches of several topics; and when garbage is more than [`Bounds::max`] of all all the same,
 //! the batches of the topics that keep theirs longest are moved into new files, topic by topic, until it is less than
-//! [`GARBAGE_LEFT`]. So space stays within a bound, and a byte is moved for each that comes back, at the most.
+//! [`Bounds::left`]. So space stays within a bound, and a byte is moved for each that comes back, at the most.
+//!
+//! A move frees the old files at its end. Where the disk has no room for all that lives a second time, the oldest files are emptied
+//! instead, of whatever topics, as many at a time as fit. While the disk is low, less garbage is worth it, and looks are more frequent.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
+use super::background::until_panic;
 use crate::config::TopicConfig;
 use crate::log::catalog::Catalog;
-use crate::store::Store;
-use crate::store::schema::topic_log_range;
+use crate::store::disk::DiskSpace;
+use crate::store::schema::{prefix, topic_log_range};
+use crate::store::{Store, StoreError};
 use crate::types::TopicNo;
 
-/// Share of garbage in the files of batches, in percent, beyond which batches are moved.
-const GARBAGE_MAX: u64 = 50;
-/// And that which is left then, at the most.
-const GARBAGE_LEFT: u64 = 25;
+/// Time between looks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60);
+/// The same while little of the disk is free.
+const LOOK_INTERVAL_LOW: Duration = Duration::from_secs(10);
 /// Memtables' worth of garbage that is always left: it is not worth the work.
 const GARBAGE_MEMTABLES: u64 = 2;
+/// Memtables' worth of disk that moves leave free though no reserve is set: all that may have to be written out.
+const FREE_MEMTABLES: u64 = 4;
+/// Parts in which the oldest files are moved: after each a look tells whether it was enough. Each costs the index.
+const PARTS: u64 = 8;
+/// And how many at the most before others get their turn.
+const PARTS_MAX: usize = 16;
+
+/// Shares of garbage in the files of batches, in percent.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// Beyond it batches are moved.
+    max: u64,
+    /// What is left then, at the most.
+    left: u64,
+}
+
+const BOUNDS: Bounds = Bounds { max: 50, left: 25 };
+/// While little of the disk is free.
+const BOUNDS_LOW: Bounds = Bounds { max: 10, left: 5 };
 
 /// Keys of the log from and to.
 pub(super) type Range = (Vec<u8>, Vec<u8>);
@@ -46,13 +74,13 @@ pub(super) struct Reclaimer {
 }
 
 impl Reclaimer {
-    /// Starts the thread. `memtable_bytes` are those written at a time.
-    pub fn start(store: &Arc<dyn Store>, catalog: &Arc<Catalog>, memtable_bytes: u64) -> std::io::Result<Self> {
+    /// Starts the thread.
+    pub fn start(work: Work) -> std::io::Result<Self> {
+        const THREAD: &str = "engine-reclaimer";
         let (purged, queue) = channel();
-        let (store, catalog) = (Arc::clone(store), Arc::clone(catalog));
-        std::thread::Builder::new()
-            .name("engine-reclaimer".to_owned())
-            .spawn(move || run(store.as_ref(), &catalog, &queue, memtable_bytes))?;
+        std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
+            until_panic(THREAD, || work.run(&queue));
+        })?;
         Ok(Self { purged })
     }
 
@@ -63,43 +91,154 @@ impl Reclaimer {
     }
 }
 
-fn run(store: &dyn Store, catalog: &Catalog, queue: &Receiver<Purged>, memtable_bytes: u64) {
-    while let Ok(first) = queue.recv() {
+/// What the thread works with.
+pub(super) struct Work {
+    pub store: Arc<dyn Store>,
+    pub catalog: Arc<Catalog>,
+    /// Those written at a time.
+    pub memtable_bytes: u64,
+    /// Of the disk, what is to stay free.
+    pub reserve_bytes: u64,
+    /// Whether less is.
+    pub disk_low: Arc<AtomicBool>,
+}
+
+impl Work {
+    fn run(&self, queue: &Receiver<Purged>) {
+        loop {
+            self.look();
+            let interval = if self.is_disk_low() { LOOK_INTERVAL_LOW } else { LOOK_INTERVAL };
+            match queue.recv_timeout(interval) {
+                Ok(first) => self.reclaim(std::iter::once(first).chain(queue.try_iter())),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn reclaim(&self, all: impl Iterator<Item = Purged>) {
         let mut topics = BTreeSet::new();
         let mut ranges = BTreeSet::new();
-        for purged in std::iter::once(first).chain(queue.try_iter()) {
+        for purged in all {
             match purged {
                 Purged::Topic(topic) => drop(topics.insert(topic)),
                 Purged::Records(range) => drop(ranges.insert(range)),
             }
         }
-        for (first, last) in neighbours(topics) {
-            let ((from, _), (_, to)) = (topic_log_range(first), topic_log_range(last));
-            store.reclaim_log_range(&from, &to);
-        }
-        ranges.iter().for_each(|(from, to)| store.reclaim_log_range(from, to));
-        bound_garbage(store, catalog, memtable_bytes);
+        let topics =
+            neighbours(topics).into_iter().map(|(first, last)| (topic_log_range(first).0, topic_log_range(last).1));
+        topics.chain(ranges).for_each(|(from, to)| self.reclaim_range(&from, &to));
     }
-}
 
-/// Moves the batches of whole topics as long as garbage is out of proportion.
-fn bound_garbage(store: &dyn Store, catalog: &Catalog, memtable_bytes: u64) {
-    let is_above = |percent: u64| {
-        let space = store.batch_space();
-        space.garbage_bytes > memtable_bytes.saturating_mul(GARBAGE_MEMTABLES)
-            && space.garbage_bytes.saturating_mul(100) > space.bytes.saturating_mul(percent)
-    };
-    if !is_above(GARBAGE_MAX) {
-        return;
+    fn reclaim_range(&self, from: &[u8], to: &[u8]) {
+        let done = self.store.reclaim_log_range(from, to);
+        self.is_done(done);
     }
-    let topics = catalog.topics();
-    let mut longest_first: Vec<_> = topics.by_no.values().collect();
-    longest_first.sort_by_cached_key(|topic| (Reverse(kept_for(&topic.config)), topic.no));
-    for topic in longest_first {
-        let (from, to) = topic_log_range(topic.no);
-        store.move_log_range(&from, &to);
-        if !is_above(GARBAGE_LEFT) {
+
+    /// Tells of a failure. What was handed over is found again by the next look, for its space is still taken.
+    fn is_done<T>(&self, done: Result<T, StoreError>) -> Option<T> {
+        if let Err(error) = &done {
+            metrics::counter!(crate::metrics::STORAGE_RECLAIM_FAILURES_TOTAL, "reason" => "error").increment(1);
+            tracing::error!(%error, "space of removed records cannot be given back now; tried again within a minute");
+        }
+        done.ok()
+    }
+
+    fn is_disk_low(&self) -> bool {
+        self.disk_low.load(Ordering::Relaxed)
+    }
+
+    /// Gives back what is worth it, whoever removed it.
+    pub fn look(&self) {
+        let bounds = if self.is_disk_low() { BOUNDS_LOW } else { BOUNDS };
+        let space = self.store.batch_space();
+        // Small batches are no part of it, nor is what waits in memtables: garbage may be more than it seems, not less.
+        let hidden_bytes = space.bytes.saturating_sub(space.garbage_bytes).saturating_sub(self.held_bytes());
+        if self.is_much(hidden_bytes, space.bytes, bounds.left) {
+            let (from, to) = (vec![prefix::LOG], vec![prefix::LOG + 1]);
+            self.reclaim_range(&from, &to);
+        }
+        self.bound_garbage(bounds);
+    }
+
+    /// Bytes of all batches that readers can ask for.
+    fn held_bytes(&self) -> u64 {
+        let topics = self.catalog.topics();
+        let partitions = topics.by_no.values().flat_map(|topic| &topic.partitions);
+        partitions.map(|partition| partition.size_bytes()).fold(0, u64::saturating_add)
+    }
+
+    /// Whether so much of all is beyond the share, and worth the work.
+    fn is_much(&self, bytes: u64, all_bytes: u64, percent: u64) -> bool {
+        bytes > self.memtable_bytes.saturating_mul(GARBAGE_MEMTABLES)
+            && bytes.saturating_mul(100) > all_bytes.saturating_mul(percent)
+    }
+
+    fn is_above(&self, percent: u64) -> bool {
+        let space = self.store.batch_space();
+        self.is_much(space.garbage_bytes, space.bytes, percent)
+    }
+
+    /// Moves batches as long as garbage is out of proportion.
+    fn bound_garbage(&self, bounds: Bounds) {
+        if !self.is_above(bounds.max) {
             return;
+        }
+        let before = self.store.batch_space();
+        // Tables of the index reach across topics, so that of how much lives nearby is moved, too, nobody can say.
+        let is_roomy = self.room_bytes() >= before.bytes.saturating_sub(before.garbage_bytes);
+        if is_roomy {
+            self.move_topics(bounds)
+        } else {
+            self.move_oldest(bounds)
+        }
+        let after = self.store.batch_space();
+        let (bytes, garbage_bytes) = (after.bytes, after.garbage_bytes);
+        tracing::info!(
+            bytes,
+            garbage_bytes,
+            garbage_bytes_before = before.garbage_bytes,
+            "moved batches out of garbage"
+        );
+    }
+
+    /// Free space that moves may take for a while. Something even below the reserve, as nothing else gives space back then.
+    fn room_bytes(&self) -> u64 {
+        let Some(DiskSpace { free_bytes, .. }) = self.store.disk_space() else { return u64::MAX };
+        let kept_bytes = self.reserve_bytes.max(self.memtable_bytes.saturating_mul(FREE_MEMTABLES));
+        free_bytes.saturating_sub(kept_bytes).max(free_bytes / 4)
+    }
+
+    fn move_topics(&self, bounds: Bounds) {
+        let topics = self.catalog.topics();
+        let mut longest_first: Vec<_> = topics.by_no.values().collect();
+        longest_first.sort_by_cached_key(|topic| (Reverse(kept_for(&topic.config)), topic.no));
+        for topic in longest_first {
+            let (from, to) = topic_log_range(topic.no);
+            if self.is_done(self.store.move_log_range(&from, &to)).is_none() || !self.is_above(bounds.left) {
+                return;
+            }
+        }
+    }
+
+    fn move_oldest(&self, bounds: Bounds) {
+        for _ in 0..PARTS_MAX {
+            let part_bytes = (self.store.batch_space().bytes / PARTS).max(self.memtable_bytes);
+            let room_bytes = self.room_bytes();
+            match self.is_done(self.store.move_oldest_batches(part_bytes.min(room_bytes))) {
+                Some(1..) if self.is_above(bounds.left) => {}
+                Some(0) => {
+                    metrics::counter!(crate::metrics::STORAGE_RECLAIM_FAILURES_TOTAL, "reason" => "no_room")
+                        .increment(1);
+                    tracing::error!(
+                        room_bytes,
+                        "the disk has no room to move what lives beside removed records, so their space does not come back; \
+                         tried again within a minute"
+                    );
+                    return;
+                }
+                Some(_) | None => return,
+            }
         }
     }
 }

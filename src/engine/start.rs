@@ -13,7 +13,7 @@ use super::message_ids::{self, MessageIds};
 use super::mutant::Mutant;
 use super::offset_index::OffsetIndex;
 use super::producer_ids;
-use super::reclaimer::Reclaimer;
+use super::reclaimer::{self, Reclaimer};
 use super::retention::Retention;
 use super::seat::Seat;
 use super::settings::Settings;
@@ -193,7 +193,13 @@ impl Engine {
         let syncer = Syncer::start(&store, &catalog, &offsets, fatal)?;
         let queued = metrics::gauge!(crate::metrics::ENGINE_QUEUE_COMMANDS);
         let gauge = queued.clone();
-        let reclaimer = Reclaimer::start(&state.store, &catalog, settings.reclaim_bytes)?;
+        let reclaimer = Reclaimer::start(reclaimer::Work {
+            store: Arc::clone(&store),
+            catalog: Arc::clone(&catalog),
+            memtable_bytes: settings.reclaim_bytes,
+            reserve_bytes: settings.disk_reserve_bytes,
+            disk_low: Arc::clone(&disk_low),
+        })?;
         let seat = Seat::start(|queue| Writer::new(state, queue, gauge, environment, syncer, &catalog, reclaimer))?;
         let asker = Asker { seat: Arc::clone(&seat), queued: queued.clone() };
         let retention = Retention {

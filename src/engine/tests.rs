@@ -16,6 +16,7 @@ mod mutants;
 mod offsets;
 mod producers;
 mod reads;
+mod reclaimer;
 mod retention;
 mod simulation;
 mod topics;

@@ -184,12 +184,17 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<(), StoreError>;
 
     /// Gives the space of log rows in `[from, to)` that were removed back to the disk, as far as it can be had without reading
-    /// record batches. Takes as long as it takes; a failure leaves the space to a later compaction.
-    fn reclaim_log_range(&self, from: &[u8], to: &[u8]);
+    /// record batches. Takes as long as it takes; a failure leaves the space to a later call.
+    fn reclaim_log_range(&self, from: &[u8], to: &[u8]) -> Result<(), StoreError>;
 
     /// Copies the batches with keys in `[from, to)` into files of their own, so that those they lay in before can go, whatever else was
-    /// in them. It reads and writes all of them. A failure leaves them where they are.
-    fn move_log_range(&self, from: &[u8], to: &[u8]);
+    /// in them. It reads and writes all of them, and their old files go at the end, so that it needs as much free space as they take,
+    /// and that of their neighbours which lie in the same index files. A failure leaves them where they are.
+    fn move_log_range(&self, from: &[u8], to: &[u8]) -> Result<(), StoreError>;
+
+    /// Copies what lives in the oldest files of batches, of whatever topic, into new ones, so that the old ones go: as many files as
+    /// hold `bytes_max`, which is the free space that it needs, beside the index's. Answers how many: 0 if the largest is too large.
+    fn move_oldest_batches(&self, bytes_max: u64) -> Result<u64, StoreError>;
 
     /// What the files of record batches take. Cheap.
     fn batch_space(&self) -> BatchSpace;

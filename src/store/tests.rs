@@ -375,7 +375,7 @@ fn space_of_removed_rows_is_reclaimed_without_reading_batches() {
     let mut rows = Rows::default();
     rows.delete_log_range(from.clone(), to.clone());
     store.write(&rows, 0).unwrap();
-    store.reclaim_log_range(&from, &to);
+    store.reclaim_log_range(&from, &to).unwrap();
     let after = blob_bytes();
     assert!(after > 2e6 && after < before * 0.6, "{before} before, {after} after");
     assert_eq!(store.blob_bytes_read(), read);
@@ -397,12 +397,45 @@ fn batches_move_out_of_files_whose_other_batches_are_gone() {
     let mut rows = Rows::default();
     rows.delete_log_range(from.clone(), to.clone());
     store.write(&rows, 0).unwrap();
-    store.reclaim_log_range(&from, &to);
+    store.reclaim_log_range(&from, &to).unwrap();
     let held = store.batch_space();
     assert!(held.bytes > 1_200_000 && held.garbage_bytes > 1_100_000, "{held:?}");
     let (from, to) = topic_log_range(other.topic);
-    store.move_log_range(&from, &to);
+    store.move_log_range(&from, &to).unwrap();
     let moved = store.batch_space();
     assert!(moved.bytes < 200_000 && moved.garbage_bytes == 0, "{moved:?}");
     assert_eq!(store.read_log(other, 0, 60, usize::MAX).unwrap().len(), 60);
+}
+
+#[test]
+fn oldest_files_are_moved_as_far_as_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = RocksStore::open(dir.path(), &small()).unwrap().store;
+    let other = PartitionId { topic: TopicNo(2), index: 0 };
+    // Eight files for both; the index of all is one.
+    for round in 0..8 {
+        for offset in round * 10..round * 10 + 10 {
+            append(&store, PARTITION, offset, 1, 20_000);
+            append(&store, other, offset, 1, 20_000);
+        }
+        store.close().unwrap();
+    }
+    let (from, to) = topic_log_range(PARTITION.topic);
+    let mut rows = Rows::default();
+    rows.delete_log_range(from.clone(), to.clone());
+    store.write(&rows, 0).unwrap();
+    store.reclaim_log_range(&from, &to).unwrap();
+    let held = store.batch_space();
+    let file_bytes = held.bytes / 8;
+    assert!(held.garbage_bytes > held.bytes * 2 / 5, "{held:?}");
+    assert_eq!(store.move_oldest_batches(file_bytes / 2).unwrap(), 0, "no file fits");
+    assert_eq!(store.batch_space(), held);
+    // Room for two and a half: two files go, and what lives of them is written.
+    assert_eq!(store.move_oldest_batches(file_bytes * 5 / 2).unwrap(), 2);
+    let moved = store.batch_space();
+    let gone = held.garbage_bytes - moved.garbage_bytes;
+    assert!(gone.abs_diff(held.garbage_bytes / 4) < 10_000, "{held:?} {moved:?}");
+    assert_eq!(store.move_oldest_batches(u64::MAX).unwrap(), 7);
+    assert_eq!(store.batch_space().garbage_bytes, 0);
+    assert_eq!(store.read_log(other, 0, 80, usize::MAX).unwrap().len(), 80);
 }

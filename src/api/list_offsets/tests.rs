@@ -273,8 +273,15 @@ impl Store for EndlessLog {
         self.looks.send_modify(|looks| looks.1 += 1);
         Ok(())
     }
-    fn reclaim_log_range(&self, _: &[u8], _: &[u8]) {}
-    fn move_log_range(&self, _: &[u8], _: &[u8]) {}
+    fn reclaim_log_range(&self, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn move_log_range(&self, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
+        Ok(())
+    }
+    fn move_oldest_batches(&self, _: u64) -> Result<u64, StoreError> {
+        Ok(0)
+    }
     fn batch_space(&self) -> crate::store::BatchSpace {
         self.rows.batch_space()
     }

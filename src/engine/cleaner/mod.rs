@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::asker::Asker;
 use super::background::{Background, Ending};
-use super::command::Command;
+use super::command::{Command, Compacted, CompactedUpTo};
 use super::expiry_clock::ExpiryClock;
 use crate::log::catalog::{Catalog, Topic};
 use crate::log::partition::Partition;
@@ -52,7 +52,7 @@ pub(super) struct Cleaner {
     pub catalog: Arc<Catalog>,
     pub asker: Asker,
     pub settings: CleanerSettings,
-    /// Bytes that are worth giving back to the disk at once.
+    /// Bytes that are worth giving back to the disk at once, all partitions together.
     pub reclaim_bytes: u64,
 }
 
@@ -93,6 +93,7 @@ impl Rounds {
             let Some(clock) = self.with.asker.ask(|reply| Command::ExpiryClock { reply }) else { return };
             let Some((topic, partition, dirt)) = self.filthiest(&clock, &set_aside, ending) else { return };
             let (id, log_start) = (partition.id, partition.offsets().log_start);
+            let mut gone_bytes = 0;
             let round = Round {
                 with: &self.with,
                 ending,
@@ -101,19 +102,21 @@ impl Rounds {
                 id,
                 log_start,
                 dirt,
-                gone_bytes: self.gone.remove(&id).unwrap_or(0),
+                gone_bytes: &mut gone_bytes,
                 now: clock.now(topic.config.delete_retention_ms),
                 wall_now: clock.now(0),
             };
-            match round.run() {
-                Ok(Ended { first_dirty, clean_bytes, gone_bytes }) => {
-                    self.gone.insert(id, gone_bytes);
+            let ended = round.run();
+            *self.gone.entry(id).or_default() += gone_bytes;
+            match ended {
+                Ok(Ended { first_dirty, clean_bytes }) => {
                     let (topic, partition) = (&*topic.name, id.index);
                     tracing::debug!(topic, partition, first_dirty, clean_bytes, "compacted");
                     if first_dirty == dirt.first_dirty {
                         set_aside.insert(id);
                     }
                     self.compacted.insert(id, (log_start, (first_dirty, clean_bytes)));
+                    self.reclaim();
                 }
                 Err(Interrupted::Gone) if ending.has_come() => return,
                 Err(Interrupted::Gone) => drop(set_aside.insert(id)),
@@ -122,6 +125,23 @@ impl Rounds {
                     set_aside.insert(id);
                 }
             }
+        }
+    }
+
+    /// Has the space of all that has gone given back once it is worth it. Of many partitions that come to little each, too.
+    fn reclaim(&mut self) {
+        if self.gone.values().sum::<u64>() < self.with.reclaim_bytes {
+            return;
+        }
+        for (partition, bytes) in std::mem::take(&mut self.gone) {
+            let Some((seen_log_start, (first_dirty, _))) = self.compacted.get(&partition).copied() else { continue };
+            if bytes == 0 {
+                continue;
+            }
+            let done = Some(CompactedUpTo { seen_log_start, first_dirty, sparse: Vec::new(), is_reclaimed: true });
+            let compacted = Compacted { partition, replaced: Vec::new(), index_keys: Vec::new(), done };
+            // One that has been deleted meanwhile gives its space back by that.
+            self.with.asker.ask(|reply| Command::Compact { compacted, reply });
         }
     }
 

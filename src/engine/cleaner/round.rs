@@ -60,8 +60,6 @@ pub(super) struct Ended {
     pub first_dirty: Offset,
     /// Bytes left below it.
     pub clean_bytes: u64,
-    /// Bytes that have gone and still take space.
-    pub gone_bytes: u64,
 }
 
 /// One compaction.
@@ -73,8 +71,8 @@ pub(super) struct Round<'a> {
     pub id: PartitionId,
     pub log_start: Offset,
     pub dirt: Dirt,
-    /// Bytes that have gone and still take space.
-    pub gone_bytes: u64,
+    /// Counts bytes that have gone and still take space, also when the round ends early.
+    pub gone_bytes: &'a mut u64,
     /// The time by which tombstones and markers have waited long enough, and that from which they begin to.
     pub now: Timestamp,
     pub wall_now: Timestamp,
@@ -130,12 +128,11 @@ impl Round<'_> {
         self.forget_index(end)?;
         let left = self.rewrite(&map, end)?;
         let clean_bytes = left.bytes;
-        let is_reclaimed = self.gone_bytes >= self.with.reclaim_bytes;
         let (seen_log_start, sparse) = (self.log_start, left.sparse);
-        let done = CompactedUpTo { seen_log_start, first_dirty: end, sparse, is_reclaimed };
+        // Whether that is worth it is said by all partitions together.
+        let done = CompactedUpTo { seen_log_start, first_dirty: end, sparse, is_reclaimed: false };
         self.send(Compacted { done: Some(done), ..self.nothing() })?;
-        let gone_bytes = if is_reclaimed { 0 } else { self.gone_bytes };
-        Ok(Ended { first_dirty: end, clean_bytes, gone_bytes })
+        Ok(Ended { first_dirty: end, clean_bytes })
     }
 
     fn store(&self) -> &dyn Store {
@@ -295,7 +292,7 @@ impl Round<'_> {
         let (old, new) =
             staged.replaced.iter().map(sizes).fold((0, 0), |sum: (u64, u64), size| (sum.0 + size.0, sum.1 + size.1));
         self.send(staged)?;
-        self.gone_bytes += old;
+        *self.gone_bytes += old;
         self.topic.traffic.deleted_by_compaction_bytes.fetch_add(old.saturating_sub(new), Ordering::Relaxed);
         self.pace.spend(new, self.ending);
         Ok(())

@@ -447,3 +447,21 @@ async fn space_of_what_went_is_reclaimed_once_it_is_worth_it() {
     let id = broker.partition("t").id;
     assert_eq!(broker.store.wait_until_reclaimed(1), [log_range(id, 0, 5)]);
 }
+
+#[tokio::test]
+async fn space_of_what_went_from_many_partitions_is_worth_it_together() {
+    let broker = compacted_topic().await;
+    broker.create("u", &[("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0")]).await;
+    let value = "v".repeat(400_000);
+    // Of each less than what is worth it.
+    for topic in ["t", "u"] {
+        for _ in 0..4 {
+            broker.append(topic, keyed("a", Some(&value))).await;
+        }
+    }
+    compact(&mut broker.cleaner());
+    let ranges = ["t", "u"].map(|topic| log_range(broker.partition(topic).id, 0, 3));
+    let mut reclaimed = broker.store.wait_until_reclaimed(2);
+    reclaimed.sort();
+    assert_eq!(reclaimed, ranges);
+}

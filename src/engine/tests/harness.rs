@@ -16,6 +16,7 @@ use crate::engine::cleaner::{Cleaner, CleanerSettings, Rounds};
 use crate::engine::command::{Acks, AppendBatch, Appended, Marker, NewTopic};
 use crate::engine::environment::Environment;
 use crate::engine::mutant::Mutant;
+use crate::engine::reclaimer::Work;
 use crate::engine::retention::{Passes, Retention};
 use crate::engine::seat::for_tests::Held;
 use crate::engine::settings::Settings;
@@ -106,11 +107,63 @@ pub struct GatedStore {
     pub reclaimed: (Mutex<Vec<Range>>, Condvar),
     /// Keys of the log that were visited.
     pub log_keys_seen: AtomicUsize,
+    /// What files of batches take, as tests say.
+    pub batches: Mutex<Batches>,
     /// A fault of its own.
     pub mutant: Option<Mutant>,
 }
 
+/// Files of batches: numbers only.
+#[derive(Debug, Default)]
+pub struct Batches {
+    pub space: BatchSpace,
+    /// Bytes that are garbage once the index has been compacted.
+    pub hidden_garbage_bytes: u64,
+    /// Moves that are yet to fail.
+    pub failures: usize,
+    /// What was moved whole.
+    pub moved: Vec<Range>,
+    /// What was moved from the oldest files: the space allowed for it.
+    pub moved_oldest: Vec<u64>,
+}
+
+impl Batches {
+    /// Bytes of a file.
+    pub const FILE_BYTES: u64 = 1000;
+
+    fn fail(&mut self) -> Result<(), StoreError> {
+        if self.failures > 0 {
+            self.failures -= 1;
+            return Err(StoreError::NoSpace("a move".to_owned()));
+        }
+        Ok(())
+    }
+    fn reclaim(&mut self) -> Result<(), StoreError> {
+        self.space.garbage_bytes += std::mem::take(&mut self.hidden_garbage_bytes);
+        Ok(())
+    }
+    fn move_all(&mut self, range: Range) -> Result<(), StoreError> {
+        self.fail()?;
+        self.moved.push(range);
+        self.space.bytes -= std::mem::take(&mut self.space.garbage_bytes);
+        Ok(())
+    }
+    /// Half of each of the oldest files is garbage.
+    fn move_oldest(&mut self, bytes_max: u64) -> Result<u64, StoreError> {
+        self.fail()?;
+        self.moved_oldest.push(bytes_max);
+        let files = bytes_max / Self::FILE_BYTES;
+        let gone = (files * Self::FILE_BYTES / 2).min(self.space.garbage_bytes);
+        (self.space.bytes, self.space.garbage_bytes) = (self.space.bytes - gone, self.space.garbage_bytes - gone);
+        Ok(files)
+    }
+}
+
 impl GatedStore {
+    pub fn disk(&self) -> MutexGuard<'_, Batches> {
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The reclaimed ranges, once there are `count`.
     pub fn wait_until_reclaimed(&self, count: usize) -> Vec<Range> {
         let ranges = self.reclaimed.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,16 +233,20 @@ impl Store for GatedStore {
             visit(key)
         })
     }
-    fn reclaim_log_range(&self, from: &[u8], to: &[u8]) {
+    fn reclaim_log_range(&self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
         self.reclaims.pass();
         self.reclaimed.0.lock().unwrap_or_else(PoisonError::into_inner).push((from.to_vec(), to.to_vec()));
         self.reclaimed.1.notify_all();
+        self.disk().reclaim()
     }
-    fn move_log_range(&self, from: &[u8], to: &[u8]) {
-        self.memory.move_log_range(from, to);
+    fn move_log_range(&self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        self.disk().move_all((from.to_vec(), to.to_vec()))
+    }
+    fn move_oldest_batches(&self, bytes_max: u64) -> Result<u64, StoreError> {
+        self.disk().move_oldest(bytes_max)
     }
     fn batch_space(&self) -> BatchSpace {
-        self.memory.batch_space()
+        self.disk().space
     }
     fn disk_space(&self) -> Option<DiskSpace> {
         self.memory.disk_space()
@@ -299,7 +356,18 @@ impl TestEngine {
     }
 
     pub fn start_on(memory: MemoryStore, time: Arc<TestTime>, settings: Settings) -> Self {
-        let store = Arc::new(GatedStore { memory, mutant: settings.mutant, ..GatedStore::default() });
+        Self::start_on_store(GatedStore { memory, mutant: settings.mutant, ..GatedStore::default() }, time, settings)
+    }
+
+    /// With files of batches that take so much.
+    pub fn start_with_space(memory: MemoryStore, space: BatchSpace) -> Self {
+        let batches = Mutex::new(Batches { space, ..Batches::default() });
+        let store = GatedStore { memory, batches, ..GatedStore::default() };
+        Self::start_on_store(store, TestTime::new(1), settings())
+    }
+
+    fn start_on_store(store: GatedStore, time: Arc<TestTime>, settings: Settings) -> Self {
+        let store = Arc::new(store);
         let (tell, fatal) = mpsc::channel();
         let die = Box::new(move |error| drop(tell.send(error)));
         let environment = Box::new(TestEnvironment(Arc::clone(&time)));
@@ -380,6 +448,17 @@ impl TestEngine {
     pub fn asker(&self) -> Asker {
         let Handle { seat, queued, .. } = self.started.engine.0.as_ref();
         Asker { seat: Arc::clone(seat), queued: queued.clone() }
+    }
+
+    /// What gives space back.
+    pub fn reclaimer(&self) -> Work {
+        Work {
+            store: Arc::<GatedStore>::clone(&self.store),
+            catalog: Arc::clone(&self.started.catalog),
+            memtable_bytes: 1,
+            reserve_bytes: self.settings.disk_reserve_bytes,
+            disk_low: Arc::clone(&self.started.disk_low),
+        }
     }
 
     /// What compacts.

@@ -226,12 +226,16 @@ impl Store for RocksStore {
         Ok(())
     }
 
-    fn reclaim_log_range(&self, from: &[u8], to: &[u8]) {
-        reclaim::compact(&self.database.db, from, to, Batches::Stay);
+    fn reclaim_log_range(&self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        reclaim::compact(&self.database.db, Some((from, to)), Batches::Stay)
     }
 
-    fn move_log_range(&self, from: &[u8], to: &[u8]) {
-        reclaim::compact(&self.database.db, from, to, Batches::Move);
+    fn move_log_range(&self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
+        reclaim::compact(&self.database.db, Some((from, to)), Batches::MoveOldest { share: 1.0 })
+    }
+
+    fn move_oldest_batches(&self, bytes_max: u64) -> Result<u64, StoreError> {
+        reclaim::move_oldest(&self.database.db, bytes_max)
     }
 
     fn batch_space(&self) -> BatchSpace {

@@ -16,6 +16,9 @@ pub(super) const BLOB_BYTES: &str = "rocksdb.total-blob-file-size";
 /// Property: bytes in them that nothing refers to.
 pub(super) const BLOB_GARBAGE_BYTES: &str = "rocksdb.live-blob-file-garbage-size";
 
+/// Property: blob files that something refers to.
+pub(super) const BLOB_FILES: &str = "rocksdb.num-blob-files";
+
 /// Gauges by property. Those of blob files have no constant in the crate.
 fn gauges(database: &Database) -> Vec<(&'static str, f64)> {
     let named = [
