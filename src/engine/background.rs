@@ -35,10 +35,13 @@ impl Background {
 /// Runs the work of a thread that nobody joins, and tells operators when it panics: nothing else would show. Answers whether it ended
 /// by itself.
 pub(super) fn until_panic(thread: &str, work: impl FnOnce()) -> bool {
+    let panics = metrics::counter!(crate::metrics::ENGINE_THREAD_PANICS_TOTAL, "thread" => thread.to_owned());
+    // Shown before there are any, so that an alert sees the first.
+    panics.increment(0);
     // Nobody looks at what it leaves: its own state goes with it, and it changes that of others by commands.
     let ended = catch_unwind(AssertUnwindSafe(work));
     if let Err(panic) = &ended {
-        metrics::counter!(crate::metrics::ENGINE_THREAD_PANICS_TOTAL, "thread" => thread.to_owned()).increment(1);
+        panics.increment(1);
         let panic = message_of(panic.as_ref());
         tracing::error!(thread, panic, "a thread of the engine panicked: its work is left undone until a restart");
     }

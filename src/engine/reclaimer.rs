@@ -77,6 +77,8 @@ impl Reclaimer {
     /// Starts the thread.
     pub fn start(work: Work) -> std::io::Result<Self> {
         const THREAD: &str = "engine-reclaimer";
+        // Shown before there are any, so that an alert sees the first.
+        ["error", "no_room"].into_iter().for_each(|reason| count_failures(reason, 0));
         let (purged, queue) = channel();
         std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
             until_panic(THREAD, || work.run(&queue));
@@ -138,7 +140,7 @@ impl Work {
     /// Tells of a failure. What was handed over is found again by the next look, for its space is still taken.
     fn is_done<T>(&self, done: Result<T, StoreError>) -> Option<T> {
         if let Err(error) = &done {
-            metrics::counter!(crate::metrics::STORAGE_RECLAIM_FAILURES_TOTAL, "reason" => "error").increment(1);
+            count_failures("error", 1);
             tracing::error!(%error, "space of removed records cannot be given back now; tried again within a minute");
         }
         done.ok()
@@ -228,8 +230,7 @@ impl Work {
             match self.is_done(self.store.move_oldest_batches(part_bytes.min(room_bytes))) {
                 Some(1..) if self.is_above(bounds.left) => {}
                 Some(0) => {
-                    metrics::counter!(crate::metrics::STORAGE_RECLAIM_FAILURES_TOTAL, "reason" => "no_room")
-                        .increment(1);
+                    count_failures("no_room", 1);
                     tracing::error!(
                         room_bytes,
                         "the disk has no room to move what lives beside removed records, so their space does not come back; \
@@ -241,6 +242,10 @@ impl Work {
             }
         }
     }
+}
+
+fn count_failures(reason: &'static str, count: u64) {
+    metrics::counter!(crate::metrics::STORAGE_RECLAIM_FAILURES_TOTAL, "reason" => reason).increment(count);
 }
 
 /// How long a topic keeps what is written to it: by time, and by size where time sets no limit.
