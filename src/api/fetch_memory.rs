@@ -20,8 +20,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::waiters::Waiters;
 use crate::metrics::{FETCH_MEMORY_BYTES, FETCH_MEMORY_WAITS_TOTAL};
 
 /// What one Fetch gets at most is this part of what is free: a few that do not read must not take it all.
@@ -36,7 +37,7 @@ pub struct FetchMemory {
     bytes: Arc<Semaphore>,
     bytes_max: usize,
     /// Fetches that wait for memory.
-    waiting: watch::Sender<usize>,
+    waiting: Waiters,
     granted: metrics::Gauge,
 }
 
@@ -54,7 +55,7 @@ impl FetchMemory {
         Self {
             bytes: Arc::new(Semaphore::new(bytes_max)),
             bytes_max,
-            waiting: watch::Sender::new(0),
+            waiting: Waiters::default(),
             granted: metrics::gauge!(FETCH_MEMORY_BYTES),
         }
     }
@@ -68,7 +69,7 @@ impl FetchMemory {
         if let Some(permit) = self.take(share_bytes) {
             return self.granted(permit);
         }
-        let _waiting = Waiting::begin(&self.waiting);
+        let _waiting = self.waiting.begin();
         metrics::counter!(FETCH_MEMORY_WAITS_TOTAL).increment(1);
         let permit = Arc::clone(&self.bytes).acquire_many_owned(first_bytes as u32).await;
         self.granted(permit.expect("nobody closes the budget"))
@@ -76,8 +77,7 @@ impl FetchMemory {
 
     /// Resolves while a Fetch waits for memory.
     pub async fn is_short(&self) {
-        // Its sender is in `self`.
-        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await;
+        self.waiting.are_there().await;
     }
 
     /// What nobody has been granted.
@@ -146,22 +146,6 @@ struct Granted {
 impl AsRef<[u8]> for Granted {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-/// Counts a Fetch for as long as it waits for memory, also when its connection drops it.
-struct Waiting<'a>(&'a watch::Sender<usize>);
-
-impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a watch::Sender<usize>) -> Self {
-        waiting.send_modify(|waiting| *waiting += 1);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|waiting| *waiting -= 1);
     }
 }
 

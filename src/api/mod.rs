@@ -58,6 +58,7 @@ pub mod txn_offset_commit;
 mod txn_producer;
 pub mod unregister_broker;
 pub mod update_features;
+pub mod waiters;
 pub mod write_txn_markers;
 
 pub use apis::APIS;

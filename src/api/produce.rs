@@ -49,8 +49,8 @@ pub fn produce(cx: Context, request: Request) -> Answer {
 }
 
 fn begin(cx: &Context, request: Request) -> Result<Answer, Close> {
-    // More partitions than there may be are not named by mistake.
     let frame_bytes = request.frame_bytes;
+    // More partitions than there may be are not named by mistake.
     let (header, request) = produce_request::decode(request, cx.broker.config.load().partitions_max)?;
     if header.api_version < RECORD_BATCH_FROM {
         let refused = refuse_old_format(cx, &header, &request)?;

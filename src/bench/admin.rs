@@ -18,7 +18,7 @@ use kafka_protocol::protocol::{Request, StrBytes};
 
 use super::BenchError;
 use super::request::CLIENT_ID;
-use crate::client::Connection;
+use crate::client::{ClientError, Connection};
 use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId};
 
 /// Time for each answer. Kafka takes long to create thousands of partitions.
@@ -234,13 +234,16 @@ impl Admin {
 }
 
 fn refused(api: &'static str, error: ErrorCode) -> BenchError {
-    BenchError::Refused { api, error, message: String::new() }
+    ClientError::Refused { api, error, message: String::new() }.into()
 }
 
 fn check(api: &'static str, error_code: i16, message: Option<&StrBytes>) -> Result<(), BenchError> {
     match ErrorCode(error_code) {
         ErrorCode::NONE => Ok(()),
-        error => Err(BenchError::Refused { api, error, message: message.map(ToString::to_string).unwrap_or_default() }),
+        error => {
+            let message = message.map(ToString::to_string).unwrap_or_default();
+            Err(ClientError::Refused { api, error, message }.into())
+        }
     }
 }
 

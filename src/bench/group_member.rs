@@ -14,6 +14,7 @@ use kafka_protocol::protocol::{Decodable, Request, StrBytes};
 
 use super::BenchError;
 use super::request::put_request;
+use crate::client::ClientError;
 use crate::types::ErrorCode;
 
 /// Versions before the compact encoding, which every broker of today serves: the header of an answer is the correlation id.
@@ -147,7 +148,7 @@ impl Member {
 
     /// Takes in the answer to the oldest request, and appends to `out` what the member sends because of it.
     pub(super) fn on_answer(&mut self, frame: &[u8], out: &mut Vec<u8>) -> Result<Outcome, BenchError> {
-        let unexpected = || BenchError::Decode { api: "nothing", detail: "nobody asked".to_owned() };
+        let unexpected = || ClientError::Decode { api: "nothing", detail: "nobody asked".to_owned() };
         let asked = self.asked.pop_front().ok_or_else(unexpected)?;
         let body = Bytes::copy_from_slice(frame.get(CORRELATION_ID_BYTES..).unwrap_or_default());
         match asked {
@@ -231,7 +232,7 @@ impl Member {
 }
 
 fn decode<T: Decodable>(api: &'static str, mut body: Bytes, version: i16) -> Result<T, BenchError> {
-    T::decode(&mut body, version).map_err(|error| BenchError::Decode { api, detail: format!("{error:#}") })
+    Ok(T::decode(&mut body, version).map_err(|error| ClientError::Decode { api, detail: format!("{error:#}") })?)
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ use super::payload::{Payload, PayloadSpec};
 use super::produce_codec::put_frame_length;
 use super::reactor::{Reactor, Ready};
 use super::{Codec, fetch_codec, produce_codec};
+use crate::client::ClientError;
 
 const LISTENER: usize = usize::MAX - 1;
 
@@ -54,7 +55,7 @@ const INIT_PRODUCER_ID: i16 = 22;
 
 /// Serves until the process is killed. Prints `listening HOST:PORT` first.
 pub(super) fn serve(arguments: &NullServer) -> Result<Infallible, BenchError> {
-    let refused = |error| BenchError::Connect { address: arguments.listen.clone(), error };
+    let refused = |error| BenchError::from(ClientError::Connect { address: arguments.listen.clone(), error });
     let mut listener = arguments
         .listen
         .parse()

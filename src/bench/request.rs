@@ -11,7 +11,7 @@ pub(super) const CLIENT_ID: &str = "einmal-bench";
 /// Appends the frame of `request` to `out`.
 ///
 /// # Errors
-/// [`BenchError::Decode`], naming `api`: the version lacks a field that is set.
+/// [`ClientError::Decode`](crate::client::ClientError::Decode), naming `api`: the version lacks a field that is set.
 pub(super) fn put_request<R: Request>(
     out: &mut Vec<u8>,
     api: &'static str,

@@ -11,6 +11,7 @@ use super::BenchError;
 use super::payload::{Payload, Producer};
 use super::produce_codec::{ProduceFrame, read_response};
 use super::request::put_request;
+use crate::client::ClientError;
 use crate::types::{ErrorCode, PartitionIndex, ProducerEpoch, ProducerId};
 
 /// First version with which partitions join by being written to.
@@ -104,7 +105,7 @@ impl TransactionalProducer {
                     error if is_retriable(error) => again = Some(error),
                     error => refused = Some(error),
                 });
-                read.ok_or_else(|| BenchError::Decode { api: "Produce", detail: "cut short".to_owned() })?;
+                read.ok_or_else(|| ClientError::Decode { api: "Produce", detail: "cut short".to_owned() })?;
                 match (refused, again) {
                     (Some(error), _) => Ok(Step::Refused(error)),
                     (None, Some(error)) => Ok(Step::Again(error)),
@@ -113,7 +114,7 @@ impl TransactionalProducer {
                         Ok(Step::Written)
                     }
                     (None, None) => {
-                        Err(BenchError::Decode { api: "Produce", detail: "partitions are missing".to_owned() })
+                        Err(ClientError::Decode { api: "Produce", detail: "partitions are missing".to_owned() }.into())
                     }
                 }
             }
@@ -121,7 +122,7 @@ impl TransactionalProducer {
                 let mut body = Bytes::copy_from_slice(body);
                 let decoded = EndTxnResponse::decode(&mut body, END_TXN_VERSION);
                 let answer =
-                    decoded.map_err(|error| BenchError::Decode { api: "EndTxn", detail: format!("{error:#}") })?;
+                    decoded.map_err(|error| ClientError::Decode { api: "EndTxn", detail: format!("{error:#}") })?;
                 match ErrorCode(answer.error_code) {
                     ErrorCode::NONE => {
                         self.id = ProducerId(answer.producer_id.0);

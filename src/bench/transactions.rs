@@ -18,6 +18,7 @@ use super::reactor::{Reactor, Ready};
 use super::report::latencies_json;
 use super::schedule::{Arrival, Schedule};
 use super::transactional_producer::{END_TXN_VERSION, PRODUCE_VERSION, Step, TransactionalProducer};
+use crate::client::ClientError;
 use crate::record::codec::Codec;
 use crate::types::{Offset, PartitionIndex};
 
@@ -278,7 +279,7 @@ impl Run<'_> {
                 self.idle.push(token);
             }
             Step::Refused(error) => {
-                return Err(BenchError::Refused { api: "a transaction", error, message: String::new() });
+                return Err(ClientError::Refused { api: "a transaction", error, message: String::new() }.into());
             }
         }
         Ok(())

@@ -279,7 +279,7 @@ impl Compacted {
     }
 }
 
-/// Answer to a created topic.
+/// Answer to a topic that was created or deleted.
 pub type Created = Arc<Topic>;
 
 /// The engine has ended; the process follows.

@@ -1,4 +1,4 @@
-//! The time by which committed offsets and idle producers expire. Pure.
+//! The time by which records, tombstones, committed offsets, idle producers and transactional ids expire. Pure.
 //!
 //! What expires carries the wall clock of when it was last used, and a wall clock may jump: a machine that boots without a time
 //! of its own, a virtual machine that slept, an operator's slip. Taken at its word, one jump ahead would forget all offsets and

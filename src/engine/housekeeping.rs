@@ -1,5 +1,5 @@
-//! What the writer does on its own account, a slice at a time between commands: forgets idle producers, removes the rows of
-//! deleted records and topics.
+//! What the writer does on its own account, a slice at a time between commands: forgets idle producers and old message ids,
+//! removes the rows of deleted records and topics.
 
 use super::group::Group;
 use super::message_ids;

@@ -5,11 +5,12 @@
 //! answers the rest; meanwhile the writer collects and writes the next group. Nobody waits for a timer: what queues up while a
 //! write or a sync runs is the next group. What nobody waits for has a thread of its own ([`reclaimer`]).
 //!
-//! [`start`] brings the state back from rows; [`writer`] and [`syncer`] are the two, and [`seat`] says on whose thread the
-//! writer runs; `append`, `markers`, `topics`, `transactions`, `delete_records`, `compact`, `commit_offsets`, `groups` and `producer_ids` decide,
-//! each its own kind of command, and `housekeeping` what the writer does unasked; [`retention`] and [`cleaner`] look for records that are not to be kept; `producer_states` keeps what partitions know
-//! of their producers, `message_ids` the ids that topics remember; [`group`] holds what was decided, [`expiry_clock`] the time by which things
-//! expire.
+//! [`start`] brings the state back from rows; [`asker`] is the way to the writer. [`writer`] and [`syncer`] are the two roles, and
+//! [`seat`] says on whose thread the writer runs; `append`, `markers`, `topics`, `transactions`, `delete_records`, `compact`,
+//! `commit_offsets`, `groups` and `producer_ids` decide, each its own kind of command, and `housekeeping` what the writer does unasked,
+//! when a [`look`] is due. [`retention`] and [`cleaner`] look for records that are not to be kept; `producer_states` keeps what
+//! partitions know of their producers, `message_ids` the ids that topics remember; [`group`] holds what was decided,
+//! [`expiry_clock`] the time by which things expire.
 //!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
 //! Invariant: after a failed write or sync nothing more is written or answered; [`Started`]'s owner ends the process.
@@ -30,6 +31,7 @@ mod figures;
 mod group;
 mod groups;
 mod housekeeping;
+mod look;
 mod markers;
 mod message_ids;
 mod mutant;
@@ -56,13 +58,13 @@ use tokio::sync::oneshot;
 use crate::config::TopicConfig;
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
+use asker::Asker;
 use background::Background;
 use command::{
     Acks, AppendBatch, Appended, Command, Created, DescribedProducer, EngineGone, GroupChange, InitTransactions,
     ListedTransaction, Marker, NewTopic, OffsetToCommit, OffsetsPartitions, Refused, Reply, Staged, TopicRef,
     TransactionProducer,
 };
-use seat::Seat;
 pub use start::{StartError, Started, StoredGroups};
 pub use transactions::OpenTransactions;
 
@@ -74,15 +76,14 @@ pub struct Engine(Arc<Handle>);
 
 #[derive(Debug)]
 struct Handle {
-    seat: Arc<Seat>,
-    queued: metrics::Gauge,
+    asker: Asker,
     /// Until the stop.
     background: Mutex<Vec<Background>>,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.seat.abandon();
+        self.asker.seat.abandon();
     }
 }
 
@@ -92,8 +93,8 @@ impl Engine {
     /// for seconds. Answers come in the order of `batches`. With [`Acks::None`] the answer comes as with [`Acks::Leader`].
     pub fn append(&self, acks: Acks, batches: Vec<AppendBatch>) -> oneshot::Receiver<Vec<Appended>> {
         let (reply, answer) = oneshot::channel();
-        self.queue(Command::Append { acks, batches, queued: Instant::now(), reply });
-        self.0.seat.offer();
+        self.0.asker.queue(Command::Append { acks, batches, queued: Instant::now(), reply });
+        self.0.asker.seat.offer();
         answer
     }
 
@@ -338,18 +339,7 @@ impl Engine {
     }
 
     fn request<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> oneshot::Receiver<T> {
-        let (reply, answer) = oneshot::channel();
-        self.queue(command(reply));
-        self.0.seat.wake();
-        answer
-    }
-
-    /// A command that finds the engine gone is dropped, and with it the way back: the caller sees a closed channel.
-    fn queue(&self, command: Command) {
-        self.0.queued.increment(1.0);
-        if !self.0.seat.queue(command) {
-            self.0.queued.decrement(1.0);
-        }
+        self.0.asker.request(command)
     }
 }
 

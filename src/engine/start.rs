@@ -201,7 +201,7 @@ impl Engine {
             disk_low: Arc::clone(&disk_low),
         })?;
         let seat = Seat::start(|queue| Writer::new(state, queue, gauge, environment, syncer, &catalog, reclaimer))?;
-        let asker = Asker { seat: Arc::clone(&seat), queued: queued.clone() };
+        let asker = Asker { seat, queued };
         let retention = Retention {
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
@@ -213,10 +213,11 @@ impl Engine {
         if let Some(limits) = settings.cleaner {
             let (store, catalog) = (Arc::clone(&store), Arc::clone(&catalog));
             let reclaim_bytes = settings.reclaim_bytes;
+            let asker = asker.clone();
             background.push(Cleaner { store, catalog, asker, settings: limits, reclaim_bytes }.start()?);
         }
         Ok(Started {
-            engine: Engine(Arc::new(Handle { seat, queued, background: Mutex::new(background) })),
+            engine: Engine(Arc::new(Handle { asker, background: Mutex::new(background) })),
             catalog,
             offsets,
             groups,

@@ -45,7 +45,7 @@ pub(super) struct State {
     pub commit_number: u64,
     pub counters: Counters,
     pub disk: DiskWatch,
-    /// By which committed offsets and idle producers expire.
+    /// By which what is kept for a time expires.
     pub expiry_clock: ExpiryClock,
     pub broker_overrides: BTreeMap<String, String>,
     /// What is dead and still takes space, each with the sequence number of the write that made it so.

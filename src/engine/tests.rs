@@ -4,6 +4,7 @@ mod compaction;
 mod disk_watch;
 mod durability;
 mod failure;
+mod gated_store;
 mod groups;
 mod harness;
 mod interrupted_ends;

@@ -7,6 +7,7 @@ use super::command::{Acks, AppendBatch, Appended, Command, Reply};
 use super::environment::Environment;
 use super::figures::Figures;
 use super::group::{Answer, Group};
+use super::look::Look;
 use super::mutant::Mutant;
 use super::reclaimer::Reclaimer;
 use super::seat::Queue;
@@ -61,22 +62,16 @@ pub(super) struct Writer {
     syncer: Syncer,
     reclaimer: Reclaimer,
     catalog: Arc<Catalog>,
-    /// When idle producers are looked for the next time, on the monotonic clock as the next.
-    next_expiry_ms: u64,
-    /// When offsets are looked through the next time.
-    next_offsets_check_ms: u64,
-    /// Whether the last look has more to see.
-    is_checking_offsets: bool,
-    /// When open transactions are looked through the next time, by the monotonic clock.
-    next_timeout_check_ms: u64,
-    /// Whether the last look has more to see.
-    is_aborting: bool,
-    /// When message ids are looked through the next time, by the monotonic clock.
-    next_message_ids_check_ms: u64,
-    /// Whether the last look has more to see.
-    is_expiring_ids: bool,
-    /// When transactional ids are looked through the next time.
-    next_id_check_ms: u64,
+    /// For idle producers.
+    producers: Look,
+    /// For offsets that have expired.
+    offsets: Look,
+    /// For open transactions whose time is up.
+    timeouts: Look,
+    /// For message ids whose window is over.
+    message_ids: Look,
+    /// For transactional ids that nobody uses.
+    transactional_ids: Look,
     /// When the writer last had a round without commands, and whether the next one is such a round though commands wait.
     last_own_round_ms: u64,
     is_owed_a_round: bool,
@@ -99,11 +94,12 @@ impl Writer {
         reclaimer: Reclaimer,
     ) -> Self {
         let now_ms = environment.monotonic_ms();
-        let next_expiry_ms = now_ms.saturating_add(state.settings.producer_id_check_interval_ms);
-        let next_offsets_check_ms = now_ms.saturating_add(state.settings.offsets_retention_check_interval_ms);
-        let next_timeout_check_ms = now_ms.saturating_add(state.settings.transaction_timeout_check_interval_ms);
-        let next_message_ids_check_ms = now_ms.saturating_add(MESSAGE_IDS_CHECK_MS);
-        let next_id_check_ms = now_ms.saturating_add(state.settings.transactional_id_check_interval_ms);
+        let settings = &state.settings;
+        let producers = Look::after(now_ms, settings.producer_id_check_interval_ms);
+        let offsets = Look::after(now_ms, settings.offsets_retention_check_interval_ms);
+        let timeouts = Look::after(now_ms, settings.transaction_timeout_check_interval_ms);
+        let message_ids = Look::after(now_ms, MESSAGE_IDS_CHECK_MS);
+        let transactional_ids = Look::after(now_ms, settings.transactional_id_check_interval_ms);
         let sequence = state.store.sequence();
         let catalog = Arc::clone(catalog);
         Self {
@@ -114,14 +110,11 @@ impl Writer {
             syncer,
             reclaimer,
             catalog,
-            next_expiry_ms,
-            next_offsets_check_ms,
-            is_checking_offsets: false,
-            next_timeout_check_ms,
-            is_aborting: false,
-            next_message_ids_check_ms,
-            is_expiring_ids: false,
-            next_id_check_ms,
+            producers,
+            offsets,
+            timeouts,
+            message_ids,
+            transactional_ids,
             last_own_round_ms: now_ms,
             is_owed_a_round: false,
             sequence,
@@ -191,8 +184,8 @@ impl Writer {
     /// How long to wait for a command before what is dead is looked at.
     pub fn sleep_max(&self) -> Duration {
         match self.state.dead.front() {
-            _ if self.is_expiring_ids => Duration::ZERO,
-            _ if self.is_checking_offsets || self.is_aborting || self.state.transactions.is_ending() => Duration::ZERO,
+            _ if [self.offsets, self.timeouts, self.message_ids].iter().any(Look::has_more) => Duration::ZERO,
+            _ if self.state.transactions.is_ending() => Duration::ZERO,
             None if self.state.disk.is_low() => SLEEP_MAX_DISK_LOW,
             None => SLEEP_MAX,
             Some((written, _)) if *written <= self.syncer.published() => Duration::ZERO,
@@ -239,29 +232,28 @@ impl Writer {
             self.figures.group_commands.record(commands as f64);
         }
         // A group that is full leaves others waiting, who go before this.
-        if now_ms >= self.next_expiry_ms && commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
-            self.next_expiry_ms = now_ms.saturating_add(self.state.settings.producer_id_check_interval_ms);
+        if self.producers.is_due(now_ms) && commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
             housekeeping::expire_producers(&mut self.state, &mut group);
             // After a kill the next run takes what it does not find here for time in which no broker ran.
             group.rows.put(ExpiryClockRow::KEY.to_vec(), self.state.expiry_clock.row().encode());
             self.state.message_ids.stage_time(&mut group.rows);
+            self.producers.note_done(now_ms, self.state.settings.producer_id_check_interval_ms, false);
         }
-        if now_ms >= self.next_offsets_check_ms || self.is_checking_offsets {
-            self.is_checking_offsets = !commit_offsets::expire(&mut self.state, &mut group);
-            self.next_offsets_check_ms = now_ms.saturating_add(self.state.settings.offsets_retention_check_interval_ms);
+        if self.offsets.is_due(now_ms) {
+            let has_more = !commit_offsets::expire(&mut self.state, &mut group);
+            self.offsets.note_done(now_ms, self.state.settings.offsets_retention_check_interval_ms, has_more);
         }
-        if now_ms >= self.next_timeout_check_ms || self.is_aborting {
-            self.is_aborting = !transactions::expiry::abort_timed_out(&mut self.state, &mut group, now);
-            self.next_timeout_check_ms =
-                now_ms.saturating_add(self.state.settings.transaction_timeout_check_interval_ms);
+        if self.timeouts.is_due(now_ms) {
+            let has_more = !transactions::expiry::abort_timed_out(&mut self.state, &mut group, now);
+            self.timeouts.note_done(now_ms, self.state.settings.transaction_timeout_check_interval_ms, has_more);
         }
-        if now_ms >= self.next_message_ids_check_ms || self.is_expiring_ids {
-            self.is_expiring_ids = housekeeping::expire_message_ids(&mut self.state, &mut group);
-            self.next_message_ids_check_ms = now_ms.saturating_add(MESSAGE_IDS_CHECK_MS);
+        if self.message_ids.is_due(now_ms) {
+            let has_more = housekeeping::expire_message_ids(&mut self.state, &mut group);
+            self.message_ids.note_done(now_ms, MESSAGE_IDS_CHECK_MS, has_more);
         }
-        if now_ms >= self.next_id_check_ms {
+        if self.transactional_ids.is_due(now_ms) {
             transactions::expiry::forget_idle(&mut self.state, &mut group);
-            self.next_id_check_ms = now_ms.saturating_add(self.state.settings.transactional_id_check_interval_ms);
+            self.transactional_ids.note_done(now_ms, self.state.settings.transactional_id_check_interval_ms, false);
         }
         self.commit(group)
     }

@@ -5,6 +5,11 @@
 //! epochs do not go back while there are members, what is stored tells the group, and nobody was answered twice. At the end those of
 //! one protocol are left and share everything once.
 
+#[path = "migration_tests/audit.rs"]
+mod audit;
+#[path = "migration_tests/commits.rs"]
+mod commits;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
@@ -19,6 +24,7 @@ use crate::group::consumer::offsets::{self, check_commit};
 use crate::group::consumer::state::GroupPhase;
 use crate::group::consumer::topics::TopicMetadata;
 use crate::group::consumer::{Assignor, HeartbeatRejected, HeartbeatRequest, Settings, heartbeat};
+use crate::group::random::Random;
 use crate::types::{ErrorCode, Uuid};
 
 const TOPIC_ID: Uuid = Uuid::from_u128(7);
@@ -56,16 +62,6 @@ enum Group {
 enum Stored {
     Classic(StoredGroup),
     Consumer(BTreeMap<Vec<u8>, Vec<u8>>),
-}
-
-/// Multiplicative generator: the same seed, the same life.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
 }
 
 #[derive(Default)]
@@ -480,74 +476,6 @@ impl World {
         }
     }
 
-    /// Reads some, and has the commit of it sent; mostly it arrives at once, with all before it.
-    fn read_on(&mut self, index: usize) -> ErrorCode {
-        let records = self.random.below(5);
-        let client = &mut self.clients[index];
-        let reads = client.reads.get_or_insert_default();
-        reads.values_mut().for_each(|offset| *offset += records);
-        let offsets = reads.clone();
-        self.under_way[index].push_back(Commit { member_id: client.member_id.clone(), epoch: client.epoch, offsets });
-        if self.random.below(3) > 0 { self.all_arrive(index) } else { ErrorCode::NONE }
-    }
-
-    fn all_arrive(&mut self, index: usize) -> ErrorCode {
-        let mut last = ErrorCode::NONE;
-        while let Some(commit) = self.under_way[index].pop_front() {
-            last = self.commit(&commit);
-        }
-        last
-    }
-
-    fn offset(&self, at: i32) -> u64 {
-        self.committed.get(&at).map_or(0, |(offset, _)| *offset)
-    }
-
-    fn arrive(&mut self, index: usize) {
-        let count = self.strays.len();
-        let queue = if count > 0 { self.strays.get_mut(index % count) } else { self.under_way.get_mut(index) };
-        if let Some(commit) = queue.and_then(VecDeque::pop_front) {
-            self.commit(&commit);
-        }
-    }
-
-    fn commit(&mut self, commit: &Commit) -> ErrorCode {
-        let Commit { member_id, epoch, offsets } = commit;
-        let covered = self.change(|group, _, now, _, _| match group {
-            Group::Classic(group) => {
-                let committer = Committer { member_id, instance_id: None, generation_id: *epoch };
-                group.check_commit(now, committer).map(|()| offsets.clone())
-            }
-            Group::Consumer(group) => {
-                let committer = offsets::Committer {
-                    member_id,
-                    instance_id: None,
-                    member_epoch: *epoch,
-                    is_transactional: false,
-                    api_version: 9,
-                };
-                let scope = check_commit(group.state(), &committer).map_err(|refused| refused.error())?;
-                let covered = offsets.iter().filter(|(at, _)| scope.covers(&partition(**at)));
-                Ok(covered.map(|(at, offset)| (*at, *offset)).collect())
-            }
-        });
-        match covered {
-            Ok(covered) => {
-                for (at, offset) in covered {
-                    let (before, by) = self.committed.insert(at, (offset, member_id.clone())).unwrap_or_default();
-                    // What one's own older connection still brings along may be behind (KIP-1251), but never another's.
-                    let is_own = by == *member_id;
-                    assert!(
-                        before <= offset || is_own,
-                        "{at} goes back from {before} by {by} to {offset} by {member_id}"
-                    );
-                }
-                ErrorCode::NONE
-            }
-            Err(error) => error,
-        }
-    }
-
     fn receive(&mut self) {
         for index in 0..CLASSIC_CLIENTS {
             let join = self.clients[index].join.and_then(|ticket| self.joined.remove(&ticket));
@@ -612,53 +540,6 @@ impl World {
             }
             ErrorCode::UNKNOWN_MEMBER_ID => client.member_id.clear(),
             _ => {}
-        }
-    }
-
-    /// Who could commit for a partition at this moment.
-    fn owners(&self) -> BTreeMap<i32, Vec<usize>> {
-        let mut owners: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
-        for (index, client) in self.clients.iter().enumerate() {
-            let owns = |at: i32| match &self.group {
-                Group::Classic(group) => {
-                    group.member_bytes(&client.member_id) > 0
-                        && index < CLASSIC_CLIENTS
-                        && client.epoch == group.generation_id()
-                }
-                Group::Consumer(group) => group.state().owner(&partition(at)) == Some(client.member_id.as_str()),
-            };
-            for at in client.reads.iter().flatten().map(|(at, _)| *at).filter(|at| owns(*at)) {
-                owners.entry(at).or_default().push(index);
-            }
-        }
-        owners
-    }
-
-    fn audit(&self) {
-        for (at, owners) in self.owners() {
-            assert_eq!(owners.len(), 1, "{at} is read by {owners:?}");
-        }
-        if let Group::Consumer(group) = &self.group {
-            // Whoever is a member and reads is the one who may.
-            for client in self.clients.iter().filter(|client| group.state().members.contains_key(&*client.member_id)) {
-                for at in client.reads.iter().flatten().map(|(at, _)| *at) {
-                    let owner = group.state().owner(&partition(at));
-                    let is_told = group.state().members[&*client.member_id].current.epoch > client.epoch;
-                    assert!(owner == Some(&*client.member_id) || is_told, "{} reads {at}", client.member_id);
-                }
-            }
-        }
-        match (&self.group, self.restored()) {
-            (Group::Consumer(group), Group::Consumer(restored)) => {
-                assert_eq!(group.state(), restored.state(), "a restart would find another group");
-            }
-            (Group::Classic(group), Group::Classic(restored)) => {
-                if group.state() == State::Stable {
-                    assert_eq!(group.to_stored(), restored.to_stored(), "a restart would find another group");
-                }
-                assert!(restored.generation_id() <= group.generation_id(), "a restart would go forth");
-            }
-            _ => panic!("a restart would find a group of the other protocol"),
         }
     }
 

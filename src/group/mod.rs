@@ -14,3 +14,5 @@ pub mod embedded;
 pub mod migration;
 
 pub mod offsets_partition;
+#[cfg(test)]
+mod random;

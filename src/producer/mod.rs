@@ -38,15 +38,19 @@ impl ProducerState {
     /// The state after a producer's first batch, appended at `base_offset` at time `now`. `header` as for
     /// [`ProducerState::append`].
     pub fn first(header: &BatchHeader, base_offset: Offset, now: Timestamp) -> Self {
-        let mut state = Self {
+        let mut state = Self::new(header, now);
+        state.append(header, base_offset, now);
+        state
+    }
+
+    fn new(header: &BatchHeader, now: Timestamp) -> Self {
+        Self {
             epoch: header.producer_epoch,
             coordinator_epoch: -1,
             last_timestamp: now,
             open_transaction: None,
             window: Window::default(),
-        };
-        state.append(header, base_offset, now);
-        state
+        }
     }
 
     /// Takes note of a batch that [`decide`] let pass and that is appended at `base_offset` at time `now`. `header` is the
@@ -77,13 +81,7 @@ impl ProducerState {
 
     /// The state of a producer of whose first batch nothing is appended.
     pub fn first_passed_over(header: &BatchHeader, base_offset: Offset, now: Timestamp) -> Self {
-        let mut state = Self {
-            epoch: header.producer_epoch,
-            coordinator_epoch: -1,
-            last_timestamp: now,
-            open_transaction: None,
-            window: Window::default(),
-        };
+        let mut state = Self::new(header, now);
         state.pass_over(header, base_offset, now);
         state
     }

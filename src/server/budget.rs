@@ -10,8 +10,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::api::waiters::Waiters;
 use crate::metrics::REQUEST_MEMORY_WAITS_TOTAL;
 
 /// The part of the budget that is for small requests.
@@ -28,7 +29,7 @@ pub(crate) struct RequestBudget {
     large: Part,
     small_bytes_max: usize,
     /// Requests that wait for memory.
-    waiting: watch::Sender<usize>,
+    waiting: Waiters,
 }
 
 #[derive(Debug, Clone)]
@@ -108,7 +109,7 @@ impl RequestBudget {
             small: Part::new("small", bytes / SMALL_SHARE),
             large: Part::new("large", bytes - bytes / SMALL_SHARE),
             small_bytes_max: SMALL_BYTES_MAX.min(bytes / SMALL_PART),
-            waiting: watch::Sender::new(0),
+            waiting: Waiters::default(),
         }
     }
 
@@ -132,7 +133,7 @@ impl RequestBudget {
         if !is_taken {
             has_waited = true;
             let (part, held) = if is_small { (&self.small, small) } else { (&self.large, large) };
-            let _waiting = Waiting::begin(&self.waiting);
+            let _waiting = self.waiting.begin();
             metrics::counter!(REQUEST_MEMORY_WAITS_TOTAL, "size" => part.size).increment(1);
             part.take(held, lacking).await;
         }
@@ -150,8 +151,7 @@ impl RequestBudget {
 
     /// Resolves while a request waits for memory.
     pub(crate) async fn is_short(&self) {
-        // Its sender is in `self`.
-        let _ = self.waiting.subscribe().wait_for(|waiting| *waiting > 0).await;
+        self.waiting.are_there().await;
     }
 
     /// Takes all there is, so that whoever comes must wait.
@@ -174,22 +174,6 @@ impl RequestBudget {
     #[cfg(test)]
     pub(crate) fn free_bytes(&self) -> usize {
         self.small.bytes.available_permits() + self.large.bytes.available_permits()
-    }
-}
-
-/// Counts a request for as long as it waits for memory, also when its connection drops it.
-struct Waiting<'a>(&'a watch::Sender<usize>);
-
-impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a watch::Sender<usize>) -> Self {
-        waiting.send_modify(|waiting| *waiting += 1);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|waiting| *waiting -= 1);
     }
 }
 

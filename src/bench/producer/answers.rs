@@ -1,6 +1,7 @@
 //! What the answers to requests make of them: done, given up, or to be sent again.
 
 use super::*;
+use crate::client::ClientError;
 
 /// Time before a refused request is sent again (`retry.backoff.ms`).
 pub(super) const RETRY_BACKOFF_NS: u64 = 100_000_000;
@@ -53,7 +54,7 @@ impl Producers {
         outcomes: &[(PartitionIndex, ErrorCode, Offset)],
         now_ns: u64,
     ) -> Result<(), BenchError> {
-        let undecodable = |detail: String| BenchError::Decode { api: "Produce", detail };
+        let undecodable = |detail: String| BenchError::from(ClientError::Decode { api: "Produce", detail });
         let sending = self.senders[index].in_flight.pop_front();
         let Some(sending) = sending.filter(|sending| sending.correlation_id == correlation_id) else {
             return Err(undecodable(format!("correlation id {correlation_id} is not the oldest in flight")));

@@ -161,7 +161,7 @@ impl World {
     /// Several batches that the writer finds queued together.
     async fn burst(&mut self) {
         let engine = self.broker.engine().clone();
-        let held = engine.0.seat.hold();
+        let held = engine.0.asker.seat.hold();
         for _ in 0..=self.roll(5) {
             if let Some((place, id, relaxed)) = self.pick_place() {
                 // Idempotent producers ask for acks=all, and a relaxed topic may lose what it acknowledged.

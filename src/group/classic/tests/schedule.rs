@@ -10,16 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::harness::*;
 use crate::group::classic::*;
-
-/// Multiplicative generator: the same seed, the same schedule.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
+use crate::group::random::Random;
 
 /// A client: what it knows of itself, and the request that it waits for.
 #[derive(Default)]
