@@ -33,8 +33,8 @@ pub(super) fn load(
     }
     let id = log.view.id;
     let mut producers = HashMap::new();
-    // A partition that nobody has written to has no rows to look for.
-    if log.row.log_end > 0 && !settings.has(Mutant::ForgetProducersAtStart) {
+    // Also where the log is empty: batches of which all messages were there already have used up sequences.
+    if !settings.has(Mutant::ForgetProducersAtStart) {
         let mut damage = None;
         store.scan(&producers_prefix(Some(id)), &mut |key, value| match read(key, value) {
             Ok((producer_id, producer)) => {
