@@ -1,11 +1,15 @@
 //! The ids of messages that topics remember: judged with each batch, written with it, forgotten with time.
 //!
 //! One row beside each batch that brings new ids holds them, in the same write; rows go when their ids do. What is in memory is what
-//! the rows say, and is read back from them at the start, not from the log. Transactions need no rows of their own: whether the ids
-//! of a batch are those of an open one is told by its producer's row.
+//! the rows say, and is read back from them at the start ([`recovery`]), not from the log. Transactions need no rows of their own:
+//! whether the ids of a batch are those of an open one is told by its producer's row. Ids are kept by a clock of their own
+//! ([`running_time`]); what a deleted topic leaves behind goes in rounds ([`removal`]).
+
+mod recovery;
+mod removal;
+mod running_time;
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,21 +17,20 @@ use super::command::AppendBatch;
 use super::group::Group;
 use super::state::Dead;
 use crate::config::DedupConfig;
-use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Secret, Verdict, decide};
+use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Verdict, decide};
 use crate::log::catalog::Topic;
-use crate::producer::ProducerState;
 use crate::record::amend::{self, Amended};
 use crate::record::records::RecordsInvalid;
-use crate::store::schema::{
-    IdBlock, MessageIdSecret, MessageIdTime, RowError, RowValue, id_block_key, id_block_of_key, id_blocks_prefix,
-    next_prefix, producer_key,
-};
-use crate::store::{Rows, Store, StoreError};
+use crate::store::Rows;
+use crate::store::schema::{IdBlock, MessageIdTime, RowValue, id_block_key};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
+pub(super) use recovery::{recover, recover_secret};
+pub(super) use removal::remove_rows;
+use running_time::RunningTime;
 
 /// Header that names the first record with the same id, where repeated records are stored.
 const MARK: &str = "einmal-duplicate-of";
-/// Rows that one round removes of a deleted topic, or of what has expired.
+/// Rows that one round removes of what has expired.
 const ROWS_PER_ROUND: usize = 4096;
 /// Ids that an append forgets beside twice its own, if they have expired.
 const EXPIRED_PER_APPEND: usize = 64;
@@ -40,29 +43,6 @@ pub(super) struct MessageIds {
     bytes: usize,
     by_topic: HashMap<TopicNo, Index>,
     clock: RunningTime,
-}
-
-/// The time that ids are kept by: how long brokers have run on this data directory. No wall clock can jump in it. What a run that is
-/// killed has not written down is missing, and ids are kept so much longer.
-struct RunningTime {
-    /// As of [`RunningTime::since_ms`].
-    before: Timestamp,
-    /// By the monotonic clock.
-    since_ms: u64,
-    now: Timestamp,
-}
-
-impl RunningTime {
-    fn set_now(&mut self, monotonic_ms: u64) {
-        let passed = Timestamp::try_from(monotonic_ms.saturating_sub(self.since_ms)).unwrap_or(Timestamp::MAX);
-        self.now = self.before.saturating_add(passed);
-    }
-
-    /// Brokers have run for this long, at least.
-    fn at_least(&mut self, time: Timestamp) {
-        self.before = self.before.max(time);
-        self.now = self.now.max(time);
-    }
 }
 
 /// What is to become of a batch.
@@ -84,8 +64,7 @@ pub(super) enum Outcome {
 impl MessageIds {
     /// None yet.
     pub fn new(extractor: Extractor, bytes_max: usize, monotonic_ms: u64) -> Self {
-        let clock = RunningTime { before: 0, since_ms: monotonic_ms, now: 0 };
-        Self { extractor, bytes_max, bytes: 0, by_topic: HashMap::new(), clock }
+        Self { extractor, bytes_max, bytes: 0, by_topic: HashMap::new(), clock: RunningTime::start(monotonic_ms) }
     }
 
     /// Sets the time of the next group.
@@ -96,7 +75,7 @@ impl MessageIds {
     /// Stages what the next run has to know of the time.
     pub fn stage_time(&self, rows: &mut Rows) {
         if !self.is_empty() {
-            rows.put(MessageIdTime::KEY.to_vec(), MessageIdTime(self.clock.now).encode());
+            rows.put(MessageIdTime::KEY.to_vec(), MessageIdTime(self.clock.now()).encode());
         }
     }
 
@@ -131,7 +110,7 @@ impl MessageIds {
             base_offset,
             transaction: transaction_of(batch),
         };
-        let verdict = decide(index, &judged, config, self.clock.now.saturating_sub(config.window_ms));
+        let verdict = decide(index, &judged, config, self.clock.now().saturating_sub(config.window_ms));
         let is_full = index.len() > config.window_ids_max || !index.has_numbers_for(0) || self.bytes > self.bytes_max;
         let throttled = config.throttles && is_full && index.new_ids().len() > 0;
         if throttled {
@@ -225,7 +204,7 @@ impl MessageIds {
         base_offset: Offset,
         transaction: Option<ProducerId>,
     ) {
-        let time = self.clock.now;
+        let time = self.clock.now();
         let Some(index) = self.by_topic.get_mut(&partition.topic) else { return };
         let bytes_before = index.bytes();
         let new = index.new_ids().len();
@@ -300,7 +279,8 @@ impl MessageIds {
     pub fn expire(&mut self, group: &mut Group, window_ms: impl Fn(TopicNo) -> Option<Timestamp>) -> bool {
         let mut left = ROWS_PER_ROUND;
         for (topic, index) in &mut self.by_topic {
-            let until = window_ms(*topic).map_or(Timestamp::MAX, |window_ms| self.clock.now.saturating_sub(window_ms));
+            let until =
+                window_ms(*topic).map_or(Timestamp::MAX, |window_ms| self.clock.now().saturating_sub(window_ms));
             let bytes_before = index.bytes();
             while left > 0
                 && let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= until)
@@ -327,31 +307,6 @@ impl MessageIds {
             group.dead.push(Dead::MessageIds { topic, from: None });
         }
     }
-
-    fn restore(&mut self, store: &dyn Store, topic: TopicNo, mut blocks: Vec<StoredBlock>) -> Result<(), StoreError> {
-        // What was forgotten before the stop is forgotten in this order after it, too.
-        blocks.sort_by_key(|stored| stored.block.time);
-        let mut index = Index::new(self.extractor.secret);
-        if let Some(newest) = blocks.last() {
-            self.clock.at_least(newest.block.time);
-        }
-        let mut open = HashMap::new();
-        for StoredBlock { partition, base_offset, block } in blocks {
-            let mut transaction = None;
-            if let Some(producer_id) = block.transaction {
-                let first = match open.entry((partition, producer_id)) {
-                    Entry::Occupied(known) => *known.get(),
-                    Entry::Vacant(new) => *new.insert(open_transaction(store, partition, producer_id)?),
-                };
-                transaction = first.filter(|first| base_offset >= *first).and(Some(producer_id));
-            }
-            let at = KeptBlock { partition: partition.index, base_offset, time: block.time };
-            index.restore(at, &block.ids, transaction);
-        }
-        self.bytes += index.bytes();
-        self.by_topic.insert(topic, index);
-        Ok(())
-    }
 }
 
 /// The producer whose transaction the batch belongs to.
@@ -363,108 +318,4 @@ fn forget_oldest(index: &mut Index, group: &mut Group, topic: TopicNo, oldest: K
     let partition = PartitionId { topic, index: oldest.partition };
     group.rows.delete(id_block_key(partition, oldest.base_offset));
     index.forget_oldest()
-}
-
-/// The secret behind fingerprints: made with the first start, the same at every other.
-pub(super) fn recover_secret(
-    store: &dyn Store,
-    random: impl FnOnce() -> [u8; 16],
-    rows: &mut Rows,
-) -> Result<Secret, StoreError> {
-    let stored = store.get(&MessageIdSecret::KEY)?.map(|value| MessageIdSecret::decode(&value)).transpose()?;
-    let secret = stored.unwrap_or_else(|| {
-        let new = MessageIdSecret(random());
-        rows.put(MessageIdSecret::KEY.to_vec(), new.encode());
-        new
-    });
-    Ok(Secret::new(secret.0))
-}
-
-struct StoredBlock {
-    partition: PartitionId,
-    base_offset: Offset,
-    block: IdBlock,
-}
-
-/// Brings the ids of all topics back, one topic after the other; answers the topics that are gone and have left some behind.
-pub(super) fn recover(
-    message_ids: &mut MessageIds,
-    store: &dyn Store,
-    exists: impl Fn(TopicNo) -> bool,
-) -> Result<Vec<TopicNo>, StoreError> {
-    if let Some(time) = store.get(&MessageIdTime::KEY)? {
-        message_ids.clock.at_least(MessageIdTime::decode(&time)?.0);
-    }
-    let mut gone = Vec::new();
-    let end = next_prefix(&id_blocks_prefix(None)).expect("the prefix of ids is not 0xff");
-    let mut from = id_blocks_prefix(None);
-    while let Some((PartitionId { topic, .. }, _)) = first_from(store, &from, &end)? {
-        if exists(topic) {
-            let blocks = read_blocks(store, topic)?;
-            message_ids.restore(store, topic, blocks)?;
-        } else {
-            gone.push(topic);
-        }
-        from = next_prefix(&id_blocks_prefix(Some(topic))).expect("the prefix of ids is not 0xff");
-    }
-    Ok(gone)
-}
-
-/// What the first key names in a range of keys of ids.
-fn first_from(store: &dyn Store, from: &[u8], to: &[u8]) -> Result<Option<(PartitionId, Offset)>, StoreError> {
-    let mut first = None;
-    store.scan_range(from, to, &mut |key, _| {
-        first = Some(id_block_of_key(key));
-        false
-    })?;
-    Ok(first.transpose()?)
-}
-
-fn read_blocks(store: &dyn Store, topic: TopicNo) -> Result<Vec<StoredBlock>, StoreError> {
-    let mut blocks = Vec::new();
-    let mut damage = None;
-    let read = |key: &[u8], value: &[u8]| {
-        let (partition, base_offset) = id_block_of_key(key)?;
-        Ok(StoredBlock { partition, base_offset, block: IdBlock::decode(value)? })
-    };
-    store.scan(&id_blocks_prefix(Some(topic)), &mut |key, value| match read(key, value) {
-        Ok(block) => blocks.push(block),
-        Err(error) => damage = damage.take().or(Some(error)),
-    })?;
-    damage.map_or(Ok(blocks), |error: RowError| Err(error.into()))
-}
-
-/// Where the open transaction of a producer begins in a partition.
-fn open_transaction(
-    store: &dyn Store,
-    partition: PartitionId,
-    producer_id: ProducerId,
-) -> Result<Option<Offset>, StoreError> {
-    let row = store.get(&producer_key(partition, producer_id))?;
-    let producer = row.map(|row| ProducerState::decode(&row)).transpose()?;
-    Ok(producer.and_then(|producer| producer.open_transaction))
-}
-
-/// Stages the removal of rows that a deleted topic left behind, from one place on; answers where the rest begins.
-pub(super) fn remove_rows(
-    store: &dyn Store,
-    group: &mut Group,
-    topic: TopicNo,
-    from: Option<(PartitionId, Offset)>,
-) -> Result<Option<(PartitionId, Offset)>, StoreError> {
-    let prefix = id_blocks_prefix(Some(topic));
-    let end = next_prefix(&prefix).expect("the prefix of ids is not 0xff");
-    let from = from.map_or(prefix, |(partition, offset)| id_block_key(partition, offset));
-    let mut rest: Option<Result<_, RowError>> = None;
-    let mut removed = 0;
-    store.scan_range(&from, &end, &mut |key, _| {
-        if removed == ROWS_PER_ROUND {
-            rest = Some(id_block_of_key(key));
-            return false;
-        }
-        removed += 1;
-        group.rows.delete(key.to_vec());
-        true
-    })?;
-    Ok(rest.transpose()?)
 }

@@ -1,0 +1,121 @@
+//! Brings message ids back from their rows.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use super::MessageIds;
+use crate::dedup::{Index, KeptBlock, Secret};
+use crate::producer::ProducerState;
+use crate::store::schema::{
+    IdBlock, MessageIdSecret, MessageIdTime, RowError, RowValue, id_block_of_key, id_blocks_prefix, next_prefix,
+    producer_key,
+};
+use crate::store::{Rows, Store, StoreError};
+use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
+
+/// The secret behind fingerprints: made with the first start, the same at every other.
+pub(in crate::engine) fn recover_secret(
+    store: &dyn Store,
+    random: impl FnOnce() -> [u8; 16],
+    rows: &mut Rows,
+) -> Result<Secret, StoreError> {
+    let stored = store.get(&MessageIdSecret::KEY)?.map(|value| MessageIdSecret::decode(&value)).transpose()?;
+    let secret = stored.unwrap_or_else(|| {
+        let new = MessageIdSecret(random());
+        rows.put(MessageIdSecret::KEY.to_vec(), new.encode());
+        new
+    });
+    Ok(Secret::new(secret.0))
+}
+
+impl MessageIds {
+    fn restore(&mut self, store: &dyn Store, topic: TopicNo, mut blocks: Vec<StoredBlock>) -> Result<(), StoreError> {
+        // What was forgotten before the stop is forgotten in this order after it, too.
+        blocks.sort_by_key(|stored| stored.block.time);
+        let mut index = Index::new(self.extractor.secret);
+        if let Some(newest) = blocks.last() {
+            self.clock.at_least(newest.block.time);
+        }
+        let mut open = HashMap::new();
+        for StoredBlock { partition, base_offset, block } in blocks {
+            let mut transaction = None;
+            if let Some(producer_id) = block.transaction {
+                let first = match open.entry((partition, producer_id)) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => *new.insert(open_transaction(store, partition, producer_id)?),
+                };
+                transaction = first.filter(|first| base_offset >= *first).and(Some(producer_id));
+            }
+            let at = KeptBlock { partition: partition.index, base_offset, time: block.time };
+            index.restore(at, &block.ids, transaction);
+        }
+        self.bytes += index.bytes();
+        self.by_topic.insert(topic, index);
+        Ok(())
+    }
+}
+
+struct StoredBlock {
+    partition: PartitionId,
+    base_offset: Offset,
+    block: IdBlock,
+}
+
+/// Brings the ids of all topics back, one topic after the other; answers the topics that are gone and have left some behind.
+pub(in crate::engine) fn recover(
+    message_ids: &mut MessageIds,
+    store: &dyn Store,
+    exists: impl Fn(TopicNo) -> bool,
+) -> Result<Vec<TopicNo>, StoreError> {
+    if let Some(time) = store.get(&MessageIdTime::KEY)? {
+        message_ids.clock.at_least(MessageIdTime::decode(&time)?.0);
+    }
+    let mut gone = Vec::new();
+    let end = next_prefix(&id_blocks_prefix(None)).expect("the prefix of ids is not 0xff");
+    let mut from = id_blocks_prefix(None);
+    while let Some((PartitionId { topic, .. }, _)) = first_from(store, &from, &end)? {
+        if exists(topic) {
+            let blocks = read_blocks(store, topic)?;
+            message_ids.restore(store, topic, blocks)?;
+        } else {
+            gone.push(topic);
+        }
+        from = next_prefix(&id_blocks_prefix(Some(topic))).expect("the prefix of ids is not 0xff");
+    }
+    Ok(gone)
+}
+
+/// What the first key names in a range of keys of ids.
+fn first_from(store: &dyn Store, from: &[u8], to: &[u8]) -> Result<Option<(PartitionId, Offset)>, StoreError> {
+    let mut first = None;
+    store.scan_range(from, to, &mut |key, _| {
+        first = Some(id_block_of_key(key));
+        false
+    })?;
+    Ok(first.transpose()?)
+}
+
+fn read_blocks(store: &dyn Store, topic: TopicNo) -> Result<Vec<StoredBlock>, StoreError> {
+    let mut blocks = Vec::new();
+    let mut damage = None;
+    let read = |key: &[u8], value: &[u8]| {
+        let (partition, base_offset) = id_block_of_key(key)?;
+        Ok(StoredBlock { partition, base_offset, block: IdBlock::decode(value)? })
+    };
+    store.scan(&id_blocks_prefix(Some(topic)), &mut |key, value| match read(key, value) {
+        Ok(block) => blocks.push(block),
+        Err(error) => damage = damage.take().or(Some(error)),
+    })?;
+    damage.map_or(Ok(blocks), |error: RowError| Err(error.into()))
+}
+
+/// Where the open transaction of a producer begins in a partition.
+fn open_transaction(
+    store: &dyn Store,
+    partition: PartitionId,
+    producer_id: ProducerId,
+) -> Result<Option<Offset>, StoreError> {
+    let row = store.get(&producer_key(partition, producer_id))?;
+    let producer = row.map(|row| ProducerState::decode(&row)).transpose()?;
+    Ok(producer.and_then(|producer| producer.open_transaction))
+}
