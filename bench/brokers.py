@@ -98,8 +98,9 @@ class Kafka:
         return self._pid
 
     def restart(self):
-        """The clock starts once the old process is gone, as for einmal."""
-        os.kill(self.pid, signal.SIGTERM)
+        """The clock starts once the old process is gone, as for einmal; after `kill` it is."""
+        if proc.is_running(self.pid):
+            os.kill(self.pid, signal.SIGTERM)
         while proc.is_running(self.pid):
             time.sleep(0.01)
         began = time.monotonic()

@@ -1,5 +1,8 @@
 """What the harness says of figures: `python3 -m unittest discover bench`."""
+import os
+import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +10,7 @@ from xml.etree import ElementTree
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import brokers
 import figures
 import page
 import plots
@@ -65,6 +69,59 @@ class Figures(unittest.TestCase):
                 self.assertTrue(workload.classes and workload.figures, workload.name)
                 for figure in workload.figures:
                     self.assertIn(figure.bound, {None, *BOUNDS}, workload.name)
+
+
+class Goals(unittest.TestCase):
+    """Of the short form, as they were set; a goal that moves to the row of another is seen here."""
+
+    GOALS = {
+        "S1": {"ms": "≤ 50 ms"},
+        "S2": {"rss_mb": "≤ 30 MB"},
+        "S3": {"s_per_gb": "≤ 1 ×"},
+        "N1": {"rss_mb": "≤ 250 MB"},
+        "P3-10000-open": {"rss_mb": "≤ 300 MB"},
+        "P3-100000-open": {"rss_mb": "≤ 1000 MB"},
+        "P2 D1": {"cpu_s_per_gb": "≤ 0.3 × Kafka", "records_per_s": "≥ 1 × Kafka", "device_bytes_ratio": "≤ 1.1 ×"},
+        "P2 D2": {"cpu_s_per_gb": "≤ 0.1 × Kafka", "records_per_s": "≥ 3 × Kafka", "device_bytes_ratio": "≤ 2.1 ×"},
+        "P5-2000": {"cpu_us": "≤ 0.3 × Kafka", "p99_ms": "≤ 1 × Kafka"},
+        "P5-100": {"p99_ms": "≤ 0.2 × Kafka"},
+        "P5": {"p99_ms": "≤ 0.2 × Kafka"},
+        "P3-1": {},
+        "P3-1000": {"records_per_s": "≥ 10 × Kafka"},
+        "C2": {"cpu_s_per_gb": "≤ 0.5 × Kafka"},
+        "C1-10": {"p99_ms": "≤ 1 × Kafka"},
+        "G1": {"p99_ms": "≤ 100 ms"},
+        "G2": {"stable_s": "≤ 1 × Kafka", "lost_s": "≤ 1 × Kafka", "restart_s": "≤ 1 × Kafka"},
+        "G3": {"commits_per_s": "≥ 10000 commits/s", "cpu_us": "≤ 100 µs"},
+        "G4": {"cpu_percent": "≤ 2 % of a core"},
+        "T1-1": {"transactions_per_s": "≥ 2 × Kafka"},
+        "T1-100": {"transactions_per_s": "≥ 5 × Kafka"},
+        "T2": {"p99_ms": "≤ 0.5 × Kafka"},
+        "T3": {"cpu_ratio": "≤ 1.03 ×"},
+        "P6": {"rate_ratio": "≥ 0.97 ×"},
+    }
+
+    def test_each_row_has_its_own_goal(self):
+        told = {}
+        for workload in workloads(FORMS["short"]):
+            name = workload.name if workload.name in self.GOALS else f"{workload.name} {workload.classes[0]}"
+            told[name] = {figure.key: figure.goal.words(figure) for figure in workload.figures if figure.goal}
+        self.assertEqual(told, self.GOALS)
+
+
+class Restart(unittest.TestCase):
+    def test_a_kafka_that_was_killed_is_started_again(self):
+        gone = subprocess.Popen(["true"])
+        gone.wait()
+        with tempfile.TemporaryDirectory() as place:
+            script = Path(place) / "kafka"
+            # The process that runs after the restart is this test's.
+            script.write_text(f'#!/bin/sh\ncase $1 in pid) if [ -e {place}/up ]; then echo {os.getpid()}; else echo {gone.pid}; fi;; restart) touch {place}/up;; esac\n')
+            script.chmod(0o755)
+            kafka = brokers.Kafka("D1")
+            kafka.script = str(script)
+            kafka.restart()
+            self.assertEqual(kafka.pid, os.getpid())
 
 
 class Disturbance(unittest.TestCase):

@@ -414,7 +414,7 @@ def workloads(form):
         )))
     table += [
         Workload("G1", "a new group of one member, from its connection to its first record", single_member, (
-            P50, Figure("p99_ms", "p99", "ms", goal=Goal("value", 1.03)),
+            P50, Figure("p99_ms", "p99", "ms", goal=Goal("value", 100)),
         ), ("D2",)),
         Workload("G2", f"a group of {form.members:,} members, heartbeats every {HEARTBEAT_MS} ms", many_members, (
             Figure("stable_s", "from the first join to stable", "s", goal=Goal("ratio", 1)),
@@ -423,7 +423,7 @@ def workloads(form):
         ), ("D2",)),
         Workload("G3", f"{form.committing:,} groups that commit", commits, (
             Figure("commits_per_s", "rate", "commits/s", "higher", Goal("value", 10_000)),
-            Figure("cpu_us", "broker CPU per commit", "µs", goal=Goal("value", 1.03)), P99,
+            Figure("cpu_us", "broker CPU per commit", "µs", goal=Goal("value", 100)), P99,
         ), ("D2",)),
         Workload("G4", f"{form.idle_members:,} idle members, heartbeats every 3 s", idle_members, (
             Figure("cpu_percent", "broker CPU", "% of a core", goal=Goal("value", 2)),
