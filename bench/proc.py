@@ -1,15 +1,25 @@
 """What the kernel tells of processes, devices and the machine; every function reads once and keeps nothing."""
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SECTOR_BYTES = 512
 
 
+@dataclass(frozen=True)
+class Process:
+    """What it used itself, its threads included, and what those of its children used that have ended; user and system time, s."""
+
+    parent: int
+    cpu_s: float
+    ended_children_cpu_s: float
+
+
 def cpu_seconds(pid):
     """User and system time of a process, its threads included."""
-    return _stat(pid)[1]
+    return _stat(pid).cpu_s
 
 
 def is_running(pid):
@@ -21,13 +31,12 @@ def is_running(pid):
 
 
 def _stat(pid):
-    """Parent and CPU seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
+    return Process(int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS, (int(fields[13]) + int(fields[14])) / TICKS)
 
 
 def processes():
-    """{pid: (parent, CPU seconds)} of all that run."""
+    """{pid: [`Process`]} of all that run."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -39,7 +48,8 @@ def processes():
 
 
 def machine_seconds():
-    """(processes, steal, total) of all cores since the boot; the first is user and system time."""
+    """(processes, steal, total) of all cores since the boot; the first is user and system time. Unlike the time of a process it is
+    counted by looking at each tick of the clock who runs: of a load that keeps step with the clock that may tell many times as much."""
     user, nice, system, idle, wait, irq, softirq, steal = (
         int(field) / TICKS for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
     )

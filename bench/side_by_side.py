@@ -6,7 +6,7 @@
 Rows: workloads.py. D1: acknowledged from the page cache, Kafka's default. D2: acknowledged after an fsync, einmal's default, in
 Kafka `log.flush.interval.messages=1`. Repetitions are interleaved, einmal, Kafka, einmal, Kafka …; figures are medians with their
 range, a ratio is einmal ÷ Kafka with the range of its repetitions, and claims something only if that range excludes 1. A
-repetition in which others took more than 3 % of the CPU or the hypervisor more than 1 % is discarded, with its counterpart.
+repetition in which other processes took more than 3 % of the CPU or the hypervisor more than 1 % is discarded, with its counterpart.
 
 `--form smoke` takes each row once with hardly any data, to see that the harness works; its figures say nothing.
 Without a Kafka (README.md says how it is found) only einmal's column is measured, and nothing that takes Kafka's own client.

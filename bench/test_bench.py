@@ -125,13 +125,19 @@ class Restart(unittest.TestCase):
 
 
 class Disturbance(unittest.TestCase):
-    def measured(self, busy, broker, children=0.0, steal=0.0, wall=10.0):
-        """An interval of two cores in which all processes took `busy` seconds."""
-        interval = Interval(SimpleNamespace(pid=50), SimpleNamespace(pid=51))
+    BROKER, IDLE, KERNEL, KERNELS, SHELL, BUILD = 50, 51, 2, 60, 70, 71
+    # Of two cores for 10 s. Ours are the broker, the idle one and clients that have ended: 8.5 s.
+    MACHINE_S = 20.0
+
+    def measured(self, others=None, ticks=9.5, steal=0.0):
+        """An interval in which a kernel thread took 1 s, and `others` what they tell: {pid: (parent, before, after)} of each (own, ended children's) seconds."""
+        interval = Interval(SimpleNamespace(pid=self.BROKER), SimpleNamespace(pid=self.IDLE))
         still = {"at": 0, "switches": 0, "syncs": None, "device": None, "own": 0.0}
-        interval._before = {**still, "processes": {}, "machine": (0, 0, 0), "children": 0.0}
-        processes = {50: (1, broker), 51: (1, 0.5), 60: (2, 1.0), 70: (1, 0.0)}
-        interval._snapshot = lambda: {**still, "processes": processes, "machine": (busy, steal, 2 * wall), "children": children}
+        running = {self.BROKER: (1, (1.0, 0.0), (6.0, 0.0)), self.IDLE: (1, (7.0, 0.0), (7.5, 0.0)), self.KERNELS: (self.KERNEL, (0.0, 0.0), (1.0, 0.0))}
+        running |= {os.getpid(): (1, (0.0, 4.0), (0.0, 7.0))} | (others or {})
+        before, after = ({pid: proc.Process(each[0], *each[at]) for pid, each in running.items() if each[at]} for at in (1, 2))
+        interval._before = {**still, "processes": before, "machine": (0, 0, 0), "children": 0.0}
+        interval._snapshot = lambda: {**still, "processes": after, "machine": (ticks, steal, self.MACHINE_S), "children": 3.0}
         peak, proc.rss_peak_mb = proc.rss_peak_mb, lambda _: 1.0
         try:
             interval.__exit__(None)
@@ -140,9 +146,23 @@ class Disturbance(unittest.TestCase):
         return interval
 
     def test_only_what_is_nobodys_counts(self):
-        # The broker 5 s, the idle one 0.5 s, a kernel thread 1 s, clients 3 s.
-        for busy, steal, expected in ((9.5, 0.0, False), (10.0, 0.0, False), (10.2, 0.0, True), (9.5, 0.19, False), (9.5, 0.3, True)):
-            self.assertEqual(self.measured(busy, 5.0, 3.0, steal).is_disturbed, expected, (busy, steal))
+        nothing = (0.0, 0.0)
+        for others, expected in (
+            ({self.SHELL: (1, nothing, (0.5, 0.0))}, 0.5),
+            # It began and ended meanwhile: its parent knows.
+            ({self.SHELL: (1, nothing, (0.0, 0.7))}, 0.7),
+            # It ran before: only the rest is this interval's.
+            ({self.SHELL: (1, nothing, (0.0, 5.0)), self.BUILD: (self.SHELL, (4.2, 0.0), None)}, 0.8),
+            # Clients are ours wherever they are.
+            ({self.SHELL: (os.getpid(), nothing, (2.0, 0.0)), self.BUILD: (self.SHELL, nothing, (3.0, 0.0))}, 0.0),
+        ):
+            found = self.measured(others, ticks=9.5 + expected)
+            self.assertAlmostEqual(found.others, expected / self.MACHINE_S, msg=str(others))
+            self.assertEqual(found.is_disturbed, expected > 0.6, others)
+
+    def test_clock_ticks_alone_discard_only_what_is_far_beyond_them(self):
+        for ticks, steal, expected in ((9.5, 0.0, False), (9.5, 0.19, False), (9.5, 0.3, True), (14.5, 0.0, False), (16.0, 0.0, True)):
+            self.assertEqual(self.measured(ticks=ticks, steal=steal).is_disturbed, expected, (ticks, steal))
 
 
 class Page(unittest.TestCase):

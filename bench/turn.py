@@ -71,5 +71,5 @@ class Turn:
         """Words for what disturbed it, or none."""
         for interval in self.intervals:
             if interval.is_disturbed:
-                return f"others took {interval.others:.1%}, the hypervisor {interval.steal:.1%}"
+                return f"others took {interval.others:.1%}, unseen ones {interval.unseen:.1%}, the hypervisor {interval.steal:.1%}"
         return None
