@@ -63,8 +63,8 @@ images: build ## lint the Dockerfile, and replay what containers of it would do,
 bench: build need-java ## measured side by side with Apache Kafka: the headline rows (15 minutes)
 	bench/side_by_side.py --form short
 
-bench-full: build need-java ## the same: every row, five repetitions of a minute each (hours)
-	bench/side_by_side.py --form full
+bench-full: build need-java ## the same: every row, five repetitions of a minute each (hours; in pieces: ROWS=P5,C2 CONTINUE=FILE.json)
+	bench/side_by_side.py --form full $(if $(ROWS),--rows $(ROWS)) $(if $(CONTINUE),--continue $(CONTINUE))
 
 bench-smoke: build ## the same: every row once with hardly any data, to see that it works (2 minutes)
 	bench/side_by_side.py --form smoke

@@ -2,6 +2,8 @@
 import statistics
 from dataclasses import dataclass, field
 
+from reasons import reason
+
 # Fewer repetitions have no range worth the name.
 CLAIM_REPETITIONS_MIN = 3
 
@@ -50,6 +52,8 @@ class Row:
     reached: bool | None = None
     # Whether each repetition says the same.
     settled: bool = False
+    # Why the goal was missed.
+    reason: str | None = None
     ratio: tuple | None = None
     claim: bool = False
     bound: float | None = None
@@ -87,6 +91,8 @@ def row(workload, figure, durability, mode, samples, limits, bounds, discarded, 
         enough = min(len(made.einmal), len(made.kafka)) >= CLAIM_REPETITIONS_MIN
         made.claim = enough and not made.ratio[1] <= 1 <= made.ratio[2]
     judge(made, figure)
+    if made.reached is False:
+        made.reason = reason(workload.name, figure.key, durability)
     if figure.bound and limits and made.einmal:
         made.bound, made.bound_term = bounds[figure.bound](limits, durability)
         ours = median(made.einmal)

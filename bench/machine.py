@@ -18,7 +18,7 @@ def _first_line(*command):
     return (run.stdout or run.stderr).strip().splitlines()[0] if run.stdout or run.stderr else "unknown"
 
 
-def facts(form, mode, seconds):
+def facts(form, mode):
     cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "unknown")
     changed = subprocess.run(["git", "status", "--porcelain", "--untracked-files=no"], cwd=REPOSITORY, capture_output=True, text=True).stdout.strip()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -26,7 +26,6 @@ def facts(form, mode, seconds):
         "form": form,
         "mode": mode,
         "date": time.strftime("%Y-%m-%d"),
-        "minutes": round(seconds / 60, 1),
         "commit": _first_line("git", "rev-parse", "--short", "HEAD") + ("+" if changed else ""),
         "einmal": _first_line(einmal_binary(), "version"),
         "java": _first_line("java", "-version"),

@@ -14,32 +14,38 @@ CORES_IN_WORDS = {
 }
 
 
+def stem(facts):
+    """How the names of a result's files begin."""
+    words = [facts["date"], facts["commit"].rstrip("+")]
+    words += [facts["form"]] if facts["form"] != "short" else []
+    words += [facts["mode"]] if facts["mode"] != "shared" else []
+    return "-".join(words)
+
+
 def write(out, facts, form, session):
     """Writes `<date>-<commit>.{json,md}` and the plots; returns the page."""
     out.mkdir(parents=True, exist_ok=True)
-    stem = f"{facts['date']}-{facts['commit'].rstrip('+')}"
-    if facts["form"] != "short":
-        stem += f"-{facts['form']}"
-    if facts["mode"] != "shared":
-        stem += f"-{facts['mode']}"
+    name_start = stem(facts)
     result = {
         "machine": facts,
         "form": dataclasses.asdict(form),
         "limits": session.limits,
         "calibration": session.calibration,
         "cold_kafka": session.cold,
+        "slower_rates": session.rates,
         "rows": [dataclasses.asdict(row) for row in session.rows],
         "latencies": session.latencies,
     }
-    (out / f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
+    (out / f"{name_start}.json").write_text(json.dumps(result, indent=1) + "\n")
     # Whole and small: one measured latency is 1 µs to 60 s at three significant digits.
-    (out / f"{stem}-histograms.json").write_text(json.dumps(session.histograms, separators=(",", ":")) + "\n")
+    (out / f"{name_start}-histograms.json").write_text(json.dumps(session.histograms, separators=(",", ":")) + "\n")
     pictures = []
     for name, picture in plots.all_of(session.rows, session.latencies).items():
-        (out / f"{stem}-{name}.svg").write_text(picture)
-        pictures.append(f"![{name.replace('-', ' ')}]({stem}-{name}.svg)")
-    text = "\n\n".join([head(facts, form, session), table(session.rows), *pictures, limits(session.limits), notes(session)]) + "\n"
-    (out / f"{stem}.md").write_text(text)
+        (out / f"{name_start}-{name}.svg").write_text(picture)
+        pictures.append(f"![{name.replace('-', ' ')}]({name_start}-{name}.svg)")
+    parts = [head(facts, form, session), table(session.rows), missed(session.rows), *pictures, limits(session.limits), notes(session)]
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    (out / f"{name_start}.md").write_text(text)
     return text
 
 
@@ -117,6 +123,12 @@ def table(rows):
             f"| {ratio(row)} | {goal(row)} | {bound(row)} | {number(row.client_alone)} | {row.discarded} |"
         )
     return "\n".join(lines)
+
+
+def missed(rows):
+    """The goals that were missed, with reasons; empty if there are none."""
+    told = [f"- **{row.workload}, {row.durability}, {row.what.split(': ')[-1]}**: {row.reason}" for row in rows if row.reached is False and row.reason]
+    return "\n".join(["Missed, and why:", "", *told]) if told else ""
 
 
 def limits(found):

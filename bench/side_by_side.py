@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """einmal beside Apache Kafka on this machine, row by row, with the durability class on each.
 
-    side_by_side.py [--form short|full|smoke] [--mode shared|split] [--only ID[,ID]] [--repetitions N] [--without-kafka] [--out DIR]
+    side_by_side.py [--form short|full|smoke] [--mode shared|split] [--rows ID[,ID]] [--continue FILE] [--list] [--repetitions N]
+                    [--without-kafka] [--out DIR]
 
 Rows: workloads.py. D1: acknowledged from the page cache, Kafka's default. D2: acknowledged after an fsync, einmal's default, in
 Kafka `log.flush.interval.messages=1`. Repetitions are interleaved, einmal, Kafka, einmal, Kafka …; figures are medians with their
 range, a ratio is einmal ÷ Kafka with the range of its repetitions, and claims something only if that range excludes 1. A
 repetition in which other processes took more than 3 % of the CPU or the hypervisor more than 1 % is discarded, with its counterpart.
+
+How long each row is likely to take is told first ([`estimate`](estimate.py)). What was measured is kept after each row, and `--continue` goes on
+with what is missing, in pieces as small as `--rows` makes them.
 
 `--form smoke` takes each row once with hardly any data, to see that the harness works; its figures say nothing.
 Without a Kafka (README.md says how it is found) only einmal's column is measured, and nothing that takes Kafka's own client.
@@ -20,8 +24,10 @@ import time
 from pathlib import Path
 
 import clients
+import estimate
 import figures
 import kafka_wire
+import kept
 import machine
 import memory
 import page
@@ -47,18 +53,20 @@ def say(words):
 class Session:
     """One run of the harness."""
 
-    def __init__(self, form, with_kafka):
-        self.form, self.with_kafka = form, with_kafka
-        self.rows, self.latencies, self.histograms, self.cold, self.failures, self._rates = [], [], [], {}, [], {}
-        self.limits = clients.limits(tempfile.gettempdir(), form is FORMS["smoke"])
-        self.calibration = clients.calibration(min(form.seconds, 5))
+    def __init__(self, form, with_kafka, earlier=None, keep=lambda session: None):
+        """`earlier`: what an interrupted run has left ([`kept.Earlier`](kept.py)). `keep` is called after each row."""
+        self.form, self.with_kafka, self.keep, self.failures = form, with_kafka, keep, []
+        self.rows, self.latencies, self.histograms, self.cold, self.rates = ([], [], [], {}, {}) if earlier is None else earlier.measured
+        self.limits = earlier.limits if earlier else clients.limits(tempfile.gettempdir(), form is FORMS["smoke"])
+        self.calibration = earlier.calibration if earlier else clients.calibration(min(form.seconds, 5))
 
-    def run(self, chosen):
-        for workload in (each for each in chosen if each.own):
-            for durability in workload.classes:
+    def run(self, todo):
+        """`todo`: workloads with a durability class each."""
+        for workload, durability in todo:
+            if workload.own:
                 self.measure(workload, durability, None)
         for durability in ("D1", "D2"):
-            of_class = [each for each in chosen if not each.own and durability in each.classes]
+            of_class = [workload for workload, of in todo if not workload.own and of == durability]
             if of_class:
                 self.measure_warm(of_class, durability)
 
@@ -104,14 +112,14 @@ class Session:
         if self.with_kafka and not workload.einmal_only:
             sides.append("kafka")
         kept, discarded, notes, failed, kafka_runs = [], 0, [], set(), 0
-        kafka_repetitions = workload.kafka_repetitions or (self.form.kafka_starts if workload.own else self.form.repetitions)
+        kafka_repetitions = workload.kafka_runs(self.form)
         tries = self.form.repetitions + self.form.retries
         for repetition in range(tries):
             pair, disturbance = {}, None
             for side in sides:
                 if side in failed or side == "kafka" and kafka_runs >= kafka_repetitions:
                     continue
-                turn = Turn(side, durability, self.form, repetition, kafka, self._rates, workload.name)
+                turn = Turn(side, durability, self.form, repetition, kafka, self.rates, workload.name)
                 try:
                     pair[side] = workload.run(turn)
                 except (AssertionError, OSError, RuntimeError, TimeoutError, ValueError, KeyError, subprocess.SubprocessError) as error:
@@ -142,12 +150,15 @@ class Session:
             if told:
                 middle = {name: figures.median([each[name] for each in told]) for name in told[0]}
                 self.latencies.append({"workload": workload.name, "title": workload.title, "durability": durability, "broker": side, "us": middle})
+        self.keep(self)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--form", choices=FORMS, default="short")
-    parser.add_argument("--only", default="", help="ids of workloads, or how they begin")
+    parser.add_argument("--rows", default="", metavar="ID[,ID]", help="only rows of these ids, or that begin so")
+    parser.add_argument("--continue", dest="earlier", type=Path, metavar="FILE", help="the .json of an interrupted run, at the same commit: the other rows are added to it")
+    parser.add_argument("--list", action="store_true", help="only tell the rows and how long each is likely to take")
     parser.add_argument("--mode", choices=MODES, default="shared", help="who runs on which core")
     parser.add_argument("--repetitions", type=int)
     parser.add_argument("--without-kafka", action="store_true")
@@ -164,12 +175,32 @@ def main():
     if not with_kafka:
         why = "as asked" if options.without_kafka else no_kafka()
         say(f"no Kafka to compare with, only einmal's column is measured: {why}")
+    earlier = kept.Earlier(options.earlier) if options.earlier else None
+    todo = rows(form, options.rows, earlier)
+    told = estimate.lines(todo, form, with_kafka)
+    if options.list:
+        print("\n".join(told))
+        return
+    if options.form != "smoke":
+        say("about how long it takes:\n" + "\n".join(told))
     began = time.monotonic()
     with memory.prepared(options.form != "smoke") as prepared:
-        session = measured(form, with_kafka, options.only)
-    facts = machine.facts(options.form, options.mode, time.monotonic() - began) | {"memory": prepared}
-    out = options.out or (Path(tempfile.mkdtemp(prefix="einmal-smoke-")) if options.form == "smoke" else REPOSITORY / "bench/results")
-    print(page.write(out, facts, form, session))
+        facts = machine.facts(options.form, options.mode) | {"memory": prepared}
+        out = options.out or (Path(tempfile.mkdtemp(prefix="einmal-smoke-")) if options.form == "smoke" else REPOSITORY / "bench/results")
+        if earlier:
+            earlier.check(facts, form)
+            out, facts = options.earlier.parent, earlier.facts
+        minutes = facts.get("minutes", 0)
+
+        def keep(session):
+            return page.write(out, facts | {"minutes": round(minutes + (time.monotonic() - began) / 60, 1)}, form, session)
+
+        session = Session(form, with_kafka, earlier, keep)
+        try:
+            session.run(todo)
+        except KeyboardInterrupt:
+            say(f"interrupted: what was measured so far is written. To go on: --form {options.form} --continue {out / page.stem(facts)}.json")
+    print(keep(session))
     missed = [f"{row.what} ({row.durability})" for row in session.rows if row.reached is False]
     if missed and options.form != "smoke":
         say(f"missed: {'; '.join(missed)}")
@@ -177,20 +208,16 @@ def main():
         sys.exit("could not run: " + "; ".join(session.failures))
 
 
-def measured(form, with_kafka, only):
-    """The session with its rows; those before an interruption count."""
-    session = Session(form, with_kafka)
+def rows(form, only, earlier):
+    """The workloads to be measured, with a durability class each."""
     chosen = [each for each in workloads(form) if not only or each.name.startswith(tuple(only.split(",")))]
     if not reference_kafka():
         left_out = [each.name for each in chosen if each.kafka_client]
         if left_out:
             say(f"left out, their client comes with Kafka: {', '.join(left_out)}")
         chosen = [each for each in chosen if not each.kafka_client]
-    try:
-        session.run(chosen)
-    except KeyboardInterrupt:
-        say("interrupted: what was measured so far is written")
-    return session
+    done = earlier.done if earlier else set()
+    return [(each, durability) for each in chosen for durability in each.classes if (each.name, durability) not in done]
 
 
 if __name__ == "__main__":

@@ -11,10 +11,13 @@ from xml.etree import ElementTree
 sys.path.insert(0, str(Path(__file__).parent))
 
 import brokers
+import estimate
 import figures
+import kept
 import page
 import plots
 import proc
+import reasons
 from bounds import BOUNDS
 from figures import Figure, Goal
 from forms import FORMS
@@ -122,6 +125,52 @@ class Restart(unittest.TestCase):
             kafka.script = str(script)
             kafka.restart()
             self.assertEqual(kafka.pid, os.getpid())
+
+
+class Reasons(unittest.TestCase):
+    def test_a_missed_goal_stands_with_its_reason(self):
+        figure = Figure("cpu_s_per_gb", "broker CPU", "CPU-s/GB", goal=Goal("ratio", 0.5))
+        made = {name: figures.row(SimpleNamespace(name=name, title="t"), figure, "D1", "shared", [{"einmal": {figure.key: 9}, "kafka": {figure.key: kafka}}], {}, BOUNDS, 0, []) for name, kafka in (("C2", 9), ("X", 9), ("P2", 90))}
+        told = page.missed(made.values())
+        self.assertIn(f"- **C2, D1, broker CPU**: {reasons.REASONS['C2', figure.key, 'D1']}", told)
+        self.assertIn("- **X, D1, broker CPU**: why is not known.", told)
+        self.assertNotIn("P2", told)
+        self.assertEqual(page.missed([made["P2"]]), "")
+
+    def test_each_reason_is_of_a_goal(self):
+        goals = {(each.name, figure.key, durability) for each in workloads(FORMS["full"]) for figure in each.figures if figure.goal for durability in each.classes}
+        self.assertEqual(set(reasons.REASONS) - goals, set())
+
+
+class Pieces(unittest.TestCase):
+    def session(self, rows):
+        return SimpleNamespace(limits={}, calibration={"ceiling_records_per_s": 1, "client_cpu_us_per_record": 1, "floor_p50_us": 1, "floor_p99_us": 1}, cold={},
+                               rates={"D1": 7.0}, rows=rows, latencies=[{"workload": row.workload, "durability": row.durability, "broker": "einmal", "title": "t", "us": {"p50": 9}} for row in rows], histograms=[])
+
+    def test_a_run_goes_on_where_it_was_interrupted_with_the_same_program_only(self):
+        figure = Figure("k", "CPU", "s")
+        done, failed = row(figure, [1.0], [2.0], "D1"), row(figure, [], [1.0], "D2")
+        failed.notes = ["einmal could not run it"]
+        facts = {"date": "2026-01-01", "commit": "abc", "form": "full", "mode": "shared", "minutes": 3, "einmal": "e", "java": "j", "cores": 2, "cpu": "c", "memory_gib": 1, "kernel": "k", "file_system": "f", "memory": "m"}
+        with tempfile.TemporaryDirectory() as place:
+            page.write(Path(place), facts, FORMS["full"], self.session([done, failed]))
+            earlier = kept.Earlier(Path(place) / "2026-01-01-abc-full.json")
+        self.assertEqual(earlier.done, {("X", "D1")})
+        rows, latencies, histograms, cold, rates = earlier.measured
+        self.assertEqual((rows, [each["durability"] for each in latencies], rates), ([done], ["D1"], {"D1": 7.0}))
+        earlier.check(facts, FORMS["full"])
+        for other, form in (({"commit": "abd"}, "full"), ({}, "short")):
+            with self.assertRaises(SystemExit):
+                earlier.check(facts | other, FORMS[form])
+
+    def test_each_row_has_an_estimate_and_the_short_form_takes_a_quarter_of_an_hour(self):
+        for form in FORMS.values():
+            todo = [(workload, durability) for workload in workloads(form) for durability in workload.classes]
+            taken = [estimate.row_s(*each, form, True) for each in todo]
+            self.assertGreater(min(taken), 0)
+            self.assertEqual(len(estimate.lines(todo, form, True)), len(todo) + 1)
+            if form is FORMS["short"]:
+                self.assertLess(sum(taken) + estimate.beside_s(todo, form, True), 15 * 60)
 
 
 class Disturbance(unittest.TestCase):

@@ -61,7 +61,7 @@ class Turn:
                 with other.broker() as broker:
                     kafka_wire.create_topic(broker.port, other.topic, 6)
                     for _ in range(2):
-                        result = clients.produce(broker.port, other.topic, **load, duration=self.form.seconds)
+                        result = clients.produce(broker.port, other.topic, **load, duration=self.form.maximum_s)
                 rates.append(result["records_per_s"])
             self._rates[self.durability] = min(rates)
         return self._rates[self.durability]

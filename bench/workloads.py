@@ -38,6 +38,10 @@ class Workload:
     kafka_client: bool = False
     headline: bool = True
 
+    def kafka_runs(self, form):
+        """Repetitions in which Kafka takes part."""
+        return self.kafka_repetitions or (form.kafka_starts if self.own else form.repetitions)
+
 
 def ms(result, percentile):
     return result["latency_us"][percentile] / 1000
