@@ -36,6 +36,11 @@ fn hangup_takes_the_log_level_over_and_ends_nothing() {
 }
 
 #[test]
+fn a_broker_takes_no_huge_pages_of_which_it_would_use_a_part() {
+    assert!(!TestServer::start().takes_huge_pages());
+}
+
+#[test]
 fn in_kafkas_stead_the_phrases_that_test_modules_wait_for_are_printed() {
     let settings = ["no.such.setting=1", "node.id=7"];
     let server = TestServer::start_with_arguments(&["--from-kafka-env"], &settings);

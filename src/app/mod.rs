@@ -8,6 +8,7 @@
 
 mod descriptors;
 mod failure;
+mod huge_pages;
 mod notify;
 pub mod probe;
 
@@ -65,6 +66,7 @@ pub struct Manner {
 /// Runs a broker until it is told to stop.
 pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> {
     let filtered = output::install(&loaded.config.log_level)?;
+    huge_pages::refuse();
     let recorder = recorder::install()?;
     let Build { version, revision, rustc } = build;
     metrics::gauge!(crate::metrics::BUILD_INFO, "version" => version, "revision" => revision, "rustc" => rustc)

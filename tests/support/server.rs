@@ -173,10 +173,20 @@ impl TestServer {
         self.status_bytes("VmHWM:")
     }
 
+    /// Whether the kernel may give it huge pages.
+    pub fn takes_huge_pages(&self) -> bool {
+        self.status("THP_enabled:") == 1
+    }
+
     fn status_bytes(&self, field: &str) -> usize {
+        self.status(field) * 1024
+    }
+
+    /// Sizes are in KiB.
+    fn status(&self, field: &str) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("Linux has /proc");
         let line = status.lines().find(|line| line.starts_with(field)).expect("a live process has this field");
-        line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).expect("it is in KiB") * 1024
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("it is a number")
     }
 
     /// Body of `GET path` on the admin port, after its status.
