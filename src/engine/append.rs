@@ -13,22 +13,18 @@ use super::group::Group;
 use super::message_ids::{self, Outcome};
 use super::mutant::Mutant;
 use super::settings::Settings;
-use super::state::{Counters, PartitionLog, SparseProgress, State};
+use super::state::{Counters, PartitionLog, State};
 use super::transactions::producer::admit_partition;
-use super::{disk_watch, producer_states};
+use super::{disk_watch, producer_states, sparse_index};
 use crate::config::TimestampType;
 use crate::log::catalog::Topic;
 use crate::producer::{self, AppendRejected, Decision, WindowBatch};
 use crate::record::{BatchHeader, patch};
-use crate::store::schema::{LogKey, RowValue, SparseRow, sparse_key, sparse_of_key, sparse_prefix};
+use crate::store::schema::LogKey;
 use crate::store::{Store, StoreError, StoredBatch};
 use crate::transaction::{TransactionRefused, TransactionVersion};
 use crate::types::{ErrorCode, LeaderEpoch, Offset, PartitionId, Timestamp};
 
-/// Bytes between two entries of a partition's sparse index.
-pub(super) const SPARSE_ENTRY_BYTES: u64 = 1 << 20;
-/// Time between two entries of a partition that is written to slowly.
-const SPARSE_ENTRY_MS: Timestamp = 60_000;
 /// Leader epochs remembered per partition; the oldest are forgotten, as if the log began later.
 const EPOCHS_MAX: usize = 64;
 
@@ -284,7 +280,7 @@ pub(super) fn load(
     needs_producers: bool,
     expiry_now: Timestamp,
 ) -> Result<usize, StoreError> {
-    load_sparse(log, store)?;
+    sparse_index::load(log, store)?;
     if needs_producers || log.may_hold_back() {
         return producer_states::load(log, store, group, settings, expiry_now);
     }
@@ -311,7 +307,7 @@ pub(super) fn stage(
         group.epochs.insert(id);
     }
     let size_bytes = u32::try_from(stored.bytes.len()).expect("frames are shorter than 4 GiB");
-    stage_sparse(log, group, id, header, now);
+    sparse_index::stage(log, group, header, now);
     let key = LogKey {
         partition: id,
         base_offset: stored.base_offset,
@@ -328,25 +324,6 @@ pub(super) fn stage(
     log.row.size_bytes += u64::from(size_bytes);
     group.partitions.insert(id);
     group.appended.insert(id);
-}
-
-/// An entry tells what holds for the batches before it, so it is staged before the batch counts.
-fn stage_sparse(log: &mut PartitionLog, group: &mut Group, id: PartitionId, header: &BatchHeader, now: Timestamp) {
-    let sparse = &mut log.sparse;
-    let due = log.row.size_bytes - sparse.entry_bytes >= SPARSE_ENTRY_BYTES
-        || now.saturating_sub(sparse.entry_time) >= SPARSE_ENTRY_MS;
-    if due && log.row.log_end > log.row.log_start {
-        let row = SparseRow {
-            max_timestamp: sparse.max_timestamp,
-            max_timestamp_offset: sparse.max_timestamp_offset,
-            cumulative_bytes: log.row.size_bytes,
-        };
-        group.rows.put(sparse_key(id, header.base_offset), row.encode());
-        (sparse.entry_bytes, sparse.entry_time) = (log.row.size_bytes, now);
-    }
-    if header.max_timestamp > sparse.max_timestamp {
-        (sparse.max_timestamp, sparse.max_timestamp_offset) = (header.max_timestamp, header.base_offset);
-    }
 }
 
 pub(super) fn count_unflushed(log: &mut PartitionLog, group: &mut Group, topic: &Topic, header: &BatchHeader) {
@@ -368,36 +345,4 @@ fn count_traffic(topic: &Topic, header: &BatchHeader) {
     traffic.bytes_in.fetch_add(u64::from(header.size_bytes), Ordering::Relaxed);
     traffic.records_in.fetch_add(u64::try_from(header.record_count).unwrap_or(0), Ordering::Relaxed);
     traffic.batches_in.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Brings back what the sparse index had reached: its newest entry, and the batches after it.
-fn load_sparse(log: &mut PartitionLog, store: &dyn Store) -> Result<(), StoreError> {
-    if log.sparse.loaded {
-        return Ok(());
-    }
-    let mut progress = SparseProgress { loaded: true, ..SparseProgress::UNLOADED };
-    let mut from = log.row.log_start;
-    let id = log.view.id;
-    if log.row.log_end > from {
-        let mut before = sparse_key(id, log.row.log_end);
-        while let Some((key, value)) = store.last_before(&sparse_prefix(Some(id)), &before)? {
-            if let (Ok((_, offset)), Ok(row)) = (sparse_of_key(&key), SparseRow::decode(&value)) {
-                progress.max_timestamp = row.max_timestamp;
-                progress.max_timestamp_offset = row.max_timestamp_offset;
-                progress.entry_bytes = row.cumulative_bytes;
-                from = offset.max(log.row.log_start);
-                break;
-            }
-            // A damaged entry is passed over: the index is an aid, and the batches tell the same.
-            before = key;
-        }
-        store.scan_log(id, from, log.row.log_end, &mut |key| {
-            if key.max_timestamp > progress.max_timestamp {
-                (progress.max_timestamp, progress.max_timestamp_offset) = (key.max_timestamp, key.base_offset);
-            }
-            true
-        })?;
-    }
-    log.sparse = progress;
-    Ok(())
 }

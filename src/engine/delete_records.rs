@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 
 use super::command::{LogStart, Refused};
 use super::group::{Effect, Group};
+use super::sparse_index;
 use super::state::{Dead, PartitionLog, State};
 use crate::log::partition::forget_epochs_before;
-use crate::store::schema::{PartitionRow, RowValue, SparseRow, sparse_of_key, sparse_prefix};
+use crate::store::schema::PartitionRow;
 use crate::store::{Store, StoreError};
 use crate::types::{ErrorCode, Offset, PartitionId};
 
@@ -105,14 +106,11 @@ pub(super) fn bytes_below(
     before: Offset,
 ) -> Result<u64, StoreError> {
     let (mut from, mut bytes) = (row.log_start, row.start_bytes);
-    store.scan(&sparse_prefix(Some(partition)), &mut |key, value| {
-        // A damaged entry is passed over: the index is an aid, and the batches tell the same.
-        if let (Ok((_, base_offset)), Ok(entry)) = (sparse_of_key(key), SparseRow::decode(value))
-            && (from..=before).contains(&base_offset)
-        {
-            (from, bytes) = (base_offset, entry.cumulative_bytes);
-        }
-    })?;
+    if let Some((base_offset, entry)) = sparse_index::last_entry_up_to(store, partition, before)?
+        && base_offset >= from
+    {
+        (from, bytes) = (base_offset, entry.cumulative_bytes);
+    }
     store.scan_log(partition, from, before, &mut |key| {
         if key.last_offset() < before {
             bytes += u64::from(key.size_bytes);

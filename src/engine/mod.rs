@@ -7,7 +7,7 @@
 //!
 //! [`start`] brings the state back from rows; [`asker`] is the way to the writer. [`writer`] and [`syncer`] are the two roles, and
 //! [`seat`] says on whose thread the writer runs; `append`, `markers`, `topics`, `transactions`, `delete_records`, `compact`,
-//! `commit_offsets`, `groups` and `producer_ids` decide, each its own kind of command, and `housekeeping` what the writer does unasked,
+//! `commit_offsets`, `groups` and `producer_ids` decide, each its own kind of command, and `housekeeping` and `purge` what the writer does unasked,
 //! when a [`look`] is due. [`retention`] and [`cleaner`] look for records that are not to be kept; `producer_states` keeps what
 //! partitions know of their producers, `message_ids` the ids that topics remember; [`group`] holds what was decided,
 //! [`expiry_clock`] the time by which things expire.
@@ -38,10 +38,12 @@ mod mutant;
 mod offset_index;
 mod producer_ids;
 mod producer_states;
+mod purge;
 mod reclaimer;
 mod retention;
 mod seat;
 pub mod settings;
+mod sparse_index;
 mod start;
 mod state;
 mod syncer;

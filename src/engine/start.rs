@@ -165,6 +165,7 @@ impl Engine {
             counters: Counters::new(),
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
             dead: Default::default(),
+            purged_to: None,
             disk: DiskWatch::new(settings.disk_reserve_bytes),
             expiry_clock: ExpiryClock::start(
                 read_row::<ExpiryClockRow>(store.as_ref(), &ExpiryClockRow::KEY)?.as_ref(),
@@ -319,7 +320,7 @@ fn recover_message_ids(state: &mut State) -> Result<(), StartError> {
     let topics = &state.topics;
     let exists = |topic| topics.by_no.contains_key(&topic);
     let gone = message_ids::recover(&mut state.message_ids, state.store.as_ref(), exists)?;
-    state.dead.extend(gone.into_iter().map(|topic| (0, Dead::MessageIds { topic, from: None })));
+    state.dead.extend(gone.into_iter().map(|topic| (0, Dead::MessageIds(topic))));
     Ok(())
 }
 

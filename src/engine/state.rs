@@ -50,6 +50,8 @@ pub(super) struct State {
     pub broker_overrides: BTreeMap<String, String>,
     /// What is dead and still takes space, each with the sequence number of the write that made it so.
     pub dead: VecDeque<(u64, Dead)>,
+    /// The row from which on the first of them is left, once its removal has begun.
+    pub purged_to: Option<Vec<u8>>,
 }
 
 /// Counters of the append path, looked up once.
@@ -133,8 +135,8 @@ pub(super) enum Dead {
     },
     /// All batches of a deleted topic.
     TopicLog(TopicNo),
-    /// Message ids that a deleted topic remembered, from one place on.
-    MessageIds { topic: TopicNo, from: Option<(PartitionId, Offset)> },
+    /// Message ids that a deleted topic remembered.
+    MessageIds(TopicNo),
     /// The other rows of a partition of a deleted topic.
     Partition(PartitionId),
 }

@@ -15,7 +15,7 @@ use super::state::State;
 use super::syncer::Syncer;
 use super::{
     append, commit_offsets, compact, delete_records, groups, housekeeping, markers, producer_ids, producer_states,
-    topics, transactions,
+    purge, topics, transactions,
 };
 use crate::log::catalog::Catalog;
 use crate::store::schema::{BrokerEpoch, BrokerOverrides, ExpiryClockRow, RowValue};
@@ -223,7 +223,7 @@ impl Writer {
         self.state.disk.note_written(bytes);
         if commands == 0 {
             // Alone in its group: rows that a command stages are not in the store yet, and would be missed.
-            housekeeping::purge(&mut self.state, &mut group, self.syncer.published());
+            purge::purge(&mut self.state, &mut group, self.syncer.published());
             (self.is_owed_a_round, self.last_own_round_ms) = (false, now_ms);
         } else {
             let is_due = now_ms.saturating_sub(self.last_own_round_ms) >= OWN_ROUND_INTERVAL_MS;

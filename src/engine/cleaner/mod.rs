@@ -85,45 +85,60 @@ impl Rounds {
         Self { with, pace, compacted: HashMap::new(), gone: HashMap::new() }
     }
 
-    /// Compacts until no partition is due. It ends early when the engine does.
+    /// Compacts until no partition is due: all that are, those with the largest share first, and again. It ends early when the engine
+    /// does.
     pub fn pass(&mut self, ending: &Ending) {
         // One that failed, or did not get on, waits for the next pass.
         let mut set_aside = HashSet::new();
         loop {
-            let Some(clock) = self.with.asker.ask(|reply| Command::ExpiryClock { reply }) else { return };
-            let Some((topic, partition, dirt)) = self.filthiest(&clock, &set_aside, ending) else { return };
-            let (id, log_start) = (partition.id, partition.offsets().log_start);
-            let mut gone_bytes = 0;
-            let round = Round {
-                with: &self.with,
-                ending,
-                pace: &mut self.pace,
-                topic: &topic,
-                id,
-                log_start,
-                dirt,
-                gone_bytes: &mut gone_bytes,
-                now: clock.now(topic.config.delete_retention_ms),
-                wall_now: clock.now(0),
-            };
-            let ended = round.run();
-            *self.gone.entry(id).or_default() += gone_bytes;
-            match ended {
-                Ok(Ended { first_dirty, clean_bytes }) => {
-                    let (topic, partition) = (&*topic.name, id.index);
-                    tracing::debug!(topic, partition, first_dirty, clean_bytes, "compacted");
-                    if first_dirty == dirt.first_dirty {
-                        set_aside.insert(id);
-                    }
-                    self.compacted.insert(id, (log_start, (first_dirty, clean_bytes)));
-                    self.reclaim();
+            let Some(due) = self.due(&set_aside, ending).filter(|due| !due.is_empty()) else { return };
+            for id in due {
+                match self.round(id, ending) {
+                    Some(true) => {}
+                    Some(false) => drop(set_aside.insert(id)),
+                    None => return,
                 }
-                Err(Interrupted::Gone) if ending.has_come() => return,
-                Err(Interrupted::Gone) => drop(set_aside.insert(id)),
-                Err(Interrupted::Store(error)) => {
-                    tracing::warn!(topic = &*topic.name, partition = id.index, %error, "the log cannot be compacted");
-                    set_aside.insert(id);
-                }
+            }
+        }
+    }
+
+    /// Compacts one partition as far as there is room for its keys; answers whether it has got on, none once the engine ends.
+    fn round(&mut self, id: PartitionId, ending: &Ending) -> Option<bool> {
+        let clock = self.with.asker.ask(|reply| Command::ExpiryClock { reply })?;
+        // As it is by now: rounds before this one may have taken long.
+        let topics = self.with.catalog.topics();
+        let topic = topics.by_no.get(&id.topic).filter(|topic| topic.config.compact);
+        let index = usize::try_from(id.index).ok()?;
+        let found = topic.and_then(|topic| Some((topic, topic.partitions.get(index)?)));
+        let Some((topic, partition)) = found else { return Some(false) };
+        let log_start = partition.offsets().log_start;
+        let Some(dirt) = self.dirt_of(topic, partition, &clock) else { return Some(false) };
+        let mut gone_bytes = 0;
+        let round = Round {
+            with: &self.with,
+            ending,
+            pace: &mut self.pace,
+            topic,
+            id,
+            log_start,
+            dirt,
+            gone_bytes: &mut gone_bytes,
+            now: clock.now(topic.config.delete_retention_ms),
+            wall_now: clock.now(0),
+        };
+        let ended = round.run();
+        *self.gone.entry(id).or_default() += gone_bytes;
+        match ended {
+            Ok(Ended { first_dirty, clean_bytes }) => {
+                tracing::debug!(topic = &*topic.name, partition = id.index, first_dirty, clean_bytes, "compacted");
+                self.compacted.insert(id, (log_start, (first_dirty, clean_bytes)));
+                self.reclaim();
+                Some(first_dirty != dirt.first_dirty)
+            }
+            Err(Interrupted::Gone) => (!ending.has_come()).then_some(false),
+            Err(Interrupted::Store(error)) => {
+                tracing::warn!(topic = &*topic.name, partition = id.index, %error, "the log cannot be compacted");
+                Some(false)
             }
         }
     }
@@ -145,38 +160,36 @@ impl Rounds {
         }
     }
 
-    /// The partition with the largest share of what is to be compacted, of those that are due.
-    fn filthiest(
-        &mut self,
-        clock: &ExpiryClock,
-        set_aside: &HashSet<PartitionId>,
-        ending: &Ending,
-    ) -> Option<(Arc<Topic>, Arc<Partition>, Dirt)> {
+    /// The partitions that are due, those with the largest share of what is to be compacted first; none once the engine ends.
+    fn due(&mut self, set_aside: &HashSet<PartitionId>, ending: &Ending) -> Option<Vec<PartitionId>> {
+        let clock = self.with.asker.ask(|reply| Command::ExpiryClock { reply })?;
         let topics = self.with.catalog.topics();
         self.compacted.retain(|id, _| topics.by_no.contains_key(&id.topic));
         self.gone.retain(|id, _| topics.by_no.contains_key(&id.topic));
-        let mut filthiest: Option<(Arc<Topic>, Arc<Partition>, Dirt)> = None;
+        let mut due = Vec::new();
         for topic in topics.by_name.values().filter(|topic| topic.config.compact) {
             for partition in topic.partitions.iter().filter(|partition| !set_aside.contains(&partition.id)) {
                 if ending.has_come() {
                     return None;
                 }
-                match self.dirt_of(topic, partition, clock) {
-                    Ok(Some(dirt)) if filthiest.as_ref().is_none_or(|(_, _, most)| dirt.ratio() > most.ratio()) => {
-                        filthiest = Some((Arc::clone(topic), Arc::clone(partition), dirt));
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::warn!(topic = &*topic.name, partition = partition.id.index, %error, "the log cannot be read");
-                    }
+                if let Some(dirt) = self.dirt_of(topic, partition, &clock) {
+                    due.push((dirt.ratio(), partition.id));
                 }
             }
         }
-        filthiest
+        due.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        Some(due.into_iter().map(|(_, id)| id).collect())
     }
 
-    /// What is to be compacted of a partition, if it is due.
-    fn dirt_of(
+    /// What is to be compacted of a partition, if it is due and can be read.
+    fn dirt_of(&mut self, topic: &Topic, partition: &Partition, clock: &ExpiryClock) -> Option<Dirt> {
+        self.look_at(topic, partition, clock).unwrap_or_else(|error| {
+            tracing::warn!(topic = &*topic.name, partition = partition.id.index, %error, "the log cannot be read");
+            None
+        })
+    }
+
+    fn look_at(
         &mut self,
         topic: &Topic,
         partition: &Partition,

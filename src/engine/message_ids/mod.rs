@@ -6,7 +6,6 @@
 //! ([`running_time`]); what a deleted topic leaves behind goes in rounds ([`removal`]).
 
 mod recovery;
-mod removal;
 mod running_time;
 
 use std::collections::HashMap;
@@ -25,7 +24,6 @@ use crate::store::Rows;
 use crate::store::schema::{IdBlock, MessageIdTime, RowValue, id_block_key};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
 pub(super) use recovery::{recover, recover_secret};
-pub(super) use removal::remove_rows;
 use running_time::RunningTime;
 
 /// Header that names the first record with the same id, where repeated records are stored.
@@ -304,7 +302,7 @@ impl MessageIds {
     pub fn remove_topic(&mut self, group: &mut Group, topic: TopicNo) {
         if let Some(index) = self.by_topic.remove(&topic) {
             self.bytes -= index.bytes();
-            group.dead.push(Dead::MessageIds { topic, from: None });
+            group.dead.push(Dead::MessageIds(topic));
         }
     }
 }
