@@ -265,6 +265,45 @@ fn ids_of_a_transaction_are_undecided_while_it_is_open_and_free_after_its_abort(
     assert_eq!(support::transactions::drain_committed(&mut client, "once", 0), ["b", "a"]);
 }
 
+/// A claim of `key` by `owner` with one more header.
+fn claim(client: &mut TestClient, (key, owner): (&str, &str), header: (&str, &str)) -> (i16, i64) {
+    let header = [(header.0.as_bytes(), Some(header.1.as_bytes()))];
+    let batch = BatchBuilder::new();
+    let batch = batch.record_with_headers(1, Some(key.as_bytes()), Some(owner.as_bytes()), &header);
+    send_batch(client, "ledger", batch.build().freeze())
+}
+
+#[test]
+fn claim_is_its_owners_across_sigkill_until_another_takes_over_what_expired() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "ledger", 1, &[("mode", "window"), ("id.source", "key"), ("on.duplicate", "reject")]);
+    let nothing = ("note", "");
+    assert_eq!(claim(&mut client, ("job", "ada"), ("claim-expires", "3600000")), (NONE, 0));
+    assert_eq!(claim(&mut client, ("short", "ada"), ("claim-expires", "1")), (NONE, 1));
+    for header in [("claim-expires", "0"), ("claim-expires", "x"), ("claim-takes-over", "")] {
+        assert_eq!(claim(&mut client, ("new", "ada"), header), (INVALID_RECORD, -1), "{header:?}");
+    }
+    server.kill9();
+    let mut server = server.restart();
+    let mut client = TestClient::connect(&server);
+    assert_eq!(claim(&mut client, ("job", "bob"), nothing), (INVALID_RECORD, -1));
+    assert_eq!(claim(&mut client, ("job", "bob"), ("claim-takes-over", "ada")), (INVALID_RECORD, -1));
+    assert_eq!(claim(&mut client, ("job", "ada"), nothing), (NONE, 0));
+    assert_eq!(claim(&mut client, ("short", "bob"), nothing), (INVALID_RECORD, -1));
+    assert_eq!(claim(&mut client, ("short", "bob"), ("claim-takes-over", "eve")), (INVALID_RECORD, -1));
+    // Its millisecond may not be over yet.
+    let takeovers = std::iter::repeat_with(|| claim(&mut client, ("short", "bob"), ("claim-takes-over", "ada")));
+    assert_eq!(takeovers.take(100_000).find(|answer| answer.0 == NONE), Some((NONE, 2)));
+    server.kill9();
+    let server = server.restart();
+    let mut client = TestClient::connect(&server);
+    assert_eq!(claim(&mut client, ("short", "ada"), nothing), (INVALID_RECORD, -1));
+    assert_eq!(claim(&mut client, ("short", "bob"), nothing), (NONE, 2));
+    assert_eq!(claim(&mut client, ("new", "ada"), nothing), (NONE, 3), "what was refused was not remembered");
+    expect_log(&mut client, "ledger", &[(0, "ada"), (1, "ada"), (2, "bob"), (3, "ada")]);
+}
+
 #[test]
 fn settings_are_checked_when_they_are_given_and_shown() {
     let server = TestServer::start();

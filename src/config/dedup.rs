@@ -72,6 +72,12 @@ pub enum OnDuplicate {
 }
 
 impl DedupConfig {
+    /// Whether records are claims of their keys by the owners that their values name: `message.dedup.on.duplicate=reject` with
+    /// `message.dedup.id.source=key`.
+    pub fn is_ledger(&self) -> bool {
+        self.on_duplicate == OnDuplicate::Reject && self.identity.source == IdSource::Key
+    }
+
     /// What the settings of a topic say, which have been checked one by one; none for `message.dedup.mode=none`.
     ///
     /// # Errors

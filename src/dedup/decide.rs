@@ -28,6 +28,8 @@ pub struct Judged<'a> {
     pub base_offset: Offset,
     /// The producer whose transaction it belongs to, if it belongs to one.
     pub transaction: Option<ProducerId>,
+    /// By the clock of message ids, ms.
+    pub now: Timestamp,
 }
 
 /// What happens to a batch. What it brings is remembered by [`Index::keep`] if it is stored, and forgotten again otherwise.
@@ -49,11 +51,18 @@ pub enum Verdict {
 
 /// Judges a batch, and notes its new ids in `index` as those of a batch that may be stored: [`Index::keep`] or [`Index::drop_new`]
 /// has to follow a verdict by which something is stored.
-pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig, expired_until: Timestamp) -> Verdict {
+pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> Verdict {
+    let expired_until = batch.now.saturating_sub(config.window_ms);
     let mut known = Vec::new();
-    for id in &batch.ids.ids {
+    for (place, id) in batch.ids.ids.iter().enumerate() {
+        let claim = batch.ids.claims.get(place);
         let original = match index.offer(id, expired_until, batch.transaction) {
-            Offered::New => continue,
+            Offered::New => {
+                if let Some(claim) = claim {
+                    index.note_claim(claim.claim(batch.now));
+                }
+                continue;
+            }
             Offered::Undecided => {
                 index.drop_new();
                 return Verdict::Undecided;
@@ -63,6 +72,19 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig, expir
                 Original { partition: batch.partition, offset: batch.base_offset + Offset::from(offset_delta) }
             }
         };
+        match claim.zip(index.claim_of(id)) {
+            Some((claim, in_force)) if claim.owner == in_force.owner => {
+                known.push((id.offset_delta, original));
+                continue;
+            }
+            Some((claim, in_force))
+                if claim.takes_over == Some(in_force.owner) && in_force.expires <= batch.now && index.replace(id) =>
+            {
+                index.note_claim(claim.claim(batch.now));
+                continue;
+            }
+            _ => {}
+        }
         if config.on_duplicate == OnDuplicate::Reject {
             index.drop_new();
             return Verdict::Reject(id.offset_delta, original);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::BatchId;
+use super::claim::OfferedClaim;
 use super::fingerprint::{self, Fingerprint, Secret};
 use crate::config::DedupConfig;
 use crate::config::dedup::{IdSource, Identity};
@@ -19,13 +20,16 @@ pub struct BatchIds {
     pub config: Arc<DedupConfig>,
     /// Of the records that have one, in their order.
     pub ids: Vec<BatchId>,
+    /// In a ledger, one for each id; in other topics none.
+    pub claims: Vec<OfferedClaim>,
 }
 
 impl BatchIds {
     /// Whether they would be the same under `config`.
     pub fn are_of(&self, config: &Arc<DedupConfig>) -> bool {
         Arc::ptr_eq(&self.config, config)
-            || (&self.config.identity, self.config.needs_id) == (&config.identity, config.needs_id)
+            || (&self.config.identity, self.config.needs_id, self.config.is_ledger())
+                == (&config.identity, config.needs_id, config.is_ledger())
     }
 }
 
@@ -46,6 +50,12 @@ pub enum IdsRefused {
     /// `message.dedup.missing.id` is `reject`.
     #[error("One or more records have no message id")]
     Missing {
+        /// The first [`RECORD_ERRORS_MAX`] of them.
+        records: Vec<RecordError>,
+    },
+    /// In a ledger.
+    #[error("One or more records make no claim")]
+    NoClaim {
         /// The first [`RECORD_ERRORS_MAX`] of them.
         records: Vec<RecordError>,
     },
@@ -71,7 +81,7 @@ impl IdsRefused {
     /// The single records at fault, where it is single ones.
     pub fn record_errors(&self) -> &[RecordError] {
         match self {
-            Self::Missing { records } | Self::TooLong { records } => records,
+            Self::Missing { records } | Self::TooLong { records } | Self::NoClaim { records } => records,
             _ => &[],
         }
     }
@@ -117,14 +127,23 @@ impl Extractor {
         let plain = decompress(codec, compressed, self.limits()).map_err(RecordsInvalid::from)?;
         let mut reader = IdReader::new(*self, &config.identity, partition);
         let mut ids = Vec::new();
-        let (mut missing, mut too_long) = (Vec::new(), Vec::new());
+        let mut claims = Vec::new();
+        let (mut missing, mut too_long, mut no_claim) = (Vec::new(), Vec::new(), Vec::new());
+        let is_ledger = config.is_ledger();
         for (index, record) in (0..).zip(records(&plain, header.record_count)) {
             let record = record?;
             if record.offset_delta != index {
                 return Err(IdsRefused::Offset { index, offset_delta: record.offset_delta });
             }
             match reader.id_of(&record) {
-                Found::Id(fingerprint) => ids.push(BatchId { fingerprint, offset_delta: index.unsigned_abs() }),
+                Found::Id(fingerprint) => {
+                    ids.push(BatchId { fingerprint, offset_delta: index.unsigned_abs() });
+                    match is_ledger.then(|| OfferedClaim::of(&record, self.secret)) {
+                        None => {}
+                        Some(Ok(claim)) => claims.push(claim),
+                        Some(Err(why)) => note(&mut no_claim, index, || why.to_owned()),
+                    }
+                }
                 Found::Nothing if config.needs_id => note(&mut missing, index, || "it has no message id".to_owned()),
                 Found::Nothing => {}
                 Found::TooLong(bytes) => {
@@ -139,7 +158,10 @@ impl Extractor {
         if !missing.is_empty() {
             return Err(IdsRefused::Missing { records: missing });
         }
-        Ok(BatchIds { config: Arc::clone(config), ids })
+        if !no_claim.is_empty() {
+            return Err(IdsRefused::NoClaim { records: no_claim });
+        }
+        Ok(BatchIds { config: Arc::clone(config), ids, claims })
     }
 }
 

@@ -43,6 +43,13 @@ impl Secret {
         Fingerprint((u128::from(hash.h1) << 64 | u128::from(hash.h2)).to_be_bytes())
     }
 
+    /// What stands for the owner of a claim.
+    pub(super) fn owner(self, token: &[u8]) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
+        hasher.write(token);
+        hasher.finish128().h1
+    }
+
     /// Where a fingerprint belongs in a table. UUIDs are chosen by clients, who must not choose the place.
     pub(super) fn place(self, fingerprint: &Fingerprint) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.0[0], self.0[1]);

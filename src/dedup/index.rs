@@ -14,6 +14,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::BatchId;
+use super::claim::Claim;
 use super::decide::Original;
 use super::fingerprint::{Fingerprint, Secret};
 use crate::types::{Offset, ProducerId, Timestamp};
@@ -41,6 +42,10 @@ pub struct Index {
     blocks: VecDeque<Block>,
     /// Entries of the table.
     count: usize,
+    /// In a ledger, of all ids of blocks that are neither forgotten nor aborted.
+    claims: HashMap<u64, Claim>,
+    /// The claims that those of open transactions, and those not in a block yet, stand in place of.
+    replaced: HashMap<u64, u64>,
     /// Blocks of open transactions, by the number of their first id.
     open: HashMap<(u32, ProducerId), Vec<u64>>,
 }
@@ -101,6 +106,8 @@ impl Index {
             unkept: 0,
             blocks: VecDeque::new(),
             count: 0,
+            claims: HashMap::new(),
+            replaced: HashMap::new(),
             open: HashMap::new(),
         }
     }
@@ -131,13 +138,15 @@ impl Index {
         let blocks = self.blocks.capacity() * size_of::<Block>();
         // What is open is counted roughly: it is the tail of what was appended last.
         let open = self.open.len() * 64;
-        shards + self.shards_bytes + ids * size_of::<BatchId>() + blocks + open
+        let claims =
+            self.claims.capacity() * size_of::<(u64, Claim)>() + self.replaced.capacity() * size_of::<(u64, u64)>();
+        claims + shards + self.shards_bytes + ids * size_of::<BatchId>() + blocks + open
     }
 
     /// Looks an id up, and takes it in if it is not known, or known from a block of `expired_until` or before. The ids of one's own
     /// open transaction count as known: they share its fate.
     pub(super) fn offer(&mut self, id: &BatchId, expired_until: Timestamp, transaction: Option<ProducerId>) -> Offered {
-        let Self { secret, shards, chunks, begin, next, unkept, blocks, .. } = self;
+        let Self { secret, shards, chunks, begin, next, unkept, blocks, claims, replaced, .. } = self;
         let place = secret.place(&id.fingerprint);
         let shard = &mut shards[shard_of(place)];
         let bytes_before = shard.allocation_size();
@@ -158,7 +167,13 @@ impl Index {
                 }
                 let block = &blocks[block_of(blocks, number)];
                 match block.state {
-                    BlockState::Settled if block.time <= expired_until => *entry.get_mut() = *next as u32,
+                    BlockState::Settled if block.time <= expired_until => {
+                        // At the start this is how a claim is met that took over another.
+                        if claims.contains_key(&number) {
+                            replaced.insert(*next, number);
+                        }
+                        *entry.get_mut() = *next as u32;
+                    }
                     BlockState::Open(owner) if transaction != Some(owner) => return Offered::Undecided,
                     _ => {
                         return Offered::Known(Original {
@@ -171,6 +186,43 @@ impl Index {
         }
         self.push(*id);
         Offered::New
+    }
+
+    /// Takes a known id in anew: what it brings stands in place of what was known. Not of what is open or of the same batch.
+    pub(super) fn replace(&mut self, id: &BatchId) -> bool {
+        let Self { secret, shards, chunks, begin, next, unkept, blocks, replaced, .. } = self;
+        let place = secret.place(&id.fingerprint);
+        let is_same = |number: &u32| fingerprint_of(chunks, *begin, *number) == &id.fingerprint;
+        let Some(entry) = shards[shard_of(place)].find_mut(place, is_same) else { return false };
+        let number = number_of(*begin, *entry);
+        if number >= *unkept || blocks[block_of(blocks, number)].state != BlockState::Settled {
+            return false;
+        }
+        *entry = *next as u32;
+        replaced.insert(*next, number);
+        self.push(*id);
+        true
+    }
+
+    /// The claim on a known id, if it was claimed.
+    pub(super) fn claim_of(&self, id: &BatchId) -> Option<Claim> {
+        if self.claims.is_empty() {
+            return None;
+        }
+        let place = self.secret.place(&id.fingerprint);
+        let is_same = |number: &u32| fingerprint_of(&self.chunks, self.begin, *number) == &id.fingerprint;
+        let number = number_of(self.begin, *self.shards[shard_of(place)].find(place, is_same)?);
+        self.claims.get(&number).copied()
+    }
+
+    /// The id that was taken in last is claimed.
+    pub(super) fn note_claim(&mut self, claim: Claim) {
+        self.claims.insert(self.next - 1, claim);
+    }
+
+    /// The claims of the ids that were taken in since the last block, in their order; none where nothing is claimed.
+    pub fn new_claims(&self) -> impl Iterator<Item = Claim> {
+        (self.unkept..self.next).filter_map(|number| self.claims.get(&number).copied())
     }
 
     fn push(&mut self, id: BatchId) {
@@ -193,6 +245,9 @@ impl Index {
         if ids == 0 {
             return;
         }
+        if transaction.is_none() {
+            self.settle(self.unkept..self.next);
+        }
         let state = transaction.map_or(BlockState::Settled, BlockState::Open);
         if let Some(producer_id) = transaction {
             self.open.entry((at.partition, producer_id)).or_default().push(self.unkept);
@@ -211,7 +266,7 @@ impl Index {
     /// Forgets them: their batch is not stored.
     pub fn drop_new(&mut self) {
         for number in self.unkept..self.next {
-            self.remove(number);
+            self.take_back(number);
         }
         while self.next > self.unkept {
             let chunk = self.chunks.back_mut().expect("holds the newest id");
@@ -224,10 +279,13 @@ impl Index {
     }
 
     /// Takes in a block as it was stored. To be called in the order of their times.
-    pub fn restore(&mut self, at: KeptBlock, ids: &[BatchId], transaction: Option<ProducerId>) {
-        for id in ids {
+    pub fn restore(&mut self, at: KeptBlock, ids: &[BatchId], claims: &[Claim], transaction: Option<ProducerId>) {
+        for (place, id) in ids.iter().enumerate() {
             // What is known already is known from an older block: this one counts.
             self.offer(id, Timestamp::MAX, transaction);
+            if let Some(claim) = claims.get(place) {
+                self.note_claim(*claim);
+            }
         }
         self.keep(at, transaction);
     }
@@ -262,6 +320,7 @@ impl Index {
         for first in self.open.remove(&(partition, producer_id)).unwrap_or_default() {
             let block = block_of(&self.blocks, first);
             self.blocks[block].state = BlockState::Settled;
+            self.settle(first..first + u64::from(self.blocks[block].ids));
         }
     }
 
@@ -275,7 +334,7 @@ impl Index {
             block.state = BlockState::Aborted;
             base_offsets.push(block.base_offset);
             for number in first..first + u64::from(block.ids) {
-                self.remove(number);
+                self.take_back(number);
             }
         }
         base_offsets
@@ -285,8 +344,34 @@ impl Index {
         &self.chunks[(number - self.begin) as usize / CHUNK_IDS][number as usize % CHUNK_IDS]
     }
 
+    /// What these ids stand in place of is gone for good.
+    fn settle(&mut self, numbers: std::ops::Range<u64>) {
+        if !self.replaced.is_empty() {
+            self.replaced.retain(|number, _| !numbers.contains(number));
+        }
+    }
+
+    /// Takes an id out as if it had never come: what it stood in place of is known again.
+    fn take_back(&mut self, number: u64) {
+        self.remove(number);
+        let Some(old) = self.replaced.remove(&number) else { return };
+        if self.blocks.front().is_none_or(|oldest| old < oldest.first) {
+            return;
+        }
+        let Self { secret, shards, chunks, begin, .. } = self;
+        let hash = |number: &u32| secret.place(fingerprint_of(chunks, *begin, *number));
+        let shard = &mut shards[shard_of(hash(&(old as u32)))];
+        let bytes_before = shard.allocation_size();
+        shard.insert_unique(hash(&(old as u32)), old as u32, hash);
+        self.shards_bytes = self.shards_bytes - bytes_before + shard.allocation_size();
+        self.count += 1;
+    }
+
     /// Takes an id out of the table, if it is still the newest of its fingerprint.
     fn remove(&mut self, number: u64) {
+        if !self.claims.is_empty() {
+            self.claims.remove(&number);
+        }
         let place = self.secret.place(&self.id(number).fingerprint);
         let Self { secret, shards, chunks, begin, .. } = self;
         let shard = &mut shards[shard_of(place)];

@@ -9,11 +9,13 @@
 //! Invariant: every id in the index is that of a record which is in the log or was, or is in the write being decided; ids that were
 //! forgotten for their age, for want of room or with an aborted transaction are in none.
 
+mod claim;
 mod decide;
 pub mod extract;
 mod fingerprint;
 mod index;
 
+pub use claim::{Claim, OfferedClaim};
 pub use decide::{Judged, Original, Verdict, decide};
 pub use extract::{BatchIds, Extractor, IdsRefused};
 pub use fingerprint::{Fingerprint, Secret};

@@ -19,7 +19,7 @@ fn config(on_duplicate: OnDuplicate) -> DedupConfig {
 fn ids(word: &str) -> BatchIds {
     let ids = word.bytes().zip(0..).filter(|(letter, _)| *letter != b'.');
     let ids = ids.map(|(letter, offset_delta)| BatchId { fingerprint: Fingerprint([letter; 16]), offset_delta });
-    BatchIds { config: Arc::new(config(OnDuplicate::Drop)), ids: ids.collect() }
+    BatchIds { config: Arc::new(config(OnDuplicate::Drop)), ids: ids.collect(), claims: Vec::new() }
 }
 
 /// Topic whose log holds `stored` at offset 100, and what it says of `offered` at 200.
@@ -28,8 +28,8 @@ fn verdict(stored: &str, offered: &str, on_duplicate: OnDuplicate) -> (Verdict, 
     let judge = |index: &mut Index, word: &str, base_offset| {
         let ids = ids(word);
         let record_count = i32::try_from(word.len()).expect("short");
-        let batch = Judged { ids: &ids, record_count, partition: 3, base_offset, transaction: None };
-        decide(index, &batch, &config(on_duplicate), 0)
+        let batch = Judged { ids: &ids, record_count, partition: 3, base_offset, transaction: None, now: 60 };
+        decide(index, &batch, &config(on_duplicate))
     };
     assert_eq!(judge(&mut index, stored, 100), Verdict::Store);
     index.keep(KeptBlock { partition: 3, base_offset: 100, time: 50 }, None);
@@ -77,9 +77,9 @@ fn expired_id_is_a_new_one() {
     let (_, mut index) = verdict("abc", "def", OnDuplicate::Drop);
     index.drop_new();
     let ids = ids("ab");
-    let batch = Judged { ids: &ids, record_count: 2, partition: 3, base_offset: 200, transaction: None };
-    assert_eq!(decide(&mut index, &batch, &config(OnDuplicate::Drop), 49), Verdict::Known(at(100)));
-    assert_eq!(decide(&mut index, &batch, &config(OnDuplicate::Drop), 50), Verdict::Store);
+    let batch = |now| Judged { ids: &ids, record_count: 2, partition: 3, base_offset: 200, transaction: None, now };
+    assert_eq!(decide(&mut index, &batch(149), &config(OnDuplicate::Drop)), Verdict::Known(at(100)));
+    assert_eq!(decide(&mut index, &batch(150), &config(OnDuplicate::Drop)), Verdict::Store);
 }
 
 #[test]
@@ -89,8 +89,8 @@ fn ids_of_an_open_transaction_are_its_own_producers_and_undecided_for_others() {
     let mut judge = |word: &str, transaction, keep: bool| {
         let ids = ids(word);
         let record_count = i32::try_from(word.len()).expect("short");
-        let batch = Judged { ids: &ids, record_count, partition: 3, base_offset: 100, transaction };
-        let verdict = decide(&mut index, &batch, &config(OnDuplicate::Drop), i64::MAX);
+        let batch = Judged { ids: &ids, record_count, partition: 3, base_offset: 100, transaction, now: i64::MAX };
+        let verdict = decide(&mut index, &batch, &config(OnDuplicate::Drop));
         if keep {
             index.keep(KeptBlock { partition: 3, base_offset: 100, time: 50 }, transaction);
         }

@@ -204,7 +204,7 @@ fn records_that_are_none_or_out_of_order_are_refused() {
 #[test]
 fn ids_read_under_other_settings_are_read_again() {
     let config = Arc::new(usual());
-    let ids = BatchIds { config: Arc::clone(&config), ids: Vec::new() };
+    let ids = BatchIds { config: Arc::clone(&config), ids: Vec::new(), claims: Vec::new() };
     assert!(ids.are_of(&config));
     assert!(ids.are_of(&Arc::new(DedupConfig { window_ms: 7, ..usual() })), "how long is another matter");
     assert!(!ids.are_of(&Arc::new(DedupConfig { needs_id: true, ..usual() })));

@@ -57,9 +57,9 @@ fn many_ids_are_found_and_forgotten_by_blocks_and_give_their_memory_back() {
 #[test]
 fn restored_index_says_what_the_first_one_said() {
     let mut index = Index::new(Secret::new([1; 16]));
-    index.restore(at(0, 10), &[id(1, 0), id(2, 1)], None);
+    index.restore(at(0, 10), &[id(1, 0), id(2, 1)], &[], None);
     // 2 expired and came again.
-    index.restore(at(7, 20), &[id(2, 0), id(3, 4)], Some(ProducerId(9)));
+    index.restore(at(7, 20), &[id(2, 0), id(3, 4)], &[], Some(ProducerId(9)));
     assert_eq!((index.len(), finds(&mut index, 1)), (3, Some(0)));
     assert!(matches!(index.offer(&id(3, 0), Timestamp::MIN, None), Offered::Undecided));
     index.commit(0, ProducerId(9));
@@ -72,8 +72,8 @@ fn restored_index_says_what_the_first_one_said() {
 #[test]
 fn block_of_an_open_transaction_is_not_the_oldest_and_an_aborted_one_is_none() {
     let mut index = Index::new(Secret::new([1; 16]));
-    index.restore(at(0, 10), &[id(1, 0)], Some(ProducerId(9)));
-    index.restore(at(1, 11), &[id(2, 0)], None);
+    index.restore(at(0, 10), &[id(1, 0)], &[], Some(ProducerId(9)));
+    index.restore(at(1, 11), &[id(2, 0)], &[], None);
     assert_eq!(index.oldest(), None);
     assert_eq!(index.abort(0, ProducerId(9)), [0]);
     assert!(index.abort(0, ProducerId(9)).is_empty());

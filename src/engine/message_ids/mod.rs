@@ -107,8 +107,9 @@ impl MessageIds {
             partition: batch.partition.index,
             base_offset,
             transaction: transaction_of(batch),
+            now: self.clock.now(),
         };
-        let verdict = decide(index, &judged, config, self.clock.now().saturating_sub(config.window_ms));
+        let verdict = decide(index, &judged, config);
         let is_full = index.len() > config.window_ids_max || !index.has_numbers_for(0) || self.bytes > self.bytes_max;
         let throttled = config.throttles && is_full && index.new_ids().len() > 0;
         if throttled {
@@ -207,7 +208,8 @@ impl MessageIds {
         let bytes_before = index.bytes();
         let new = index.new_ids().len();
         if new > 0 {
-            let row = IdBlock { time, transaction, ids: index.new_ids().copied().collect() };
+            let (ids, claims) = (index.new_ids().copied().collect(), index.new_claims().collect());
+            let row = IdBlock { time, transaction, ids, claims };
             group.rows.put(id_block_key(partition, base_offset), row.encode());
         }
         index.keep(KeptBlock { partition: partition.index, base_offset, time }, transaction);

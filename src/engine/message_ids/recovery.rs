@@ -47,7 +47,7 @@ impl MessageIds {
                 transaction = first.filter(|first| base_offset >= *first).and(Some(producer_id));
             }
             let at = KeptBlock { partition: partition.index, base_offset, time: block.time };
-            index.restore(at, &block.ids, transaction);
+            index.restore(at, &block.ids, &block.claims, transaction);
         }
         self.bytes += index.bytes();
         self.by_topic.insert(topic, index);

@@ -2,7 +2,7 @@
 
 use super::value::{FieldReader, Fields, RowValue};
 use super::{RowError, key, prefix};
-use crate::dedup::{BatchId, Fingerprint};
+use crate::dedup::{BatchId, Claim, Fingerprint};
 use crate::types::{Offset, PartitionId, ProducerId, Timestamp, TopicNo};
 
 /// The ids of a batch.
@@ -14,6 +14,8 @@ pub struct IdBlock {
     pub transaction: Option<ProducerId>,
     /// By rising offset deltas.
     pub ids: Vec<BatchId>,
+    /// In a ledger, the claim of each of them; in other topics none.
+    pub claims: Vec<Claim>,
 }
 
 /// Key of the ids of the batch at `base_offset`.
@@ -49,6 +51,8 @@ const SPARSE: u8 = 1;
 
 impl RowValue for IdBlock {
     const NAME: &'static str = "message ids";
+    /// 2: with claims.
+    const VERSION: u8 = 2;
 
     fn write(&self, fields: &mut Fields) {
         fields.i64(self.time);
@@ -62,9 +66,15 @@ impl RowValue for IdBlock {
                 fields.u32(id.offset_delta);
             }
         }
+        assert!(self.claims.is_empty() || self.claims.len() == self.ids.len(), "a ledger claims each id");
+        fields.flag(!self.claims.is_empty());
+        for claim in &self.claims {
+            fields.u64(claim.owner);
+            fields.i64(claim.expires);
+        }
     }
 
-    fn read(_: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+    fn read(version: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         let time = fields.i64()?;
         let transaction = Some(ProducerId(fields.i64()?)).filter(|producer_id| producer_id.0 >= 0);
         let is_dense = fields.one_of(&[true, false])?;
@@ -74,7 +84,12 @@ impl RowValue for IdBlock {
             let fingerprint = Fingerprint(fields.array()?);
             ids.push(BatchId { fingerprint, offset_delta: if is_dense { place } else { fields.u32()? } });
         }
-        Ok(Self { time, transaction, ids })
+        let is_ledger = version >= 2 && fields.flag()?;
+        let mut claims = Vec::new();
+        for _ in ids.iter().filter(|_| is_ledger) {
+            claims.push(Claim { owner: fields.u64()?, expires: fields.i64()? });
+        }
+        Ok(Self { time, transaction, ids, claims })
     }
 }
 

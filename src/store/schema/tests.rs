@@ -2,7 +2,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::dedup::{BatchId, Fingerprint};
+use crate::dedup::{BatchId, Claim, Fingerprint};
 use crate::producer::{ProducerState, WindowBatch};
 use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
 
@@ -131,7 +131,11 @@ proptest! {
             BatchId { fingerprint: Fingerprint(u128::from(offset_delta).wrapping_mul(uuid).to_be_bytes()), offset_delta }
         });
         for deltas in [0..window_len, 1..window_len + 1] {
-            round_trips(&IdBlock { time: numbers[0], transaction: open.map(ProducerId), ids: message_ids(deltas).collect() })?;
+            let claims: Vec<_> = deltas.clone().map(|delta| Claim { owner: bytes[0], expires: i64::from(delta) }).collect();
+            for claims in [Vec::new(), claims] {
+                let ids = message_ids(deltas.clone()).collect();
+                round_trips(&IdBlock { time: numbers[0], transaction: open.map(ProducerId), ids, claims })?;
+            }
         }
         round_trips(&MessageIdTime(numbers[0]))?;
         round_trips(&MessageIdSecret(uuid.to_be_bytes()))?;
