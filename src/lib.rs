@@ -42,7 +42,7 @@
 //! | [`app`] | one broker from start to stop |
 //! | [`client`] | asks any broker, blocking; uses [`types`] alone |
 //! | [`bench`](mod@bench) | measures any broker from a client's side; uses [`client`], [`record`] and [`types`] alone |
-//! | [`cli`] | what people do with any cluster from the command line; uses [`client`] and [`types`] alone |
+//! | [`cli`] | what people do with any cluster from the command line; uses [`client`], [`record`] and [`types`] alone |
 //!
 //! Outside the library: `bench/` runs [`bench`](mod@bench) against einmal and Apache Kafka in turn and writes the pages under
 //! `bench/results/`; `benches/` counts the instructions of the hot paths for the gate.

@@ -49,6 +49,8 @@ enum Command {
         #[arg(long)]
         bootstrap: Option<String>,
     },
+    /// Walk the way of a client, from name to transaction, and say which setting to change: of einmal or any Kafka
+    Doctor(einmal::cli::doctor::Options),
     /// Topics of a cluster, einmal or any Kafka: create, list, describe, alter, delete
     #[command(subcommand)]
     Topic(einmal::cli::topic::Command),
@@ -170,6 +172,7 @@ fn main() -> ExitCode {
             print!("{}", document::markdown());
             Ok(())
         }
+        Some(Command::Doctor(options)) => return verdict(einmal::cli::doctor::run(&options)),
         Some(Command::Topic(command)) => return told(einmal::cli::topic::run(&command)),
         Some(Command::Group(command)) => return told(einmal::cli::group::run(&command)),
         Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),
@@ -213,6 +216,15 @@ fn told(outcome: Result<(), einmal::cli::CliError>) -> ExitCode {
             eprintln!("einmal: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Exit code 0 if all is well, 1 if not, or after one sentence on stderr.
+fn verdict(outcome: Result<bool, einmal::cli::CliError>) -> ExitCode {
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => told(Err(error)),
     }
 }
 

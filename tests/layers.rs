@@ -42,7 +42,7 @@ const PURE: &[&str] = &[
 const CLIENT_SIDE: &[(&str, &[&str])] = &[
     ("client", &["client", "types"]),
     ("bench", &["bench", "client", "record", "types", "wire"]),
-    ("cli", &["cli", "client", "types"]),
+    ("cli", &["cli", "client", "record", "types"]),
 ];
 
 const IMPURE: &[&str] = &[

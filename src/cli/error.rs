@@ -2,13 +2,14 @@
 
 use std::io;
 
+use super::advice;
 use crate::client::ClientError;
 
 /// Each says what happened in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The cluster could not be asked, or said no.
-    #[error(transparent)]
+    /// The cluster could not be asked, or said no; what to do, where that is known.
+    #[error("{0}{advice}", advice = advice::after(.0))]
     Client(#[from] ClientError),
     /// What is asked about is not there.
     #[error("{0}")]

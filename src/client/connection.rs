@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
-use super::ClientError;
+use super::{ClientError, Peer};
 
 /// Largest answer that is read; metadata of a million partitions are 40 MB.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
@@ -80,8 +80,7 @@ impl Connection {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let mut frame = Vec::new();
         put_request(&mut frame, api, request, version, self.correlation_id, self.client_id)?;
-        let broken = |error| ClientError::Broken { api, error };
-        let mut answer = self.exchange(&frame).map_err(broken)?;
+        let mut answer = self.exchange(api, &frame)?;
         let header_version = match R::KEY == ApiKey::ApiVersions as i16 {
             true => 0,
             false => R::Response::header_version(version),
@@ -93,16 +92,20 @@ impl Connection {
         R::Response::decode(&mut answer, version).map_err(|error| undecodable(format!("{error:#}")))
     }
 
-    fn exchange(&mut self, frame: &[u8]) -> io::Result<Bytes> {
-        self.stream.write_all(frame)?;
+    fn exchange(&mut self, api: &'static str, frame: &[u8]) -> Result<Bytes, ClientError> {
+        let broken = |error: io::Error| {
+            let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
+            let error = if is_end { io::Error::new(error.kind(), "the connection was closed") } else { error };
+            ClientError::Broken { api, error }
+        };
+        self.stream.write_all(frame).map_err(broken)?;
         let mut length = [0; 4];
-        self.stream.read_exact(&mut length)?;
-        let length = u32::from_be_bytes(length) as usize;
-        if length > ANSWER_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+        self.stream.read_exact(&mut length).map_err(broken)?;
+        if let Some(peer) = Peer::of_length(length, ANSWER_BYTES_MAX) {
+            return Err(ClientError::NotKafka { address: self.address, peer });
         }
-        let mut answer = vec![0; length];
-        self.stream.read_exact(&mut answer)?;
+        let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+        self.stream.read_exact(&mut answer).map_err(broken)?;
         Ok(answer.into())
     }
 }

@@ -1,6 +1,8 @@
 //! Why something could not be asked, or was refused.
 
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 
 use crate::types::ErrorCode;
 
@@ -22,6 +24,14 @@ pub enum ClientError {
         api: &'static str,
         /// From the system.
         error: io::Error,
+    },
+    /// Something else than Kafka's protocol is spoken there.
+    #[error("{address} speaks {peer}, not Kafka's protocol in plaintext")]
+    NotKafka {
+        /// Host and port.
+        address: SocketAddr,
+        /// What answered.
+        peer: Peer,
     },
     /// Bytes that are no answer to what was asked, or a request that its version has no room for.
     #[error("{api} does not encode or decode: {detail}")]
@@ -59,6 +69,40 @@ pub enum ClientError {
     NoTopic(String),
 }
 
+/// Who answers in place of a broker, by the first four bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// A TLS record: an alert, mostly, about bytes that are no handshake.
+    Tls,
+    /// A web server.
+    Http,
+    /// Anything else.
+    Unknown,
+}
+
+impl Peer {
+    /// By what stands where a frame has its length; none if it may be one, of at most `frame_bytes_max`.
+    pub fn of_length(bytes: [u8; 4], frame_bytes_max: usize) -> Option<Self> {
+        match bytes {
+            // Content types change_cipher_spec to heartbeat, then a major version that has been 3 since SSL 3.0.
+            [20..=24, 3, 0..=4, _] => Some(Self::Tls),
+            [b'H', b'T', b'T', b'P'] => Some(Self::Http),
+            length if u32::from_be_bytes(length) as usize > frame_bytes_max => Some(Self::Unknown),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tls => "TLS",
+            Self::Http => "HTTP",
+            Self::Unknown => "something else",
+        })
+    }
+}
+
 impl ClientError {
     /// Takes the code of an answer to `api` for an error unless it is NONE.
     ///
@@ -68,6 +112,25 @@ impl ClientError {
         match ErrorCode(error_code) {
             ErrorCode::NONE => Ok(()),
             error => Err(Self::Refused { api, error, message: message.unwrap_or_default().to_owned() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_told_apart_by_their_first_bytes() {
+        for (bytes, peer) in [
+            ([0x15, 3, 3, 0], Some(Peer::Tls)),
+            (*b"HTTP", Some(Peer::Http)),
+            (*b"220 ", Some(Peer::Unknown)),
+            ([0, 0, 1, 0], None),
+            // A frame of 352 MB would begin as an alert does; none is that large.
+            ([0, 0x15, 3, 3], None),
+        ] {
+            assert_eq!(Peer::of_length(bytes, 128 << 20), peer, "{bytes:?}");
         }
     }
 }

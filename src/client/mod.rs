@@ -9,4 +9,4 @@ mod error;
 
 pub use cluster::{Cluster, NodeId, PartitionLeader};
 pub use connection::{Connection, put_request};
-pub use error::ClientError;
+pub use error::{ClientError, Peer};

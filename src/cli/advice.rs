@@ -1,0 +1,84 @@
+//! What to do about an error that has a usual cause.
+
+use std::io::ErrorKind;
+
+use crate::client::{ClientError, Peer};
+
+/// The advice to `error`, ready to follow its sentence; empty where nothing better is known than what the error says itself.
+pub(super) fn after(error: &ClientError) -> String {
+    advice(error).map(|advice| format!("; {advice}")).unwrap_or_default()
+}
+
+/// What to do about `error`.
+pub(super) fn advice(error: &ClientError) -> Option<&'static str> {
+    match error {
+        ClientError::Connect { error, .. } => Some(match error.kind() {
+            ErrorKind::ConnectionRefused => {
+                "nothing listens there: start the broker, publish its port if it runs in a container, or name the right \
+                 host and port (--bootstrap-server, EINMAL_BOOTSTRAP)"
+            }
+            ErrorKind::TimedOut | ErrorKind::WouldBlock => {
+                "the host does not answer: the address is wrong, or a firewall drops what is sent to it"
+            }
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                "there is no way to this host: the address is of another network, such as that of containers"
+            }
+            ErrorKind::InvalidInput => "write HOST:PORT, e.g. localhost:9092",
+            _ => {
+                "if the name does not resolve, check its spelling; names of containers resolve only within their network"
+            }
+        }),
+        ClientError::NotKafka { peer: Peer::Tls, .. } => Some(
+            "this is a listener for TLS, which einmal's commands do not speak: name the port of a PLAINTEXT listener",
+        ),
+        ClientError::NotKafka { peer: Peer::Http, .. } => {
+            Some("this is a web server, perhaps an admin port: name the port of listeners")
+        }
+        ClientError::NotKafka { peer: Peer::Unknown, .. } => {
+            Some("another program listens there: name the port of the broker's listeners")
+        }
+        ClientError::Broken { api, error } => match (*api, error.kind()) {
+            (_, ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
+                Some("the broker is overloaded, still starting, or no Kafka: see its log, or wait longer (--timeout)")
+            }
+            ("ApiVersions", _) => Some(
+                "a listener for TLS does so, a proxy without a broker behind it, or another program: name the port of a \
+                 PLAINTEXT listener",
+            ),
+            ("Metadata", _) => Some(
+                "a listener that asks for SASL does so after ApiVersions, and einmal's commands have no credentials: name a \
+                 PLAINTEXT one",
+            ),
+            _ => Some("the broker's log says why"),
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn usual_errors_say_what_to_do() {
+        let connect = |kind| ClientError::Connect { address: "h:1".to_owned(), error: io::Error::from(kind) };
+        let broken = |api, kind| ClientError::Broken { api, error: io::Error::from(kind) };
+        let other = |peer| ClientError::NotKafka { address: ([127, 0, 0, 1], 1).into(), peer };
+        for (error, word) in [
+            (connect(ErrorKind::ConnectionRefused), "start the broker"),
+            (connect(ErrorKind::TimedOut), "firewall"),
+            (connect(ErrorKind::Other), "resolve"),
+            (other(Peer::Tls), "PLAINTEXT"),
+            (other(Peer::Http), "admin port"),
+            (broken("ApiVersions", ErrorKind::UnexpectedEof), "TLS"),
+            (broken("Metadata", ErrorKind::UnexpectedEof), "SASL"),
+            (broken("Metadata", ErrorKind::WouldBlock), "--timeout"),
+        ] {
+            let said = after(&error);
+            assert!(said.starts_with("; ") && said.contains(word), "{error}: {said}");
+        }
+        assert_eq!(after(&ClientError::NoTopic("t".to_owned())), "");
+    }
+}
