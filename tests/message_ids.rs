@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use bytes::{Bytes, BytesMut};
 use einmal::record::build::BatchBuilder;
 use einmal::record::codec::{Codec, DecompressionLimits, decompress};
@@ -24,6 +26,7 @@ use support::{TestClient, TestServer};
 
 const NONE: i16 = 0;
 const MESSAGE_TOO_LARGE: i16 = 10;
+const INVALID_TOPIC_EXCEPTION: i16 = 17;
 const NOT_ENOUGH_REPLICAS: i16 = 19;
 const INVALID_RECORD: i16 = 87;
 const INVALID_CONFIG: i16 = 40;
@@ -302,6 +305,57 @@ fn claim_is_its_owners_across_sigkill_until_another_takes_over_what_expired() {
     assert_eq!(claim(&mut client, ("short", "bob"), nothing), (NONE, 2));
     assert_eq!(claim(&mut client, ("new", "ada"), nothing), (NONE, 3), "what was refused was not remembered");
     expect_log(&mut client, "ledger", &[(0, "ada"), (1, "ada"), (2, "bob"), (3, "ada")]);
+}
+
+/// Sends records with these numbers of one sender.
+fn count(client: &mut TestClient, partition: i32, name: &str, numbers: &[&[u8]]) -> (i16, i64) {
+    let batch = numbers.iter().fold(BatchBuilder::new(), |batch, number| {
+        let headers = [(&b"producer-name"[..], Some(name.as_bytes())), (&b"producer-sequence"[..], Some(*number))];
+        batch.record_with_headers(1, None, Some(b"x"), &headers)
+    });
+    let answer = produce(client, "counted", partition, batch.build().freeze());
+    (answer.error_code, answer.base_offset)
+}
+
+/// What the topic of numbers says last of each partition and name.
+fn published(client: &mut TestClient) -> BTreeMap<String, String> {
+    let mut batches = fetch(client, "__einmal_sequences", 0, 0).records.unwrap_or_default();
+    let sets = RecordBatchDecoder::decode_all(&mut batches).expect("stored batches decode");
+    let text = |bytes: Option<Bytes>| String::from_utf8(bytes.expect("present").to_vec()).expect("text");
+    let records = sets.into_iter().flat_map(|set| set.records);
+    let published = records.map(|record| {
+        let key = text(record.key);
+        let [topic, id, rest] = key.splitn(3, '/').collect::<Vec<_>>().try_into().expect("topic, id and the rest");
+        assert_eq!((topic, id.len()), ("counted", 22));
+        (rest.to_owned(), text(record.value))
+    });
+    published.collect()
+}
+
+#[test]
+fn sender_that_counts_resumes_after_sigkill_from_the_number_that_any_client_reads() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    assert_eq!(create(&mut client, "counted", 2, &[("mode", "sequence")]), NONE);
+    assert_eq!(count(&mut client, 0, "outbox", &[b"1", b"2", b"5"]), (NONE, 0));
+    assert_eq!(count(&mut client, 1, "outbox", &[&7_u64.to_be_bytes()]), (NONE, 0));
+    assert_eq!(count(&mut client, 0, "other", &[b"2"]), (NONE, 3));
+    server.kill9();
+    let server = server.restart();
+    let mut client = TestClient::connect(&server);
+    let told = published(&mut client);
+    let told: Vec<_> = told.iter().map(|(name, number)| (name.as_str(), number.as_str())).collect();
+    assert_eq!(told, [("0/other", "2"), ("0/outbox", "5"), ("1/outbox", "7")]);
+    assert_eq!(count(&mut client, 0, "outbox", &[b"5"]), (NONE, 2), "a retry");
+    assert_eq!(count(&mut client, 0, "outbox", &[b"3"]), (NONE, -1), "below, where nothing was stored");
+    assert_eq!(count(&mut client, 1, "outbox", &[b"6", b"8"]), (NONE, 1));
+    assert_eq!(published(&mut client)["1/outbox"], "8");
+    for number in [&b""[..], b"-1", b"1 ", &[0x20; 8]] {
+        assert_eq!(count(&mut client, 0, "outbox", &[number]), (INVALID_RECORD, -1), "{number:?}");
+    }
+    assert_eq!(count(&mut client, 0, "", &[b"9"]), (INVALID_RECORD, -1));
+    let own = produce(&mut client, "__einmal_sequences", 0, records(Producer::NONE, -1, &["x"], Codec::None));
+    assert_eq!(own.error_code, INVALID_TOPIC_EXCEPTION, "nobody else tells numbers");
 }
 
 #[test]

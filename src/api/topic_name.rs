@@ -1,5 +1,7 @@
 //! What a topic may be called (`Topic.validate` in Kafka).
 
+use crate::dedup::SEQUENCES_TOPIC;
+
 /// Longest name, characters, all of which are ASCII: file names of Kafka's log directories.
 pub const NAME_CHARACTERS_MAX: usize = 249;
 
@@ -12,8 +14,8 @@ pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// Topic in which Kafka keeps transactions.
 pub const TRANSACTION_STATE: &str = "__transaction_state";
 
-/// Topics of Kafka's own (`Topic.isInternal`): consumers leave them out of patterns.
-const INTERNAL: [&str; 3] = [CONSUMER_OFFSETS, TRANSACTION_STATE, "__share_group_state"];
+/// Topics of Kafka's own (`Topic.isInternal`) and of einmal's: consumers leave them out of patterns.
+const INTERNAL: [&str; 4] = [CONSUMER_OFFSETS, TRANSACTION_STATE, "__share_group_state", SEQUENCES_TOPIC];
 
 /// Whether clients take `name` for a topic of the broker's own.
 pub fn is_internal(name: &str) -> bool {

@@ -18,6 +18,8 @@ const WINDOW_MAX_IDS: &str = "message.dedup.window.max.ids";
 const OVERFLOW: &str = "message.dedup.overflow";
 const MISSING_ID: &str = "message.dedup.missing.id";
 const ON_DUPLICATE: &str = "message.dedup.on.duplicate";
+const SEQUENCE_HEADERS: &str = "message.dedup.sequence.headers";
+const SEQUENCE_RETENTION_MS: &str = "message.dedup.sequence.retention.ms";
 
 /// How a topic recognises repeated messages (`message.dedup.mode` other than `none`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,19 @@ pub struct DedupConfig {
     pub needs_id: bool,
     /// `message.dedup.on.duplicate`.
     pub on_duplicate: OnDuplicate,
+    /// For `message.dedup.mode=sequence`, where records are told apart by numbers and not by ids.
+    pub sequence: Option<SequenceConfig>,
+}
+
+/// How a topic recognises messages by their senders' numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SequenceConfig {
+    /// First of `message.dedup.sequence.headers`: the header that says who counts.
+    pub name_header: String,
+    /// The second one: the header that holds the number.
+    pub number_header: String,
+    /// `message.dedup.sequence.retention.ms`: how long an idle name is remembered, ≥ 1; none: for ever.
+    pub retention_ms: Option<Timestamp>,
 }
 
 /// What two records must have in common to be the same message.
@@ -75,7 +90,7 @@ impl DedupConfig {
     /// Whether records are claims of their keys by the owners that their values name: `message.dedup.on.duplicate=reject` with
     /// `message.dedup.id.source=key`.
     pub fn is_ledger(&self) -> bool {
-        self.on_duplicate == OnDuplicate::Reject && self.identity.source == IdSource::Key
+        self.sequence.is_none() && self.on_duplicate == OnDuplicate::Reject && self.identity.source == IdSource::Key
     }
 
     /// What the settings of a topic say, which have been checked one by one; none for `message.dedup.mode=none`.
@@ -100,6 +115,9 @@ impl DedupConfig {
             "key-value-hash" => IdSource::KeyValue,
             _ => IdSource::Headers(headers),
         };
+        let (name_header, number_header) = sequence_headers(text(SEQUENCE_HEADERS))?;
+        let retention_ms = Some(number(SEQUENCE_RETENTION_MS, text(SEQUENCE_RETENTION_MS))?).filter(|ms| *ms >= 0);
+        let sequence = SequenceConfig { name_header, number_header, retention_ms };
         let dedup = Self {
             identity: Identity { source, namespace, is_per_partition: text(SCOPE) == "partition" },
             window_ms: number(WINDOW_MS, text(WINDOW_MS))?,
@@ -111,6 +129,7 @@ impl DedupConfig {
                 "mark" => OnDuplicate::Mark,
                 _ => OnDuplicate::Drop,
             },
+            sequence: (text(MODE) == "sequence").then_some(sequence),
         };
         Ok((text(MODE) != "none").then_some(dedup))
     }
@@ -133,6 +152,20 @@ fn headers(text: &str) -> Result<Vec<Vec<String>>, InvalidSetting> {
         alternatives.push(parts);
     }
     if alternatives.is_empty() { Err(refuse()) } else { Ok(alternatives) }
+}
+
+fn sequence_headers(text: &str) -> Result<(String, String), InvalidSetting> {
+    let mut names = list(text);
+    match (names.next(), names.next(), names.next()) {
+        (Some(name), Some(number), None) if name != number => Ok((name.to_owned(), number.to_owned())),
+        _ => Err(InvalidSetting {
+            name: SEQUENCE_HEADERS.to_owned(),
+            reason: format!(
+                "Invalid value {text} for configuration {SEQUENCE_HEADERS}: must be two header names, that of the name and that of the \
+                 number"
+            ),
+        }),
+    }
 }
 
 fn namespace(text: &str) -> Result<Option<String>, InvalidSetting> {
@@ -185,6 +218,7 @@ mod tests {
             throttles: false,
             needs_id: false,
             on_duplicate: OnDuplicate::Drop,
+            sequence: None,
         };
         assert_eq!(of(&[("mode", "window")]), Ok(Some(expected)));
     }
@@ -209,8 +243,21 @@ mod tests {
             throttles: true,
             needs_id: true,
             on_duplicate: OnDuplicate::Mark,
+            sequence: None,
         };
         assert_eq!(of(&given), Ok(Some(expected)));
+    }
+
+    #[test]
+    fn sequence_mode_takes_names_and_numbers_from_headers() {
+        let sequence = |given: &[(&str, &str)]| of(given).expect("valid").and_then(|dedup| dedup.sequence);
+        let expected = |name: &str, number: &str, retention_ms| {
+            Some(SequenceConfig { name_header: name.to_owned(), number_header: number.to_owned(), retention_ms })
+        };
+        assert_eq!(sequence(&[("mode", "sequence")]), expected("producer-name", "producer-sequence", None));
+        let given = [("mode", "sequence"), ("sequence.headers", "a, b"), ("sequence.retention.ms", "9")];
+        assert_eq!(sequence(&given), expected("a", "b", Some(9)));
+        assert_eq!(sequence(&[("mode", "window"), given[1], given[2]]), None);
     }
 
     #[test]
@@ -225,6 +272,10 @@ mod tests {
             ("window.ms", "0"),
             ("window.max.ids", "0"),
             ("window.max.ids", "2000000001"),
+            ("sequence.headers", "a"),
+            ("sequence.headers", "a,a"),
+            ("sequence.headers", "a,b,c"),
+            ("sequence.retention.ms", "-2"),
         ] {
             let refused = of(&[(name, text)]).expect_err(text);
             assert!(refused.contains(&format!("message.dedup.{name}")), "{refused}");

@@ -91,12 +91,20 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> Ve
         }
         known.push((id.offset_delta, original));
     }
+    let verdict = of_known(known, batch.record_count, config.on_duplicate);
+    if matches!(verdict, Verdict::Known(_)) {
+        index.drop_new();
+    }
+    verdict
+}
+
+/// What happens to a batch of so many records of which these are known, where those do not spoil it.
+pub(super) fn of_known(known: Vec<(u32, Original)>, record_count: i32, on_duplicate: OnDuplicate) -> Verdict {
     let Some((_, first)) = known.first().copied() else { return Verdict::Store };
-    if config.on_duplicate == OnDuplicate::Mark {
+    if on_duplicate == OnDuplicate::Mark {
         return Verdict::Mark(known);
     }
-    if PartitionIndex::try_from(known.len()) == Ok(batch.record_count) {
-        index.drop_new();
+    if PartitionIndex::try_from(known.len()) == Ok(record_count) {
         return Verdict::Known(first);
     }
     Verdict::StoreWithout(known.into_iter().map(|(offset_delta, _)| offset_delta).collect())

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::BatchId;
 use super::claim::OfferedClaim;
 use super::fingerprint::{self, Fingerprint, Secret};
+use super::sequences::BatchNumber;
 use crate::config::DedupConfig;
-use crate::config::dedup::{IdSource, Identity};
+use crate::config::dedup::{IdSource, Identity, SequenceConfig};
 use crate::record::codec::{DecompressError, DecompressionLimits, decompress};
 use crate::record::records::{RecordView, RecordsInvalid, records};
 use crate::record::validate::{RECORD_ERRORS_MAX, RecordError};
@@ -22,14 +23,16 @@ pub struct BatchIds {
     pub ids: Vec<BatchId>,
     /// In a ledger, one for each id; in other topics none.
     pub claims: Vec<OfferedClaim>,
+    /// In mode `sequence`, of the records that are numbered, in their order; in others none.
+    pub numbers: Vec<BatchNumber>,
 }
 
 impl BatchIds {
     /// Whether they would be the same under `config`.
     pub fn are_of(&self, config: &Arc<DedupConfig>) -> bool {
         Arc::ptr_eq(&self.config, config)
-            || (&self.config.identity, self.config.needs_id, self.config.is_ledger())
-                == (&config.identity, config.needs_id, config.is_ledger())
+            || (&self.config.identity, self.config.needs_id, self.config.is_ledger(), &self.config.sequence)
+                == (&config.identity, config.needs_id, config.is_ledger(), &config.sequence)
     }
 }
 
@@ -59,6 +62,12 @@ pub enum IdsRefused {
         /// The first [`RECORD_ERRORS_MAX`] of them.
         records: Vec<RecordError>,
     },
+    /// In mode `sequence`.
+    #[error("One or more records have a name and a number that do not count")]
+    NotCounting {
+        /// The first [`RECORD_ERRORS_MAX`] of them.
+        records: Vec<RecordError>,
+    },
     /// `einmal.dedup.id.max.bytes`.
     #[error("One or more records have a message id that is too long")]
     TooLong {
@@ -81,7 +90,10 @@ impl IdsRefused {
     /// The single records at fault, where it is single ones.
     pub fn record_errors(&self) -> &[RecordError] {
         match self {
-            Self::Missing { records } | Self::TooLong { records } | Self::NoClaim { records } => records,
+            Self::Missing { records }
+            | Self::TooLong { records }
+            | Self::NoClaim { records }
+            | Self::NotCounting { records } => records,
             _ => &[],
         }
     }
@@ -125,6 +137,10 @@ impl Extractor {
         let codec = header.codec().map_err(RecordsInvalid::from)?;
         let compressed = bytes.get(HEADER_BYTES..).unwrap_or_default();
         let plain = decompress(codec, compressed, self.limits()).map_err(RecordsInvalid::from)?;
+        if let Some(sequence) = &config.sequence {
+            let numbers = self.numbers(config, sequence, &plain, header.record_count)?;
+            return Ok(BatchIds { config: Arc::clone(config), ids: Vec::new(), claims: Vec::new(), numbers });
+        }
         let mut reader = IdReader::new(*self, &config.identity, partition);
         let mut ids = Vec::new();
         let mut claims = Vec::new();
@@ -161,8 +177,81 @@ impl Extractor {
         if !no_claim.is_empty() {
             return Err(IdsRefused::NoClaim { records: no_claim });
         }
-        Ok(BatchIds { config: Arc::clone(config), ids, claims })
+        Ok(BatchIds { config: Arc::clone(config), ids, claims, numbers: Vec::new() })
     }
+
+    /// The numbers of the records in `plain`.
+    fn numbers(
+        &self,
+        config: &DedupConfig,
+        sequence: &SequenceConfig,
+        plain: &[u8],
+        record_count: i32,
+    ) -> Result<Vec<BatchNumber>, IdsRefused> {
+        let mut numbers: Vec<BatchNumber> = Vec::new();
+        let (mut missing, mut wrong) = (Vec::new(), Vec::new());
+        for (index, record) in (0..).zip(records(plain, record_count)) {
+            let record = record?;
+            if record.offset_delta != index {
+                return Err(IdsRefused::Offset { index, offset_delta: record.offset_delta });
+            }
+            match self.number_of(sequence, &record) {
+                Ok(Some((name, number))) => {
+                    // The records of a batch mostly have one name.
+                    let known = numbers.last().map(|last| &last.name).filter(|last| &***last == name).cloned();
+                    let name = known.unwrap_or_else(|| Arc::from(name));
+                    numbers.push(BatchNumber { name, number, offset_delta: index.unsigned_abs() });
+                }
+                Ok(None) if config.needs_id => note(&mut missing, index, || "it has no name and number".to_owned()),
+                Ok(None) => {}
+                Err(why) => note(&mut wrong, index, || why.to_owned()),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(IdsRefused::NotCounting { records: wrong });
+        }
+        if !missing.is_empty() {
+            return Err(IdsRefused::Missing { records: missing });
+        }
+        Ok(numbers)
+    }
+
+    /// Who counted a record, and what; none if neither is there.
+    fn number_of<'r>(
+        &self,
+        sequence: &SequenceConfig,
+        record: &RecordView<'r>,
+    ) -> Result<Option<(&'r str, u64)>, &'static str> {
+        let (mut name, mut number) = (None, None);
+        for (header, value) in record.header_pairs() {
+            // The last of several counts, as in Kafka's `Headers.lastHeader`.
+            if header == sequence.name_header.as_bytes() {
+                name = Some(value.unwrap_or_default());
+            } else if header == sequence.number_header.as_bytes() {
+                number = Some(value.unwrap_or_default());
+            }
+        }
+        let (name, number) = match (name, number) {
+            (None, None) => return Ok(None),
+            (Some(name), Some(number)) => (name, number),
+            _ => return Err("it has a name without a number, or a number without a name"),
+        };
+        if name.is_empty() || name.len() > self.id_bytes_max {
+            return Err("its name is empty or longer than einmal.dedup.id.max.bytes");
+        }
+        let name = std::str::from_utf8(name).map_err(|_| "its name is not UTF-8")?;
+        let number = read_number(number).ok_or("its number is neither decimal text nor 8 bytes of less than 2^61")?;
+        Ok(Some((name, number)))
+    }
+}
+
+/// Digits are text: 8 of them would be a number above 2^61 if they were none.
+fn read_number(bytes: &[u8]) -> Option<u64> {
+    if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit) {
+        return std::str::from_utf8(bytes).ok()?.parse().ok();
+    }
+    let number = u64::from_be_bytes(bytes.try_into().ok()?);
+    (number < 1 << 61).then_some(number)
 }
 
 fn note(records: &mut Vec<RecordError>, batch_index: i32, message: impl FnOnce() -> String) {

@@ -5,6 +5,8 @@
 //! batch, [`Index`] remembers them, [`decide`] says what happens to a batch. The engine asks once per batch of a topic that wants
 //! it, in the order of the log, and writes what is to be remembered as one row beside the batch.
 //!
+//! Senders that count need no window: [`Sequences`] has one number for each, for ever (`message.dedup.mode=sequence`).
+//!
 //! Invariant: an id is called known only by an entry that holds all of its fingerprint; there is no filter that may err.
 //! Invariant: every id in the index is that of a record which is in the log or was, or is in the write being decided; ids that were
 //! forgotten for their age, for want of room or with an aborted transaction are in none.
@@ -14,12 +16,14 @@ mod decide;
 pub mod extract;
 mod fingerprint;
 mod index;
+mod sequences;
 
 pub use claim::{Claim, OfferedClaim};
 pub use decide::{Judged, Original, Verdict, decide};
 pub use extract::{BatchIds, Extractor, IdsRefused};
 pub use fingerprint::{Fingerprint, Secret};
 pub use index::{Index, KeptBlock};
+pub use sequences::{BatchNumber, JudgedNumbers, Moved, Place, Reached, SEQUENCES_TOPIC, Sequence, Sequences};
 
 /// The id of one record of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

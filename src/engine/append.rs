@@ -81,7 +81,7 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
             Outcome::Append { last_present_delta: delta } => {
                 last_present_delta = delta;
                 let transaction = message_ids::transaction_of(&batch);
-                state.message_ids.keep(group, dedup, id, log.row.log_end, transaction);
+                state.message_ids.keep(group, &topic, dedup, id, log.row.log_end, transaction);
                 if state.message_ids.is_over() {
                     let topics = &state.topics.by_no;
                     let dedup_of = |no| topics.get(&no).and_then(|topic| topic.config.dedup.as_ref());

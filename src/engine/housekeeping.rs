@@ -12,8 +12,9 @@ pub(super) fn expire_message_ids(state: &mut State, group: &mut Group) -> bool {
         return false;
     }
     let State { message_ids, topics, .. } = state;
-    message_ids.expire(group, |topic| {
-        topics.by_no.get(&topic).and_then(|topic| topic.config.dedup.as_ref()).map(|dedup| dedup.window_ms)
+    message_ids.expire(group, topics, |topic| {
+        let dedup = topics.by_no.get(&topic).and_then(|topic| topic.config.dedup.as_ref());
+        dedup.filter(|dedup| dedup.sequence.is_none()).map(|dedup| dedup.window_ms)
     })
 }
 

@@ -6,7 +6,7 @@ use super::reclaimer::{Purged, Range};
 use super::state::{Dead, State};
 use crate::store::schema::{
     aborted_key, aborted_prefix, compacted_key, id_blocks_prefix, log_range, next_prefix, partition_key,
-    producers_prefix, sparse_key, sparse_prefix, topic_log_range,
+    producers_prefix, sequences_prefix, sparse_key, sparse_prefix, topic_log_range,
 };
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, PartitionId};
@@ -67,7 +67,10 @@ impl Slice<'_> {
                 self.group.purged.push(Purged::Topic(topic));
                 Ok(None)
             }
-            Dead::MessageIds(topic) => self.remove_rows(from, &[beginning_with(id_blocks_prefix(Some(topic)))]),
+            Dead::MessageIds(topic) => {
+                let prefixes = [id_blocks_prefix(Some(topic)), sequences_prefix(Some(topic))];
+                self.remove_rows(from, &prefixes.map(beginning_with))
+            }
             Dead::Partition(partition) => {
                 let prefixes =
                     [producers_prefix(Some(partition)), aborted_prefix(partition), sparse_prefix(Some(partition))];

@@ -20,6 +20,7 @@ mod producers;
 mod reads;
 mod reclaimer;
 mod retention;
+mod sequences;
 mod simulation;
 mod topics;
 mod transactional_world;

@@ -81,7 +81,7 @@ pub(super) fn delete(state: &mut State, group: &mut Group, which: &TopicRef) -> 
     group.dead.push(Dead::TopicLog(topic.no));
     group.dead.extend(topic.partitions.iter().map(|partition| Dead::Partition(partition.id)));
     group.rows.delete(topic_key(topic.no));
-    state.message_ids.remove_topic(group, topic.no);
+    state.message_ids.remove_topic(group, &topic);
     commit_offsets::forget(group, state.offset_index.remove_topic(topic.no));
     transactions::offsets::forget_topic(state, group, topic.no);
     group.topics_changed = true;

@@ -14,8 +14,8 @@ use super::seat::Queue;
 use super::state::State;
 use super::syncer::Syncer;
 use super::{
-    append, commit_offsets, compact, delete_records, groups, housekeeping, markers, producer_ids, producer_states,
-    purge, topics, transactions,
+    append, commit_offsets, compact, delete_records, groups, housekeeping, markers, message_ids, producer_ids,
+    producer_states, purge, topics, transactions,
 };
 use crate::log::catalog::Catalog;
 use crate::store::schema::{BrokerEpoch, BrokerOverrides, ExpiryClockRow, RowValue};
@@ -185,7 +185,7 @@ impl Writer {
     pub fn sleep_max(&self) -> Duration {
         match self.state.dead.front() {
             _ if [self.offsets, self.timeouts, self.message_ids].iter().any(Look::has_more) => Duration::ZERO,
-            _ if self.state.transactions.is_ending() => Duration::ZERO,
+            _ if self.state.transactions.is_ending() || self.state.message_ids.is_publishing() => Duration::ZERO,
             None if self.state.disk.is_low() => SLEEP_MAX_DISK_LOW,
             None => SLEEP_MAX,
             Some((written, _)) if *written <= self.syncer.published() => Duration::ZERO,
@@ -255,6 +255,7 @@ impl Writer {
             transactions::expiry::forget_idle(&mut self.state, &mut group);
             self.transactional_ids.note_done(now_ms, self.state.settings.transactional_id_check_interval_ms, false);
         }
+        message_ids::publish(&mut self.state, &mut group, self.environment.as_mut(), now);
         self.commit(group)
     }
 

@@ -155,9 +155,11 @@ pub const TOPICS: &[Setting] = &[
         Kind::String,
         "none",
         "window: a record whose id was seen within message.dedup.window.ms is stored no second time, whoever sends it. Ids are remembered \
-         from the moment in which this is switched on.",
+         from the moment in which this is switched on. sequence: a record is stored if its number is above the highest that its sender \
+         has sent to the partition; gaps are allowed, and the numbers are remembered for ever and are published in the compacted topic \
+         __einmal_sequences.",
     )
-    .valid(Valid::OneOf(&["none", "window"])),
+    .valid(Valid::OneOf(&["none", "window", "sequence"])),
     Setting::new(
         "message.dedup.namespace",
         Kind::String,
@@ -189,6 +191,20 @@ pub const TOPICS: &[Setting] = &[
         "Whether an id is known in its whole topic or in its partition alone.",
     )
     .valid(Valid::OneOf(&["topic", "partition"])),
+    Setting::new(
+        "message.dedup.sequence.headers",
+        Kind::List,
+        "producer-name,producer-sequence",
+        "Mode sequence: the header with the sender's name, UTF-8, and the one with the record's number: decimal text, or 8 bytes of a \
+         number below 2^61, highest first.",
+    ),
+    Setting::new(
+        "message.dedup.sequence.retention.ms",
+        Kind::Long,
+        "-1",
+        "Mode sequence: a name that sends nothing for so long is forgotten; -1: never. Only time in which the broker runs counts.",
+    )
+    .at_least(-1),
     Setting::new(
         "message.dedup.window.max.ids",
         Kind::Int,

@@ -12,6 +12,7 @@ fn config(on_duplicate: OnDuplicate) -> DedupConfig {
         throttles: false,
         needs_id: false,
         on_duplicate,
+        sequence: None,
     }
 }
 
@@ -19,7 +20,12 @@ fn config(on_duplicate: OnDuplicate) -> DedupConfig {
 fn ids(word: &str) -> BatchIds {
     let ids = word.bytes().zip(0..).filter(|(letter, _)| *letter != b'.');
     let ids = ids.map(|(letter, offset_delta)| BatchId { fingerprint: Fingerprint([letter; 16]), offset_delta });
-    BatchIds { config: Arc::new(config(OnDuplicate::Drop)), ids: ids.collect(), claims: Vec::new() }
+    BatchIds {
+        config: Arc::new(config(OnDuplicate::Drop)),
+        ids: ids.collect(),
+        claims: Vec::new(),
+        numbers: Vec::new(),
+    }
 }
 
 /// Topic whose log holds `stored` at offset 100, and what it says of `offered` at 200.

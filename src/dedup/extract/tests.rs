@@ -21,6 +21,7 @@ fn config(source: IdSource) -> DedupConfig {
         throttles: false,
         needs_id: false,
         on_duplicate: OnDuplicate::Drop,
+        sequence: None,
     }
 }
 
@@ -201,10 +202,65 @@ fn records_that_are_none_or_out_of_order_are_refused() {
     assert!(matches!(ids(&bytes), Err(IdsRefused::Undecodable(_))));
 }
 
+fn read_numbers(headers: &[Header<'_>]) -> Result<Vec<(String, u64)>, IdsRefused> {
+    let names = ("producer-name".to_owned(), "producer-sequence".to_owned());
+    let sequence = SequenceConfig { name_header: names.0, number_header: names.1, retention_ms: None };
+    let config = Arc::new(DedupConfig { sequence: Some(sequence), ..usual() });
+    let bytes = batch(&[(None, None, headers)], Codec::None);
+    let header = BatchHeader::parse(&bytes).expect("a batch");
+    let read = extractor().ids(&config, PartitionId { topic: TopicNo(1), index: 0 }, &bytes, &header)?;
+    assert!(read.ids.is_empty());
+    Ok(read.numbers.iter().map(|number| (number.name.to_string(), number.number)).collect())
+}
+
+#[test]
+fn numbers_are_text_or_eight_bytes() {
+    let binary = |number: u64| number.to_be_bytes();
+    for (bytes, expected) in [
+        (&b"0"[..], Some(0)),
+        (b"0012345678", Some(12_345_678)),
+        (b"12345678", Some(12_345_678)),
+        (b"18446744073709551615", Some(u64::MAX)),
+        (b"18446744073709551616", None),
+        (&binary(7), Some(7)),
+        (&binary((1 << 61) - 1), Some((1 << 61) - 1)),
+        (&binary(1 << 61), None),
+        (b"", None),
+        (b"-1", None),
+        (b"+1", None),
+        (b"1234567", Some(1_234_567)),
+        (b"123456x", None),
+    ] {
+        let read = read_numbers(&[(b"producer-name", Some(b"ada")), (b"producer-sequence", Some(bytes))]);
+        match (expected, read) {
+            (Some(number), Ok(read)) => assert_eq!(read, [("ada".to_owned(), number)]),
+            (None, Err(IdsRefused::NotCounting { .. })) => {}
+            (expected, read) => panic!("{bytes:?}: {expected:?} {read:?}"),
+        }
+    }
+}
+
+#[test]
+fn names_without_numbers_and_names_that_are_none_are_refused() {
+    let number: Header<'_> = (b"producer-sequence", Some(b"1"));
+    assert_eq!(read_numbers(&[]), Ok(Vec::new()));
+    let longest = [b'x'; 512];
+    assert!(read_numbers(&[(b"producer-name", Some(&longest)), number]).is_ok());
+    for headers in [
+        &[number][..],
+        &[(b"producer-name", Some(b"ada"))],
+        &[(b"producer-name", None), number],
+        &[(b"producer-name", Some(b"\xff")), number],
+        &[(b"producer-name", Some(&[b'x'; 513])), number],
+    ] {
+        assert!(matches!(read_numbers(headers), Err(IdsRefused::NotCounting { .. })), "{headers:?}");
+    }
+}
+
 #[test]
 fn ids_read_under_other_settings_are_read_again() {
     let config = Arc::new(usual());
-    let ids = BatchIds { config: Arc::clone(&config), ids: Vec::new(), claims: Vec::new() };
+    let ids = BatchIds { config: Arc::clone(&config), ids: Vec::new(), claims: Vec::new(), numbers: Vec::new() };
     assert!(ids.are_of(&config));
     assert!(ids.are_of(&Arc::new(DedupConfig { window_ms: 7, ..usual() })), "how long is another matter");
     assert!(!ids.are_of(&Arc::new(DedupConfig { needs_id: true, ..usual() })));

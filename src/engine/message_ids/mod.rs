@@ -3,8 +3,9 @@
 //! One row beside each batch that brings new ids holds them, in the same write; rows go when their ids do. What is in memory is what
 //! the rows say, and is read back from them at the start ([`recovery`]), not from the log. Transactions need no rows of their own:
 //! whether the ids of a batch are those of an open one is told by its producer's row. Ids are kept by a clock of their own
-//! ([`running_time`]); what a deleted topic leaves behind goes in rounds ([`removal`]).
+//! ([`running_time`]), which also tells idle senders of mode `sequence` ([`numbers`]); what a deleted topic leaves behind goes in rounds ([`removal`]).
 
+mod numbers;
 mod recovery;
 mod running_time;
 
@@ -17,12 +18,14 @@ use super::group::Group;
 use super::state::Dead;
 use crate::config::DedupConfig;
 use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Verdict, decide};
-use crate::log::catalog::Topic;
+use crate::log::catalog::{Topic, Topics};
 use crate::record::amend::{self, Amended};
 use crate::record::records::RecordsInvalid;
 use crate::store::Rows;
 use crate::store::schema::{IdBlock, MessageIdTime, RowValue, id_block_key};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
+use numbers::Numbers;
+pub(super) use numbers::publish;
 pub(super) use recovery::{recover, recover_secret};
 use running_time::RunningTime;
 
@@ -41,6 +44,7 @@ pub(super) struct MessageIds {
     bytes: usize,
     by_topic: HashMap<TopicNo, Index>,
     clock: RunningTime,
+    numbers: Numbers,
 }
 
 /// What is to become of a batch.
@@ -62,7 +66,14 @@ pub(super) enum Outcome {
 impl MessageIds {
     /// None yet.
     pub fn new(extractor: Extractor, bytes_max: usize, monotonic_ms: u64) -> Self {
-        Self { extractor, bytes_max, bytes: 0, by_topic: HashMap::new(), clock: RunningTime::start(monotonic_ms) }
+        Self {
+            extractor,
+            bytes_max,
+            bytes: 0,
+            by_topic: HashMap::new(),
+            clock: RunningTime::start(monotonic_ms),
+            numbers: Numbers::default(),
+        }
     }
 
     /// Sets the time of the next group.
@@ -90,6 +101,13 @@ impl MessageIds {
             Ok(ids) => ids,
             Err(outcome) => return outcome,
         };
+        if let Some(sequence) = &config.sequence {
+            let counted = ids.numbers.len();
+            return match self.judge_numbers(topic, (config, sequence), batch, &ids.numbers, base_offset) {
+                Ok(verdict) => self.outcome(topic, batch, counted, verdict),
+                Err(refused) => refused,
+            };
+        }
         if ids.ids.len() > config.window_ids_max {
             let message =
                 format!("the batch has more message ids than message.dedup.window.max.ids={}", config.window_ids_max);
@@ -110,7 +128,9 @@ impl MessageIds {
             now: self.clock.now(),
         };
         let verdict = decide(index, &judged, config);
-        let is_full = index.len() > config.window_ids_max || !index.has_numbers_for(0) || self.bytes > self.bytes_max;
+        let is_full = index.len() > config.window_ids_max
+            || !index.has_numbers_for(0)
+            || self.bytes + self.numbers.bytes() > self.bytes_max;
         let throttled = config.throttles && is_full && index.new_ids().len() > 0;
         if throttled {
             index.drop_new();
@@ -120,14 +140,19 @@ impl MessageIds {
             let message = "the topic remembers as many message ids as it may; older ones have to expire first";
             return Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message.to_owned());
         }
+        self.outcome(topic, batch, ids.ids.len(), verdict)
+    }
+
+    /// Counts a verdict over so many records with ids, and makes the batch what it says.
+    fn outcome(&mut self, topic: &Topic, batch: &mut AppendBatch, checked: usize, verdict: Verdict) -> Outcome {
         let known = match &verdict {
             Verdict::StoreWithout(deltas) => deltas.len(),
             Verdict::Mark(originals) => originals.len(),
-            Verdict::Known(_) => ids.ids.len(),
+            Verdict::Known(_) => checked,
             Verdict::Reject(..) => 1,
             Verdict::Store | Verdict::Undecided => 0,
         };
-        topic.traffic.dedup_checked.fetch_add(ids.ids.len() as u64, Ordering::Relaxed);
+        topic.traffic.dedup_checked.fetch_add(checked as u64, Ordering::Relaxed);
         topic.traffic.dedup_duplicates.fetch_add(known as u64, Ordering::Relaxed);
         match verdict {
             Verdict::Store => Outcome::Append { last_present_delta: batch.header.last_offset_delta },
@@ -149,6 +174,10 @@ impl MessageIds {
             Verdict::Known(Original { partition, offset }) => {
                 let base_offset = (partition == batch.partition.index).then_some(offset);
                 Outcome::Known { base_offset }
+            }
+            Verdict::Reject(delta, Original { offset, .. }) if offset < 0 => {
+                let message = format!("record {delta} was sent before: its sender's number is higher");
+                Outcome::Refused(ErrorCode::INVALID_RECORD, message)
             }
             Verdict::Reject(delta, Original { partition, offset }) => {
                 let message =
@@ -198,12 +227,17 @@ impl MessageIds {
     pub fn keep(
         &mut self,
         group: &mut Group,
+        topic: &Topic,
         config: &DedupConfig,
         partition: PartitionId,
         base_offset: Offset,
         transaction: Option<ProducerId>,
     ) {
         let time = self.clock.now();
+        if config.sequence.is_some() {
+            self.numbers.keep(group, topic, partition.index, transaction, time);
+            return;
+        }
         let Some(index) = self.by_topic.get_mut(&partition.topic) else { return };
         let bytes_before = index.bytes();
         let new = index.new_ids().len();
@@ -232,7 +266,7 @@ impl MessageIds {
 
     /// Whether all ids together take more memory than they may.
     pub fn is_over(&self) -> bool {
-        self.bytes > self.bytes_max
+        self.bytes + self.numbers.bytes() > self.bytes_max
     }
 
     /// Forgets the oldest ids of the topic that has most, while there are too many. The newest of each topic stay.
@@ -252,10 +286,12 @@ impl MessageIds {
     pub fn end(
         &mut self,
         group: &mut Group,
+        topic: &Topic,
         partition: PartitionId,
         producer_id: ProducerId,
         result: TransactionResult,
     ) {
+        self.numbers.end(group, topic, partition, producer_id, result);
         let Some(index) = self.by_topic.get_mut(&partition.topic) else { return };
         match result {
             TransactionResult::Commit => index.commit(partition.index, producer_id),
@@ -269,14 +305,19 @@ impl MessageIds {
         }
     }
 
-    /// Whether any topic remembers ids.
+    /// Whether no topic remembers anything.
     pub fn is_empty(&self) -> bool {
-        self.by_topic.is_empty()
+        self.by_topic.is_empty() && self.numbers.is_empty()
     }
 
     /// Forgets ids whose time is over, as far as one round goes; answers whether more are left. `window_ms` says how long a topic keeps
     /// its ids, if it looks at them at all.
-    pub fn expire(&mut self, group: &mut Group, window_ms: impl Fn(TopicNo) -> Option<Timestamp>) -> bool {
+    pub fn expire(
+        &mut self,
+        group: &mut Group,
+        topics: &Topics,
+        window_ms: impl Fn(TopicNo) -> Option<Timestamp>,
+    ) -> bool {
         let mut left = ROWS_PER_ROUND;
         for (topic, index) in &mut self.by_topic {
             let until =
@@ -297,14 +338,15 @@ impl MessageIds {
             }
             !index.is_empty()
         });
-        left == 0
+        self.numbers.expire(group, topics, self.clock.now()) || left == 0
     }
 
     /// Forgets a deleted topic; its rows go later.
-    pub fn remove_topic(&mut self, group: &mut Group, topic: TopicNo) {
-        if let Some(index) = self.by_topic.remove(&topic) {
-            self.bytes -= index.bytes();
-            group.dead.push(Dead::MessageIds(topic));
+    pub fn remove_topic(&mut self, group: &mut Group, topic: &Topic) {
+        let index = self.by_topic.remove(&topic.no);
+        self.bytes -= index.as_ref().map_or(0, Index::bytes);
+        if self.numbers.remove_topic(topic) || index.is_some() {
+            group.dead.push(Dead::MessageIds(topic.no));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::MessageIds;
+use super::{MessageIds, numbers};
 use crate::dedup::{Index, KeptBlock, Secret};
 use crate::producer::ProducerState;
 use crate::store::schema::{
@@ -70,7 +70,7 @@ pub(in crate::engine) fn recover(
     if let Some(time) = store.get(&MessageIdTime::KEY)? {
         message_ids.clock.at_least(MessageIdTime::decode(&time)?.0);
     }
-    let mut gone = Vec::new();
+    let mut gone = numbers::recover(message_ids, store, &exists)?;
     let end = next_prefix(&id_blocks_prefix(None)).expect("the prefix of ids is not 0xff");
     let mut from = id_blocks_prefix(None);
     while let Some((PartitionId { topic, .. }, _)) = first_from(store, &from, &end)? {
@@ -78,7 +78,9 @@ pub(in crate::engine) fn recover(
             let blocks = read_blocks(store, topic)?;
             message_ids.restore(store, topic, blocks)?;
         } else {
-            gone.push(topic);
+            if !gone.contains(&topic) {
+                gone.push(topic);
+            }
         }
         from = next_prefix(&id_blocks_prefix(Some(topic))).expect("the prefix of ids is not 0xff");
     }

@@ -13,6 +13,7 @@
 //! | 0x14 sparse | topic, partition, base offset | [`SparseRow`] |
 //! | 0x15 message ids | topic, partition, base offset | [`IdBlock`] |
 //! | 0x16 compacted | topic, partition | [`CompactedRow`] |
+//! | 0x17 sequence | topic, partition, name | [`crate::dedup::Sequence`] |
 //! | 0x20 transaction | transactional id | [`crate::transaction::TransactionMetadata`] |
 //! | 0x21 pending offset | producer id, length of group, group, topic, partition | [`OffsetRow`] |
 //! | 0x30 group | group | [`crate::group::classic::StoredGroup`] |
@@ -34,6 +35,7 @@ mod meta;
 mod offset;
 mod partition;
 mod producer;
+mod sequence;
 mod topic;
 mod transaction;
 mod value;
@@ -56,6 +58,7 @@ pub use offset::{
     pending_offset_of_key, pending_offsets_prefix,
 };
 pub use partition::{AbortedRow, CompactedRow, PartitionRow, SparseRow};
+pub use sequence::{sequence_key, sequence_of_key, sequences_prefix};
 pub use topic::{TopicRow, topic_key, topic_of_key, topics_prefix};
 pub use transaction::{transaction_key, transaction_of_key, transactions_prefix};
 pub use value::RowValue;
@@ -78,6 +81,8 @@ pub mod prefix {
     pub const ID_BLOCK: u8 = 0x15;
     /// How far compaction has come, per partition.
     pub const COMPACTED: u8 = 0x16;
+    /// Numbers of producers, per partition and name.
+    pub const SEQUENCE: u8 = 0x17;
     /// Transactions, per transactional id.
     pub const TRANSACTION: u8 = 0x20;
     /// Offsets that belong to an open transaction, per producer.

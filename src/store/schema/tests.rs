@@ -2,7 +2,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::dedup::{BatchId, Claim, Fingerprint};
+use crate::dedup::{BatchId, Claim, Fingerprint, Reached, Sequence};
 use crate::producer::{ProducerState, WindowBatch};
 use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
 
@@ -86,6 +86,8 @@ proptest! {
         prop_assert_eq!(sparse_of_key(&sparse_key(partition, number)), Ok((partition, number)));
         prop_assert_eq!(aborted_of_key(&aborted_key(partition, number)), Ok((partition, number)));
         prop_assert_eq!(id_block_of_key(&id_block_key(partition, number)), Ok((partition, number)));
+        let sequence = sequence_key(partition, &group);
+        prop_assert_eq!(sequence_of_key(&sequence), Ok((partition, group.as_str())));
         prop_assert!(id_block_key(partition, number).starts_with(&id_blocks_prefix(Some(partition.topic))));
         prop_assert!(aborted_key(partition, number).starts_with(&aborted_prefix(partition)));
         prop_assert_eq!(offset_of_key(&offset_key(&group, partition)), Ok((group.clone(), partition)));
@@ -137,6 +139,12 @@ proptest! {
                 round_trips(&IdBlock { time: numbers[0], transaction: open.map(ProducerId), ids, claims })?;
             }
         }
+        let reached = Reached { number: bytes[0], offset: numbers[0], run: uuid as u64 };
+        for settled in [None, Some(reached)] {
+            for pending in [None, Some((ProducerId(numbers[0]), reached))] {
+                round_trips(&Sequence { settled, pending, time: numbers[0] })?;
+            }
+        }
         round_trips(&MessageIdTime(numbers[0]))?;
         round_trips(&MessageIdSecret(uuid.to_be_bytes()))?;
         round_trips(&OffsetRow {
@@ -171,12 +179,14 @@ proptest! {
         let key = [&[prefix], &rest[..]].concat();
         let _ = (LogKey::decode(&key), partition_of_key(&key), producer_of_key(&key), sparse_of_key(&key));
         let _ = (offset_of_key(&key), topic_of_key(&key), aborted_of_key(&key), id_block_of_key(&key));
+        let _ = sequence_of_key(&key);
         let value = [&[version], &rest[..]].concat();
         let _ = (PartitionRow::decode(&value), SparseRow::decode(&value), ProducerState::decode(&value));
         let _ = (OffsetRow::decode(&value), TopicRow::decode(&value), NextTopicNo::decode(&value));
         let _ = (ProducerIdBlock::decode(&value), Identity::decode(&value), BrokerEpoch::decode(&value));
         let _ = (BrokerOverrides::decode(&value), ExpiryClockRow::decode(&value));
         let _ = (IdBlock::decode(&value), MessageIdSecret::decode(&value), MessageIdTime::decode(&value));
+        let _ = Sequence::decode(&value);
     }
 }
 

@@ -1,0 +1,301 @@
+//! How far senders have come by their own numbers (`message.dedup.mode=sequence`): judged and written like ids, and told to everybody
+//! by a compacted topic, so that a sender which starts anew goes on from there with any client.
+//!
+//! A record of that topic has the key `<topic>/<topic id>/<partition>/<name>` and the number as decimal text. It is in the same write
+//! as the record that moved the name; only what is in no open transaction is published. Where it cannot be written (no room for the
+//! topic, a low disk) what is published stays behind, never ahead: a sender that goes on from there has some of its records left out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::mem;
+
+use super::super::append;
+use super::super::command::{AppendBatch, NewTopic};
+use super::super::environment::Environment;
+use super::super::group::Group;
+use super::super::state::State;
+use super::super::topics;
+use super::{MessageIds, Outcome, transaction_of};
+use crate::config::dedup::{DedupConfig, SequenceConfig};
+use crate::dedup::{BatchNumber, JudgedNumbers, Moved, Place, SEQUENCES_TOPIC, Sequence, Sequences, Verdict};
+use crate::log::catalog::{Topic, Topics};
+use crate::record::BatchHeader;
+use crate::record::build::BatchBuilder;
+use crate::store::schema::{RowError, RowValue, sequence_key, sequence_of_key, sequences_prefix};
+use crate::store::{Store, StoreError};
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult, base64_uuid};
+
+/// Records of one batch of the topic that tells numbers.
+const PUBLISHED_PER_ROUND: usize = 1024;
+/// Names of one topic that one round looks at for idle ones.
+const LOOKED_AT_PER_ROUND: usize = 4096;
+
+/// Numbers of all topics.
+#[derive(Default)]
+pub(super) struct Numbers {
+    by_topic: HashMap<TopicNo, Sequences>,
+    /// Of all names, about.
+    bytes: usize,
+    /// Of the batch that was judged last.
+    moved: Moved,
+    /// What the topic that tells numbers does not say yet, by its keys; none: the name is forgotten.
+    unpublished: BTreeMap<String, Option<u64>>,
+    /// It could not be said.
+    is_held_up: bool,
+    /// Where the next look for idle names begins.
+    looked_at: HashMap<TopicNo, Place>,
+}
+
+impl Numbers {
+    /// Memory, bytes, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_topic.is_empty()
+    }
+
+    /// Whether there is something to publish, and no reason to wait.
+    pub fn is_publishing(&self) -> bool {
+        !self.unpublished.is_empty() && !self.is_held_up
+    }
+
+    fn publish(&mut self, topic: &Topic, partition: u32, name: &str, number: Option<u64>) {
+        let key = format!("{}/{}/{partition}/{name}", topic.name, base64_uuid(topic.id));
+        self.unpublished.insert(key, number);
+    }
+
+    /// Forgets a name that nobody has counted under for too long.
+    fn forget(&mut self, topic: &Topic, partition: u32, name: &str) {
+        let Some(sequences) = self.by_topic.get_mut(&topic.no) else { return };
+        self.bytes -= sequences.bytes();
+        sequences.forget(partition, name);
+        self.bytes += sequences.bytes();
+        self.publish(topic, partition, name, None);
+    }
+
+    /// Takes in a row at the start.
+    pub fn restore(&mut self, partition: PartitionId, name: &str, sequence: Sequence) {
+        let sequences = self.by_topic.entry(partition.topic).or_default();
+        self.bytes -= sequences.bytes();
+        sequences.restore(partition.index, &name.into(), sequence);
+        self.bytes += sequences.bytes();
+    }
+
+    /// Stages how far names have come by the batch that was judged last.
+    pub fn keep(
+        &mut self,
+        group: &mut Group,
+        topic: &Topic,
+        partition: u32,
+        transaction: Option<ProducerId>,
+        time: Timestamp,
+    ) {
+        let moved = mem::take(&mut self.moved);
+        let sequences = self.by_topic.entry(topic.no).or_default();
+        self.bytes -= sequences.bytes();
+        sequences.keep(partition, &moved, transaction, time);
+        self.bytes += sequences.bytes();
+        for name in moved.keys() {
+            if let Some(sequence) = sequences.get(partition, name) {
+                group
+                    .rows
+                    .put(sequence_key(PartitionId { topic: topic.no, index: partition }, name), sequence.encode());
+            }
+        }
+        if transaction.is_none() {
+            for (name, reached) in &moved {
+                self.publish(topic, partition, name, Some(reached.number));
+            }
+        }
+    }
+
+    /// Settles what a transaction has moved.
+    pub fn end(
+        &mut self,
+        group: &mut Group,
+        topic: &Topic,
+        partition: PartitionId,
+        producer_id: ProducerId,
+        result: TransactionResult,
+    ) {
+        let Some(sequences) = self.by_topic.get_mut(&topic.no) else { return };
+        self.bytes -= sequences.bytes();
+        let ended = sequences.end(partition.index, producer_id, result == TransactionResult::Commit);
+        self.bytes += sequences.bytes();
+        for (name, left) in ended {
+            let key = sequence_key(partition, &name);
+            match left {
+                Some(sequence) => group.rows.put(key, sequence.encode()),
+                None => group.rows.delete(key),
+            }
+            if let Some(settled) = left.and_then(|sequence| sequence.settled)
+                && result == TransactionResult::Commit
+            {
+                self.publish(topic, partition.index, &name, Some(settled.number));
+            }
+        }
+    }
+
+    /// Forgets a deleted topic; answers whether there was anything. Its rows go later.
+    pub fn remove_topic(&mut self, topic: &Topic) -> bool {
+        let Some(sequences) = self.by_topic.remove(&topic.no) else { return false };
+        self.bytes -= sequences.bytes();
+        self.looked_at.remove(&topic.no);
+        for (partition, name, _) in sequences.iter() {
+            self.publish(topic, partition, name, None);
+        }
+        true
+    }
+
+    /// Forgets names that are idle for too long, as far as one round goes; answers whether more are left to look at.
+    pub fn expire(&mut self, group: &mut Group, topics: &Topics, now: Timestamp) -> bool {
+        let mut idle = Vec::new();
+        for (no, sequences) in &self.by_topic {
+            let Some(topic) = topics.by_no.get(no) else { continue };
+            let Some(retention_ms) = sequence_of(topic).and_then(|sequence| sequence.retention_ms) else { continue };
+            let after = self.looked_at.remove(no);
+            let (names, next) = sequences.idle(after.as_ref(), now.saturating_sub(retention_ms), LOOKED_AT_PER_ROUND);
+            idle.push((topic.clone(), names));
+            self.looked_at.extend(next.map(|next| (*no, next)));
+        }
+        for (topic, names) in idle {
+            for (partition, name) in names {
+                group.rows.delete(sequence_key(PartitionId { topic: topic.no, index: partition }, &name));
+                self.forget(&topic, partition, &name);
+            }
+        }
+        !self.looked_at.is_empty()
+    }
+}
+
+fn sequence_of(topic: &Topic) -> Option<&SequenceConfig> {
+    topic.config.dedup.as_ref()?.sequence.as_ref()
+}
+
+impl MessageIds {
+    /// Judges a batch by its numbers.
+    pub(super) fn judge_numbers(
+        &mut self,
+        topic: &Topic,
+        (config, sequence): (&DedupConfig, &SequenceConfig),
+        batch: &AppendBatch,
+        numbers: &[BatchNumber],
+        base_offset: Offset,
+    ) -> Result<Verdict, Outcome> {
+        let partition = batch.partition.index;
+        if let Some(retention_ms) = sequence.retention_ms {
+            let until = self.clock.now().saturating_sub(retention_ms);
+            for BatchNumber { name, .. } in numbers {
+                let known = self.numbers.by_topic.get(&topic.no).and_then(|known| known.get(partition, name));
+                if known.is_some_and(|known| known.pending.is_none() && known.time <= until) {
+                    self.numbers.forget(topic, partition, name);
+                }
+            }
+        }
+        let sequences = self.numbers.by_topic.entry(topic.no).or_default();
+        let judged = JudgedNumbers {
+            numbers,
+            record_count: batch.header.record_count,
+            partition,
+            base_offset,
+            transaction: transaction_of(batch),
+            on_duplicate: config.on_duplicate,
+        };
+        let (verdict, moved) = sequences.judge(&judged);
+        let new = moved.keys().filter(|name| sequences.get(partition, name).is_none());
+        let new_bytes: usize = new.map(|name| Sequences::bytes_of(name)).sum();
+        // Half of the memory is for ids, which can be forgotten.
+        if new_bytes > 0 && self.numbers.bytes + new_bytes > self.bytes_max / 2 {
+            let message =
+                "names of message.dedup.mode=sequence take half of einmal.dedup.memory.bytes, which is all they may";
+            return Err(Outcome::Refused(ErrorCode::POLICY_VIOLATION, message.to_owned()));
+        }
+        self.numbers.moved = moved;
+        Ok(verdict)
+    }
+
+    /// Whether numbers wait to be published.
+    pub fn is_publishing(&self) -> bool {
+        self.numbers.is_publishing()
+    }
+}
+
+/// Reads all names back; answers the topics that are gone and have left some behind.
+pub(super) fn recover(
+    message_ids: &mut MessageIds,
+    store: &dyn Store,
+    exists: impl Fn(TopicNo) -> bool,
+) -> Result<Vec<TopicNo>, StoreError> {
+    let mut gone = Vec::new();
+    let mut damage: Option<RowError> = None;
+    store.scan(&sequences_prefix(None), &mut |key, value| {
+        let read = sequence_of_key(key).and_then(|named| Ok((named, Sequence::decode(value)?)));
+        match read {
+            Ok(((partition, name), sequence)) if exists(partition.topic) => {
+                message_ids.clock.at_least(sequence.time);
+                message_ids.numbers.restore(partition, name, sequence);
+            }
+            Ok(((partition, _), _)) if gone.last() == Some(&partition.topic) => {}
+            Ok(((partition, _), _)) => gone.push(partition.topic),
+            Err(error) => damage = damage.take().or(Some(error)),
+        }
+    })?;
+    damage.map_or(Ok(gone), |error| Err(error.into()))
+}
+
+/// Tells what has changed since the last time, in the write that is being decided.
+pub(in crate::engine) fn publish(
+    state: &mut State,
+    group: &mut Group,
+    environment: &mut dyn Environment,
+    now: Timestamp,
+) {
+    let unpublished = &state.message_ids.numbers.unpublished;
+    if unpublished.is_empty() {
+        return;
+    }
+    let keys: Vec<_> = unpublished.keys().take(PUBLISHED_PER_ROUND).cloned().collect();
+    let batch = keys.iter().fold(BatchBuilder::new(), |batch, key| {
+        let number = unpublished.get(key).copied().flatten().map(|number| number.to_string());
+        batch.record(now, Some(key.as_bytes()), number.as_ref().map(|number| number.as_bytes()))
+    });
+    let published = topic_of_numbers(state, group, environment).and_then(|partition| {
+        let bytes = batch.build();
+        let header = BatchHeader::parse(&bytes).map_err(|error| error.to_string())?;
+        let batch = AppendBatch { partition, header, bytes, transaction: None, ids: None };
+        let (appended, _) = append::append(state, group, batch, now);
+        if appended.error.is_none() { Ok(()) } else { Err(appended.message.unwrap_or_default()) }
+    });
+    let numbers = &mut state.message_ids.numbers;
+    match published {
+        Ok(()) => {
+            numbers.is_held_up = false;
+            for key in keys {
+                numbers.unpublished.remove(&key);
+            }
+        }
+        // Said once, tried again with every write.
+        Err(error) if !mem::replace(&mut numbers.is_held_up, true) => {
+            tracing::warn!(topic = SEQUENCES_TOPIC, error, "numbers of senders cannot be published");
+        }
+        Err(_) => {}
+    }
+}
+
+/// Where numbers are told; made when there is the first.
+fn topic_of_numbers(
+    state: &mut State,
+    group: &mut Group,
+    environment: &mut dyn Environment,
+) -> Result<PartitionId, String> {
+    let topic = match state.topics.by_name.get(SEQUENCES_TOPIC) {
+        Some(topic) => topic.clone(),
+        None => {
+            let overrides = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+            let new = NewTopic { name: SEQUENCES_TOPIC.to_owned(), partitions: 1, overrides };
+            topics::create(state, group, &new, false, environment).map_err(|refused| refused.message)?
+        }
+    };
+    topic.partitions.first().map(|partition| partition.id).ok_or_else(|| "it has no partition".to_owned())
+}
