@@ -45,8 +45,8 @@ fn state(client: &mut TestClient) -> (String, usize) {
     (described.groups[0].group_state.to_string(), described.groups[0].members.len())
 }
 
-/// Two members in one stable group.
-fn two_members(one: &mut TestClient, other: &mut TestClient) -> (JoinGroupResponse, JoinGroupResponse) {
+/// Two members that have been told of generation 2, and wait for nothing but their assignments.
+fn two_joined(one: &mut TestClient, other: &mut TestClient) -> (JoinGroupResponse, JoinGroupResponse) {
     let one_id = new_member_id(one);
     let first = one.call(&join_request(&one_id), 7);
     assert_eq!((first.error_code, first.leader.as_str()), (0, one_id.as_str()));
@@ -59,11 +59,20 @@ fn two_members(one: &mut TestClient, other: &mut TestClient) -> (JoinGroupRespon
     let follower = other.receive::<JoinGroupRequest>(parked, 7);
     assert_eq!((leader.generation_id, follower.generation_id), (2, 2));
     assert_eq!((leader.members.len(), follower.members.len()), (2, 0));
-    assert_eq!(
-        sync(one, &leader, &[(&one_id, "first".into()), (&other_id, "second".into())]).1,
-        Bytes::from_static(b"first")
-    );
-    assert_eq!(sync(other, &follower, &[]), (0, Bytes::from_static(b"second")));
+    (leader, follower)
+}
+
+/// The leader assigns, and both ask for their parts.
+fn sync_both(one: &mut TestClient, leader: &JoinGroupResponse, other: &mut TestClient, follower: &JoinGroupResponse) {
+    let parts = [(leader.member_id.as_str(), "first".into()), (follower.member_id.as_str(), "second".into())];
+    assert_eq!(sync(one, leader, &parts), (0, Bytes::from_static(b"first")));
+    assert_eq!(sync(other, follower, &[]), (0, Bytes::from_static(b"second")));
+}
+
+/// Two members in one stable group.
+fn two_members(one: &mut TestClient, other: &mut TestClient) -> (JoinGroupResponse, JoinGroupResponse) {
+    let (leader, follower) = two_joined(one, other);
+    sync_both(one, &leader, other, &follower);
     (leader, follower)
 }
 
@@ -85,6 +94,23 @@ fn members_and_offsets_survive_sigkill_without_a_rebalance() {
     assert_eq!(sync(client, &follower, &[]), (0, Bytes::from_static(b"second")));
     assert_eq!(server.metric("einmal_group_rebalances_total", &[]), Some(0.0));
     assert_eq!(server.metric("einmal_group_members", &[]), Some(2.0));
+}
+
+#[test]
+fn members_that_were_told_of_a_generation_get_their_assignments_after_sigkill() {
+    let mut server = TestServer::start();
+    create_topic(&mut TestClient::connect(&server), "t", 1);
+    let (leader, follower) = two_joined(&mut TestClient::connect(&server), &mut TestClient::connect(&server));
+    server.kill9();
+    let server = server.restart();
+    let (one, other) = (&mut TestClient::connect(&server), &mut TestClient::connect(&server));
+    assert_eq!(state(one), ("CompletingRebalance".to_owned(), 2));
+    sync_both(one, &leader, other, &follower);
+    assert_eq!(state(one), ("Stable".to_owned(), 2));
+    for member in [&leader, &follower] {
+        assert_eq!(heartbeat(one, &member.member_id, 2), 0);
+    }
+    assert_eq!(server.metric("einmal_group_rebalances_total", &[]), Some(0.0));
 }
 
 #[test]

@@ -2,12 +2,13 @@
 //!
 //! [`crate::group`] decides; this is what it needs around it. Groups have nothing to do with each other, so each has a lock
 //! of its own and runs on the task of whoever asks: a heartbeat costs neither a queue nor another thread. The engine is not asked
-//! but for what must survive a restart: generation, members and assignments when a group becomes stable or empty. Requests that
+//! but for what must survive a restart: generation and members when a generation begins, assignments when it has them. Requests that
 //! wait for others (JoinGroup, SyncGroup) are parked as one-shot channels by ticket. One task keeps the time of all groups: each has
 //! its nearest deadline in one ordered set, and heartbeats, which only move deadlines away, do not touch it.
 //!
-//! A classic group as a whole is one row: members come and go together with their generation, and a row is written once per
-//! rebalance. A consumer group has a row for each thing that changes by itself.
+//! A classic group as a whole is one row: members come and go together with their generation, and the row is written twice per
+//! rebalance: before members are told of the generation, and before they are told of their assignments. A consumer group has a row
+//! for each thing that changes by itself.
 //!
 //! Mirrors `GroupCoordinatorService`. Kafka replays a partition of `__consumer_offsets` before it serves a group.
 //!

@@ -159,6 +159,7 @@ pub fn downgraded(group: &ConsumerGroup, topics: &dyn TopicsImage, now: Now) -> 
         protocol_type: Some(PROTOCOL_TYPE.to_owned()),
         protocol_name: None,
         leader: None,
+        is_completing: false,
         since: now.wall,
         members: members.collect(),
     };

@@ -52,6 +52,7 @@ fn stored_group() -> StoredGroup {
         protocol_type: Some("consumer".into()),
         protocol_name: Some("range".into()),
         leader: Some("a".into()),
+        is_completing: true,
         since: 7,
         members: vec![member("a"), member("b")],
     }

@@ -152,6 +152,7 @@ fn with_member(subscription: &'static [u8]) -> GroupChange {
         protocol_type: Some("consumer".into()),
         protocol_name: Some("range".into()),
         leader: Some("m".into()),
+        is_completing: false,
         since: 0,
         members: vec![member],
     })

@@ -20,6 +20,10 @@
 //! milliseconds, for JoinGroup and SyncGroup wait for nobody else then. Kafka's own quick start sets 0 for the same reason, and clients
 //! notice nothing but the time.
 //!
+//! A restart of the broker goes back to no generation that a member was told of: those who joined and have no assignments yet go on
+//! with their SyncGroup. In Kafka the generation before comes back, its successor's number is given to others a second time, and who
+//! was told of it is refused with ILLEGAL_GENERATION, upon which clients take their partitions for lost.
+//!
 //! Invariant: each ticket that was taken is answered exactly once, in the effects of some later call.
 //! Invariant: only a member of the current generation has an assignment of it, and only the leader's SyncGroup gives them.
 //! Invariant: while anybody is awaited there is a timer, so that nobody is awaited for ever.

@@ -70,6 +70,9 @@ impl ClassicGroup {
     }
 
     /// Begins the next generation with those who have come, and with static members whether they have or not.
+    ///
+    /// It is stored before anybody is told of it, where Kafka stores it with its assignments: a broker that is killed in between
+    /// knows the members that come back with their SyncGroup, and gives no generation twice.
     fn complete_join(&mut self, now: Now, effects: &mut Effects) {
         self.timers.clear(&Timer::Join);
         self.initial = None;
@@ -85,11 +88,11 @@ impl ClassicGroup {
         }
         self.generation_id = self.generation_id.wrapping_add(1).max(1);
         effects.generations += 1;
+        effects.store = true;
         if self.members.is_empty() {
             self.protocol_name = None;
             self.leader = None;
             self.enter(now, State::Empty);
-            effects.store = true;
             return;
         }
         self.protocol_name = self.vote();
@@ -103,8 +106,13 @@ impl ClassicGroup {
                 member.is_new = false;
             }
             self.keep_alive(now, &member_id);
-            self.pending_sync.insert(member_id);
         }
+        self.await_syncs(now);
+    }
+
+    /// Waits for the SyncGroup of each member.
+    pub(super) fn await_syncs(&mut self, now: Now) {
+        self.pending_sync = self.members.keys().cloned().collect();
         self.timers.set(Timer::Sync, now.monotonic_ms.saturating_add(self.rebalance_timeout_ms()));
     }
 

@@ -16,7 +16,9 @@ pub struct StoredGroup {
     pub protocol_name: Option<String>,
     /// None without members.
     pub leader: Option<MemberId>,
-    /// When it became stable or empty, wall clock.
+    /// Whether its members have been told of the generation, but not yet of their assignments.
+    pub is_completing: bool,
+    /// Since when it stands so, wall clock.
     pub since: Timestamp,
     /// By id.
     pub members: Vec<StoredMember>,
@@ -56,22 +58,27 @@ impl StoredGroup {
 }
 
 impl ClassicGroup {
-    /// The group as it is to be stored; meaningful when [`super::Effects::store`] is set, when nobody is awaited.
+    /// The group as it is to be stored; meaningful when [`super::Effects::store`] is set.
     pub fn to_stored(&self) -> StoredGroup {
         StoredGroup {
             generation_id: self.generation_id,
             protocol_type: self.protocol_type.clone(),
             protocol_name: self.protocol_name.clone(),
             leader: self.leader.clone(),
+            is_completing: matches!(self.state(), State::PreparingRebalance | State::CompletingRebalance),
             since: self.state.since,
             members: self.members.values().map(|member| member.stored.clone()).collect(),
         }
     }
 
     /// The group as it was when it was stored. Sessions begin at `now`, so that members have as long to come back as they would
-    /// have had to send a heartbeat.
+    /// have had to send a heartbeat; the time for their SyncGroups, if those were awaited, does too.
     pub fn restore(now: Now, stored: StoredGroup) -> Self {
-        let state = if stored.members.is_empty() { State::Empty } else { State::Stable };
+        let state = match (stored.members.is_empty(), stored.is_completing) {
+            (true, _) => State::Empty,
+            (false, true) => State::CompletingRebalance,
+            (false, false) => State::Stable,
+        };
         let mut group = Self {
             state: StateAndSince { state, since: stored.since },
             generation_id: stored.generation_id,
@@ -84,6 +91,9 @@ impl ClassicGroup {
             let member_id = member.member_id.clone();
             group.add_member(member, None, false);
             group.keep_alive(now, &member_id);
+        }
+        if state == State::CompletingRebalance {
+            group.await_syncs(now);
         }
         group
     }

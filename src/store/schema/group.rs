@@ -17,6 +17,8 @@ const PROTOCOL_BYTES_MIN: usize = 8;
 
 impl RowValue for StoredGroup {
     const NAME: &'static str = "group";
+    /// 2 added whether the group waits for its assignments.
+    const VERSION: u8 = 2;
 
     fn write(&self, fields: &mut Fields) {
         fields.flag(CLASSIC);
@@ -24,6 +26,7 @@ impl RowValue for StoredGroup {
         fields.optional_text(self.protocol_type.as_deref());
         fields.optional_text(self.protocol_name.as_deref());
         fields.optional_text(self.leader.as_deref());
+        fields.flag(self.is_completing);
         fields.i64(self.since);
         fields.count(self.members.len());
         for member in &self.members {
@@ -42,7 +45,7 @@ impl RowValue for StoredGroup {
         }
     }
 
-    fn read(_: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+    fn read(version: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
         if fields.flag()? != CLASSIC {
             return Err(fields.corrupt("unknown type of group"));
         }
@@ -51,6 +54,7 @@ impl RowValue for StoredGroup {
             protocol_type: fields.optional_text()?,
             protocol_name: fields.optional_text()?,
             leader: fields.optional_text()?.map(Arc::from),
+            is_completing: version >= 2 && fields.flag()?,
             since: fields.i64()?,
             members: Vec::new(),
         };
@@ -104,4 +108,20 @@ pub fn group_key(group: &str) -> Vec<u8> {
 pub fn group_of_key(key: &[u8]) -> Result<String, RowError> {
     let mut reader = FieldReader::of_key("group", prefix::GROUP, key)?;
     reader.text_of(key.len() - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_the_first_layout_wait_for_nothing() {
+        let group = StoredGroup { generation_id: 3, is_completing: true, since: 5, ..StoredGroup::default() };
+        let mut row = group.encode();
+        assert_eq!(StoredGroup::decode(&row), Ok(group.clone()));
+        // Without the flag before the time and the number of members.
+        row.remove(row.len() - 13);
+        row[0] = 1;
+        assert_eq!(StoredGroup::decode(&row), Ok(StoredGroup { is_completing: false, ..group }));
+    }
 }

@@ -21,6 +21,34 @@ fn stable_group_comes_back_with_members_generation_and_assignments() {
 }
 
 #[test]
+fn members_that_were_told_of_a_generation_go_on_with_it() {
+    let mut group = TestGroup::completing();
+    let stored = group.stored.clone().expect("stored");
+    group.group = ClassicGroup::restore(group.now(), stored);
+    assert_eq!((group.group.state(), group.group.generation_id()), (State::CompletingRebalance, 2));
+    assert_eq!((group.heartbeat("a", 2), group.commit("b", 2)), (ErrorCode::NONE, ErrorCode::REBALANCE_IN_PROGRESS));
+    // Who comes with its SyncGroup waits for the leader, which only joins again: it is told whom to give what.
+    let follower = group.sync("b", 2, &[]);
+    let ticket = group.join(join_of("a", ""));
+    assert_eq!((group.joined[&ticket].generation_id, group.joined[&ticket].members.len()), (2, 2));
+    group.sync("a", 2, &[("a", "part a"), ("b", "part b")]);
+    assert_eq!(group.synced[&follower].assignment, bytes::Bytes::from_static(b"part b"));
+    assert_eq!((group.group.state(), group.generations), (State::Stable, 2));
+}
+
+#[test]
+fn nobody_waits_for_ever_for_a_leader_that_does_not_come_back() {
+    let mut group = TestGroup::completing();
+    let stored = group.stored.clone().expect("stored");
+    group.group = ClassicGroup::restore(group.now(), stored);
+    let follower = group.sync("b", 2, &[]);
+    group.pass(SESSION_MS as u64);
+    assert_eq!(group.sync_error(follower), Some(ErrorCode::REBALANCE_IN_PROGRESS));
+    let ticket = group.join(join_of("b", ""));
+    assert_eq!((group.joined[&ticket].generation_id, &*group.joined[&ticket].leader), (3, "b"));
+}
+
+#[test]
 fn sessions_begin_anew_and_end_for_those_who_do_not_come_back() {
     let mut group = TestGroup::stable();
     let stored = group.stored.clone().expect("stored");
@@ -47,12 +75,12 @@ fn odd_group() -> impl Strategy<Value = StoredGroup> {
         },
     );
     let some = || prop::option::of(name()).prop_map(|name| name.map(str::to_owned));
-    (any::<i32>(), some(), some(), some(), prop::collection::vec(member, 0..4)).prop_map(
-        |(generation_id, protocol_type, protocol_name, leader, mut members)| {
+    (any::<i32>(), any::<bool>(), some(), some(), some(), prop::collection::vec(member, 0..4)).prop_map(
+        |(generation_id, is_completing, protocol_type, protocol_name, leader, mut members)| {
             members.sort_by(|one, other| one.member_id.cmp(&other.member_id));
             members.dedup_by(|one, other| one.member_id == other.member_id);
             let leader = leader.map(Into::into);
-            StoredGroup { generation_id, protocol_type, protocol_name, leader, since: 0, members }
+            StoredGroup { generation_id, protocol_type, protocol_name, leader, is_completing, since: 0, members }
         },
     )
 }

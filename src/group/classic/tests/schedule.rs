@@ -43,7 +43,7 @@ struct World {
     next_id: u64,
     /// Per generation that was assigned: who owns what.
     owners: BTreeMap<i32, BTreeMap<u8, String>>,
-    /// The newest generation of which a member was given its assignment.
+    /// The newest generation that a member was told of.
     generation_seen: i32,
     /// By client, in the order in which they were sent: what comes behind on the same connection is not read before.
     under_way: Vec<VecDeque<Commit>>,
@@ -248,6 +248,8 @@ impl World {
             return;
         }
         client.generation_id = answer.generation_id;
+        assert!(answer.generation_id >= self.generation_seen, "a generation is given twice");
+        self.generation_seen = answer.generation_id;
         let mut parts: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for (number, partition) in (0..PARTITIONS).enumerate().filter(|_| !answer.members.is_empty()) {
             let member = &answer.members[number % answer.members.len()];
@@ -285,8 +287,7 @@ impl World {
             let is_heir = index == 0 && self.group.group.static_members.contains_key("static");
             assert!(*owner == client.member_id || is_heir, "{partition} has two owners in {}", client.generation_id);
         }
-        assert!(client.generation_id >= self.generation_seen, "generations go back");
-        self.generation_seen = client.generation_id;
+        assert!(client.generation_id <= self.generation_seen, "an assignment of a generation that nobody was told of");
         self.all_arrive(index);
         let client = &mut self.clients[index];
         client.read = part.iter().map(|at| (*at, self.committed.get(at).copied().unwrap_or(0))).collect();
@@ -308,6 +309,7 @@ impl World {
             State::CompletingRebalance => {
                 assert!(group.timers.is_set(&Timer::Sync), "nobody ends the wait");
                 assert_eq!(waiting, 0);
+                self.check_stored();
             }
             State::Stable => {
                 assert_eq!(waiting, 0);
@@ -316,10 +318,7 @@ impl World {
                     group.members.values().flat_map(|member| member.stored.assignment.to_vec()).collect();
                 let distinct: BTreeSet<u8> = all.iter().copied().collect();
                 assert_eq!(all.len(), distinct.len(), "a partition has two owners");
-                let stored = self.group.stored.as_ref().expect("a stable group is stored");
-                assert_eq!(&group.to_stored(), stored, "a restart would find another group");
-                let restored = ClassicGroup::restore(self.group.now(), stored.clone());
-                assert_eq!((restored.state(), &restored.to_stored()), (State::Stable, stored));
+                self.check_stored();
             }
         }
         let is_known = |id: &MemberId| group.members.contains_key(id);
@@ -329,6 +328,17 @@ impl World {
         assert!(group.pending.is_empty() == (bytes == group.bytes()) && bytes <= group.bytes());
         let voters: BTreeMap<&str, usize> = group.supported.iter().map(|(name, count)| (&**name, *count)).collect();
         assert_eq!(voters.get("range").copied().unwrap_or(0), group.member_count());
+    }
+}
+
+impl World {
+    /// A restart finds the group as its members know it.
+    fn check_stored(&self) {
+        let group = &self.group.group;
+        let stored = self.group.stored.as_ref().expect("what members were told is stored");
+        assert_eq!(&group.to_stored(), stored, "a restart would find another group");
+        let restored = ClassicGroup::restore(self.group.now(), stored.clone());
+        assert_eq!((restored.state(), &restored.to_stored()), (group.state(), stored));
     }
 }
 
