@@ -328,6 +328,33 @@ fn what_members_bring_along_has_a_limit() {
     assert!(server.metric("einmal_group_members_bytes", &[]).expect("a value") < 1_048_576.0);
 }
 
+#[test]
+fn one_group_cannot_take_the_memory_of_the_others() {
+    let settings = ["einmal.group.members.bytes.max=1048576", "einmal.group.members.bytes.per.group.max=262144"];
+    let server = TestServer::start_with(&settings);
+    let client = &mut TestClient::connect(&server);
+    let names: Vec<_> = (0..500).map(|index| topic_name(&format!("{index:0100}"))).collect();
+    let join = |id: &str| joining(id).with_subscribed_topic_names(Some(names.clone()));
+    let refused = (0..20).map(|index| error(client, &join(&format!("m{index}")))).find(|error| *error != 0);
+    assert_eq!(refused, Some(GROUP_MAX_SIZE_REACHED));
+    let other = join("m").with_group_id(GroupId(text("another")));
+    assert_eq!(error(client, &other), 0);
+    let classic = |group: &str| {
+        let protocol =
+            JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(Bytes::from(vec![0; 200_000]));
+        JoinGroupRequest::default()
+            .with_group_id(GroupId(text(group)))
+            .with_session_timeout_ms(45_000)
+            .with_rebalance_timeout_ms(60_000)
+            .with_protocol_type(text("connect"))
+            .with_protocols(vec![protocol])
+    };
+    let first = client.call(&classic("classic"), 3);
+    assert_eq!(first.error_code, 0);
+    assert_eq!(client.call(&classic("classic"), 3).error_code, GROUP_MAX_SIZE_REACHED);
+    assert_eq!(client.call(&classic("classic too"), 3).error_code, 0);
+}
+
 // ---- Migration.
 
 /// A subscription to `t` in version 3, owning `owned`.

@@ -105,6 +105,7 @@ impl Config {
             transaction_topic_partitions: values.number("transaction.state.log.num.partitions")?,
             consumer_groups: values.consumer_groups()?,
             group_members_bytes_max: values.number("einmal.group.members.bytes.max")?,
+            group_members_bytes_per_group_max: values.number("einmal.group.members.bytes.per.group.max")?,
             transaction_max_timeout_ms: values.number("transaction.max.timeout.ms")?,
             transaction_timeout_check_interval: values
                 .duration_ms("transaction.abort.timed.out.transaction.cleanup.interval.ms")?,

@@ -148,6 +148,8 @@ pub struct Config {
     pub consumer_groups: groups::ConsumerGroups,
     /// `einmal.group.members.bytes.max`: memory of groups and members, all groups together.
     pub group_members_bytes_max: usize,
+    /// `einmal.group.members.bytes.per.group.max`: the same of one group.
+    pub group_members_bytes_per_group_max: usize,
     /// `transaction.max.timeout.ms`.
     pub transaction_max_timeout_ms: u32,
     /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.

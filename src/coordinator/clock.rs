@@ -94,9 +94,16 @@ impl Coordinator {
                 if state.alarm_ms.is_none_or(|alarm| alarm <= now.monotonic_ms) {
                     state.alarm_ms = None;
                 }
+                let members_before = state.group.member_count();
                 match &mut state.group {
                     Group::Classic(group) => group.tick(now, &self.settings.terms, &mut effects.classic),
                     Group::Consumer(_) => self.expire(&group_id, state, now, effects),
+                }
+                let members = state.group.member_count();
+                if members < members_before {
+                    let lost = members_before - members;
+                    // Once for all that go together, however many those are.
+                    tracing::info!(group_id, lost, members, "members were not heard of in time and are given up");
                 }
             });
         }

@@ -69,6 +69,8 @@ pub struct Settings {
     pub migration_policy: MigrationPolicy,
     /// `einmal.group.members.bytes.max`.
     pub members_bytes_max: usize,
+    /// `einmal.group.members.bytes.per.group.max`.
+    pub members_bytes_per_group_max: usize,
     /// `offsets.retention.check.interval.ms`: groups that are empty and have no offsets go at the same time.
     pub sweep_interval: Duration,
 }
@@ -86,6 +88,7 @@ impl From<&crate::config::Config> for Settings {
             migration_policy: MigrationPolicy::of_name(&config.consumer_groups.migration_policy).unwrap_or_default(),
             consumer_groups: config.consumer_groups.clone(),
             members_bytes_max: config.group_members_bytes_max,
+            members_bytes_per_group_max: config.group_members_bytes_per_group_max,
             sweep_interval: config.offsets_retention_check_interval,
         }
     }
@@ -166,8 +169,7 @@ impl Coordinator {
                 let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
                 state.joins.insert(ticket, sender);
                 let more = request.bytes().saturating_sub(state.group.member_bytes(&request.member_id));
-                if more > 0 && self.bytes.load(Ordering::Relaxed).saturating_add(more) > self.settings.members_bytes_max
-                {
+                if !self.has_room(state.group.bytes(), more) {
                     let refused = JoinAnswer::refused(ErrorCode::GROUP_MAX_SIZE_REACHED, &request.member_id);
                     return effects.classic.joined.push((ticket, refused));
                 }
@@ -201,9 +203,7 @@ impl Coordinator {
             state.syncs.insert(ticket, sender);
             let more: usize = request.assignments.values().map(bytes::Bytes::len).sum();
             // Kafka answers so if the group's record is too large.
-            if self.bytes.load(Ordering::Relaxed).saturating_add(more) > self.settings.members_bytes_max
-                && !request.assignments.is_empty()
-            {
+            if !self.has_room(state.group.bytes(), more) {
                 return effects.classic.synced.push((ticket, SyncAnswer::refused(ErrorCode::UNKNOWN_SERVER_ERROR)));
             }
             match &mut state.group {
@@ -264,6 +264,14 @@ impl Coordinator {
         let Some((errors, barrier)) = changed else { return Ok(vec![ErrorCode::UNKNOWN_MEMBER_ID; leaving.len()]) };
         barrier.passed().await?;
         Ok(errors)
+    }
+
+    /// Whether a group that takes `bytes` may take `more`, and all groups together (`einmal.group.members.bytes.max`).
+    fn has_room(&self, bytes: usize, more: usize) -> bool {
+        let all = self.bytes.load(Ordering::Relaxed);
+        more == 0
+            || (bytes.saturating_add(more) <= self.settings.members_bytes_per_group_max
+                && all.saturating_add(more) <= self.settings.members_bytes_max)
     }
 
     fn slot(&self, group_id: &str) -> Option<Arc<Slot>> {

@@ -96,6 +96,10 @@ impl Coordinator {
             let assignment_now = state.group.assignment_epoch();
             effects.classic.generations += u64::from(assignment_now.is_some() && assignment_now != assignment_before);
             state.rebalances += effects.classic.generations;
+            if effects.classic.generations > 0 {
+                let (state, members) = (state.group.state_name(), state.group.member_count());
+                tracing::debug!(group_id, state, members, "the group is shared anew");
+            }
             // Gone in the call: what was to be stored of it is its deletion, which is queued already.
             let change = if state.is_gone { None } else { effects.take_to_store(&state.group) };
             let storing = change.map(|change| {

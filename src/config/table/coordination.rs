@@ -68,7 +68,13 @@ pub const COORDINATION: &[Setting] = &[
         "Longest session timeout that a consumer group may have, ms.",
     )
     .at_least(1),
-    Setting::new("group.consumer.max.size", Kind::Int, "2147483647", "Most members of a consumer group.").at_least(1),
+    Setting::new(
+        "group.consumer.max.size",
+        Kind::Int,
+        "5000",
+        "Members that one consumer group may have. Kafka has no limit (2147483647).",
+    )
+    .at_least(1),
     Setting::new(
         "group.consumer.migration.policy",
         Kind::String,

@@ -237,12 +237,25 @@ pub const SERVER: &[Setting] = &[
         "Partitions of __transaction_state, which is created when a transactional producer first looks for its coordinator, and stays empty.",
     )
     .at_least(1),
-    Setting::new("group.max.size", Kind::Int, "2147483647", "Members that one group may have.").at_least(1),
+    Setting::new(
+        "group.max.size",
+        Kind::Int,
+        "5000",
+        "Members that one group of the classic protocol may have. Kafka has no limit (2147483647).",
+    )
+    .at_least(1),
     Setting::new(
         "einmal.group.members.bytes.max",
         Kind::Long,
         "268435456",
         "Memory of groups and their members, all groups together; more members are refused. Each takes about 640 bytes, its ids, its subscription and its assignment.",
+    )
+    .at_least(0),
+    Setting::new(
+        "einmal.group.members.bytes.per.group.max",
+        Kind::Long,
+        "67108864",
+        "The part of that memory which one group may take, so that no group keeps all others from growing.",
     )
     .at_least(0),
     Setting::new(
