@@ -57,7 +57,8 @@
 //! 2. Log start ≤ last stable offset ≤ high watermark ≤ log end, always.
 //! 3. A batch is stored byte for byte as received, except base offset and leader epoch (and, for LogAppendTime, the timestamp
 //!    fields and the CRC over them). In topics that recognise repeated messages, a batch of which some were sent before is stored
-//!    without them, every other record at the offset that it would have had.
+//!    without them, every other record at the offset that it would have had; in topics with a `compression.type` of their own, the
+//!    records of a batch are stored with that codec, each record byte for byte as received.
 //! 4. A producer's sequence and the batch that advances it are in the same write.
 //! 5. A transaction's markers, offsets and state are in the same write.
 //! 6. State changes in one place, and recovery uses the same code.

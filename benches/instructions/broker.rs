@@ -13,6 +13,7 @@ use bytes::Bytes;
 use einmal::api::apis::find;
 use einmal::api::fetch_memory::FetchMemory;
 use einmal::api::fetch_session::FetchSessions;
+use einmal::api::produce::RecompressMemory;
 use einmal::api::{Answer, Broker, Context, Endpoint, Pending};
 use einmal::config::load::{Sources, load};
 use einmal::coordinator::Coordinator;
@@ -96,6 +97,7 @@ impl BenchBroker {
             offsets: started.offsets,
             fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
             fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
+            recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
             config_changes: tokio::sync::Mutex::default(),
             endpoints: vec![Endpoint { listener: "PLAINTEXT".into(), host: "localhost".into(), port: 9092 }],
             config: ArcSwap::from_pointee(config),

@@ -39,6 +39,7 @@ public class Scenarios {
         scenarios.put("create_topic_by_first_use", Scenarios::createTopicByFirstUse);
         scenarios.put("produce_with_each_acks", Scenarios::produceWithEachAcks);
         scenarios.put("each_codec", Scenarios::eachCodec);
+        scenarios.put("each_codec_to_each_that_a_topic_asks_for", Scenarios::eachCodecToEach);
         scenarios.put("keys_headers_and_nulls", Scenarios::keysHeadersAndNulls);
         scenarios.put("idempotent_by_default", Scenarios::idempotentByDefault);
         scenarios.put("fetch_by_offset", Scenarios::fetchByOffset);
@@ -72,9 +73,14 @@ public class Scenarios {
     }
 
     static String create(String name, int partitions) throws Exception {
+        return create(name, partitions, Map.of());
+    }
+
+    static String create(String name, int partitions, Map<String, String> configs) throws Exception {
         String topic = fresh(name);
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
-            admin.createTopics(List.of(new NewTopic(topic, partitions, (short) 1))).all().get(30, TimeUnit.SECONDS);
+            NewTopic created = new NewTopic(topic, partitions, (short) 1).configs(configs);
+            admin.createTopics(List.of(created)).all().get(30, TimeUnit.SECONDS);
         }
         return topic;
     }
@@ -154,7 +160,16 @@ public class Scenarios {
     }
 
     static void eachCodec() throws Exception {
-        String topic = create("codec", 1);
+        eachCodecTo(create("codec", 1));
+    }
+
+    static void eachCodecToEach() throws Exception {
+        for (String wanted : List.of("uncompressed", "gzip", "snappy", "lz4", "zstd")) {
+            eachCodecTo(create("to-" + wanted, 1, Map.of("compression.type", wanted)));
+        }
+    }
+
+    static void eachCodecTo(String topic) throws Exception {
         var all = new ArrayList<String>();
         for (String codec : List.of("none", "gzip", "snappy", "lz4", "zstd")) {
             var values = numbers(0, 200).stream().map(value -> codec + " " + value).toList();

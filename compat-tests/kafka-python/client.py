@@ -19,9 +19,9 @@ def consumer(group=None, **settings):
     )
 
 
-def create(topic, partitions=1):
+def create(topic, partitions=1, configs=None):
     admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
-    admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)])
+    admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1, topic_configs=configs)])
     admin.close()
     return topic
 

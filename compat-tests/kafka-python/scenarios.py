@@ -38,6 +38,16 @@ def each_codec():
     assert values(read(topic, 100)) == sent
 
 
+def each_codec_to_each_that_a_topic_asks_for():
+    codecs = [None, "gzip", "snappy", "lz4", "zstd"]
+    sent = [f"{codec} {index} " + "x" * 200 for codec in codecs for index in range(20)]
+    for wanted in ["uncompressed", "gzip", "snappy", "lz4", "zstd"]:
+        topic = create(fresh(f"to-{wanted}"), configs={"compression.type": wanted})
+        for codec in codecs:
+            send(producer(compression_type=codec), topic, [value for value in sent if value.startswith(str(codec))])
+        assert values(read(topic, 100)) == sent, wanted
+
+
 def keys_headers_and_nulls():
     topic = create(fresh("headers"))
     client = producer()
@@ -125,6 +135,7 @@ run([
     create_topic_by_first_use,
     produce_with_each_acks,
     each_codec,
+    each_codec_to_each_that_a_topic_asks_for,
     keys_headers_and_nulls,
     idempotent_producer,
     fetch_by_offset,

@@ -18,9 +18,9 @@ def consumer(group="reader"):
     return Consumer({**BOOTSTRAP, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest"})
 
 
-def create(topic, partitions=1):
+def create(topic, partitions=1, configs=None):
     admin = AdminClient(BOOTSTRAP)
-    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(30)
+    admin.create_topics([NewTopic(topic, partitions, 1, config=configs or {})])[topic].result(30)
     return topic
 
 

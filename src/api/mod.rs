@@ -72,6 +72,7 @@ use arc_swap::ArcSwap;
 
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
+use crate::api::produce::RecompressMemory;
 use crate::config::Config;
 use crate::coordinator::Coordinator;
 use crate::dedup::Extractor;
@@ -122,6 +123,8 @@ pub struct Broker {
     pub fetch_sessions: FetchSessions,
     /// Memory of answers to Fetch, `FetchMemory::new(config.fetch_memory_bytes)`.
     pub fetch_memory: FetchMemory,
+    /// Memory of batches that are compressed anew, `RecompressMemory::new(config.queued_max_request_bytes)`.
+    pub recompress_memory: RecompressMemory,
     /// Held while settings are judged and changed.
     pub config_changes: tokio::sync::Mutex<()>,
     /// Addresses by listener.

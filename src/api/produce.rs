@@ -5,6 +5,7 @@
 //! order in which they arrived; idempotent producers with five requests in flight depend on it.
 
 mod check;
+mod recompress;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,7 +18,7 @@ use kafka_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse,
 };
 use kafka_protocol::protocol::StrBytes;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apis::{count_error, frame};
 use super::{Answer, Context, partition_of, topic_name};
@@ -31,6 +32,7 @@ use crate::wire::produce_request::{
 };
 use crate::wire::{Close, Request, RequestHeader, Segments};
 use check::Refusal;
+pub use recompress::RecompressMemory;
 
 /// First version whose clients know KAFKA_STORAGE_ERROR.
 const STORAGE_ERROR_FROM: i16 = 4;
@@ -98,6 +100,8 @@ struct Appending {
     topics: Vec<AppendingTopic>,
     /// Answers in the order of the partitions that were not refused; none if all were.
     appended: Option<oneshot::Receiver<Vec<Appended>>>,
+    /// Of batches that were compressed anew, until the request is answered.
+    memory: Option<OwnedSemaphorePermit>,
 }
 
 struct AppendingTopic {
@@ -116,6 +120,7 @@ impl Appending {
         let topics = cx.broker.catalog.topics();
         let now = super::now();
         let mut batches = Vec::new();
+        let mut memory: Option<OwnedSemaphorePermit> = None;
         let mut appending = Vec::with_capacity(request.topics.len());
         for ProduceTopic { topic: named, partitions } in request.topics {
             let topic = find(&topics, &named).cloned();
@@ -127,7 +132,11 @@ impl Appending {
                     (_, Some(topic)) => check_partition(cx, topic, partition, header.api_version, now),
                 };
                 match checked {
-                    Ok(mut batch) => {
+                    Ok((mut batch, permit)) => {
+                        match (&mut memory, permit) {
+                            (Some(memory), Some(permit)) => memory.merge(permit),
+                            (memory, permit) => *memory = memory.take().or(permit),
+                        }
                         if pins_too_much(batch.bytes.len(), frame_bytes) {
                             batch.bytes = BytesMut::from(&batch.bytes[..]);
                         }
@@ -148,7 +157,7 @@ impl Appending {
             Some(acks) if !batches.is_empty() => Some(cx.broker.engine.append(acks, batches)),
             _ => None,
         };
-        Self { header, acks, timeout: timeout(acks, request.timeout_ms), topics: appending, appended }
+        Self { header, acks, timeout: timeout(acks, request.timeout_ms), topics: appending, appended, memory }
     }
 
     /// Why the connection of a client that waits for no answer has to end, where that is known before the engine has looked
@@ -174,6 +183,7 @@ impl Appending {
             Some(receiver) => wait(receiver, self.timeout).await?,
             None => Some(Vec::new()),
         };
+        drop(self.memory.take());
         let answers = self.answers(appended);
         if self.acks == Some(Acks::None) {
             let errors = answers.iter().flat_map(|topic| &topic.partition_responses).map(|answer| answer.error_code);
@@ -278,16 +288,22 @@ fn check_partition(
     named: ProducePartition,
     version: i16,
     now: Timestamp,
-) -> Result<AppendBatch, Refusal> {
+) -> Result<(AppendBatch, Option<OwnedSemaphorePermit>), Refusal> {
     let partition =
         partition_of(topic, named.index).ok_or_else(|| Refusal::of(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
     // Clients that got hold of the name must not think that they wrote offsets or transactions.
     if topic_name::is_internal(&topic.name) {
         return Err(Refusal::of(ErrorCode::INVALID_TOPIC_EXCEPTION));
     }
-    let bytes = named.records.unwrap_or_default();
+    let mut bytes = named.records.unwrap_or_default();
     let check = || check::check_batch(&topic.config, &bytes, version, now);
-    let header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
+    let mut header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
+    let mut permit = None;
+    if let Some(to) = header.codec().ok().and_then(|codec| recompress::target(&topic.config, codec)) {
+        let memory = &cx.broker.recompress_memory;
+        let made = aside(|| recompress::recompressed(&bytes, &header, to, &topic.config, memory))?;
+        (bytes, header, permit) = (made.bytes, made.header, Some(made.permit));
+    }
     let ids = match &topic.config.dedup {
         None => None,
         Some(dedup) => {
@@ -296,7 +312,7 @@ fn check_partition(
             Some(Box::new(ids))
         }
     };
-    Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None, ids })
+    Ok((AppendBatch { partition: partition.id, header, bytes, transaction: None, ids }, permit))
 }
 
 /// Runs long work where it is, so that its connection's order is kept, while other connections go on on another thread.

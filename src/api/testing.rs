@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::apis::find;
 use super::fetch_memory::FetchMemory;
 use super::fetch_session::FetchSessions;
+use super::produce::RecompressMemory;
 use super::{Answer, Broker, Context, Endpoint, Pending};
 use crate::config::load::{Sources, load};
 use crate::coordinator::{self, Coordinator};
@@ -80,6 +81,7 @@ impl TestBroker {
             offsets: started.offsets,
             fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
             fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
+            recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
             config_changes: tokio::sync::Mutex::default(),
             endpoints,
             config: ArcSwap::from_pointee(config),

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
+use crate::api::produce::RecompressMemory;
 use crate::api::{Broker, Endpoint};
 use crate::config::load::{LoadError, Loaded};
 use crate::config::{BrokerOverrides, Config};
@@ -256,6 +257,7 @@ async fn serve(
         coordinator,
         fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
         fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
+        recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
         config_changes: tokio::sync::Mutex::default(),
         endpoints,
         config: ArcSwap::from_pointee(config),

@@ -270,6 +270,21 @@ impl BrokerOverrides {
     }
 }
 
+/// How a topic's batches are stored, whatever their producer chose (`BrokerCompressionType` in Kafka but for `producer`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompressionType {
+    /// `uncompressed`.
+    Uncompressed,
+    /// `gzip`.
+    Gzip,
+    /// `snappy`.
+    Snappy,
+    /// `lz4`.
+    Lz4,
+    /// `zstd`.
+    Zstd,
+}
+
 /// Whose time a topic's records carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampType {
@@ -310,8 +325,12 @@ pub struct TopicConfig {
     pub max_compaction_lag_ms: i64,
     /// `min.cleanable.dirty.ratio`.
     pub min_cleanable_dirty_ratio: f64,
-    /// `compression.type` other than `producer`. Batches are stored as they arrive all the same; kept for DescribeConfigs.
-    pub compression_type: Option<String>,
+    /// `compression.type`; none is `producer`.
+    pub compression_type: Option<CompressionType>,
+    /// `compression.gzip.level`: 1 to 9, or -1 for the codec's own.
+    pub compression_gzip_level: i32,
+    /// `compression.zstd.level`: -131,072 to 22.
+    pub compression_zstd_level: i32,
     /// `message.dedup.*`; none where `message.dedup.mode` is `none`.
     pub dedup: Option<Arc<DedupConfig>>,
 }

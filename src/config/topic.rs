@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::table::{self, InvalidSetting, list};
-use super::{DedupConfig, TimestampType, TopicConfig};
+use super::{CompressionType, DedupConfig, TimestampType, TopicConfig};
 
 /// Tiered storage, which there is none of.
 const REMOTE_STORAGE: &str = "remote.storage.enable";
@@ -70,7 +70,18 @@ impl TopicConfig {
                 self.compact = list(text).any(|policy| policy == "compact");
                 self.delete = list(text).any(|policy| policy == "delete");
             }
-            "compression.type" => self.compression_type = (text != "producer").then(|| text.to_owned()),
+            "compression.gzip.level" => self.compression_gzip_level = number(name, text)?,
+            "compression.type" => {
+                self.compression_type = match text {
+                    "uncompressed" => Some(CompressionType::Uncompressed),
+                    "gzip" => Some(CompressionType::Gzip),
+                    "snappy" => Some(CompressionType::Snappy),
+                    "lz4" => Some(CompressionType::Lz4),
+                    "zstd" => Some(CompressionType::Zstd),
+                    _ => None,
+                }
+            }
+            "compression.zstd.level" => self.compression_zstd_level = number(name, text)?,
             "delete.retention.ms" => self.delete_retention_ms = number(name, text)?,
             "flush.messages" => self.flush_messages = number(name, text)?,
             "flush.ms" => self.flush_ms = number(name, text)?,
@@ -113,6 +124,8 @@ impl Default for TopicConfig {
             max_compaction_lag_ms: i64::MAX,
             min_cleanable_dirty_ratio: 0.5,
             compression_type: None,
+            compression_gzip_level: -1,
+            compression_zstd_level: 3,
             dedup: None,
         };
         for setting in table::TOPICS {

@@ -13,6 +13,7 @@ pub mod codec;
 pub mod control;
 mod header;
 pub mod patch;
+pub mod recompress;
 pub mod records;
 pub mod rewrite;
 pub mod validate;

@@ -33,7 +33,7 @@ impl Refusal {
         Self { error, message: None, records: Vec::new(), is_by_log: false }
     }
 
-    fn saying(error: ErrorCode, message: String) -> Self {
+    pub(super) fn saying(error: ErrorCode, message: String) -> Self {
         Self { message: Some(message), ..Self::of(error) }
     }
 }
@@ -121,6 +121,8 @@ mod tests {
             max_compaction_lag_ms: i64::MAX,
             min_cleanable_dirty_ratio: 0.5,
             compression_type: None,
+            compression_gzip_level: -1,
+            compression_zstd_level: 3,
             dedup: None,
         }
     }

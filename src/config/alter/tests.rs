@@ -108,7 +108,7 @@ fn dynamic_settings_are_those_whose_change_takes_effect() {
                 values.iter().copied().find(|value| Some(*value) != setting.default).expect("a choice")
             }
             crate::config::table::Valid::Ratio => "0.25",
-            _ => "17",
+            _ => ["17", "7", "77"].into_iter().find(|value| setting.check(value).is_ok()).expect("a choice"),
         };
         let changed = broker(&before, true, &[change(setting.name, Operation::Set, other)]).expect(setting.name);
         let after = before.with_overrides(changed).expect(setting.name);

@@ -6,20 +6,17 @@ use super::setting::{Kind, Setting, Valid};
 pub const LOGS: &[Setting] = &[
     Setting::new("compression.gzip.level", Kind::Int, "-1", "Default of compression.gzip.level of topics.")
         .valid(Valid::RangeOr(1, 9, -1))
-        .dynamic()
-        .without_effect(),
+        .dynamic(),
     Setting::new("compression.lz4.level", Kind::Int, "9", "Default of compression.lz4.level of topics.")
         .valid(Valid::Range(1, 17))
         .dynamic()
         .without_effect(),
     Setting::new("compression.type", Kind::String, "producer", "Default of compression.type of topics.")
         .valid(Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]))
-        .dynamic()
-        .without_effect(),
+        .dynamic(),
     Setting::new("compression.zstd.level", Kind::Int, "3", "Default of compression.zstd.level of topics.")
         .valid(Valid::Range(-131_072, 22))
-        .dynamic()
-        .without_effect(),
+        .dynamic(),
     Setting::new(
         "log.cleaner.backoff.ms",
         Kind::Long,

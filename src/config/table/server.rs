@@ -103,7 +103,8 @@ pub const SERVER: &[Setting] = &[
         Kind::Long,
         "268435456",
         "Bytes of requests in memory, all connections together; beyond, reading waits. A quarter is for small requests (256 KiB), \
-         which others do not keep waiting. Kafka's default is no limit.",
+         which others do not keep waiting. As much again is for batches that topics want with another codec than they came with. \
+         Kafka's default is no limit.",
     )
     .at_least(1),
     Setting::new(

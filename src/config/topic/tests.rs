@@ -25,6 +25,8 @@ fn defaults_are_kafkas_but_for_the_sync() {
             max_compaction_lag_ms: i64::MAX,
             min_cleanable_dirty_ratio: 0.5,
             compression_type: None,
+            compression_gzip_level: -1,
+            compression_zstd_level: 3,
             dedup: None,
         }
     );
@@ -37,6 +39,7 @@ fn overrides_win_over_the_brokers_defaults() {
     let given = overrides(&[
         ("cleanup.policy", "compact,delete"),
         ("compression.type", "zstd"),
+        ("compression.zstd.level", "-7"),
         ("flush.messages", "9223372036854775807"),
         ("message.timestamp.type", "LogAppendTime"),
         ("retention.ms", " 9 "),
@@ -46,7 +49,8 @@ fn overrides_win_over_the_brokers_defaults() {
     let expected = TopicConfig {
         compact: true,
         delete: true,
-        compression_type: Some("zstd".to_owned()),
+        compression_type: Some(CompressionType::Zstd),
+        compression_zstd_level: -7,
         flush_messages: i64::MAX,
         message_timestamp_type: TimestampType::LogAppendTime,
         retention_ms: 9,

@@ -1,0 +1,143 @@
+//! Batches of topics with a `compression.type` of their own, compressed anew before the engine sees them.
+//!
+//! The work is done on the batch's connection: it holds up nobody else's appends, and the order of the connection is kept.
+//!
+//! Invariant: what such batches take beside the frames that they came in is at most `queued.max.request.bytes`, all connections
+//! together; a small compressed batch may become a hundred times larger where a topic wants it uncompressed.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::check::Refusal;
+use crate::config::{CompressionType, TopicConfig};
+use crate::record::BatchHeader;
+use crate::record::codec::{Codec, Compression, DecompressionLimits};
+use crate::record::recompress::{RecompressError, measure, recompress};
+use crate::record::validate::BatchRejected;
+use crate::types::ErrorCode;
+
+/// What a codec may add to records that it cannot make smaller: frames, block headers, checksums.
+const FRAMING_BYTES_MAX: u64 = 4 << 10;
+
+/// Memory for batches that are compressed anew. Clones share one budget.
+#[derive(Debug, Clone)]
+pub struct RecompressMemory {
+    bytes: Arc<Semaphore>,
+    bytes_max: usize,
+}
+
+impl RecompressMemory {
+    /// A budget of `bytes`.
+    pub fn new(bytes: usize) -> Self {
+        let bytes_max = bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
+        Self { bytes: Arc::new(Semaphore::new(bytes_max)), bytes_max }
+    }
+
+    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        if bytes > self.bytes_max {
+            return Err(Refusal::of(ErrorCode::MESSAGE_TOO_LARGE));
+        }
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.bytes.clone().try_acquire_many_owned(permits).map_err(|_| {
+            // Retriable for every client, and what Kafka says where nothing has been appended and later may be.
+            let message = "too much memory is taken by batches that are compressed anew; try again".to_owned();
+            Refusal::saying(ErrorCode::NOT_ENOUGH_REPLICAS, message)
+        })
+    }
+}
+
+/// A batch as its topic wants it.
+#[derive(Debug)]
+pub(super) struct Recompressed {
+    pub(super) bytes: BytesMut,
+    pub(super) header: BatchHeader,
+    /// Goes with the bytes until they are answered.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// How a batch that came with `codec` is to be compressed; none if it stays as it is. Levels do not count: a batch of the right
+/// codec is taken as it is, as in Kafka.
+pub(super) fn target(config: &TopicConfig, codec: Codec) -> Option<Compression> {
+    let wanted = match config.compression_type? {
+        CompressionType::Uncompressed => Compression::of(Codec::None),
+        CompressionType::Gzip => Compression { codec: Codec::Gzip, level: config.compression_gzip_level },
+        CompressionType::Snappy => Compression::of(Codec::Snappy),
+        CompressionType::Lz4 => Compression::of(Codec::Lz4),
+        CompressionType::Zstd => Compression { codec: Codec::Zstd, level: config.compression_zstd_level },
+    };
+    (wanted.codec != codec).then_some(wanted)
+}
+
+/// The checked batch in `bytes`, whose header is `header`, with its records as `to` says. As in Kafka, the topic's limit holds for
+/// what was sent and again for what is to be stored.
+pub(super) fn recompressed(
+    bytes: &[u8],
+    header: &BatchHeader,
+    to: Compression,
+    config: &TopicConfig,
+    memory: &RecompressMemory,
+) -> Result<Recompressed, Refusal> {
+    let limits = DecompressionLimits::default();
+    let measured = measure(bytes, header, limits).map_err(BatchRejected::from)?;
+    let bytes_max = config.max_message_bytes as usize;
+    let plain_bytes = measured.plain_bytes;
+    let needed = (plain_bytes + plain_bytes / 4 + FRAMING_BYTES_MAX).min(u64::from(config.max_message_bytes));
+    let mut permit = memory.take(usize::try_from(needed).unwrap_or(usize::MAX))?;
+    let (bytes, header) = recompress(bytes, header, measured, to, limits, bytes_max).map_err(|error| match error {
+        RecompressError::Invalid(invalid) => Refusal::from(BatchRejected::from(invalid)),
+        RecompressError::TooLarge { .. } => Refusal::of(ErrorCode::MESSAGE_TOO_LARGE),
+    })?;
+    drop(permit.split(permit.num_permits().saturating_sub(bytes.len())));
+    Ok(Recompressed { bytes, header, permit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::build::BatchBuilder;
+
+    fn topic(compression_type: Option<CompressionType>) -> TopicConfig {
+        TopicConfig { compression_type, compression_gzip_level: 3, compression_zstd_level: 5, ..TopicConfig::default() }
+    }
+
+    #[test]
+    fn only_another_codec_than_the_topics_is_changed() {
+        use CompressionType::*;
+        let all = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+        for (wanted, codec, level) in [
+            (None, None, 0),
+            (Some(Uncompressed), Some(Codec::None), 0),
+            (Some(Gzip), Some(Codec::Gzip), 3),
+            (Some(Snappy), Some(Codec::Snappy), 0),
+            (Some(Lz4), Some(Codec::Lz4), 0),
+            (Some(Zstd), Some(Codec::Zstd), 5),
+        ] {
+            for from in all {
+                let expected = codec.filter(|codec| *codec != from).map(|codec| Compression { codec, level });
+                assert_eq!(target(&topic(wanted), from), expected, "{from} where {wanted:?} is wanted");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_taken_while_a_batch_is_there_and_refused_where_there_is_none() {
+        let memory = RecompressMemory::new(10_000);
+        let batch = BatchBuilder::new().codec(Codec::Gzip).record(1, None, Some(&[7; 4000])).build();
+        let header = BatchHeader::parse(&batch).expect("a batch");
+        let to = Compression::of(Codec::None);
+        let config = topic(Some(CompressionType::Uncompressed));
+        let again = || recompressed(&batch, &header, to, &config, &memory);
+        let first = again().expect("there is room");
+        assert_eq!(memory.bytes.available_permits(), 10_000 - first.bytes.len());
+        // The second would fit, but that is known only once it is made.
+        assert_eq!(again().expect_err("no room").error, ErrorCode::NOT_ENOUGH_REPLICAS);
+        drop(first);
+        assert_eq!(memory.bytes.available_permits(), 10_000);
+        assert!(again().is_ok());
+        let small = RecompressMemory::new(4000);
+        let refused = recompressed(&batch, &header, to, &config, &small).expect_err("never any room");
+        assert_eq!(refused.error, ErrorCode::MESSAGE_TOO_LARGE);
+    }
+}
