@@ -69,6 +69,9 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigCommand {
+    /// Of a cluster, einmal or any Kafka
+    #[command(flatten)]
+    Cluster(einmal::cli::config::Command),
     /// Print all settings as Markdown
     Docs,
     /// Print the settings that a start with the same options would have
@@ -173,6 +176,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Some(Command::Doctor(options)) => return verdict(einmal::cli::doctor::run(&options)),
+        Some(Command::Config(ConfigCommand::Cluster(command))) => return told(einmal::cli::config::run(&command)),
         Some(Command::Topic(command)) => return told(einmal::cli::topic::run(&command)),
         Some(Command::Group(command)) => return told(einmal::cli::group::run(&command)),
         Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),

@@ -137,3 +137,55 @@ fn groups_are_listed_and_told_where_to_go_on() {
     done(&server, &["group", "delete", "g"]);
     assert!(rows(&server, &["group", "list"], &columns).is_empty());
 }
+
+#[test]
+fn settings_of_topics_brokers_and_groups_are_shown_and_changed() {
+    let server = TestServer::start();
+    rows(&server, &["topic", "create", "t"], &["topic"]);
+    let columns = ["name", "setting", "value", "source", "read_only"];
+    let describe = |arguments: &[&str]| rows(&server, &[&["config", "describe"], arguments].concat(), &columns);
+    let row = |name: &str, setting: &str, value: &str, source: &str| {
+        vec![json!(name), json!(setting), json!(value), json!(source), json!("no")]
+    };
+    assert!(describe(&["topic", "t"]).is_empty());
+    let alter = ["config", "alter", "topic", "t"];
+    done(&server, &[&alter[..], &["--set", "cleanup.policy=compact", "--set", "retention.ms=5", "--dry-run"]].concat());
+    assert!(describe(&["topic", "t"]).is_empty());
+    done(&server, &[&alter[..], &["--set", "cleanup.policy=compact", "--set", "retention.ms=5"]].concat());
+    done(&server, &[&alter[..], &["--append", "cleanup.policy=delete", "--unset", "retention.ms"]].concat());
+    assert_eq!(describe(&["topic", "t"]), [row("t", "cleanup.policy", "compact,delete", "topic")]);
+    done(&server, &[&alter[..], &["--subtract", "cleanup.policy=compact"]].concat());
+    assert_eq!(describe(&["topic", "t"]), [row("t", "cleanup.policy", "delete", "topic")]);
+    assert_eq!(describe(&["topic", "t", "-s", "retention.ms"]), [row("t", "retention.ms", "604800000", "default")]);
+    assert!(describe(&["topic", "t", "--all"]).len() > 20);
+
+    // What holds for all brokers, and over it what holds for one.
+    done(&server, &["config", "alter", "broker", "--set", "log.retention.ms=7"]);
+    done(&server, &["config", "alter", "broker", "1", "--set", "log.retention.ms=8"]);
+    assert_eq!(describe(&["broker"]), [row("", "log.retention.ms", "7", "cluster-dynamic")]);
+    assert_eq!(describe(&["broker", "1"]), [row("1", "log.retention.ms", "8", "broker-dynamic")]);
+    let synonyms = rows(&server, &["config", "describe", "topic", "t", "-s", "retention.ms"], &["synonyms"]);
+    let expected =
+        "broker-dynamic:log.retention.ms=8 cluster-dynamic:log.retention.ms=7 default:log.retention.hours=168";
+    assert_eq!(synonyms, [[json!(expected)]]);
+    done(&server, &["config", "alter", "broker", "1", "--delete", "log.retention.ms"]);
+    assert!(describe(&["broker", "1", "-s", "node.id"])[0][4] == json!("yes"));
+
+    done(&server, &["config", "alter", "group", "g", "--set", "consumer.session.timeout.ms=50000"]);
+    assert_eq!(describe(&["group", "g"]), [row("g", "consumer.session.timeout.ms", "50000", "group")]);
+    for (arguments, sentence) in [
+        (&["alter", "topic", "t", "--set", "nope=1"][..], "Unknown topic config name: nope"),
+        (&["alter", "topic", "t", "--set", "retention.ms=x"], "INVALID_CONFIG"),
+        (&["alter", "topic", "t", "--append", "retention.ms=1"], "INVALID_CONFIG"),
+        (&["alter", "topic", "no", "--set", "retention.ms=1"], "UNKNOWN_TOPIC_OR_PARTITION"),
+        (&["alter", "topic", "t"], "--set"),
+        (&["alter", "broker", "1", "--set", "node.id=2"], "INVALID_REQUEST"),
+        (&["alter", "broker", "9", "--set", "log.retention.ms=2"], "there is no broker 9"),
+        (&["describe", "topic", "no"], "UNKNOWN_TOPIC_OR_PARTITION"),
+        (&["describe", "broker", "x"], "there is no broker x"),
+        (&["describe", "topic"], "NAME"),
+    ] {
+        let said = refusal(&server, &[&["config"], arguments].concat());
+        assert!(said.contains(sentence), "{arguments:?}: {said}");
+    }
+}

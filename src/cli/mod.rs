@@ -1,4 +1,4 @@
-//! What people do with a cluster from the command line: `einmal topic …`, `einmal group …`, `einmal txn …`,
+//! What people do with a cluster from the command line: `einmal topic …`, `einmal config …`, `einmal group …`, `einmal txn …`,
 //! `einmal doctor`, against einmal or any other Kafka.
 //!
 //! Each subcommand has a folder, and each thing it does a file. All of them take the same [`target`] and show what they found in the
@@ -7,12 +7,14 @@
 
 mod advice;
 mod append;
+pub mod config;
 pub mod doctor;
 mod error;
 pub mod group;
 mod offsets;
 mod output;
 mod read;
+mod setting;
 mod span;
 mod target;
 pub mod topic;
@@ -28,4 +30,19 @@ const TOPIC_RESOURCE: i8 = 2;
 /// As requests carry it.
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+/// Where a setting comes from (`DescribeConfigsResponse.ConfigSource`).
+fn source(code: i8) -> &'static str {
+    match code {
+        1 => "topic",
+        2 => "broker-dynamic",
+        3 => "cluster-dynamic",
+        4 => "broker",
+        5 => "default",
+        6 => "broker-logger",
+        7 => "client-metrics",
+        8 => "group",
+        _ => "unknown",
+    }
 }

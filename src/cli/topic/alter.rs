@@ -5,7 +5,7 @@ use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::{CreatePartitionsRequest, IncrementalAlterConfigsRequest};
 
-use super::setting::{self, Setting};
+use crate::cli::setting::{self, Setting};
 use crate::cli::target::Target;
 use crate::cli::{CliError, TOPIC_RESOURCE, text};
 use crate::client::ClientError;

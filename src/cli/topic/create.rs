@@ -4,8 +4,8 @@ use clap::Args;
 use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 
-use super::setting::{self, Setting};
 use crate::cli::output::{Cell, Listing};
+use crate::cli::setting::{self, Setting};
 use crate::cli::target::Target;
 use crate::cli::{CliError, text};
 use crate::client::ClientError;

@@ -11,7 +11,7 @@ use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest, MetadataRequest
 use crate::cli::offsets::{self, EARLIEST, LATEST};
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
-use crate::cli::{CliError, TOPIC_RESOURCE, text};
+use crate::cli::{CliError, TOPIC_RESOURCE, source, text};
 use crate::client::{ClientError, Cluster};
 use crate::types::ErrorCode;
 
@@ -124,15 +124,4 @@ fn settings(cluster: &mut Cluster, topics: &[MetadataResponseTopic], all: bool) 
         }
     }
     Ok(listing)
-}
-
-fn source(code: i8) -> &'static str {
-    match code {
-        SET_ON_TOPIC => "topic",
-        2 => "broker-dynamic",
-        3 => "cluster-dynamic",
-        4 => "broker",
-        5 => "default",
-        _ => "unknown",
-    }
 }

@@ -7,7 +7,6 @@ mod create;
 mod delete;
 mod describe;
 mod list;
-mod setting;
 
 use clap::Subcommand;
 

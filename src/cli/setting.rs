@@ -1,14 +1,14 @@
 //! `NAME=VALUE` on the command line.
 
-/// One setting of a topic.
+/// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Setting {
-    pub(super) name: String,
-    pub(super) value: String,
+pub(in crate::cli) struct Setting {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) value: String,
 }
 
 /// Takes the text apart at its first `=`.
-pub(super) fn parse(text: &str) -> Result<Setting, String> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Setting, String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => {
             Ok(Setting { name: name.trim().to_owned(), value: value.to_owned() })
