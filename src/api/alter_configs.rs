@@ -18,6 +18,7 @@ use super::{Context, topic_name};
 use crate::config::alter::{self, AlterRefused, Change, Operation};
 use crate::config::{BrokerOverrides, Config};
 use crate::engine::command::Refused;
+use crate::engine::settings::CleanerSettings;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
@@ -253,6 +254,7 @@ async fn put_in_force(cx: &Context, config: &Config, overrides: BrokerOverrides)
     let stored =
         cx.broker.engine.set_broker_overrides(overrides.to_stored(), defaults).await.map_err(|_| Close::Ending)?;
     if stored.is_ok() {
+        cx.broker.engine.set_cleaner(CleanerSettings::from(&changed));
         cx.broker.config.store(std::sync::Arc::new(changed));
     }
     Ok(stored)

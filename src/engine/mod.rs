@@ -55,6 +55,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use crate::config::TopicConfig;
@@ -67,6 +68,7 @@ use command::{
     ListedTransaction, Marker, NewTopic, OffsetToCommit, OffsetsPartitions, Refused, Reply, Staged, TopicRef,
     TransactionProducer,
 };
+use settings::CleanerSettings;
 pub use start::{StartError, Started, StoredGroups};
 pub use transactions::OpenTransactions;
 
@@ -79,6 +81,8 @@ pub struct Engine(Arc<Handle>);
 #[derive(Debug)]
 struct Handle {
     asker: Asker,
+    /// What compaction goes by; none where nothing is compacted.
+    cleaner: Option<Arc<ArcSwap<CleanerSettings>>>,
     /// Until the stop.
     background: Mutex<Vec<Background>>,
 }
@@ -156,6 +160,13 @@ impl Engine {
         topic_defaults: TopicConfig,
     ) -> Result<Result<(), Refused>, EngineGone> {
         self.ask(|reply| Command::SetBrokerOverrides { overrides, topic_defaults, reply }).await
+    }
+
+    /// What compaction goes by from its next look and its next step on; without effect where nothing is compacted.
+    pub fn set_cleaner(&self, settings: CleanerSettings) {
+        if let Some(cleaner) = &self.0.cleaner {
+            cleaner.store(Arc::new(settings));
+        }
     }
 
     /// Moves the log start up to `before`; -1 means the high watermark. Answers the new log start.

@@ -66,6 +66,16 @@ pub struct Settings {
     pub mutant: Option<super::mutant::Mutant>,
 }
 
+impl From<&Config> for CleanerSettings {
+    fn from(config: &Config) -> Self {
+        Self {
+            backoff: config.log_cleaner_backoff,
+            dedupe_bytes: config.log_cleaner_dedupe_buffer_bytes,
+            bytes_per_second: config.log_cleaner_bytes_per_second,
+        }
+    }
+}
+
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         let interval_ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -77,11 +87,7 @@ impl From<&Config> for Settings {
             offsets_retention_ms: ms(config.offsets_retention),
             offsets_retention_check_interval_ms: interval_ms(config.offsets_retention_check_interval),
             retention_check_interval: config.log_retention_check_interval,
-            cleaner: config.log_cleaner_enable.then_some(CleanerSettings {
-                backoff: config.log_cleaner_backoff,
-                dedupe_bytes: config.log_cleaner_dedupe_buffer_bytes,
-                bytes_per_second: config.log_cleaner_bytes_per_second,
-            }),
+            cleaner: config.log_cleaner_enable.then(|| CleanerSettings::from(config)),
             reclaim_bytes: config.storage_memtable_bytes as u64,
             group_offsets_bytes_max: config.group_offsets_bytes_max,
             transactions_bytes_max: config.transactions_bytes_max,

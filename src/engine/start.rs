@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
+use arc_swap::ArcSwap;
+
 use super::asker::Asker;
 use super::cleaner::Cleaner;
 use super::disk_watch::DiskWatch;
@@ -210,15 +212,16 @@ impl Engine {
             disk_low: Arc::clone(&disk_low),
             reclaim_bytes: settings.reclaim_bytes,
         };
+        let reclaim_bytes = settings.reclaim_bytes;
         let mut background = vec![retention.start(settings.retention_check_interval)?];
-        if let Some(limits) = settings.cleaner {
+        let cleaner = settings.cleaner.map(ArcSwap::from_pointee).map(Arc::new);
+        if let Some(settings) = cleaner.clone() {
             let (store, catalog) = (Arc::clone(&store), Arc::clone(&catalog));
-            let reclaim_bytes = settings.reclaim_bytes;
             let asker = asker.clone();
-            background.push(Cleaner { store, catalog, asker, settings: limits, reclaim_bytes }.start()?);
+            background.push(Cleaner { store, catalog, asker, settings, reclaim_bytes }.start()?);
         }
         Ok(Started {
-            engine: Engine(Arc::new(Handle { asker, background: Mutex::new(background) })),
+            engine: Engine(Arc::new(Handle { asker, cleaner, background: Mutex::new(background) })),
             catalog,
             offsets,
             groups,

@@ -9,31 +9,31 @@ use std::time::{Duration, Instant};
 
 const BURST: Duration = Duration::from_secs(1);
 
-/// The rate of one listener, or of all.
-#[derive(Debug)]
+/// The rate of one listener, or of all, which is asked for with each connection: a change holds from the next one on.
 pub(crate) struct CreationRate {
-    interval: Duration,
+    /// ≥ 1; beyond 10^9 it is no limit.
+    per_second: Box<dyn Fn() -> u32 + Send + Sync>,
     /// When the connections that have come would all have come at the even rate.
     even: Mutex<Option<Instant>>,
 }
 
 impl CreationRate {
-    /// `per_second` ≥ 1; beyond 10^9 it is no limit.
-    pub(crate) fn new(per_second: u32) -> Self {
-        Self { interval: Duration::from_secs(1) / per_second.max(1), even: Mutex::default() }
+    /// `per_second` answers the rate as it is now.
+    pub(crate) fn new(per_second: impl Fn() -> u32 + Send + Sync + 'static) -> Self {
+        Self { per_second: Box::new(per_second), even: Mutex::default() }
     }
 
     /// Counts a connection that comes at `now`. Answers how long it has to wait.
     pub(crate) fn count(&self, now: Instant) -> Duration {
+        let interval = Duration::from_secs(1) / (self.per_second)().max(1);
         let mut even = self.even.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = even.map_or(now, |even| even.max(now)) + self.interval;
+        let at = even.map_or(now, |even| even.max(now)) + interval;
         *even = Some(at);
         at.saturating_duration_since(now + BURST)
     }
 }
 
 /// The rate of all listeners together, and those that some have of their own.
-#[derive(Debug)]
 pub(crate) struct CreationRates {
     all: Arc<CreationRate>,
     by_listener: HashMap<Arc<str>, Arc<CreationRate>>,
@@ -42,11 +42,14 @@ pub(crate) struct CreationRates {
 impl CreationRates {
     /// `per_second_of` answers the rate of a listener that has one.
     pub(crate) fn new<'a>(
-        per_second: u32,
+        per_second: impl Fn() -> u32 + Send + Sync + 'static,
         listeners: impl Iterator<Item = &'a str>,
         per_second_of: impl Fn(&str) -> Option<u32>,
     ) -> Self {
-        let own = |listener| Some((Arc::from(listener), Arc::new(CreationRate::new(per_second_of(listener)?))));
+        let own = |listener| {
+            let per_second = per_second_of(listener)?;
+            Some((Arc::from(listener), Arc::new(CreationRate::new(move || per_second))))
+        };
         Self { all: Arc::new(CreationRate::new(per_second)), by_listener: listeners.filter_map(own).collect() }
     }
 
@@ -62,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_second_worth_comes_at_once_and_the_rest_at_the_rate() {
-        let rate = CreationRate::new(10);
+        let rate = CreationRate::new(|| 10);
         let start = Instant::now();
         let waits = |at: u64| rate.count(start + Duration::from_millis(at)).as_millis();
         assert_eq!([0; 10].map(waits), [0; 10]);
@@ -70,15 +73,22 @@ mod tests {
         // Who waited counts as come by then.
         assert_eq!([300, 300].map(waits), [100, 200]);
         assert_eq!([5000; 11].map(waits), [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 100]);
-        let unlimited = CreationRate::new(i32::MAX.unsigned_abs());
+        let set = Arc::new(std::sync::atomic::AtomicU32::new(1));
+        let read = set.clone();
+        let changed = CreationRate::new(move || read.load(std::sync::atomic::Ordering::Relaxed));
+        assert_eq!([0; 3].map(|_| changed.count(start)), [0, 1, 2].map(Duration::from_secs));
+        set.store(1000, std::sync::atomic::Ordering::Relaxed);
+        // Those that have come by the old rate still have.
+        assert_eq!(changed.count(start), Duration::from_millis(2001));
+        let unlimited = CreationRate::new(|| i32::MAX.unsigned_abs());
         assert!((0..1_000_000).all(|_| unlimited.count(start).is_zero()));
     }
 
     #[test]
     fn a_listener_counts_for_all_and_for_itself() {
-        let rates = CreationRates::new(100, ["A", "B"].into_iter(), |listener| (listener == "B").then_some(1));
+        let rates = CreationRates::new(|| 100, ["A", "B"].into_iter(), |listener| (listener == "B").then_some(1));
         assert_eq!((rates.of("A").len(), rates.of("B").len()), (1, 2));
         assert!(Arc::ptr_eq(&rates.of("A")[0], &rates.of("B")[0]));
-        assert_eq!(rates.of("B")[1].interval, Duration::from_secs(1));
+        assert_eq!((rates.of("B")[1].per_second)(), 1);
     }
 }

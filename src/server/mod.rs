@@ -41,7 +41,7 @@ pub use bind::{BindError, Bound, bind, warn_of_unknown_hosts};
 use budget::RequestBudget;
 use connection::{Limits, Peer, Shared};
 use creation_rate::CreationRates;
-use slots::ConnectionSlots;
+use slots::{ConnectionLimits, ConnectionSlots};
 use table::{Dispatch, Table};
 
 /// Serves `bound` until `stopping` is true, or its sender gone, and all connections have drained: no new ones are accepted,
@@ -50,7 +50,13 @@ use table::{Dispatch, Table};
 /// How long that may take is the caller's: aborting the handle ends what is left at once.
 pub fn serve(bound: Vec<Bound>, broker: Arc<Broker>, stopping: watch::Receiver<bool>) -> JoinHandle<()> {
     let config = broker.config.load_full();
-    let slots = ConnectionSlots::new(config.connections_max, config.connections_max_per_ip);
+    let settings = broker.clone();
+    let slots = ConnectionSlots::new(move || {
+        let config = settings.config.load();
+        ConnectionLimits { all: config.connections_max, per_ip: config.connections_max_per_ip }
+    });
+    let settings = broker.clone();
+    let rate = move || settings.config.load().connection_creation_rate_max;
     let fetch_memory = broker.fetch_memory.clone();
     let dispatch = BrokerDispatch { broker, stopping: stopping.clone() };
     let shared = Shared {
@@ -62,11 +68,7 @@ pub fn serve(bound: Vec<Bound>, broker: Arc<Broker>, stopping: watch::Receiver<b
         accepted: AtomicU64::new(0),
     };
     let rate_of = |listener: &str| config.listener_connection_creation_rates.get(listener).copied();
-    let rates = CreationRates::new(
-        config.connection_creation_rate_max,
-        bound.iter().map(|bound| &*bound.endpoint.listener),
-        rate_of,
-    );
+    let rates = CreationRates::new(rate, bound.iter().map(|bound| &*bound.endpoint.listener), rate_of);
     listen(bound, Arc::new(shared), slots, rates, stopping)
 }
 

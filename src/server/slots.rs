@@ -4,11 +4,19 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Counts the open connections of all listeners.
-#[derive(Debug)]
+/// How many connections there may be, as settings say now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ConnectionLimits {
+    /// `max.connections`.
+    pub(crate) all: usize,
+    /// `max.connections.per.ip`.
+    pub(crate) per_ip: usize,
+}
+
+/// Counts the open connections of all listeners. Limits are asked for with each connection, so that a change holds from the next one
+/// on; those that are open stay, as in Kafka.
 pub(crate) struct ConnectionSlots {
-    connections_max: usize,
-    connections_max_per_ip: usize,
+    limits: Box<dyn Fn() -> ConnectionLimits + Send + Sync>,
     open: Mutex<Open>,
 }
 
@@ -19,7 +27,6 @@ struct Open {
 }
 
 /// One open connection; dropping it makes room for another.
-#[derive(Debug)]
 pub(crate) struct Slot {
     slots: Arc<ConnectionSlots>,
     ip: IpAddr,
@@ -45,19 +52,20 @@ impl Refused {
 }
 
 impl ConnectionSlots {
-    pub(crate) fn new(connections_max: usize, connections_max_per_ip: usize) -> Arc<Self> {
-        Arc::new(Self { connections_max, connections_max_per_ip, open: Mutex::default() })
+    pub(crate) fn new(limits: impl Fn() -> ConnectionLimits + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { limits: Box::new(limits), open: Mutex::default() })
     }
 
     /// A slot for a connection from `ip`; a mapped IPv4 address counts as what it maps.
     pub(crate) fn take(self: &Arc<Self>, ip: IpAddr) -> Result<Slot, Refused> {
         let ip = ip.to_canonical();
+        let limits = (self.limits)();
         let mut open = self.open();
-        if open.count >= self.connections_max {
+        if open.count >= limits.all {
             return Err(Refused::Max);
         }
         let from_ip = open.by_ip.get(&ip).copied().unwrap_or(0);
-        if from_ip >= self.connections_max_per_ip {
+        if from_ip >= limits.per_ip {
             return Err(Refused::MaxPerIp);
         }
         open.by_ip.insert(ip, from_ip + 1);
@@ -87,18 +95,25 @@ impl Drop for Slot {
 mod tests {
     use super::*;
 
+    /// Which limit refuses a connection from `ip`; one that is not refused is closed at once.
+    fn refusal(slots: &Arc<ConnectionSlots>, ip: IpAddr) -> Option<Refused> {
+        slots.take(ip).err()
+    }
+
     #[test]
     fn both_limits_hold_and_slots_come_back() {
         let ip = |last| IpAddr::from([10, 0, 0, last]);
-        let slots = ConnectionSlots::new(3, 2);
-        let first = slots.take(ip(1)).unwrap();
+        let slots = ConnectionSlots::new(|| ConnectionLimits { all: 3, per_ip: 2 });
+        let first = slots.take(ip(1)).ok();
         let mapped = IpAddr::V6(std::net::Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped());
-        let second = slots.take(mapped).unwrap();
-        assert_eq!(slots.take(ip(1)).unwrap_err(), Refused::MaxPerIp);
-        let third = slots.take(ip(2)).unwrap();
-        assert_eq!(slots.take(ip(3)).unwrap_err(), Refused::Max);
+        let second = slots.take(mapped).ok();
+        assert_eq!(refusal(&slots, ip(1)), Some(Refused::MaxPerIp));
+        let third = slots.take(ip(2)).ok();
+        assert_eq!(refusal(&slots, ip(3)), Some(Refused::Max));
         drop(first);
-        let fourth = slots.take(ip(1)).unwrap();
+        assert!(second.is_some() && third.is_some());
+        let fourth = slots.take(ip(1)).ok();
+        assert!(fourth.is_some());
         drop((second, third, fourth));
         assert!(slots.open().by_ip.is_empty(), "addresses are forgotten");
         assert_eq!(slots.open().count, 0);

@@ -23,7 +23,8 @@ pub const LOGS: &[Setting] = &[
         "15000",
         "Time between two looks for topics that are to be compacted.",
     )
-    .at_least(0),
+    .at_least(0)
+    .dynamic(),
     Setting::new(
         "log.cleaner.dedupe.buffer.size",
         Kind::Long,
@@ -31,7 +32,8 @@ pub const LOGS: &[Setting] = &[
         "Memory for the keys of one partition that is being compacted, bytes; taken as needed, 48 bytes to a key. With more keys it is \
          compacted in several rounds.",
     )
-    .at_least(48),
+    .at_least(48)
+    .dynamic(),
     Setting::new("log.cleaner.delete.retention.ms", Kind::Long, "86400000", "Default of delete.retention.ms of topics.")
         .at_least(0)
         .dynamic(),
@@ -41,7 +43,8 @@ pub const LOGS: &[Setting] = &[
         Kind::Double,
         "33554432",
         "Bytes a second that compaction reads and writes together. Kafka's default is no limit.",
-    ),
+    )
+    .dynamic(),
     Setting::new(
         "log.cleaner.max.compaction.lag.ms",
         Kind::Long,

@@ -122,9 +122,11 @@ pub const SERVER: &[Setting] = &[
     )
     .at_least(1),
     Setting::new("max.connections", Kind::Int, "15000", "Open connections, all listeners together; more are refused.")
-        .at_least(0),
+        .at_least(0)
+        .dynamic(),
     Setting::new("max.connections.per.ip", Kind::Int, "2000", "Open connections per client address; more are refused.")
-        .at_least(0),
+        .at_least(0)
+        .dynamic(),
     Setting::new(
         "max.connection.creation.rate",
         Kind::Int,
@@ -132,7 +134,8 @@ pub const SERVER: &[Setting] = &[
         "New connections in a second, all listeners together; more are accepted later. \
          listener.name.NAME.max.connection.creation.rate is the same for one listener.",
     )
-    .at_least(1),
+    .at_least(1)
+    .dynamic(),
     Setting::new("connections.max.idle.ms", Kind::Long, "600000", "Time without a request after which a connection is closed.")
         .at_least(1),
     Setting::new(

@@ -22,6 +22,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use super::asker::Asker;
 use super::background::{Background, Ending};
 use super::command::{Command, Compacted, CompactedUpTo};
@@ -35,8 +37,11 @@ use dirt::Dirt;
 use pace::Pace;
 use round::{Ended, Interrupted, Round};
 
+/// How long a shorter `log.cleaner.backoff.ms` takes to be noticed at most.
+const SETTINGS_LOOK: Duration = Duration::from_secs(1);
+
 /// What limits compaction.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CleanerSettings {
     /// `log.cleaner.backoff.ms`.
     pub backoff: Duration,
@@ -51,7 +56,8 @@ pub(super) struct Cleaner {
     pub store: Arc<dyn Store>,
     pub catalog: Arc<Catalog>,
     pub asker: Asker,
-    pub settings: CleanerSettings,
+    /// As they are now: each look and each step goes by the newest.
+    pub settings: Arc<ArcSwap<CleanerSettings>>,
     /// Bytes that are worth giving back to the disk at once, all partitions together.
     pub reclaim_bytes: u64,
 }
@@ -60,10 +66,19 @@ impl Cleaner {
     /// Starts the thread.
     pub fn start(self) -> std::io::Result<Background> {
         Background::start("log-cleaner", move |ending| {
-            let backoff = self.settings.backoff;
+            let settings = Arc::clone(&self.settings);
             let mut rounds = Rounds::new(self);
-            while !ending.within(backoff) {
-                rounds.pass(ending);
+            let mut waited = Duration::ZERO;
+            loop {
+                let step = settings.load().backoff.saturating_sub(waited).min(SETTINGS_LOOK);
+                if ending.within(step) {
+                    return;
+                }
+                waited += step;
+                if waited >= settings.load().backoff {
+                    rounds.pass(ending);
+                    waited = Duration::ZERO;
+                }
             }
         })
     }
@@ -81,7 +96,7 @@ pub(super) struct Rounds {
 
 impl Rounds {
     pub fn new(with: Cleaner) -> Self {
-        let pace = Pace::new(with.settings.bytes_per_second);
+        let pace = Pace::new(Arc::clone(&with.settings));
         Self { with, pace, compacted: HashMap::new(), gone: HashMap::new() }
     }
 

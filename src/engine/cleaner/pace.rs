@@ -1,7 +1,11 @@
 //! Holds compaction down to a rate, so that others find disk and processor free (`Throttler` in Kafka).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
+use super::CleanerSettings;
 use crate::engine::background::Ending;
 
 /// Shorter waits are put together: a thread that sleeps for less sleeps for longer than it was told.
@@ -9,14 +13,14 @@ const WAIT_MIN: Duration = Duration::from_millis(5);
 
 /// See the module.
 pub(super) struct Pace {
-    bytes_per_second: f64,
+    settings: Arc<ArcSwap<CleanerSettings>>,
     owed: Duration,
 }
 
 impl Pace {
-    /// At most so many bytes a second (`log.cleaner.io.max.bytes.per.second`).
-    pub fn new(bytes_per_second: f64) -> Self {
-        Self { bytes_per_second, owed: Duration::ZERO }
+    /// At most as many bytes a second as `settings` say from time to time (`log.cleaner.io.max.bytes.per.second`).
+    pub fn new(settings: Arc<ArcSwap<CleanerSettings>>) -> Self {
+        Self { settings, owed: Duration::ZERO }
     }
 
     /// Waits for as long as so many bytes have to take, or until the end.
@@ -28,7 +32,7 @@ impl Pace {
     }
 
     fn duration_of(&self, bytes: u64) -> Duration {
-        Duration::try_from_secs_f64(bytes as f64 / self.bytes_per_second).unwrap_or(Duration::ZERO)
+        Duration::try_from_secs_f64(bytes as f64 / self.settings.load().bytes_per_second).unwrap_or(Duration::ZERO)
     }
 }
 
@@ -36,10 +40,18 @@ impl Pace {
 mod tests {
     use super::*;
 
+    fn at(bytes_per_second: f64) -> Arc<CleanerSettings> {
+        Arc::new(CleanerSettings { backoff: Duration::MAX, dedupe_bytes: 48, bytes_per_second })
+    }
+
     #[test]
     fn bytes_take_their_time_and_no_limit_takes_none() {
-        let pace = Pace::new(1000.0);
+        let settings = Arc::new(ArcSwap::new(at(1000.0)));
+        let pace = Pace::new(Arc::clone(&settings));
         assert_eq!(pace.duration_of(250), Duration::from_millis(250));
-        assert_eq!(Pace::new(f64::MAX).duration_of(u64::MAX), Duration::ZERO);
+        settings.store(at(500.0));
+        assert_eq!(pace.duration_of(250), Duration::from_millis(500));
+        settings.store(at(f64::MAX));
+        assert_eq!(pace.duration_of(u64::MAX), Duration::ZERO);
     }
 }

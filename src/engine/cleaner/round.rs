@@ -197,7 +197,7 @@ impl Round<'_> {
     /// The newest offset of each key in what is dirty, as far as memory reaches, and where that is.
     fn newest_offsets(&mut self) -> Result<(OffsetMap, Offset), Interrupted> {
         let Dirt { first_dirty, end, .. } = self.dirt;
-        let mut map = OffsetMap::new(self.with.settings.dedupe_bytes);
+        let mut map = OffsetMap::new(self.with.settings.load().dedupe_bytes);
         let mut seen = Transactions::new(all_aborted_in(self.store(), self.id, first_dirty, end)?);
         let mut reached = first_dirty;
         self.batches(first_dirty, end, |round, batch| {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -247,7 +247,11 @@ impl TestEngine {
             catalog: Arc::clone(&self.started.catalog),
             asker: self.asker(),
             reclaim_bytes: self.settings.reclaim_bytes,
-            settings: CleanerSettings { backoff: Duration::MAX, dedupe_bytes, bytes_per_second: f64::MAX },
+            settings: Arc::new(ArcSwap::from_pointee(CleanerSettings {
+                backoff: Duration::MAX,
+                dedupe_bytes,
+                bytes_per_second: f64::MAX,
+            })),
         })
     }
 

@@ -19,7 +19,7 @@ use crate::server::budget::RequestBudget;
 use crate::server::connection::{Limits, Peer, Shared};
 use crate::server::creation_rate::CreationRates;
 use crate::server::listen;
-use crate::server::slots::ConnectionSlots;
+use crate::server::slots::{ConnectionLimits, ConnectionSlots};
 use crate::server::table::{Dispatch, Table};
 use crate::types::Arrival;
 use crate::wire::{Close, Request, Segments};
@@ -166,9 +166,9 @@ impl Server {
             limits: options.limits,
             accepted: AtomicU64::new(0),
         };
-        let slots = ConnectionSlots::new(options.connections_max, 100);
+        let slots = ConnectionSlots::new(move || ConnectionLimits { all: options.connections_max, per_ip: 100 });
         let (per_second, come) = options.creation_rate;
-        let rates = CreationRates::new(per_second, std::iter::empty(), |_| None);
+        let rates = CreationRates::new(move || per_second, std::iter::empty(), |_| None);
         for _ in 0..come {
             let _ = rates.of("TEST")[0].count(Instant::now());
         }

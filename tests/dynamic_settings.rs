@@ -1,0 +1,61 @@
+//! Settings of the broker that AlterConfigs changes while it runs: in force without a restart.
+
+mod support;
+
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::{CreateTopicsRequest, IncrementalAlterConfigsRequest};
+use support::client::payload;
+use support::groups::{ask_until, text};
+use support::requests::{drain, keyed_batch, produce, topic_name};
+use support::{Reply, TestClient, TestServer};
+
+fn set(client: &mut TestClient, name: &str, value: &str) {
+    let config =
+        AlterableConfig::default().with_name(text(name)).with_config_operation(0).with_value(Some(text(value)));
+    let broker = AlterConfigsResource::default().with_resource_type(4).with_configs(vec![config]);
+    let answer = client.call(&IncrementalAlterConfigsRequest::default().with_resources(vec![broker]), 1);
+    assert_eq!(answer.responses[0].error_code, 0, "{:?}", answer.responses[0].error_message);
+}
+
+/// Whether a new connection is served.
+fn is_served(server: &TestServer) -> bool {
+    let mut client = TestClient::connect(server);
+    // One that is refused may be closed already.
+    let _ = client.send_frame(&payload(18, 0, 1, "", &[]));
+    matches!(client.reply(), Reply::Frame(_))
+}
+
+#[test]
+fn limits_of_connections_hold_for_the_next_one_and_close_none() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    for limit in ["max.connections.per.ip", "max.connections"] {
+        ask_until(|| is_served(&server).then_some(()));
+        set(&mut client, limit, "1");
+        assert!(!is_served(&server), "{limit}");
+        set(&mut client, limit, "100");
+        assert!(is_served(&server), "{limit}");
+    }
+}
+
+#[test]
+fn compaction_goes_by_what_is_set_while_it_waits() {
+    let server = TestServer::start_with(&["log.cleaner.backoff.ms=86400000", "log.cleaner.min.cleanable.ratio=0"]);
+    let mut client = TestClient::connect(&server);
+    let compact = CreatableTopicConfig::default().with_name(text("cleanup.policy")).with_value(Some(text("compact")));
+    let topic = CreatableTopic::default()
+        .with_name(topic_name("t"))
+        .with_num_partitions(1)
+        .with_replication_factor(1)
+        .with_configs(vec![compact]);
+    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
+    assert_eq!(client.call(&request, 6).topics[0].error_code, 0);
+    // The newest batch stays out of it.
+    for value in ["old", "new", "newest"] {
+        assert_eq!(produce(&mut client, "t", 0, keyed_batch("k", value)).error_code, 0);
+    }
+    assert_eq!(drain(&mut client, "t", 0).len(), 3);
+    set(&mut client, "log.cleaner.backoff.ms", "10");
+    ask_until(|| (drain(&mut client, "t", 0) == [(1, "new".to_owned()), (2, "newest".to_owned())]).then_some(()));
+}
