@@ -49,6 +49,7 @@ public class Scenarios {
         scenarios.put("describe_cluster_and_configs", Scenarios::describeClusterAndConfigs);
         scenarios.put("kill_and_restart_in_between", Scenarios::killAndRestartInBetween);
         Groups.addTo(scenarios);
+        Ui.addTo(scenarios);
         int failed = 0;
         for (var scenario : scenarios.entrySet()) {
             if (!wanted.isEmpty() && !wanted.contains(scenario.getKey())) continue;
