@@ -18,6 +18,8 @@ const WINDOW_MAX_IDS: &str = "message.dedup.window.max.ids";
 const OVERFLOW: &str = "message.dedup.overflow";
 const MISSING_ID: &str = "message.dedup.missing.id";
 const ON_DUPLICATE: &str = "message.dedup.on.duplicate";
+/// Not one of `message.dedup.*`: what it checks are no repetitions. It shares their way to the engine.
+const VERSION_CHECK: &str = "message.version.check";
 const SEQUENCE_HEADERS: &str = "message.dedup.sequence.headers";
 const SEQUENCE_RETENTION_MS: &str = "message.dedup.sequence.retention.ms";
 
@@ -38,6 +40,8 @@ pub struct DedupConfig {
     pub on_duplicate: OnDuplicate,
     /// For `message.dedup.mode=sequence`, where records are told apart by numbers and not by ids.
     pub sequence: Option<SequenceConfig>,
+    /// `message.version.check`: records may say which version their key must have. Nothing else is looked at then.
+    pub checks_versions: bool,
 }
 
 /// How a topic recognises messages by their senders' numbers.
@@ -90,7 +94,10 @@ impl DedupConfig {
     /// Whether records are claims of their keys by the owners that their values name: `message.dedup.on.duplicate=reject` with
     /// `message.dedup.id.source=key`.
     pub fn is_ledger(&self) -> bool {
-        self.sequence.is_none() && self.on_duplicate == OnDuplicate::Reject && self.identity.source == IdSource::Key
+        self.sequence.is_none()
+            && !self.checks_versions
+            && self.on_duplicate == OnDuplicate::Reject
+            && self.identity.source == IdSource::Key
     }
 
     /// What the settings of a topic say, which have been checked one by one; none for `message.dedup.mode=none`.
@@ -99,7 +106,7 @@ impl DedupConfig {
     /// [`InvalidSetting`] for header names that are none.
     pub fn of(overrides: &BTreeMap<String, String>) -> Result<Option<Self>, InvalidSetting> {
         // Most topics have none of these.
-        if !overrides.keys().any(|name| name.starts_with("message.dedup.")) {
+        if !overrides.keys().any(|name| name.starts_with("message.dedup.") || name == VERSION_CHECK) {
             return Ok(None);
         }
         let text = |name: &str| match overrides.get(name) {
@@ -130,8 +137,15 @@ impl DedupConfig {
                 _ => OnDuplicate::Drop,
             },
             sequence: (text(MODE) == "sequence").then_some(sequence),
+            checks_versions: text(VERSION_CHECK) == "true",
         };
-        Ok((text(MODE) != "none").then_some(dedup))
+        if dedup.checks_versions && text(MODE) != "none" {
+            return Err(InvalidSetting {
+                name: VERSION_CHECK.to_owned(),
+                reason: format!("{VERSION_CHECK}=true goes with {MODE}=none only"),
+            });
+        }
+        Ok((text(MODE) != "none" || dedup.checks_versions).then_some(dedup))
     }
 }
 
@@ -219,6 +233,7 @@ mod tests {
             needs_id: false,
             on_duplicate: OnDuplicate::Drop,
             sequence: None,
+            checks_versions: false,
         };
         assert_eq!(of(&[("mode", "window")]), Ok(Some(expected)));
     }
@@ -244,6 +259,7 @@ mod tests {
             needs_id: true,
             on_duplicate: OnDuplicate::Mark,
             sequence: None,
+            checks_versions: false,
         };
         assert_eq!(of(&given), Ok(Some(expected)));
     }
@@ -258,6 +274,18 @@ mod tests {
         let given = [("mode", "sequence"), ("sequence.headers", "a, b"), ("sequence.retention.ms", "9")];
         assert_eq!(sequence(&given), expected("a", "b", Some(9)));
         assert_eq!(sequence(&[("mode", "window"), given[1], given[2]]), None);
+    }
+
+    #[test]
+    fn versions_are_checked_where_nothing_is_told_apart() {
+        let of = |texts: &[(&str, &str)]| {
+            let texts = texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+            DedupConfig::of(&texts.collect()).map_err(|invalid| invalid.reason)
+        };
+        let checked = of(&[("message.version.check", "true")]).expect("valid").expect("checks");
+        assert!(checked.checks_versions && checked.sequence.is_none());
+        assert_eq!(of(&[("message.version.check", "false")]), Ok(None));
+        of(&[("message.version.check", "true"), ("message.dedup.mode", "window")]).expect_err("one or the other");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::BatchId;
 use super::claim::OfferedClaim;
 use super::fingerprint::{self, Fingerprint, Secret};
 use super::sequences::BatchNumber;
+use super::versions::VersionedRecord;
 use crate::config::DedupConfig;
 use crate::config::dedup::{IdSource, Identity, SequenceConfig};
 use crate::record::codec::{DecompressError, DecompressionLimits, decompress};
@@ -25,14 +26,28 @@ pub struct BatchIds {
     pub claims: Vec<OfferedClaim>,
     /// In mode `sequence`, of the records that are numbered, in their order; in others none.
     pub numbers: Vec<BatchNumber>,
+    /// With `message.version.check`, of the records with keys, in their order; otherwise none.
+    pub versions: Vec<VersionedRecord>,
 }
 
 impl BatchIds {
+    /// Those of records of which none has one.
+    fn none(config: &Arc<DedupConfig>) -> Self {
+        Self {
+            config: Arc::clone(config),
+            ids: Vec::new(),
+            claims: Vec::new(),
+            numbers: Vec::new(),
+            versions: Vec::new(),
+        }
+    }
+
     /// Whether they would be the same under `config`.
     pub fn are_of(&self, config: &Arc<DedupConfig>) -> bool {
         Arc::ptr_eq(&self.config, config)
-            || (&self.config.identity, self.config.needs_id, self.config.is_ledger(), &self.config.sequence)
-                == (&config.identity, config.needs_id, config.is_ledger(), &config.sequence)
+            || self.config.checks_versions == config.checks_versions
+                && (&self.config.identity, self.config.needs_id, self.config.is_ledger(), &self.config.sequence)
+                    == (&config.identity, config.needs_id, config.is_ledger(), &config.sequence)
     }
 }
 
@@ -59,6 +74,12 @@ pub enum IdsRefused {
     /// In a ledger.
     #[error("One or more records make no claim")]
     NoClaim {
+        /// The first [`RECORD_ERRORS_MAX`] of them.
+        records: Vec<RecordError>,
+    },
+    /// With `message.version.check`.
+    #[error("One or more records expect what is no version")]
+    NoVersion {
         /// The first [`RECORD_ERRORS_MAX`] of them.
         records: Vec<RecordError>,
     },
@@ -90,7 +111,8 @@ impl IdsRefused {
     /// The single records at fault, where it is single ones.
     pub fn record_errors(&self) -> &[RecordError] {
         match self {
-            Self::Missing { records }
+            Self::NoVersion { records }
+            | Self::Missing { records }
             | Self::TooLong { records }
             | Self::NoClaim { records }
             | Self::NotCounting { records } => records,
@@ -139,7 +161,11 @@ impl Extractor {
         let plain = decompress(codec, compressed, self.limits()).map_err(RecordsInvalid::from)?;
         if let Some(sequence) = &config.sequence {
             let numbers = self.numbers(config, sequence, &plain, header.record_count)?;
-            return Ok(BatchIds { config: Arc::clone(config), ids: Vec::new(), claims: Vec::new(), numbers });
+            return Ok(BatchIds { numbers, ..BatchIds::none(config) });
+        }
+        if config.checks_versions {
+            let versions = self.versions(&plain, header.record_count)?;
+            return Ok(BatchIds { versions, ..BatchIds::none(config) });
         }
         let mut reader = IdReader::new(*self, &config.identity, partition);
         let mut ids = Vec::new();
@@ -177,7 +203,24 @@ impl Extractor {
         if !no_claim.is_empty() {
             return Err(IdsRefused::NoClaim { records: no_claim });
         }
-        Ok(BatchIds { config: Arc::clone(config), ids, claims, numbers: Vec::new() })
+        Ok(BatchIds { ids, claims, ..BatchIds::none(config) })
+    }
+
+    /// What the records in `plain` say of versions.
+    fn versions(&self, plain: &[u8], record_count: i32) -> Result<Vec<VersionedRecord>, IdsRefused> {
+        let mut versions = Vec::new();
+        let mut wrong = Vec::new();
+        for (index, record) in (0..).zip(records(plain, record_count)) {
+            let record = record?;
+            if record.offset_delta != index {
+                return Err(IdsRefused::Offset { index, offset_delta: record.offset_delta });
+            }
+            match VersionedRecord::of(&record, index.unsigned_abs(), self.secret) {
+                Ok(version) => versions.extend(version),
+                Err(why) => note(&mut wrong, index, || why.to_owned()),
+            }
+        }
+        if wrong.is_empty() { Ok(versions) } else { Err(IdsRefused::NoVersion { records: wrong }) }
     }
 
     /// The numbers of the records in `plain`.

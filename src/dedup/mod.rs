@@ -17,6 +17,7 @@ pub mod extract;
 mod fingerprint;
 mod index;
 mod sequences;
+mod versions;
 
 pub use claim::{Claim, OfferedClaim};
 pub use decide::{Judged, Original, Verdict, decide};
@@ -24,6 +25,7 @@ pub use extract::{BatchIds, Extractor, IdsRefused};
 pub use fingerprint::{Fingerprint, Secret};
 pub use index::{Index, KeptBlock};
 pub use sequences::{BatchNumber, JudgedNumbers, Moved, Place, Reached, SEQUENCES_TOPIC, Sequence, Sequences};
+pub use versions::VersionedRecord;
 
 /// The id of one record of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -77,7 +77,13 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     }
     let mut last_present_delta = batch.header.last_offset_delta;
     if let Some(dedup) = &topic.config.dedup {
-        match state.message_ids.judge(&topic, dedup, &mut batch, log.row.log_end) {
+        let (message_ids, base_offset) = (&mut state.message_ids, log.row.log_end);
+        let judged = if dedup.checks_versions {
+            message_ids.judge_versions(state.store.as_ref(), group, dedup, &mut batch, base_offset)
+        } else {
+            message_ids.judge(&topic, dedup, &mut batch, base_offset)
+        };
+        match judged {
             Outcome::Append { last_present_delta: delta } => {
                 last_present_delta = delta;
                 let transaction = message_ids::transaction_of(&batch);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::message_ids::Moved;
 use super::mutant::Mutant;
 use super::offset_index::Committed;
 use super::reclaimer::Purged;
@@ -97,6 +98,8 @@ pub(super) struct Group {
     pub producers: BTreeSet<(PartitionId, ProducerId)>,
     /// Transactional ids that moved.
     pub transactions: BTreeSet<Arc<str>>,
+    /// Versions of keys that the group moves.
+    pub versions: Moved,
     pub topics_changed: bool,
     /// What the group makes dead. Its rows go with a later write, once readers know.
     pub dead: Vec<Dead>,

@@ -6,7 +6,7 @@ use super::reclaimer::{Purged, Range};
 use super::state::{Dead, State};
 use crate::store::schema::{
     aborted_key, aborted_prefix, compacted_key, id_blocks_prefix, log_range, next_prefix, partition_key,
-    producers_prefix, sequences_prefix, sparse_key, sparse_prefix, topic_log_range,
+    producers_prefix, sequences_prefix, sparse_key, sparse_prefix, topic_log_range, versions_prefix,
 };
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, PartitionId};
@@ -68,7 +68,8 @@ impl Slice<'_> {
                 Ok(None)
             }
             Dead::MessageIds(topic) => {
-                let prefixes = [id_blocks_prefix(Some(topic)), sequences_prefix(Some(topic))];
+                let prefixes =
+                    [id_blocks_prefix(Some(topic)), sequences_prefix(Some(topic)), versions_prefix(Some(topic))];
                 self.remove_rows(from, &prefixes.map(beginning_with))
             }
             Dead::Partition(partition) => {

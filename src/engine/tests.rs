@@ -25,3 +25,4 @@ mod simulation;
 mod topics;
 mod transactional_world;
 mod transactions;
+mod versions;

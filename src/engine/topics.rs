@@ -128,6 +128,12 @@ pub(super) fn set_overrides(
 ) -> Result<(), Refused> {
     let topic = state.topics.by_name.get(name).cloned().ok_or_else(unknown_topic)?;
     let config = resolve(state, &overrides)?;
+    let checks_versions = |config: &TopicConfig| config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions);
+    if checks_versions(&topic.config) && !checks_versions(&config) {
+        // Records that come meanwhile would leave versions behind that are not those of their keys.
+        let message = "message.version.check cannot be switched off".to_owned();
+        return Err(refused(ErrorCode::INVALID_CONFIG, message));
+    }
     replace(state, group, changed(&topic, topic.partitions.clone(), overrides, config));
     Ok(())
 }

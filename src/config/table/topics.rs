@@ -241,6 +241,14 @@ pub const TOPICS: &[Setting] = &[
     .valid(Valid::OneOf(&["CreateTime", "LogAppendTime"]))
     .synonyms(&[same("log.message.timestamp.type")]),
     Setting::new(
+        "message.version.check",
+        Kind::Boolean,
+        "false",
+        "Whether a record may name in header expected-version the offset of its key's newest record in the partition, or none, and is \
+         refused with INVALID_RECORD if that is not so. Each record with a key is looked up. Transactions are refused. Cannot be \
+         switched off again.",
+    ),
+    Setting::new(
         "min.cleanable.dirty.ratio",
         Kind::Double,
         "0.5",

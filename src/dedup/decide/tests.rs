@@ -13,6 +13,7 @@ fn config(on_duplicate: OnDuplicate) -> DedupConfig {
         needs_id: false,
         on_duplicate,
         sequence: None,
+        checks_versions: false,
     }
 }
 
@@ -25,6 +26,7 @@ fn ids(word: &str) -> BatchIds {
         ids: ids.collect(),
         claims: Vec::new(),
         numbers: Vec::new(),
+        versions: Vec::new(),
     }
 }
 

@@ -22,6 +22,7 @@ fn config(source: IdSource) -> DedupConfig {
         needs_id: false,
         on_duplicate: OnDuplicate::Drop,
         sequence: None,
+        checks_versions: false,
     }
 }
 
@@ -260,7 +261,13 @@ fn names_without_numbers_and_names_that_are_none_are_refused() {
 #[test]
 fn ids_read_under_other_settings_are_read_again() {
     let config = Arc::new(usual());
-    let ids = BatchIds { config: Arc::clone(&config), ids: Vec::new(), claims: Vec::new(), numbers: Vec::new() };
+    let ids = BatchIds {
+        config: Arc::clone(&config),
+        ids: Vec::new(),
+        claims: Vec::new(),
+        numbers: Vec::new(),
+        versions: Vec::new(),
+    };
     assert!(ids.are_of(&config));
     assert!(ids.are_of(&Arc::new(DedupConfig { window_ms: 7, ..usual() })), "how long is another matter");
     assert!(!ids.are_of(&Arc::new(DedupConfig { needs_id: true, ..usual() })));

@@ -8,6 +8,7 @@
 mod numbers;
 mod recovery;
 mod running_time;
+mod versions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use numbers::Numbers;
 pub(super) use numbers::publish;
 pub(super) use recovery::{recover, recover_secret};
 use running_time::RunningTime;
+pub(super) use versions::Moved;
 
 /// Header that names the first record with the same id, where repeated records are stored.
 const MARK: &str = "einmal-duplicate-of";
@@ -345,7 +347,8 @@ impl MessageIds {
     pub fn remove_topic(&mut self, group: &mut Group, topic: &Topic) {
         let index = self.by_topic.remove(&topic.no);
         self.bytes -= index.as_ref().map_or(0, Index::bytes);
-        if self.numbers.remove_topic(topic) || index.is_some() {
+        let has_versions = topic.config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions);
+        if self.numbers.remove_topic(topic) || index.is_some() || has_versions {
             group.dead.push(Dead::MessageIds(topic.no));
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::{MessageIds, numbers};
+use super::{MessageIds, numbers, versions};
 use crate::dedup::{Index, KeptBlock, Secret};
 use crate::producer::ProducerState;
 use crate::store::schema::{
@@ -71,6 +71,8 @@ pub(in crate::engine) fn recover(
         message_ids.clock.at_least(MessageIdTime::decode(&time)?.0);
     }
     let mut gone = numbers::recover(message_ids, store, &exists)?;
+    let with_versions = versions::gone(store, |topic| exists(topic) || gone.contains(&topic))?;
+    gone.extend(with_versions);
     let end = next_prefix(&id_blocks_prefix(None)).expect("the prefix of ids is not 0xff");
     let mut from = id_blocks_prefix(None);
     while let Some((PartitionId { topic, .. }, _)) = first_from(store, &from, &end)? {

@@ -139,9 +139,9 @@ pub fn compacted_key(partition: PartitionId) -> Vec<u8> {
 
 /// Prefixes of all rows of a topic's partitions that go by single deletes when the topic goes; its log rows go by
 /// [`super::topic_log_range`].
-pub fn topic_prefixes(topic: TopicNo) -> [Vec<u8>; 7] {
-    use prefix::{ABORTED, COMPACTED, ID_BLOCK, PARTITION, PRODUCER, SEQUENCE, SPARSE};
-    [PARTITION, PRODUCER, ABORTED, SPARSE, ID_BLOCK, COMPACTED, SEQUENCE].map(|prefix| {
+pub fn topic_prefixes(topic: TopicNo) -> [Vec<u8>; 8] {
+    use prefix::{ABORTED, COMPACTED, ID_BLOCK, KEY_VERSION, PARTITION, PRODUCER, SEQUENCE, SPARSE};
+    [PARTITION, PRODUCER, ABORTED, SPARSE, ID_BLOCK, COMPACTED, SEQUENCE, KEY_VERSION].map(|prefix| {
         let mut key = vec![prefix];
         key.extend_from_slice(&topic.0.to_be_bytes());
         key

@@ -14,6 +14,7 @@
 //! | 0x15 message ids | topic, partition, base offset | [`IdBlock`] |
 //! | 0x16 compacted | topic, partition | [`CompactedRow`] |
 //! | 0x17 sequence | topic, partition, name | [`crate::dedup::Sequence`] |
+//! | 0x18 version | topic, partition, fingerprint of a record's key | [`KeyVersion`] |
 //! | 0x20 transaction | transactional id | [`crate::transaction::TransactionMetadata`] |
 //! | 0x21 pending offset | producer id, length of group, group, topic, partition | [`OffsetRow`] |
 //! | 0x30 group | group | [`crate::group::classic::StoredGroup`] |
@@ -39,6 +40,7 @@ mod sequence;
 mod topic;
 mod transaction;
 mod value;
+mod version;
 
 pub use consumer_group::{
     GroupConfigs, consumer_group_key, consumer_group_row, consumer_groups_prefix, group_configs_key,
@@ -62,6 +64,7 @@ pub use sequence::{sequence_key, sequence_of_key, sequences_prefix};
 pub use topic::{TopicRow, topic_key, topic_of_key, topics_prefix};
 pub use transaction::{transaction_key, transaction_of_key, transactions_prefix};
 pub use value::RowValue;
+pub use version::{KeyVersion, topic_of_version_key, version_key, versions_prefix};
 
 use super::StoreError;
 
@@ -83,6 +86,8 @@ pub mod prefix {
     pub const COMPACTED: u8 = 0x16;
     /// Numbers of producers, per partition and name.
     pub const SEQUENCE: u8 = 0x17;
+    /// Versions of keys, per partition.
+    pub const KEY_VERSION: u8 = 0x18;
     /// Transactions, per transactional id.
     pub const TRANSACTION: u8 = 0x20;
     /// Offsets that belong to an open transaction, per producer.

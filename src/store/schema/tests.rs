@@ -86,6 +86,7 @@ proptest! {
         prop_assert_eq!(sparse_of_key(&sparse_key(partition, number)), Ok((partition, number)));
         prop_assert_eq!(aborted_of_key(&aborted_key(partition, number)), Ok((partition, number)));
         prop_assert_eq!(id_block_of_key(&id_block_key(partition, number)), Ok((partition, number)));
+        prop_assert_eq!(topic_of_version_key(&version_key(partition, &Fingerprint([7; 16]))), Ok(partition.topic));
         let sequence = sequence_key(partition, &group);
         prop_assert_eq!(sequence_of_key(&sequence), Ok((partition, group.as_str())));
         prop_assert!(id_block_key(partition, number).starts_with(&id_blocks_prefix(Some(partition.topic))));
@@ -139,6 +140,7 @@ proptest! {
                 round_trips(&IdBlock { time: numbers[0], transaction: open.map(ProducerId), ids, claims })?;
             }
         }
+        round_trips(&KeyVersion(numbers[0]))?;
         let reached = Reached { number: bytes[0], offset: numbers[0], run: uuid as u64 };
         for settled in [None, Some(reached)] {
             for pending in [None, Some((ProducerId(numbers[0]), reached))] {
@@ -179,14 +181,14 @@ proptest! {
         let key = [&[prefix], &rest[..]].concat();
         let _ = (LogKey::decode(&key), partition_of_key(&key), producer_of_key(&key), sparse_of_key(&key));
         let _ = (offset_of_key(&key), topic_of_key(&key), aborted_of_key(&key), id_block_of_key(&key));
-        let _ = sequence_of_key(&key);
+        let _ = (sequence_of_key(&key), topic_of_version_key(&key));
         let value = [&[version], &rest[..]].concat();
         let _ = (PartitionRow::decode(&value), SparseRow::decode(&value), ProducerState::decode(&value));
         let _ = (OffsetRow::decode(&value), TopicRow::decode(&value), NextTopicNo::decode(&value));
         let _ = (ProducerIdBlock::decode(&value), Identity::decode(&value), BrokerEpoch::decode(&value));
         let _ = (BrokerOverrides::decode(&value), ExpiryClockRow::decode(&value));
         let _ = (IdBlock::decode(&value), MessageIdSecret::decode(&value), MessageIdTime::decode(&value));
-        let _ = Sequence::decode(&value);
+        let _ = (Sequence::decode(&value), KeyVersion::decode(&value));
     }
 }
 
