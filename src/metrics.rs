@@ -72,6 +72,13 @@ families! {
     PRODUCER_IDS = "einmal_producer_ids" Gauge ["kind"] "Producer states kept, over all partitions; transactional: transactional ids known";
     DEDUP_CHECKED_RECORDS_TOTAL = "einmal_dedup_checked_records_total" Counter ["topic"] "Records whose message id was looked up (message.dedup.mode)";
     DEDUP_DUPLICATES_TOTAL = "einmal_dedup_duplicates_total" Counter ["topic"] "Records whose message id was known: dropped, marked, or refused with their batch";
+    DEDUP_MISSING_ID_TOTAL = "einmal_dedup_missing_id_total" Counter ["topic"] "Records without a message id or number that were taken unchecked (message.dedup.missing.id)";
+    DEDUP_HOLES_RECORDS_TOTAL = "einmal_dedup_holes_records_total" Counter ["topic"] "Records that were left out of batches of which the rest was stored";
+    DEDUP_REWRITTEN_BATCHES_TOTAL = "einmal_dedup_rewritten_batches_total" Counter ["topic"] "Batches that were stored without some of their records, or with marks";
+    DEDUP_SUPPRESSED_BATCHES_TOTAL = "einmal_dedup_suppressed_batches_total" Counter ["topic"] "Batches that were not stored because all of their records were known";
+    DEDUP_REJECTED_TOTAL = "einmal_dedup_rejected_total" Counter ["topic"] "Batches refused for a record that was known, a claim of another or another version (INVALID_RECORD)";
+    DEDUP_PENDING_CONFLICTS_TOTAL = "einmal_dedup_pending_conflicts_total" Counter ["topic"] "Batches refused until a transaction with the same message ends (NOT_ENOUGH_REPLICAS)";
+    DEDUP_EVICTED_TOTAL = "einmal_dedup_evicted_total" Counter ["topic"] "Message ids forgotten before their window was over, for want of room";
     PRODUCER_DUPLICATE_AGE_SECONDS = "einmal_producer_duplicate_age_seconds" Histogram [] "Age of the original batch, by its timestamps, when its retry arrives";
     PRODUCER_STATE_BYTES = "einmal_producer_state_bytes" Gauge [] "Memory of producer states, over all partitions";
     PRODUCER_IDS_ALLOCATED_TOTAL = "einmal_producer_ids_allocated_total" Counter [] "Producer ids handed out";

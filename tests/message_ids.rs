@@ -386,6 +386,40 @@ fn record_that_expects_another_version_of_its_key_is_refused_also_after_sigkill(
 }
 
 #[test]
+fn what_became_of_repeated_messages_is_counted_by_topic() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "dropped", 1, &[("mode", "window"), ("window.max.ids", "4")]);
+    create(&mut client, "refused", 1, &[("mode", "window"), ("on.duplicate", "reject")]);
+    create(&mut client, "marked", 1, &[("mode", "window"), ("on.duplicate", "mark"), ("id.source", "value-hash")]);
+    for ids in [&["a", "b", ""][..], &["a", "b"], &["a", "c", "b", "d"], &["e", "f"]] {
+        assert_eq!(send(&mut client, "dropped", ids).0, NONE);
+        send(&mut client, "refused", ids);
+    }
+    let mut transaction = TransactionalProducer::init(&mut client, Protocol::V2, "payments");
+    assert_eq!(transaction.send(&mut client, "marked", 0, &["a"]).0, NONE);
+    assert_eq!(send(&mut client, "marked", &["a"]).0, NOT_ENOUGH_REPLICAS);
+    assert_eq!(transaction.end(&mut client, true), NONE);
+    assert_eq!(send(&mut client, "marked", &["a"]).0, NONE);
+    let counted = |topic: &str| {
+        let labels = format!("topic=\"{topic}\"");
+        let families = [
+            "missing_id",
+            "holes_records",
+            "rewritten_batches",
+            "suppressed_batches",
+            "rejected",
+            "pending_conflicts",
+            "evicted",
+        ];
+        families.map(|name| server.metric(&format!("einmal_dedup_{name}_total"), &[&labels]).unwrap_or(-1.0))
+    };
+    assert_eq!(counted("dropped"), [1.0, 2.0, 1.0, 1.0, 0.0, 0.0, 2.0]);
+    assert_eq!(counted("refused"), [1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0]);
+    assert_eq!(counted("marked"), [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
+}
+
+#[test]
 fn settings_are_checked_when_they_are_given_and_shown() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);

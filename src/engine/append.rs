@@ -79,7 +79,7 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     if let Some(dedup) = &topic.config.dedup {
         let (message_ids, base_offset) = (&mut state.message_ids, log.row.log_end);
         let judged = if dedup.checks_versions {
-            message_ids.judge_versions(state.store.as_ref(), group, dedup, &mut batch, base_offset)
+            message_ids.judge_versions(state.store.as_ref(), group, &topic, dedup, &mut batch, base_offset)
         } else {
             message_ids.judge(&topic, dedup, &mut batch, base_offset)
         };
@@ -89,9 +89,7 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
                 let transaction = message_ids::transaction_of(&batch);
                 state.message_ids.keep(group, &topic, dedup, id, log.row.log_end, transaction);
                 if state.message_ids.is_over() {
-                    let topics = &state.topics.by_no;
-                    let dedup_of = |no| topics.get(&no).and_then(|topic| topic.config.dedup.as_ref());
-                    state.message_ids.make_room(group, |no| dedup_of(no).is_some_and(|dedup| dedup.throttles));
+                    state.message_ids.make_room(group, &state.topics);
                 }
             }
             Outcome::Known { base_offset } => {

@@ -49,6 +49,20 @@ pub struct Traffic {
     pub dedup_checked: AtomicU64,
     /// `einmal_dedup_duplicates_total`; counted by the engine.
     pub dedup_duplicates: AtomicU64,
+    /// `einmal_dedup_missing_id_total`.
+    pub dedup_missing_id: AtomicU64,
+    /// `einmal_dedup_holes_records_total`.
+    pub dedup_holes_records: AtomicU64,
+    /// `einmal_dedup_rewritten_batches_total`.
+    pub dedup_rewritten_batches: AtomicU64,
+    /// `einmal_dedup_suppressed_batches_total`.
+    pub dedup_suppressed_batches: AtomicU64,
+    /// `einmal_dedup_rejected_total`.
+    pub dedup_rejected: AtomicU64,
+    /// `einmal_dedup_pending_conflicts_total`.
+    pub dedup_pending_conflicts: AtomicU64,
+    /// `einmal_dedup_evicted_total`.
+    pub dedup_evicted: AtomicU64,
     /// `einmal_producer_duplicate_records_total`; counted by the engine.
     pub duplicate_records: AtomicU64,
     /// `einmal_producer_duplicate_bytes_total`.

@@ -12,7 +12,7 @@ mod versions;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::command::AppendBatch;
 use super::group::Group;
@@ -154,8 +154,24 @@ impl MessageIds {
             Verdict::Reject(..) => 1,
             Verdict::Store | Verdict::Undecided => 0,
         };
-        topic.traffic.dedup_checked.fetch_add(checked as u64, Ordering::Relaxed);
-        topic.traffic.dedup_duplicates.fetch_add(known as u64, Ordering::Relaxed);
+        let traffic = &topic.traffic;
+        let records = usize::try_from(batch.header.record_count).unwrap_or(0);
+        count(&traffic.dedup_checked, checked);
+        count(&traffic.dedup_duplicates, known);
+        match &verdict {
+            Verdict::Reject(..) => count(&traffic.dedup_rejected, 1),
+            Verdict::Undecided => count(&traffic.dedup_pending_conflicts, 1),
+            Verdict::Known(_) => count(&traffic.dedup_suppressed_batches, 1),
+            Verdict::StoreWithout(_) => {
+                count(&traffic.dedup_holes_records, known);
+                count(&traffic.dedup_rewritten_batches, 1);
+            }
+            Verdict::Mark(_) => count(&traffic.dedup_rewritten_batches, 1),
+            Verdict::Store => {}
+        }
+        if !matches!(verdict, Verdict::Reject(..) | Verdict::Undecided) {
+            count(&traffic.dedup_missing_id, records.saturating_sub(checked));
+        }
         match verdict {
             Verdict::Store => Outcome::Append { last_present_delta: batch.header.last_offset_delta },
             Verdict::StoreWithout(deltas) => {
@@ -261,7 +277,10 @@ impl MessageIds {
             && index.len() > config.window_ids_max
             && let Some(oldest) = index.oldest()
         {
-            forget_oldest(index, group, partition.topic, oldest);
+            let forgotten = forget_oldest(index, group, partition.topic, oldest);
+            if oldest.time > time.saturating_sub(config.window_ms) {
+                count(&topic.traffic.dedup_evicted, forgotten);
+            }
         }
         self.bytes = self.bytes + index.bytes() - bytes_before;
     }
@@ -272,14 +291,24 @@ impl MessageIds {
     }
 
     /// Forgets the oldest ids of the topic that has most, while there are too many. The newest of each topic stay.
-    pub fn make_room(&mut self, group: &mut Group, throttles: impl Fn(TopicNo) -> bool) {
+    pub fn make_room(&mut self, group: &mut Group, topics: &Topics) {
+        let throttles = |topic: &TopicNo| {
+            let dedup = topics.by_no.get(topic).and_then(|topic| topic.config.dedup.as_ref());
+            dedup.is_some_and(|dedup| dedup.throttles)
+        };
         while self.is_over() {
-            let evictable = self.by_topic.iter_mut().filter(|(topic, index)| index.blocks() > 1 && !throttles(**topic));
+            let evictable = self.by_topic.iter_mut().filter(|(topic, index)| index.blocks() > 1 && !throttles(topic));
             let with_oldest = evictable.filter_map(|(topic, index)| Some((topic, index.oldest()?, index)));
             let largest = with_oldest.max_by_key(|(_, _, index)| index.bytes());
             let Some((topic, oldest, index)) = largest else { return };
             let bytes_before = index.bytes();
-            forget_oldest(index, group, *topic, oldest);
+            let forgotten = forget_oldest(index, group, *topic, oldest);
+            if let Some(topic) = topics.by_no.get(topic)
+                && let Some(dedup) = &topic.config.dedup
+                && oldest.time > self.clock.now().saturating_sub(dedup.window_ms)
+            {
+                count(&topic.traffic.dedup_evicted, forgotten);
+            }
             self.bytes = self.bytes + index.bytes() - bytes_before;
         }
     }
@@ -357,6 +386,11 @@ impl MessageIds {
 /// The producer whose transaction the batch belongs to.
 pub(super) fn transaction_of(batch: &AppendBatch) -> Option<ProducerId> {
     batch.header.is_transactional().then_some(batch.header.producer_id)
+}
+
+/// Adds to one of the counters of a topic.
+fn count(counter: &AtomicU64, more: usize) {
+    counter.fetch_add(more as u64, Ordering::Relaxed);
 }
 
 fn forget_oldest(index: &mut Index, group: &mut Group, topic: TopicNo, oldest: KeptBlock) -> usize {

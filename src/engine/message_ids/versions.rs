@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::super::command::AppendBatch;
 use super::super::group::Group;
-use super::{MessageIds, Outcome};
+use super::{MessageIds, Outcome, count};
 use crate::config::DedupConfig;
 use crate::dedup::Fingerprint;
+use crate::log::catalog::Topic;
 use crate::store::schema::{KeyVersion, RowValue, next_prefix, topic_of_version_key, version_key, versions_prefix};
 use crate::store::{Store, StoreError};
 use crate::types::{ErrorCode, Offset, PartitionId, TopicNo};
@@ -22,6 +23,7 @@ impl MessageIds {
         &self,
         store: &dyn Store,
         group: &mut Group,
+        topic: &Topic,
         config: &Arc<DedupConfig>,
         batch: &mut AppendBatch,
         base_offset: Offset,
@@ -60,6 +62,7 @@ impl MessageIds {
                         shown(expected),
                         shown(version)
                     );
+                    count(&topic.traffic.dedup_rejected, 1);
                     return Outcome::Refused(ErrorCode::INVALID_RECORD, message);
                 }
             }

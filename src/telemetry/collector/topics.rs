@@ -27,6 +27,13 @@ pub(super) const BY_TOPIC: &[(&str, TrafficCounter)] = &[
     (catalogue::PRODUCER_DUPLICATE_BYTES_TOTAL, |traffic| count(&traffic.duplicate_bytes)),
     (catalogue::DEDUP_CHECKED_RECORDS_TOTAL, |traffic| count(&traffic.dedup_checked)),
     (catalogue::DEDUP_DUPLICATES_TOTAL, |traffic| count(&traffic.dedup_duplicates)),
+    (catalogue::DEDUP_MISSING_ID_TOTAL, |traffic| count(&traffic.dedup_missing_id)),
+    (catalogue::DEDUP_HOLES_RECORDS_TOTAL, |traffic| count(&traffic.dedup_holes_records)),
+    (catalogue::DEDUP_REWRITTEN_BATCHES_TOTAL, |traffic| count(&traffic.dedup_rewritten_batches)),
+    (catalogue::DEDUP_SUPPRESSED_BATCHES_TOTAL, |traffic| count(&traffic.dedup_suppressed_batches)),
+    (catalogue::DEDUP_REJECTED_TOTAL, |traffic| count(&traffic.dedup_rejected)),
+    (catalogue::DEDUP_PENDING_CONFLICTS_TOTAL, |traffic| count(&traffic.dedup_pending_conflicts)),
+    (catalogue::DEDUP_EVICTED_TOTAL, |traffic| count(&traffic.dedup_evicted)),
     (catalogue::PRODUCER_OUT_OF_ORDER_TOTAL, |traffic| count(&traffic.out_of_order)),
 ];
 
