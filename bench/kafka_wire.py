@@ -25,9 +25,10 @@ def text(value):
     return struct.pack(">h", len(raw)) + raw
 
 
-def record_batch(value, timestamp_ms, producer_id=-1, producer_epoch=-1, base_sequence=-1):
-    """A batch of one uncompressed record without key or headers."""
-    body = b"\x00" + b"\x00" + b"\x00" + b"\x01" + _zigzag(len(value)) + value + b"\x00"
+def record_batch(value, timestamp_ms, producer_id=-1, producer_epoch=-1, base_sequence=-1, key=None):
+    """A batch of one uncompressed record without headers."""
+    key = b"\x01" if key is None else _zigzag(len(key)) + key
+    body = b"\x00" + b"\x00" + b"\x00" + key + _zigzag(len(value)) + value + b"\x00"
     record = _zigzag(len(body)) + body
     after_crc = struct.pack(">hiqqqhii", 0, 0, timestamp_ms, timestamp_ms, producer_id, producer_epoch, base_sequence, 1) + record
     after_length = struct.pack(">ibI", -1, 2, crc32c(after_crc)) + after_crc

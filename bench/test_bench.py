@@ -97,6 +97,7 @@ class Goals(unittest.TestCase):
         "G2": {"stable_s": "≤ 1 × Kafka", "lost_s": "≤ 1 × Kafka", "restart_s": "≤ 1 × Kafka"},
         "G3": {"commits_per_s": "≥ 10000 commits/s", "cpu_us": "≤ 100 µs"},
         "G4": {"cpu_percent": "≤ 2 % of a core"},
+        "A2": {"refused_permille": "≤ 0 of 1,000"},
         "T1-1": {"transactions_per_s": "≥ 2 × Kafka"},
         "T1-100": {"transactions_per_s": "≥ 5 × Kafka"},
         "T2": {"p99_ms": "≤ 0.5 × Kafka"},

@@ -1,5 +1,5 @@
 """The table of workloads: what is done to a broker once, and which figures come of it. Ids as in the README: P produce, C consume,
-N connections, G groups, T transactions, S start and memory.
+A administration, N connections, G groups, T transactions, S start and memory.
 
 A workload's function takes a [`Turn`](turn.py) and answers the values of one repetition by the keys of its figures; under
 "latency_us" percentiles for the plot.
@@ -11,6 +11,7 @@ from typing import Callable
 import clients
 import kafka_wire
 import proc
+import topics
 from figures import Figure, Goal
 
 RECORD_BYTES = 1024
@@ -432,6 +433,20 @@ def workloads(form):
         Workload("G4", f"{form.idle_members:,} idle members, heartbeats every 3 s", idle_members, (
             Figure("cpu_percent", "broker CPU", "% of a core", goal=Goal("value", 2)),
         ), ("D2",)),
+    ]
+    table += [
+        Workload("A1", f"{form.topics:,} topics created, described and deleted, one request each", topics.many_topics(form.topics), (
+            Figure("create_s", "from the request until all are there", "s", goal=Goal("ratio", 1)),
+            Figure("answer_s", "the answer to it", "s"),
+            Figure("describe_s", "described", "s", goal=Goal("ratio", 1)),
+            Figure("delete_s", "from the request until none is there", "s", goal=Goal("ratio", 1)),
+        ), ("D2",), own=True, headline=False),
+        Workload("A2", f"one record to each of {form.fresh_partitions:,} partitions straight after their creation", topics.straight_after_creation(form.fresh_partitions), (
+            Figure("refused_permille", "refused", "of 1,000", goal=Goal("value", 0)),
+        ), ("D2",), own=True),
+        Workload("A3", "100 single records a second while retention and compaction run", topics.beside_cleaning, (
+            Figure("p99_ratio", "p99, beside ÷ without", "×", goal=Goal("value", 1.2)), P99,
+        ), ("D2",), own=True, einmal_only=True, headline=False),
     ]
     one, many = form.transactional
     table += [
