@@ -43,6 +43,7 @@
 //! | [`client`] | asks any broker, blocking; uses [`types`] alone |
 //! | [`bench`](mod@bench) | measures any broker from a client's side; uses [`client`], [`record`] and [`types`] alone |
 //! | [`cli`] | what people do with any cluster from the command line; uses [`client`], [`record`] and [`types`] alone |
+//! | [`verify`] | finds damage in a data directory that no broker uses |
 //!
 //! Outside the library: `bench/` runs [`bench`](mod@bench) against einmal and Apache Kafka in turn and writes the pages under
 //! `bench/results/`; `benches/` counts the instructions of the hot paths for the gate.
@@ -113,3 +114,5 @@ pub mod client;
 pub mod bench;
 
 pub mod cli;
+
+pub mod verify;

@@ -51,6 +51,8 @@ enum Command {
     },
     /// Walk the way of a client, from name to transaction, and say which setting to change: of einmal or any Kafka
     Doctor(einmal::cli::doctor::Options),
+    /// Look for damage in the data directory of a broker that is not running
+    Verify(einmal::verify::Options),
     /// Topics of a cluster, einmal or any Kafka: create, list, describe, alter, delete
     #[command(subcommand)]
     Topic(einmal::cli::topic::Command),
@@ -177,6 +179,7 @@ fn main() -> ExitCode {
         }
         Some(Command::Doctor(options)) => return verdict(einmal::cli::doctor::run(&options)),
         Some(Command::Config(ConfigCommand::Cluster(command))) => return told(einmal::cli::config::run(&command)),
+        Some(Command::Verify(options)) => return verify(&options),
         Some(Command::Topic(command)) => return told(einmal::cli::topic::run(&command)),
         Some(Command::Group(command)) => return told(einmal::cli::group::run(&command)),
         Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),
@@ -221,6 +224,20 @@ fn told(outcome: Result<(), einmal::cli::CliError>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Exit code 0 if all is sound, 4 if something is damaged, or that of a start that cannot open the directory.
+fn verify(options: &einmal::verify::Options) -> ExitCode {
+    const DAMAGE: u8 = 4;
+    let code = match einmal::verify::run(options) {
+        Ok(true) => 0,
+        Ok(false) => DAMAGE,
+        Err(error) => {
+            eprintln!("einmal: {error}");
+            error.exit_code()
+        }
+    };
+    app::end(code)
 }
 
 /// Exit code 0 if all is well, 1 if not, or after one sentence on stderr.

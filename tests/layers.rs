@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["api"],
     &["server", "proxy", "telemetry"],
     &["app", "bench", "cli"],
+    &["verify"],
 ];
 
 /// Parts without clock, I/O, randomness or runtime: bytes and values in, values out.

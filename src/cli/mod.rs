@@ -12,7 +12,7 @@ pub mod doctor;
 mod error;
 pub mod group;
 mod offsets;
-mod output;
+pub(crate) mod output;
 mod read;
 mod setting;
 mod span;

@@ -21,7 +21,7 @@ pub enum Format {
 
 /// One value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     Text(String),
     Number(i64),
     Absent,
@@ -41,7 +41,7 @@ impl From<&str> for Cell {
 
 impl Cell {
     /// A number that is negative where there is none.
-    pub(super) fn or_absent(number: i64) -> Self {
+    pub(crate) fn or_absent(number: i64) -> Self {
         if number >= 0 { Self::Number(number) } else { Self::Absent }
     }
 
@@ -84,25 +84,25 @@ impl Cell {
 
 /// Rows under named columns.
 #[derive(Debug)]
-pub(super) struct Listing {
+pub(crate) struct Listing {
     columns: &'static [&'static str],
     rows: Vec<Vec<Cell>>,
 }
 
 impl Listing {
     /// Columns are named as JSON members are: lower case, with `_`, units last.
-    pub(super) fn new(columns: &'static [&'static str]) -> Self {
+    pub(crate) fn new(columns: &'static [&'static str]) -> Self {
         Self { columns, rows: Vec::new() }
     }
 
     /// Adds a row of as many cells as there are columns.
-    pub(super) fn row(&mut self, cells: Vec<Cell>) {
+    pub(crate) fn row(&mut self, cells: Vec<Cell>) {
         assert_eq!(cells.len(), self.columns.len(), "a cell for each column");
         self.rows.push(cells);
     }
 
     /// Writes it to stdout. A reader that takes no more (`| head`) is no error.
-    pub(super) fn print(&self, format: Format) -> io::Result<()> {
+    pub(crate) fn print(&self, format: Format) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(self.render(format).as_bytes()).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -132,12 +132,26 @@ pub(super) fn claim(dir: &Path) -> Result<DirectoryLock, OpenError> {
     Ok(lock)
 }
 
+/// Takes `dir`, which must be a data directory already, without writing to it.
+pub(super) fn claim_to_read(dir: &Path) -> Result<DirectoryLock, OpenError> {
+    let io_error = |error| OpenError::from_io(dir, error);
+    let text = read_format(dir).map_err(io_error)?;
+    let nothing = || OpenError::Failed { dir: dir.to_owned(), detail: "it is no data directory of einmal".to_owned() };
+    check_format(dir, &text.ok_or_else(nothing)?)?;
+    let file = File::open(dir.join(LOCK_FILE)).map_err(io_error)?;
+    locked(dir, file)
+}
+
 fn lock(dir: &Path) -> Result<DirectoryLock, OpenError> {
     let open = || {
         fs::create_dir_all(dir)?;
         File::options().write(true).create(true).truncate(false).open(dir.join(LOCK_FILE))
     };
     let file = open().map_err(|error| OpenError::from_io(dir, error))?;
+    locked(dir, file)
+}
+
+fn locked(dir: &Path, file: File) -> Result<DirectoryLock, OpenError> {
     match file.try_lock() {
         Ok(()) => Ok(DirectoryLock { _file: file }),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { dir: dir.to_owned() }),

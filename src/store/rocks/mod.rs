@@ -16,6 +16,7 @@ mod keys;
 mod open;
 mod options;
 mod pinned;
+mod read_only;
 mod reclaim;
 mod stats;
 mod values;
@@ -27,6 +28,7 @@ use rocksdb::{DB, ReadOptions, WriteBatch, WriteOptions};
 
 pub use self::open::{Opened, RecoveryReport};
 pub use self::options::{MEMTABLES_MAX, StoreOptions};
+pub use self::read_only::ReadOnlyStore;
 pub use super::directory::{FORMAT_VERSION, OpenError};
 pub use super::wal::TailCut;
 

@@ -137,6 +137,17 @@ pub fn compacted_key(partition: PartitionId) -> Vec<u8> {
     of_partition(prefix::COMPACTED, partition, 0)
 }
 
+/// The partition that a key of [`compacted_key`] names.
+///
+/// # Errors
+/// [`RowError::Corrupt`] for any other key.
+pub fn compacted_of_key(key: &[u8]) -> Result<PartitionId, RowError> {
+    let mut reader = FieldReader::of_key("compacted", prefix::COMPACTED, key)?;
+    let partition = read_partition(&mut reader)?;
+    reader.end()?;
+    Ok(partition)
+}
+
 /// Prefixes of all rows of a topic's partitions that go by single deletes when the topic goes; its log rows go by
 /// [`super::topic_log_range`].
 pub fn topic_prefixes(topic: TopicNo) -> [Vec<u8>; 8] {

@@ -48,9 +48,9 @@ pub use consumer_group::{
 };
 pub use group::{group_key, group_of_key, groups_prefix};
 pub use key::{
-    PARTITION_PREFIX_BYTES, aborted_key, aborted_of_key, aborted_prefix, compacted_key, next_prefix, partition_key,
-    partition_of_key, partitions_prefix, producer_key, producer_of_key, producers_prefix, sparse_key, sparse_of_key,
-    sparse_prefix, topic_prefixes,
+    PARTITION_PREFIX_BYTES, aborted_key, aborted_of_key, aborted_prefix, compacted_key, compacted_of_key, next_prefix,
+    partition_key, partition_of_key, partitions_prefix, producer_key, producer_of_key, producers_prefix, sparse_key,
+    sparse_of_key, sparse_prefix, topic_prefixes,
 };
 pub use log_key::{LOG_KEY_BYTES, LogKey, log_prefix, log_range, log_seek_key, topic_log_range};
 pub use message_ids::{IdBlock, MessageIdSecret, MessageIdTime, id_block_key, id_block_of_key, id_blocks_prefix};

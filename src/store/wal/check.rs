@@ -8,7 +8,7 @@ use super::cut::{TailCut, cut};
 use super::judge::{Verdict, judge};
 use super::manifest;
 use super::survey::{BadSpot, Survey, survey};
-use super::synced::Synced;
+use super::synced::{Synced, SyncedFile};
 use crate::types::Uuid;
 
 /// What the check did.
@@ -65,6 +65,38 @@ pub(in crate::store) fn check(
     }
     fsync(db_dir, &survey)?;
     Ok(Checked::Usable { replay_bytes: survey.bytes, cut })
+}
+
+/// What [`inspect`] saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    /// Bytes of write-ahead log that a start would replay.
+    pub replay_bytes: u64,
+    /// What a start would refuse: what, and where.
+    pub damage: Option<(String, String)>,
+    /// Whether the end of the log is torn, as after a power cut; a start cuts it off, and nothing acknowledged is lost.
+    pub is_torn: bool,
+}
+
+/// Judges the logs as [`check`] does, and changes nothing.
+pub(in crate::store) fn inspect(dir: &Path, db_dir: &Path, boot_id: Option<Uuid>) -> io::Result<Inspected> {
+    let synced = SyncedFile::read(dir)?;
+    let Some(live) = manifest::live_logs(db_dir)? else {
+        let gone = synced.filter(|synced| synced.sequence > 0).map(|synced| {
+            (format!("the database with {} durable writes is gone", synced.sequence), db_dir.display().to_string())
+        });
+        return Ok(Inspected { replay_bytes: 0, damage: gone, is_torn: false });
+    };
+    let survey = survey(db_dir, live)?;
+    let (damage, is_torn) = match judge(&survey, synced.as_ref(), boot_id) {
+        Verdict::Whole => (None, false),
+        Verdict::TornTail(_) => (None, true),
+        Verdict::Damaged { spot, synced } => match damaged(db_dir, &survey, spot.as_ref(), synced) {
+            Checked::Damaged { what, place, .. } => (Some((what, place)), false),
+            Checked::Usable { .. } => (None, false),
+        },
+    };
+    Ok(Inspected { replay_bytes: survey.bytes, damage, is_torn })
 }
 
 fn damaged(db_dir: &Path, survey: &Survey, spot: Option<&BadSpot>, synced: Option<u64>) -> Checked {

@@ -19,7 +19,8 @@ mod record;
 mod survey;
 mod synced;
 
-pub(super) use check::{Checked, check};
+pub use check::Inspected;
+pub(super) use check::{Checked, check, inspect};
 pub use cut::TailCut;
 pub(super) use keeper::Keeper;
 pub(super) use record::mark;

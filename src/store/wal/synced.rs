@@ -9,6 +9,7 @@ use crate::types::Uuid;
 
 /// Far enough apart that one torn write cannot harm both slots.
 const SLOT_BYTES: u64 = 4096;
+const FILE: &str = "SYNCED";
 const MAGIC: [u8; 7] = *b"einmalS";
 const VERSION: u8 = 1;
 const BODY_BYTES: usize = 41;
@@ -39,14 +40,19 @@ pub(in crate::store) struct SyncedFile {
 impl SyncedFile {
     /// Opens or creates the file in `dir` and reads the newest whole slot.
     pub(in crate::store) fn open(dir: &Path) -> io::Result<(Self, Option<Synced>)> {
-        let path = dir.join("SYNCED");
-        let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut bytes = Vec::new();
-        file.by_ref().take(2 * SLOT_BYTES).read_to_end(&mut bytes)?;
-        let slots = [0, SLOT_BYTES as usize].map(|offset| bytes.get(offset..).and_then(decode));
-        let newest = slots.into_iter().flatten().max_by_key(|(generation, _)| *generation);
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(dir.join(FILE))?;
+        let newest = newest(&file)?;
         let generation = newest.map_or(0, |(generation, _)| generation);
         Ok((Self { file, generation }, newest.map(|(_, synced)| synced)))
+    }
+
+    /// Reads the newest whole slot of the file in `dir`; none if there is none.
+    pub(in crate::store) fn read(dir: &Path) -> io::Result<Option<Synced>> {
+        match File::open(dir.join(FILE)) {
+            Ok(file) => Ok(newest(&file)?.map(|(_, synced)| synced)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes `synced` over the older slot and fsyncs it.
@@ -55,6 +61,13 @@ impl SyncedFile {
         self.file.write_all_at(&encode(self.generation, synced), self.generation % 2 * SLOT_BYTES)?;
         self.file.sync_data()
     }
+}
+
+fn newest(file: &File) -> io::Result<Option<(u64, Synced)>> {
+    let mut bytes = Vec::new();
+    file.take(2 * SLOT_BYTES).read_to_end(&mut bytes)?;
+    let slots = [0, SLOT_BYTES as usize].map(|offset| bytes.get(offset..).and_then(decode));
+    Ok(slots.into_iter().flatten().max_by_key(|(generation, _)| *generation))
 }
 
 fn encode(generation: u64, synced: Synced) -> Vec<u8> {

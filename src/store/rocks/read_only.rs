@@ -1,0 +1,93 @@
+//! A data directory as it lies, opened without writing a byte.
+//!
+//! The lock is taken all the same: what a running broker is about to change cannot be judged.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rocksdb::{DB, ErrorKind, ReadOptions};
+
+use super::error::store_error;
+use super::keys::LogCursor;
+use super::options::database_options;
+use super::{Database, OpenError, StoreOptions, values};
+use crate::store::schema::{LogKey, next_prefix};
+use crate::store::wal::{self, Inspected};
+use crate::store::{StoreError, directory};
+use crate::types::{Offset, PartitionId};
+
+/// Rows that are only read.
+pub struct ReadOnlyStore {
+    database: Arc<Database>,
+}
+
+impl ReadOnlyStore {
+    /// Opens the data directory `dir`, and says what is to be said of the write-ahead log.
+    ///
+    /// # Errors
+    /// [`OpenError`]: what is no data directory of this format, is in use, or has a database that does not open.
+    pub fn open(dir: &Path) -> Result<(Self, Inspected), OpenError> {
+        let lock = directory::claim_to_read(dir)?;
+        let db_dir = dir.join("db");
+        let inspected = wal::inspect(dir, &db_dir, wal::boot_id()).map_err(|error| OpenError::from_io(dir, error))?;
+        let open = || {
+            let mut options = database_options(&StoreOptions::default())?;
+            options.create_if_missing(false);
+            DB::open_cf_with_opts_for_read_only(&options, &db_dir, [("default", options.clone())], false)
+        };
+        let db = open().map_err(|error| match error.kind() {
+            ErrorKind::Corruption => OpenError::Damaged {
+                what: error.into_string(),
+                place: db_dir.display().to_string(),
+                acknowledged: false,
+            },
+            _ => OpenError::Failed { dir: dir.to_owned(), detail: error.into_string() },
+        })?;
+        Ok((Self { database: Arc::new(Database { db, _lock: lock }) }, inspected))
+    }
+
+    /// Visits all rows whose key begins with `prefix`, in key order.
+    ///
+    /// # Errors
+    /// Where it cannot go on; rows before that were visited.
+    pub fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(prefix);
+        if let Some(next) = next_prefix(prefix) {
+            options.set_iterate_upper_bound(next);
+        }
+        let mut iterator = self.database.db.raw_iterator_opt(options);
+        iterator.seek_to_first();
+        while let Some((key, value)) = iterator.item() {
+            visit(key, value);
+            iterator.next();
+        }
+        iterator.status().map_err(store_error)
+    }
+
+    /// Visits the facts of the batches of `partition` from `from` on, in order.
+    ///
+    /// # Errors
+    /// Where it cannot go on.
+    pub fn scan_log(
+        &self,
+        partition: PartitionId,
+        from: Offset,
+        visit: &mut dyn FnMut(LogKey),
+    ) -> Result<(), StoreError> {
+        let mut cursor = LogCursor::new(&self.database.db, partition, from, Offset::MAX);
+        while let Some(key) = cursor.next()? {
+            visit(key);
+        }
+        Ok(())
+    }
+
+    /// The batch under `key`; none if there is none.
+    ///
+    /// # Errors
+    /// What RocksDB says of its bytes.
+    pub fn batch(&self, key: &LogKey) -> Result<Option<Bytes>, StoreError> {
+        Ok(values::read(&self.database, std::slice::from_ref(key))?.into_iter().next())
+    }
+}

@@ -1,0 +1,24 @@
+//! One batch against its key and its own checksum.
+
+use crate::record::{BatchHeader, CRC_AT};
+use crate::store::schema::LogKey;
+
+/// What is wrong with `bytes`, which lie under `key`; none if nothing is.
+pub(super) fn fault(key: &LogKey, bytes: &[u8]) -> Option<String> {
+    if let Err(what) = key.check_batch(bytes) {
+        return Some(what);
+    }
+    let header = match BatchHeader::parse(bytes) {
+        Ok(header) => header,
+        Err(error) => return Some(error.to_string()),
+    };
+    let covered = bytes.get(CRC_AT + size_of::<u32>()..).unwrap_or_default();
+    let crc = crc32c::crc32c(covered);
+    if crc != header.crc {
+        return Some(format!("checksum is {crc:#010x}, the batch says {:#010x}", header.crc));
+    }
+    if header.last_offset_delta < 0 || LogKey::of(key.partition, &header) != *key {
+        return Some("the batch's header is not what its key says".to_owned());
+    }
+    None
+}

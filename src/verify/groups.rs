@@ -1,0 +1,35 @@
+//! Groups, their offsets and settings.
+
+use std::collections::BTreeMap;
+
+use super::finding::Report;
+use super::shelf::Shelf;
+use super::walk::rows;
+use crate::group::classic::StoredGroup;
+use crate::group::consumer::GroupState;
+use crate::group::consumer::change::Change;
+use crate::store::schema::{
+    GroupConfigs, OffsetRow, RowError, consumer_group_row, consumer_groups_prefix, group_configs_prefix,
+    group_of_configs_key, group_of_key, groups_prefix, offset_of_key, offsets_prefix,
+};
+
+/// Checks that all of it can be read, and that the rows of a group go together.
+pub(super) fn check(shelf: &dyn Shelf, report: &mut Report) {
+    rows::<_, StoredGroup>(shelf, &groups_prefix(), group_of_key, "group", report);
+    rows::<_, OffsetRow>(shelf, &offsets_prefix(), offset_of_key, "committed offset", report);
+    rows::<_, GroupConfigs>(shelf, &group_configs_prefix(), group_of_configs_key, "group settings", report);
+    let mut changes: BTreeMap<String, Vec<Change>> = BTreeMap::new();
+    let mut damage = Vec::new();
+    let scanned = shelf.scan(&consumer_groups_prefix(), &mut |key, value| match consumer_group_row(key, value) {
+        Ok((group, change)) => changes.entry(group).or_default().push(change),
+        Err(error) => damage.push(error.to_string()),
+    });
+    damage.extend(scanned.err().map(|error| error.to_string()));
+    damage.into_iter().for_each(|what| report.damage("consumer group", None, what));
+    for (group, changes) in changes {
+        report.rows += changes.len() as u64;
+        if let Err(error) = GroupState::restore(changes).map_err(RowError::from) {
+            report.damage(format!("consumer group {group}"), None, error.to_string());
+        }
+    }
+}

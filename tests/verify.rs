@@ -1,0 +1,134 @@
+//! `einmal verify` on data directories that the built broker has left, sound and damaged.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use serde_json::Value;
+use support::requests::{Producer, batch, create_topic, produce};
+use support::transactions::{Protocol, TransactionalProducer};
+use support::{TestClient, TestServer, server};
+
+const DATA_DIRECTORY: i32 = 3;
+const DAMAGE: i32 = 4;
+
+fn verify(dir: &Path) -> Output {
+    server::call(&["verify", "-o", "json", "--data-dir", dir.to_str().expect("a path of UTF-8")])
+}
+
+/// Place and range of what is damaged.
+fn damage(output: &Output) -> Vec<(String, Value, Value)> {
+    let rows: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
+    let place = |row: &Value| row["place"].as_str().expect("a place").to_owned();
+    rows.iter().map(|row| (place(row), row["first_offset"].clone(), row["last_offset"].clone())).collect()
+}
+
+/// Names, lengths and contents of all files.
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.push((path.clone(), fs::read(&path).expect("a file")));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A broker that has seen all that leaves rows.
+fn used() -> TestServer {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 2);
+    let producer = Producer::init(&mut client);
+    let large = "x".repeat(2_000);
+    for index in 0..4 {
+        assert_eq!(produce(&mut client, "t", 0, batch(producer, index, &[&large])).error_code, 0);
+    }
+    for (id, protocol, is_committed) in [("a", Protocol::V1, true), ("b", Protocol::V2, false)] {
+        let mut producer = TransactionalProducer::init(&mut client, protocol, id);
+        assert_eq!(producer.send(&mut client, "t", 1, &["x", "y"]).0, 0);
+        assert_eq!(producer.commit_offset(&mut client, "g", "t", 1), 0);
+        assert_eq!(producer.end(&mut client, is_committed), 0);
+    }
+    let mut open = TransactionalProducer::init(&mut client, Protocol::V2, "open");
+    assert_eq!(open.send(&mut client, "t", 1, &["z"]).0, 0);
+    assert_eq!(open.commit_offset(&mut client, "h", "t", 1), 0);
+    server
+}
+
+#[test]
+fn what_a_broker_has_left_is_sound_and_stays_as_it_is() {
+    let mut server = used();
+    let output = verify(server.data_dir());
+    assert_eq!(output.status.code(), Some(DATA_DIRECTORY), "a running broker has it: {output:?}");
+    // In the write-ahead log alone, then in files.
+    server.kill9();
+    let before = contents(server.data_dir());
+    let output = verify(server.data_dir());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.stdout, b"[]\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no damage: "), "{output:?}");
+    assert!(contents(server.data_dir()) == before, "something was written");
+    let mut server = server.restart();
+    assert!(server.terminate().success());
+    let output = verify(server.data_dir());
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_flipped_byte_in_a_batch_is_found_at_its_offset() {
+    let mut server = used();
+    assert!(server.terminate().success());
+    let mut is_planted = false;
+    for (path, mut bytes) in contents(server.data_dir()) {
+        // The third batch of t-0.
+        let places: Vec<usize> = bytes
+            .windows(1_900)
+            .step_by(1)
+            .enumerate()
+            .filter_map(|(at, window)| {
+                (window.iter().all(|byte| *byte == b'x') && (at == 0 || bytes[at - 1] != b'x')).then_some(at)
+            })
+            .collect();
+        if path.extension().is_some_and(|extension| extension == "blob") && places.len() == 4 {
+            bytes[places[2] + 900] = b'y';
+            fs::write(&path, bytes).expect("the file is written");
+            is_planted = true;
+        }
+    }
+    assert!(is_planted, "the batches lie elsewhere");
+    let output = verify(server.data_dir());
+    assert_eq!(output.status.code(), Some(DAMAGE), "{output:?}");
+    assert_eq!(damage(&output), [("t-0".to_owned(), 2.into(), 2.into())], "{output:?}");
+}
+
+#[test]
+fn a_flipped_byte_in_the_write_ahead_log_is_damage() {
+    let mut server = used();
+    server.kill9();
+    for (path, mut bytes) in contents(server.data_dir()) {
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(&path, bytes).expect("the file is written");
+        }
+    }
+    let output = verify(server.data_dir());
+    assert_eq!(output.status.code(), Some(DAMAGE), "{output:?}");
+    assert!(damage(&output).iter().any(|(place, ..)| place == "write-ahead log"), "{output:?}");
+}
+
+#[test]
+fn what_is_no_data_directory_is_refused() {
+    let empty = tempfile::tempdir().expect("a directory");
+    let output = verify(empty.path());
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no data directory of einmal"), "{output:?}");
+    assert_eq!(fs::read_dir(empty.path()).expect("it is there").count(), 0);
+}
