@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites bench bench-full bench-smoke experiments instructions docs clean need-build need-lints need-counts need-clients need-java dashboards pictures images
+.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites bench bench-full bench-smoke experiments instructions docs demo clean need-build need-lints need-counts need-clients need-java dashboards pictures images
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -28,6 +28,9 @@ binary: ## print the path of the built binary
 
 test: need-build need-lints need-counts need-clients ## the whole gate
 	scripts/gate
+
+demo: build need-clients ## the red packets: watch money get lost and doubled, and each guarantee put an end to a part of it (2 minutes)
+	demo/run
 
 crash: build need-clients ## kill -9 the broker 100 times under idempotent producers, check the history
 	compat-tests/crash/run 100
