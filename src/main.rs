@@ -1,9 +1,10 @@
 //! Flags to settings, settings to the broker; errors to one sentence and an exit code.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use einmal::app::{self, Build, Failure, Manner, probe};
 use einmal::config::listeners::machine_name;
 use einmal::config::load::{Sources, load};
@@ -45,14 +46,26 @@ enum Command {
     Config(ConfigCommand),
     /// Ask a broker whether it serves
     Health {
-        /// Where it listens, host:port; else EINMAL_BOOTSTRAP, else localhost:9092
+        /// Where it listens; else EINMAL_BOOTSTRAP, else localhost:9092
+        #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT")]
+        bootstrap_server: Option<String>,
+        /// Ask an einmal's admin port whether it is ready to serve, and say what it waits for
         #[arg(long)]
-        bootstrap: Option<String>,
+        ready: bool,
+        /// Where the admin port is; else EINMAL_ADMIN, else localhost:9644
+        #[arg(long, value_name = "HOST:PORT", requires = "ready")]
+        admin: Option<String>,
     },
     /// Walk the way of a client, from name to transaction, and say which setting to change: of einmal or any Kafka
     Doctor(einmal::cli::doctor::Options),
     /// Look for damage in the data directory of a broker that is not running
     Verify(einmal::verify::Options),
+    /// Write the lines of stdin to a topic of a cluster, einmal or any Kafka
+    #[command(after_help = einmal::cli::produce::EXAMPLES)]
+    Produce(einmal::cli::produce::Options),
+    /// Print the records of topics of a cluster, einmal or any Kafka
+    #[command(after_help = einmal::cli::consume::EXAMPLES)]
+    Consume(einmal::cli::consume::Options),
     /// Topics of a cluster, einmal or any Kafka: create, list, describe, alter, delete
     #[command(subcommand)]
     Topic(einmal::cli::topic::Command),
@@ -65,6 +78,24 @@ enum Command {
     /// Measure a broker, einmal or any Kafka
     #[command(subcommand)]
     Bench(Box<einmal::bench::Command>),
+    /// Print ids that nobody had before, one a line: for headers of messages, for keys of rows
+    Id {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(einmal::engine::ISSUED_IDS_MAX)))]
+        count: u32,
+        /// uuid: UUIDv7, made here; int64: numbers that rise with time, from a broker's admin port
+        #[arg(long, value_enum, default_value_t)]
+        format: IdFormat,
+        /// Where the admin port is; else EINMAL_ADMIN, else localhost:9644
+        #[arg(long, value_name = "HOST:PORT")]
+        admin: Option<String>,
+    },
+    /// Print what makes a shell complete this command line: source <(einmal completion bash)
+    Completion {
+        /// Which shell
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
     /// Print version and build
     Version,
 }
@@ -147,6 +178,25 @@ impl Start {
     }
 }
 
+/// What identifies something that is to happen once.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum IdFormat {
+    #[default]
+    Uuid,
+    Int64,
+}
+
+fn admin_address(given: Option<String>) -> String {
+    given.or_else(|| std::env::var("EINMAL_ADMIN").ok()).unwrap_or_else(|| "localhost:9644".to_owned())
+}
+
+/// Until nobody reads any more.
+fn print_lines(lines: impl Iterator<Item = impl std::fmt::Display>) {
+    let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut lines = lines;
+    let _ = lines.try_for_each(|line| writeln!(stdout, "{line}")).and_then(|()| stdout.flush());
+}
+
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE, e.g. num.partitions=3")?;
     match name.trim() {
@@ -169,7 +219,8 @@ fn main() -> ExitCode {
     let result = match command {
         None => run(start),
         Some(Command::Start(start)) => run(start),
-        Some(Command::Health { bootstrap }) => {
+        Some(Command::Health { ready: true, admin, .. }) => probe::ready(&admin_address(admin)).map_err(Failure::from),
+        Some(Command::Health { bootstrap_server: bootstrap, .. }) => {
             let bootstrap = bootstrap.or_else(|| std::env::var("EINMAL_BOOTSTRAP").ok());
             probe::probe(bootstrap.as_deref().unwrap_or("localhost:9092")).map_err(Failure::from)
         }
@@ -180,6 +231,20 @@ fn main() -> ExitCode {
         Some(Command::Doctor(options)) => return verdict(einmal::cli::doctor::run(&options)),
         Some(Command::Config(ConfigCommand::Cluster(command))) => return told(einmal::cli::config::run(&command)),
         Some(Command::Verify(options)) => return verify(&options),
+        Some(Command::Produce(options)) => return told(einmal::cli::produce::run(&options)),
+        Some(Command::Consume(options)) => return told(einmal::cli::consume::run(&options)),
+        Some(Command::Id { count, format: IdFormat::Uuid, .. }) => {
+            print_lines((0..count).map(|_| uuid::Uuid::now_v7()));
+            Ok(())
+        }
+        Some(Command::Id { count, format: IdFormat::Int64, admin }) => {
+            let first = probe::issue_ids(&admin_address(admin), count).map_err(Failure::from);
+            first.map(|first| print_lines(first..first + i64::from(count)))
+        }
+        Some(Command::Completion { shell }) => {
+            clap_complete::generate(shell, &mut CommandLine::command(), "einmal", &mut std::io::stdout());
+            Ok(())
+        }
         Some(Command::Topic(command)) => return told(einmal::cli::topic::run(&command)),
         Some(Command::Group(command)) => return told(einmal::cli::group::run(&command)),
         Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),

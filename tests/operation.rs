@@ -103,3 +103,19 @@ fn settings_are_shown_with_their_origin_and_checked_without_a_start() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("num.partitions"), "the nearest name is told");
 }
+
+#[test]
+fn a_start_creates_the_topics_that_it_is_told_to_and_leaves_those_that_are_there() {
+    let told = ["einmal.create.topics=orders:3,balances::cleanup.policy=compact", "num.partitions=2"];
+    let mut server = TestServer::start_with(&told);
+    let partitions = |server: &TestServer, topic: &str| {
+        let topics = json(server, "/api/v1/topics");
+        let topics = topics["topics"].as_array().expect("an array");
+        topics.iter().find(|found| found["topic"] == topic).map(|found| found["partitions"].clone())
+    };
+    assert_eq!(partitions(&server, "orders"), Some(3.into()));
+    assert_eq!(partitions(&server, "balances"), Some(2.into()));
+    server.kill9();
+    let server = server.restart();
+    assert_eq!(partitions(&server, "orders"), Some(3.into()));
+}

@@ -132,3 +132,14 @@ fn an_advertised_host_that_nobody_knows_is_told() {
     let log = server.log_with(&words);
     assert!(words.iter().all(|word| log.contains(word)), "{log}");
 }
+
+#[test]
+fn a_topic_that_cannot_be_created_is_named() {
+    for (topics, told) in
+        [("or/ders:1", "or/ders"), ("orders:x", "orders:x"), ("orders:1:retention.ms=x", "retention.ms")]
+    {
+        let (_dir, path) = data_dir();
+        let sentence = refused(&start(&path, &[&format!("einmal.create.topics={topics}")]), USAGE);
+        assert!(sentence.contains("einmal.create.topics") && sentence.contains(told), "{sentence}");
+    }
+}

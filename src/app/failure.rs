@@ -34,6 +34,14 @@ pub enum Failure {
     /// Settings that AlterConfigs stored.
     #[error("a setting that AlterConfigs stored in the data directory cannot be used any more: {0}")]
     StoredSettings(#[from] BuildError),
+    /// A topic of `einmal.create.topics`.
+    #[error("einmal.create.topics: topic {name} cannot be created: {reason}")]
+    FirstTopic {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// A commit, while serving or stopping. What was acknowledged before is kept.
     #[error(
         "a write or sync of the data directory failed, and nothing was acknowledged after it: {0}; check the disk, then start again"
@@ -69,7 +77,7 @@ impl Failure {
     /// start, 7 write or sync failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Filter(_) => 2,
+            Self::Config(_) | Self::Filter(_) | Self::FirstTopic { .. } => 2,
             Self::Bind(BindError::InUse { .. }) => 5,
             Self::AdminBind(error) if error.is_in_use() => 5,
             Self::Bind(_) | Self::AdminBind(_) => 2,

@@ -25,11 +25,12 @@ use tokio::task::JoinHandle;
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::api::produce::RecompressMemory;
-use crate::api::{Broker, Endpoint};
+use crate::api::{Broker, Endpoint, topic_name};
+use crate::config::first_topics::FirstTopic;
 use crate::config::load::{LoadError, Loaded};
 use crate::config::{BrokerOverrides, Config};
 use crate::coordinator::{self, Coordinator};
-use crate::engine::command::EngineGone;
+use crate::engine::command::{EngineGone, NewTopic};
 use crate::engine::environment::SystemEnvironment;
 use crate::engine::settings::Settings;
 use crate::engine::{Engine, StartError, Started};
@@ -42,7 +43,7 @@ use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::output::{self, Filtered};
 use crate::telemetry::recorder;
 use crate::telemetry::stability::LOOK_INTERVAL;
-use crate::types::LeaderEpoch;
+use crate::types::{ErrorCode, LeaderEpoch};
 
 pub use failure::Failure;
 use notify::Notifier;
@@ -220,6 +221,7 @@ async fn serve(
         open_transactions,
         extractor,
     } = started;
+    create_first_topics(&engine, &config).await?;
     let fsync_disabled = config.topic_defaults.is_relaxed();
     let coordinator = Coordinator::start(
         engine.clone(),
@@ -289,6 +291,25 @@ async fn serve(
     let is_clean = stopped.is_ok();
     tracing::info!(duration_ms = began.elapsed().as_millis() as u64, is_clean, "stopped");
     stopped
+}
+
+/// Creates the topics of `einmal.create.topics` that are not there. Those that are stay as they are.
+async fn create_first_topics(engine: &Engine, config: &Config) -> Result<(), Failure> {
+    let failed = |topic: &FirstTopic, reason: String| Failure::FirstTopic { name: topic.name.clone(), reason };
+    for topic in &config.create_topics {
+        topic_name::check(&topic.name).map_err(|reason| failed(topic, reason))?;
+        let partitions = topic.partitions.unwrap_or(config.num_partitions);
+        let new = NewTopic { name: topic.name.clone(), partitions, overrides: topic.overrides.clone() };
+        let created = engine.create_topics(vec![new], false).await.map_err(Failure::Unclean)?;
+        for outcome in created {
+            match outcome {
+                Ok(_) => tracing::info!(topic = topic.name, partitions, "created, as einmal.create.topics asks"),
+                Err(refused) if refused.error == ErrorCode::TOPIC_ALREADY_EXISTS => {}
+                Err(refused) => return Err(failed(topic, refused.message)),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Has the collector look at partitions whether anybody scrapes or not, for ever.

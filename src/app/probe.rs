@@ -37,6 +37,14 @@ pub enum Unhealthy {
         /// From the system.
         error: io::Error,
     },
+    /// It says so itself.
+    #[error("{admin} is not ready: {reasons}")]
+    NotReady {
+        /// As given.
+        admin: String,
+        /// What it says.
+        reasons: String,
+    },
     /// An answer that is none of a healthy broker.
     #[error("{bootstrap} gives {api} an answer that is none of a healthy broker")]
     Strange {
@@ -70,6 +78,42 @@ pub fn probe(bootstrap: &str) -> Result<(), Unhealthy> {
         Some(([0, 0, 0, 2], rest)) if rest.first_chunk().is_some_and(|count| i32::from_be_bytes(*count) > 0) => Ok(()),
         _ => Err(strange("Metadata")),
     }
+}
+
+/// Asks the admin port at `admin` (host:port) whether the broker is ready, and for what keeps it from that.
+pub fn ready(admin: &str) -> Result<(), Unhealthy> {
+    let mut stream = connect(admin).map_err(|error| Unhealthy::Unreachable { bootstrap: admin.to_owned(), error })?;
+    let answer = http(&mut stream, "GET", admin, "/readyz").map_err(|error| Unhealthy::Silent {
+        bootstrap: admin.to_owned(),
+        api: "/readyz",
+        error,
+    })?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(()),
+        Some("503") => Err(Unhealthy::NotReady { admin: admin.to_owned(), reasons: body.trim().replace('\n', "; ") }),
+        _ => Err(Unhealthy::Strange { bootstrap: admin.to_owned(), api: "/readyz" }),
+    }
+}
+
+/// The first of `count` 64-bit ids in a row, from the admin port at `admin` (host:port).
+pub fn issue_ids(admin: &str, count: u32) -> Result<i64, Unhealthy> {
+    const API: &str = "/api/v1/ids";
+    let mut stream = connect(admin).map_err(|error| Unhealthy::Unreachable { bootstrap: admin.to_owned(), error })?;
+    let answer = http(&mut stream, "POST", admin, &format!("{API}?count={count}"));
+    let answer = answer.map_err(|error| Unhealthy::Silent { bootstrap: admin.to_owned(), api: API, error })?;
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let ids = serde_json::from_str::<serde_json::Value>(body).ok();
+    let first = ids.as_ref().and_then(|ids| ids["first"].as_str()?.parse().ok());
+    first.ok_or(Unhealthy::Strange { bootstrap: admin.to_owned(), api: API })
+}
+
+/// Sends a request without a body, and answers head and body.
+fn http(stream: &mut TcpStream, method: &str, host: &str, path: &str) -> io::Result<String> {
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX as u64).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn connect(bootstrap: &str) -> io::Result<TcpStream> {

@@ -1,5 +1,5 @@
 //! What people do with a cluster from the command line: `einmal topic …`, `einmal config …`, `einmal group …`, `einmal txn …`,
-//! `einmal doctor`, against einmal or any other Kafka.
+//! `einmal produce`, `einmal consume`, `einmal doctor`, against einmal or any other Kafka.
 //!
 //! Each subcommand has a folder, and each thing it does a file. All of them take the same [`target`] and show what they found in the
 //! same two forms ([`output`]): a table for people, JSON with the same members for scripts. Data goes to stdout, all else to
@@ -8,11 +8,14 @@
 mod advice;
 mod append;
 pub mod config;
+pub mod consume;
 pub mod doctor;
 mod error;
 pub mod group;
 mod offsets;
 pub(crate) mod output;
+mod partitioner;
+pub mod produce;
 mod read;
 mod setting;
 mod span;

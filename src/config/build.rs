@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::first_topics::{self, FirstTopic};
 use super::groups::{Bounded, ConsumerGroups};
 use super::listeners::{self, ListenerError, Listeners};
 use super::table::{self, InvalidSetting, list};
@@ -129,6 +130,7 @@ impl Config {
             metrics_level: values.checked("einmal.metrics.level")?,
             metrics_compat: list(&values.checked("einmal.metrics.compat")?).map(str::to_owned).collect(),
             log_level: values.text("einmal.log.level").unwrap_or_default().to_owned(),
+            create_topics: values.create_topics()?,
             topic_defaults: values.topic_defaults()?,
             texts: BTreeMap::new(),
             overrides: BrokerOverrides::default(),
@@ -253,6 +255,12 @@ impl<'a> Values<'a> {
             address.set_port(0);
         }
         Ok(Some(address))
+    }
+
+    fn create_topics(&self) -> Result<Vec<FirstTopic>, InvalidSetting> {
+        const NAME: &str = "einmal.create.topics";
+        let text = self.text(NAME).unwrap_or_default();
+        first_topics::parse(text).map_err(|reason| invalid(NAME, text, reason))
     }
 
     /// Defaults of topics: of the broker settings behind each, the first given one, else the topic setting's own default.

@@ -14,6 +14,7 @@ pub mod dedup;
 pub mod describe;
 pub mod document;
 pub mod environment;
+pub mod first_topics;
 pub mod groups;
 pub mod listeners;
 pub mod load;
@@ -192,6 +193,8 @@ pub struct Config {
     pub metrics_compat: Vec<String>,
     /// `einmal.log.level`: a filter for the program's own words.
     pub log_level: String,
+    /// `einmal.create.topics`: created by a start before the broker is ready.
+    pub create_topics: Vec<first_topics::FirstTopic>,
     /// Topic settings where a topic has none of its own.
     pub topic_defaults: TopicConfig,
     /// Texts as given by file, environment and flags, by name, with their origin.

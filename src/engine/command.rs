@@ -376,6 +376,11 @@ pub(super) enum Command {
         count: u32,
         reply: Reply<Vec<DescribedProducer>>,
     },
+    /// Takes so many 64-bit ids in a row.
+    IssueIds {
+        count: u32,
+        reply: Reply<Option<i64>>,
+    },
     InitProducerId {
         reply: Reply<(ProducerId, ProducerEpoch)>,
     },

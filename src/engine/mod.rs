@@ -7,7 +7,7 @@
 //!
 //! [`start`] brings the state back from rows; [`asker`] is the way to the writer. [`writer`] and [`syncer`] are the two roles, and
 //! [`seat`] says on whose thread the writer runs; `append`, `markers`, `topics`, `transactions`, `delete_records`, `compact`,
-//! `commit_offsets`, `groups` and `producer_ids` decide, each its own kind of command, and `housekeeping` and `purge` what the writer does unasked,
+//! `commit_offsets`, `groups`, `producer_ids` and `issued_ids` decide, each its own kind of command, and `housekeeping` and `purge` what the writer does unasked,
 //! when a [`look`] is due. [`retention`] and [`cleaner`] look for records that are not to be kept; `producer_states` keeps what
 //! partitions know of their producers, `message_ids` the ids that topics remember; [`group`] holds what was decided,
 //! [`expiry_clock`] the time by which things expire.
@@ -31,6 +31,7 @@ mod figures;
 mod group;
 mod groups;
 mod housekeeping;
+mod issued_ids;
 mod look;
 mod markers;
 mod message_ids;
@@ -68,6 +69,7 @@ use command::{
     ListedTransaction, Marker, NewTopic, OffsetToCommit, OffsetsPartitions, Refused, Reply, Staged, TopicRef,
     TransactionProducer,
 };
+pub use issued_ids::ISSUED_IDS_MAX;
 use settings::CleanerSettings;
 pub use start::{StartError, Started, StoredGroups};
 pub use transactions::OpenTransactions;
@@ -256,6 +258,15 @@ impl Engine {
     /// [`EngineGone`].
     pub async fn init_producer_id(&self) -> Result<(ProducerId, ProducerEpoch), EngineGone> {
         self.ask(|reply| Command::InitProducerId { reply }).await
+    }
+
+    /// The first of `count` 64-bit ids in a row, at most [`ISSUED_IDS_MAX`], that rise with time and that nobody had before; none once
+    /// there are no more.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn issue_ids(&self, count: u32) -> Result<Option<i64>, EngineGone> {
+        self.ask(|reply| Command::IssueIds { count, reply }).await
     }
 
     /// Makes the caller the producer of a transactional id, and fences whoever was before.

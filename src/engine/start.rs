@@ -11,6 +11,7 @@ use super::cleaner::Cleaner;
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
 use super::expiry_clock::ExpiryClock;
+use super::issued_ids::IssuedIds;
 use super::message_ids::{self, MessageIds};
 use super::mutant::Mutant;
 use super::offset_index::OffsetIndex;
@@ -35,11 +36,11 @@ use crate::log::partition::{Partition, Recovered};
 use crate::log::reader::LogReader;
 use crate::log::tail_cache::TailCache;
 use crate::store::schema::{
-    BrokerEpoch, BrokerOverrides, ExpiryClockRow, GroupConfigs, Identity, NextTopicNo, OffsetRow, PartitionRow,
-    ProducerIdBlock, RowError, RowValue, TopicRow, consumer_group_row, consumer_groups_prefix, group_configs_prefix,
-    group_of_configs_key, group_of_key, groups_prefix, offset_key, offset_of_key, offsets_prefix, partition_of_key,
-    partitions_prefix, pending_offset_key, pending_offset_of_key, pending_offsets_prefix, topics_prefix,
-    transaction_of_key, transactions_prefix,
+    BrokerEpoch, BrokerOverrides, ExpiryClockRow, GroupConfigs, Identity, IssuedIdBlock, NextTopicNo, OffsetRow,
+    PartitionRow, ProducerIdBlock, RowError, RowValue, TopicRow, consumer_group_row, consumer_groups_prefix,
+    group_configs_prefix, group_of_configs_key, group_of_key, groups_prefix, offset_key, offset_of_key, offsets_prefix,
+    partition_of_key, partitions_prefix, pending_offset_key, pending_offset_of_key, pending_offsets_prefix,
+    topics_prefix, transaction_of_key, transactions_prefix,
 };
 use crate::store::{Rows, Store, StoreError};
 use crate::transaction::{TransactionMetadata, TransactionState};
@@ -135,6 +136,7 @@ impl Engine {
         let mut rows = Rows::default();
         let identity = recover_identity(store.as_ref(), &settings, environment.as_mut(), &mut rows)?;
         let leader_epoch = recover_epoch(store.as_ref(), &mut rows)?;
+        let issued_ids = IssuedIds::recovered(read_row::<IssuedIdBlock>(store.as_ref(), &IssuedIdBlock::KEY)?);
         let producer_ids = recover_producer_ids(store.as_ref(), environment.as_mut(), &mut rows)?;
         let random = || {
             let (high, low) = (environment.random(), environment.random());
@@ -157,6 +159,7 @@ impl Engine {
             logs: HashMap::new(),
             tail_cache: TailCache::new(settings.tail_cache_bytes),
             producer_ids,
+            issued_ids,
             message_ids: MessageIds::new(extractor, settings.dedup_memory_bytes, environment.monotonic_ms()),
             producer_state_count: 0,
             offsets: Arc::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::disk_watch::DiskWatch;
 use super::expiry_clock::ExpiryClock;
+use super::issued_ids::IssuedIds;
 use super::message_ids::MessageIds;
 use super::offset_index::OffsetIndex;
 use super::settings::Settings;
@@ -32,6 +33,7 @@ pub(super) struct State {
     pub logs: HashMap<PartitionId, PartitionLog>,
     pub tail_cache: TailCache,
     pub producer_ids: ProducerIds,
+    pub issued_ids: IssuedIds,
     pub message_ids: MessageIds,
     /// Producer states in memory, over all partitions.
     pub producer_state_count: usize,

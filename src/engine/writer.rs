@@ -331,6 +331,10 @@ impl Writer {
                 let described = transactions::offsets_partitions::describe(state, index, count);
                 answer_synced(group, reply, described);
             }
+            Command::IssueIds { count, reply } => {
+                let first = state.issued_ids.take(group, count, now);
+                answer_synced(group, reply, first);
+            }
             Command::InitProducerId { reply } => {
                 let id = producer_ids::next(&mut state.producer_ids, group);
                 answer_synced(group, reply, (id, ProducerEpoch(0)));

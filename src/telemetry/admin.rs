@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -23,7 +23,7 @@ use super::collector::{self, Collector, RuntimeFigures};
 use super::health::{Health, notices};
 use super::overview::Overview;
 use super::page;
-use crate::engine::Engine;
+use crate::engine::{Engine, ISSUED_IDS_MAX};
 
 /// Pause after a failed accept, such as for want of descriptors.
 const ACCEPT_BACK_OFF: Duration = Duration::from_secs(1);
@@ -87,6 +87,7 @@ pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits)
         .route("/api/v1/groups", get(|observed| json(observed, Overview::groups_json)))
         .route("/api/v1/transactions", get(|observed| json(observed, Overview::transactions_json)))
         .route("/api/v1/topics", get(|observed| json(observed, Overview::topics_json)))
+        .route("/api/v1/ids", post(issue_ids))
         .with_state(observed);
     let slots = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
     loop {
@@ -141,6 +142,28 @@ async fn people(State(observed): State<Arc<Observed>>) -> Response {
 async fn json(State(observed): State<Arc<Observed>>, part: fn(&Overview) -> serde_json::Value) -> Response {
     let text = part(&Overview::gather(observed).await).to_string();
     ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response()
+}
+
+/// Hands out `?count=` ids in a row, one unless told otherwise. A POST, for what is asked twice is given twice.
+async fn issue_ids(State(observed): State<Arc<Observed>>, RawQuery(query): RawQuery) -> Response {
+    let count = match query.as_deref() {
+        None => Some(1),
+        Some(query) => query.strip_prefix("count=").and_then(|count| count.parse().ok()),
+    };
+    let Some(count) = count.filter(|count| (1..=ISSUED_IDS_MAX).contains(count)) else {
+        return (StatusCode::BAD_REQUEST, format!("ask for ?count=1 to {ISSUED_IDS_MAX}\n")).into_response();
+    };
+    let first = match observed.engine.get() {
+        Some(engine) => engine.issue_ids(count).await.ok().flatten(),
+        None => None,
+    };
+    let Some(first) = first else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "no ids can be had now\n").into_response();
+    };
+    // Text, too: many readers of JSON keep 53 bits of a number.
+    let last = first + i64::from(count) - 1;
+    let ids = serde_json::json!({ "first": first.to_string(), "last": last.to_string(), "count": count });
+    ([(header::CONTENT_TYPE, "application/json")], ids.to_string() + "\n").into_response()
 }
 
 async fn readiness(State(observed): State<Arc<Observed>>) -> Response {

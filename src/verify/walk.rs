@@ -9,10 +9,10 @@ use super::shelf::Shelf;
 use super::{groups, transactions};
 use crate::producer::ProducerState;
 use crate::store::schema::{
-    AbortedRow, BrokerEpoch, BrokerOverrides, CompactedRow, ExpiryClockRow, IdBlock, Identity, MessageIdSecret,
-    MessageIdTime, NextTopicNo, PartitionRow, ProducerIdBlock, RowError, RowValue, SparseRow, TopicRow, aborted_of_key,
-    compacted_of_key, id_block_of_key, id_blocks_prefix, partition_of_key, partitions_prefix, prefix, producer_of_key,
-    producers_prefix, sparse_of_key, sparse_prefix, topic_of_key, topics_prefix,
+    AbortedRow, BrokerEpoch, BrokerOverrides, CompactedRow, ExpiryClockRow, IdBlock, Identity, IssuedIdBlock,
+    MessageIdSecret, MessageIdTime, NextTopicNo, PartitionRow, ProducerIdBlock, RowError, RowValue, SparseRow,
+    TopicRow, aborted_of_key, compacted_of_key, id_block_of_key, id_blocks_prefix, partition_of_key, partitions_prefix,
+    prefix, producer_of_key, producers_prefix, sparse_of_key, sparse_prefix, topic_of_key, topics_prefix,
 };
 use crate::types::{PartitionId, TopicNo};
 
@@ -59,6 +59,7 @@ fn single_rows(shelf: &dyn Shelf, report: &mut Report) {
     }
     one::<NextTopicNo>(shelf, NextTopicNo::KEY, report);
     one::<ProducerIdBlock>(shelf, ProducerIdBlock::KEY, report);
+    one::<IssuedIdBlock>(shelf, IssuedIdBlock::KEY, report);
     one::<Identity>(shelf, Identity::KEY, report);
     one::<BrokerEpoch>(shelf, BrokerEpoch::KEY, report);
     one::<BrokerOverrides>(shelf, BrokerOverrides::KEY, report);

@@ -191,15 +191,25 @@ impl TestServer {
 
     /// Body of `GET path` on the admin port, after its status.
     pub fn admin_get(&self, path: &str) -> (u16, String) {
-        let (head, body) = self.admin_answer(path);
+        self.admin_ask("GET", path)
+    }
+
+    /// The same with another method, and nothing in the request's body.
+    pub fn admin_ask(&self, method: &str, path: &str) -> (u16, String) {
+        let (head, body) = self.http(method, path);
         (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("an HTTP status line"), body)
     }
 
     /// Head and body of `GET path` on the admin port.
     pub fn admin_answer(&self, path: &str) -> (String, String) {
+        self.http("GET", path)
+    }
+
+    fn http(&self, method: &str, path: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.admin).expect("the admin port accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).expect("it reads");
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin)
+            .expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the admin port answers in time");
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP head");
@@ -248,6 +258,20 @@ pub fn run(arguments: &[&str]) -> Output {
 /// Runs the binary with `arguments`, a command that ends by itself.
 pub fn call(arguments: &[&str]) -> Output {
     Command::new(binary()).args(arguments).output().expect("the built binary starts")
+}
+
+/// The same with `input` on stdin.
+pub fn call_with_input(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the built binary starts");
+    // A command that fails early reads nothing, which is for the caller to judge.
+    let _ = child.stdin.take().expect("stdin is piped").write_all(input.as_bytes());
+    child.wait_with_output().expect("a child ends")
 }
 
 /// Runs the binary to its end, with these variables.

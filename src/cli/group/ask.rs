@@ -39,7 +39,7 @@ pub(super) fn coordinator<R: Request>(
 }
 
 /// All offsets that the group has committed.
-pub(super) fn committed(
+pub(in crate::cli) fn committed(
     cluster: &mut Cluster,
     group: &str,
     timeout: Duration,

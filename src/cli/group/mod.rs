@@ -9,6 +9,7 @@ mod lag;
 mod list;
 mod reset;
 
+pub(super) use ask::committed;
 use clap::Subcommand;
 
 use super::CliError;

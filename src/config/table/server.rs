@@ -400,6 +400,13 @@ pub const SERVER: &[Setting] = &[
     )
     .valid(Valid::OneOf(&["kafka_exporter", "jmx"])),
     Setting::new(
+        "einmal.create.topics",
+        Kind::String,
+        "",
+        "Topics that a start creates where they do not exist, before the broker is ready: name:partitions:setting=value, several with commas, \
+         such as orders:6,balances:3:cleanup.policy=compact. Partitions and settings may be left out.",
+    ),
+    Setting::new(
         "einmal.log.level",
         Kind::String,
         "info",

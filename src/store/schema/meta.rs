@@ -51,6 +51,30 @@ impl RowValue for ProducerIdBlock {
     }
 }
 
+/// Where the next run's 64-bit ids begin. Ids below it may have been handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IssuedIdBlock {
+    /// ≥ 0.
+    pub taken_until: i64,
+}
+
+impl IssuedIdBlock {
+    /// Its key.
+    pub const KEY: [u8; 1] = [prefix::ISSUED_ID_BLOCK];
+}
+
+impl RowValue for IssuedIdBlock {
+    const NAME: &'static str = "issued id block";
+
+    fn write(&self, fields: &mut Fields) {
+        fields.i64(self.taken_until);
+    }
+
+    fn read(_: u8, fields: &mut FieldReader<'_>) -> Result<Self, RowError> {
+        Ok(Self { taken_until: fields.non_negative()? })
+    }
+}
+
 /// Who this data directory is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {

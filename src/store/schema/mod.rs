@@ -22,7 +22,7 @@
 //! | 0x32 consumer group | length of group, group, kind of row, name | [`crate::group::consumer::change::Change`] |
 //! | 0x33 group settings | group | [`GroupConfigs`] |
 //! | 0x40 topic | topic | [`TopicRow`] |
-//! | 0x41–0x48 | nothing: single rows | [`NextTopicNo`], [`ProducerIdBlock`], [`Identity`], [`BrokerEpoch`], [`BrokerOverrides`], [`ExpiryClockRow`], [`MessageIdSecret`], [`MessageIdTime`] |
+//! | 0x41–0x49 | nothing: single rows | [`NextTopicNo`], [`ProducerIdBlock`], [`Identity`], [`BrokerEpoch`], [`BrokerOverrides`], [`ExpiryClockRow`], [`MessageIdSecret`], [`MessageIdTime`], [`IssuedIdBlock`] |
 //!
 //! Invariant: decoding returns what was encoded, and an error, never a panic, for any other bytes.
 //! Invariant: a topic's number is never reused, so rows that outlive their topic are never read again.
@@ -54,7 +54,7 @@ pub use key::{
 };
 pub use log_key::{LOG_KEY_BYTES, LogKey, log_prefix, log_range, log_seek_key, topic_log_range};
 pub use message_ids::{IdBlock, MessageIdSecret, MessageIdTime, id_block_key, id_block_of_key, id_blocks_prefix};
-pub use meta::{BrokerEpoch, BrokerOverrides, ExpiryClockRow, Identity, NextTopicNo, ProducerIdBlock};
+pub use meta::{BrokerEpoch, BrokerOverrides, ExpiryClockRow, Identity, IssuedIdBlock, NextTopicNo, ProducerIdBlock};
 pub use offset::{
     OffsetRow, offset_key, offset_of_key, offsets_of_group_prefix, offsets_prefix, pending_offset_key,
     pending_offset_of_key, pending_offsets_prefix,
@@ -118,6 +118,8 @@ pub mod prefix {
     pub const MESSAGE_ID_SECRET: u8 = 0x47;
     /// The one row of the time that message ids are kept by.
     pub const MESSAGE_ID_TIME: u8 = 0x48;
+    /// The one row of the 64-bit ids that were handed out.
+    pub const ISSUED_ID_BLOCK: u8 = 0x49;
 }
 
 /// A key or value that cannot be read.

@@ -170,6 +170,7 @@ proptest! {
         })?;
         round_trips(&NextTopicNo(TopicNo(ids[3] as u32)))?;
         round_trips(&ProducerIdBlock { next_block_start: numbers[0] })?;
+        round_trips(&IssuedIdBlock { taken_until: numbers[0] })?;
         round_trips(&Identity { cluster_id: text, directory_id: Uuid::from_u128(uuid) })?;
         round_trips(&BrokerEpoch { leader_epoch: LeaderEpoch(ids[0]), clean_stop })?;
         round_trips(&BrokerOverrides(texts))?;
@@ -185,7 +186,7 @@ proptest! {
         let value = [&[version], &rest[..]].concat();
         let _ = (PartitionRow::decode(&value), SparseRow::decode(&value), ProducerState::decode(&value));
         let _ = (OffsetRow::decode(&value), TopicRow::decode(&value), NextTopicNo::decode(&value));
-        let _ = (ProducerIdBlock::decode(&value), Identity::decode(&value), BrokerEpoch::decode(&value));
+        let _ = (IssuedIdBlock::decode(&value), ProducerIdBlock::decode(&value), Identity::decode(&value), BrokerEpoch::decode(&value));
         let _ = (BrokerOverrides::decode(&value), ExpiryClockRow::decode(&value));
         let _ = (IdBlock::decode(&value), MessageIdSecret::decode(&value), MessageIdTime::decode(&value));
         let _ = (Sequence::decode(&value), KeyVersion::decode(&value));

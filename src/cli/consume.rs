@@ -1,0 +1,248 @@
+//! `einmal consume`: records become lines of stdout.
+//!
+//! With a group it goes on where the group has committed, and commits what it has printed. It is no member: a group that has members
+//! refuses its commits, so that it cannot take anything away from them.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use kafka_protocol::messages::OffsetCommitRequest;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use serde_json::{Map, Value, json};
+
+use super::group::committed;
+use super::offsets::{self, EARLIEST, LATEST};
+use super::output::Format;
+use super::read::{Brought, Message, Position, fetch};
+use super::target::Target;
+use super::{CliError, text};
+use crate::client::{ClientError, Cluster, NodeId};
+use crate::types::{ErrorCode, IsolationLevel, Offset, PartitionIndex};
+
+/// Text under the help.
+pub const EXAMPLES: &str = "\
+Examples:
+  einmal consume orders --from-beginning --exit-at-end    what there is
+  einmal consume orders                                   what comes; Ctrl-C ends it
+  einmal consume orders --group audit -n 100              the next hundred of the group
+  einmal consume orders -o json --isolation read_uncommitted";
+
+/// How long a broker may wait for something to answer with.
+const WAIT: Duration = Duration::from_millis(500);
+
+/// How much of transactions is seen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Isolation {
+    /// Records of open transactions wait, those of aborted ones are left out
+    #[default]
+    #[value(name = "read_committed", alias = "committed")]
+    Committed,
+    /// All that is written
+    #[value(name = "read_uncommitted", alias = "uncommitted")]
+    Uncommitted,
+}
+
+/// What is read, from where to where.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Topics
+    #[arg(required = true, value_name = "TOPIC")]
+    topics: Vec<String>,
+    /// Only this partition
+    #[arg(short, long, value_name = "INDEX")]
+    partition: Option<PartitionIndex>,
+    /// Go on where this group has committed, and commit what is printed; the group must have no members
+    #[arg(short, long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Begin with the first records instead of the next ones; with a group, where nothing is committed
+    #[arg(long)]
+    from_beginning: bool,
+    /// How much of transactions is seen
+    #[arg(long, value_enum, default_value_t)]
+    isolation: Isolation,
+    /// End after this many records
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    count: Option<u64>,
+    /// End where there is nothing more to read
+    #[arg(long)]
+    exit_at_end: bool,
+    /// Print keys, too, and this between key and value
+    #[arg(short, long, value_name = "SEPARATOR")]
+    key_separator: Option<String>,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Prints records until told to end: a line each, with `-o json` an object a line.
+///
+/// # Errors
+/// [`CliError`].
+pub fn run(options: &Options) -> Result<(), CliError> {
+    let mut cluster = options.target.connect()?;
+    let mut positions = begin(&mut cluster, options)?;
+    let isolation = match options.isolation {
+        Isolation::Committed => IsolationLevel::ReadCommitted,
+        Isolation::Uncommitted => IsolationLevel::ReadUncommitted,
+    };
+    let mut left = options.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let mut are_all_at_end = true;
+        let leaders: Vec<NodeId> = positions.keys().copied().collect();
+        for leader in leaders {
+            let of_leader = positions.entry(leader).or_default();
+            for Brought { topic, partition, messages, next_offset, end } in
+                fetch(&mut cluster, leader, of_leader, isolation, WAIT)?
+            {
+                let printed = usize::try_from(left).map_or(messages.len(), |left| messages.len().min(left));
+                if !print(&topic, partition, &messages[..printed], options)? {
+                    return Ok(());
+                }
+                left -= printed as u64;
+                let next = if printed < messages.len() { messages[printed].offset } else { next_offset };
+                are_all_at_end &= next >= end;
+                let position = of_leader.iter_mut().find(|asked| asked.topic == topic && asked.partition == partition);
+                if let Some(position) = position {
+                    position.offset = next;
+                }
+                if let Some(group) = options.group.as_deref().filter(|_| printed > 0) {
+                    commit(&mut cluster, group, &topic, partition, next)?;
+                }
+            }
+        }
+        if options.exit_at_end && are_all_at_end {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Where each partition is read from, by leader.
+fn begin(cluster: &mut Cluster, options: &Options) -> Result<BTreeMap<NodeId, Vec<Position>>, CliError> {
+    let mut partitions = cluster.partitions(&options.topics)?;
+    partitions.retain(|partition| options.partition.is_none_or(|index| partition.partition == index));
+    if let Some(lost) = partitions.iter().find(|partition| partition.leader.is_none()) {
+        return Err(CliError::NotFound(format!("nobody leads {}-{}", lost.topic, lost.partition)));
+    }
+    if partitions.is_empty() {
+        let index = options.partition.unwrap_or(0);
+        return Err(CliError::NotFound(format!("there is no partition {index} of {}", options.topics.join(", "))));
+    }
+    let end = if options.from_beginning { EARLIEST } else { LATEST };
+    let offsets = offsets::list(cluster, &partitions, end)?;
+    let committed = match &options.group {
+        Some(group) => committed(cluster, group, options.target.timeout())?,
+        None => BTreeMap::new(),
+    };
+    let mut positions: BTreeMap<NodeId, Vec<Position>> = BTreeMap::new();
+    for partition in partitions {
+        let place = (partition.topic, partition.partition);
+        let offset = committed.get(&place).or(offsets.get(&place)).copied().unwrap_or(0);
+        let (topic, partition_index) = place;
+        let leader = partition.leader.unwrap_or(-1);
+        positions.entry(leader).or_default().push(Position { topic, partition: partition_index, offset });
+    }
+    Ok(positions)
+}
+
+/// To stdout. False if nobody reads any more.
+fn print(topic: &str, partition: PartitionIndex, messages: &[Message], options: &Options) -> Result<bool, CliError> {
+    let mut bytes = Vec::new();
+    for message in messages {
+        match options.target.output {
+            Format::Json => {
+                bytes.extend_from_slice(object(topic, partition, message).to_string().as_bytes());
+            }
+            Format::Table => {
+                if let Some(separator) = &options.key_separator {
+                    bytes.extend_from_slice(message.key.as_deref().unwrap_or_default());
+                    bytes.extend_from_slice(separator.as_bytes());
+                }
+                bytes.extend_from_slice(message.value.as_deref().unwrap_or_default());
+            }
+        }
+        bytes.push(b'\n');
+    }
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(&bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => Ok(written.map(|()| true)?),
+    }
+}
+
+/// A record. What is no UTF-8 is written in hexadecimal under a name that says so.
+fn object(topic: &str, partition: PartitionIndex, message: &Message) -> Value {
+    let mut object = Map::new();
+    object.insert("topic".to_owned(), json!(topic));
+    object.insert("partition".to_owned(), json!(partition));
+    object.insert("offset".to_owned(), json!(message.offset));
+    object.insert("timestamp_ms".to_owned(), json!(message.timestamp));
+    put(&mut object, "key", message.key.as_deref());
+    put(&mut object, "value", message.value.as_deref());
+    let headers = message.headers.iter().map(|(name, value)| {
+        let mut header = Map::new();
+        header.insert("name".to_owned(), json!(name));
+        put(&mut header, "value", value.as_deref());
+        Value::Object(header)
+    });
+    object.insert("headers".to_owned(), headers.collect());
+    Value::Object(object)
+}
+
+fn put(object: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
+    match bytes.map(|bytes| std::str::from_utf8(bytes).map_err(|_| bytes)) {
+        None => object.insert(name.to_owned(), Value::Null),
+        Some(Ok(text)) => object.insert(name.to_owned(), json!(text)),
+        Some(Err(bytes)) => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            object.insert(format!("{name}_hex"), json!(hex))
+        }
+    };
+}
+
+fn commit(
+    cluster: &mut Cluster,
+    group: &str,
+    topic: &str,
+    partition: PartitionIndex,
+    offset: Offset,
+) -> Result<(), CliError> {
+    let partition = OffsetCommitRequestPartition::default()
+        .with_partition_index(partition)
+        .with_committed_offset(offset)
+        .with_committed_leader_epoch(-1)
+        .with_committed_metadata(Some(text("")));
+    let topic = OffsetCommitRequestTopic::default().with_name(text(topic).into()).with_partitions(vec![partition]);
+    let request = OffsetCommitRequest::default()
+        .with_group_id(text(group).into())
+        .with_generation_id_or_member_epoch(-1)
+        .with_retention_time_ms(-1)
+        .with_topics(vec![topic]);
+    let coordinator = cluster.group_coordinator(group)?;
+    let answer = cluster.broker(coordinator)?.call("OffsetCommit", &request, (2, 7))?;
+    let codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
+    match codes.map(ErrorCode).find(|code| !code.is_none()) {
+        None => Ok(()),
+        Some(ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION) => {
+            Err(CliError::Unfit(format!("the group {group:?} has members: end them, or name another group")))
+        }
+        Some(error) => Ok(ClientError::check("OffsetCommit", error.0, None)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_text_is_written_in_hexadecimal() {
+        let headers = vec![("h".to_owned(), None), ("i".to_owned(), Some(vec![0xff]))];
+        let message = Message { offset: 7, timestamp: 9, key: None, value: Some(vec![0xff, 0]), headers };
+        let expected = json!({
+            "topic": "t", "partition": 1, "offset": 7, "timestamp_ms": 9, "key": null, "value_hex": "ff00",
+            "headers": [{ "name": "h", "value": null }, { "name": "i", "value_hex": "ff" }],
+        });
+        assert_eq!(object("t", 1, &message), expected);
+    }
+}

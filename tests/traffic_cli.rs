@@ -1,0 +1,115 @@
+//! `einmal produce` and `einmal consume` against the built broker, and `einmal health --ready`.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::requests::create_topic;
+use support::transactions::{Protocol, TransactionalProducer};
+use support::{TestClient, TestServer, server};
+
+/// What `einmal` prints on stdout with these arguments and this on stdin.
+fn einmal(server: &TestServer, arguments: &[&str], stdin: &str) -> String {
+    let address = server.address.to_string();
+    let output = server::call_with_input(&[arguments, &["--bootstrap-server", &address]].concat(), stdin);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+const ALL: [&str; 2] = ["--from-beginning", "--exit-at-end"];
+
+#[test]
+fn lines_become_records_and_records_lines() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    let told = einmal(&server, &["produce", "t", "-o", "json"], "a\n\nno newline at the end");
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    let expected = json!([{ "topic": "t", "partition": 0, "records": 3, "first_offset": 0, "last_offset": 2 }]);
+    assert_eq!(told, expected);
+    let read = einmal(&server, &[&["consume", "t"], &ALL[..]].concat(), "");
+    assert_eq!(read, "a\n\nno newline at the end\n");
+
+    einmal(&server, &["produce", "t", "-k", "=", "--tombstones"], "k=v=w\nl=\nnone\n");
+    let read = einmal(&server, &[&["consume", "t", "-o", "json"], &ALL[..]].concat(), "");
+    let lines: Vec<Value> = read.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let last: Vec<_> = lines[3..].iter().map(|line| (line["key"].clone(), line["value"].clone())).collect();
+    let expected = [(json!("k"), json!("v=w")), (json!("l"), Value::Null), (Value::Null, json!("none"))];
+    assert_eq!(last, expected);
+    assert_eq!(lines[5]["offset"], json!(5));
+    let read = einmal(&server, &["consume", "t", "--from-beginning", "-n", "2"], "");
+    assert_eq!(read, "a\n\n");
+
+    let missing = server::call(&["consume", "no", "--bootstrap-server", &server.address.to_string()]);
+    assert!(!missing.status.success() && missing.stdout.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn keys_go_where_kafkas_producers_send_them_and_partitions_are_kept_apart() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 5);
+    einmal(&server, &["produce", "t", "-k", ":"], "21:x\nfoobar:y\nabc:z\n");
+    for (key, hash) in [("21", -973_932_308_i32), ("foobar", -790_332_482), ("abc", 479_470_107)] {
+        let partition = ((hash & 0x7fff_ffff) % 5).to_string();
+        let read = einmal(&server, &[&["consume", "t", "-k", ":", "-p", &partition], &ALL[..]].concat(), "");
+        assert!(read.lines().any(|line| line.starts_with(&format!("{key}:"))), "{key} is not in {partition}: {read}");
+    }
+}
+
+#[test]
+fn a_group_goes_on_where_it_has_ended() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    einmal(&server, &["produce", "t"], "a\nb\nc\n");
+    let next = |count: &str| {
+        let group = ["consume", "t", "--group", "g", "--from-beginning", "--exit-at-end", "-n", count];
+        einmal(&server, &group, "")
+    };
+    assert_eq!(next("1"), "a\n");
+    assert_eq!(next("9"), "b\nc\n");
+    assert_eq!(next("9"), "");
+    einmal(&server, &["produce", "t"], "d\n");
+    assert_eq!(next("9"), "d\n");
+}
+
+#[test]
+fn aborted_and_open_records_are_seen_only_by_those_who_ask_for_them() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    for (id, value, is_committed) in [("a", "aborted", false), ("b", "committed", true), ("a", "again", false)] {
+        let mut producer = TransactionalProducer::init(&mut client, Protocol::V2, id);
+        assert_eq!(producer.send(&mut client, "t", 0, &[value]).0, 0);
+        assert_eq!(producer.end(&mut client, is_committed), 0);
+    }
+    let mut open = TransactionalProducer::init(&mut client, Protocol::V2, "c");
+    assert_eq!(open.send(&mut client, "t", 0, &["open"]).0, 0);
+    einmal(&server, &["produce", "t"], "behind it\n");
+    let read = einmal(&server, &[&["consume", "t"], &ALL[..]].concat(), "");
+    assert_eq!(read, "committed\n");
+    let uncommitted = ["consume", "t", "--isolation", "read_uncommitted"];
+    let read = einmal(&server, &[&uncommitted, &ALL[..]].concat(), "");
+    assert_eq!(read, "aborted\ncommitted\nagain\nopen\nbehind it\n");
+}
+
+#[test]
+fn readiness_is_asked_at_the_admin_port() {
+    let server = TestServer::start();
+    let output = server::call(&["health", "--ready", "--admin", &server.admin.to_string()]);
+    assert!(output.status.success(), "{output:?}");
+    // A Kafka listener is no admin port.
+    let output = server::call(&["health", "--ready", "--admin", &server.address.to_string()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let output = server::call(&["health", "--bootstrap-server", &server.address.to_string()]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn shells_are_told_how_to_complete() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = server::call(&["completion", shell]);
+        let script = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.success() && script.contains("doctor") && script.contains("consume"), "{shell}");
+    }
+}
