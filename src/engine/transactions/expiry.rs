@@ -11,6 +11,9 @@ use crate::types::Timestamp;
 /// Transactions that one round aborts, so that others are served meanwhile.
 const ABORTS_PER_ROUND: usize = 100;
 
+/// Of a transactional id, what a line of the log shows.
+const ID_CHARACTERS_SHOWN: usize = 256;
+
 /// Aborts open transactions that are older than their timeout. Answers whether those were all.
 pub fn abort_timed_out(state: &mut State, group: &mut Group, now: Timestamp) -> bool {
     if state.settings.has(Mutant::SkipTimeouts) {
@@ -21,8 +24,10 @@ pub fn abort_timed_out(state: &mut State, group: &mut Group, now: Timestamp) -> 
         let due = transactions.deadlines.first().filter(|(deadline_ms, _)| *deadline_ms <= transactions.now_ms);
         let Some((_, id)) = due.cloned() else { return true };
         let metadata = transactions.get(&id).expect("what has a deadline is open");
+        // An id may have 32 kB, and its client chose it.
+        let shown_end = id.char_indices().nth(ID_CHARACTERS_SHOWN).map_or(id.len(), |(end, _)| end);
         tracing::info!(
-            transactional_id = &*id,
+            transactional_id = &id[..shown_end],
             producer_id = metadata.producer_id.0,
             producer_epoch = metadata.producer_epoch.0,
             "transaction aborted after its timeout"

@@ -28,7 +28,8 @@ pub fn end(
         return BTreeMap::new();
     }
     let epoch = state.transactions.open_epochs().get(&marker.producer_id).copied();
-    if epoch.is_some_and(|epoch| marker.producer_epoch < epoch) {
+    // As where records are: a marker ends the transaction of its own epoch only.
+    if epoch.is_some_and(|epoch| marker.producer_epoch != epoch) {
         return meant.into_values().map(|id| (id, ErrorCode::INVALID_PRODUCER_EPOCH)).collect();
     }
     let is_meant = |group_id: &str| meant.contains_key(&offsets_partition(group_id, of.count));
