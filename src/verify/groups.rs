@@ -1,6 +1,6 @@
 //! Groups, their offsets and settings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Report;
 use super::shelf::Shelf;
@@ -15,7 +15,8 @@ use crate::store::schema::{
 
 /// Checks that all of it can be read, and that the rows of a group go together.
 pub(super) fn check(shelf: &dyn Shelf, report: &mut Report) {
-    rows::<_, StoredGroup>(shelf, &groups_prefix(), group_of_key, "group", report);
+    let classic = rows::<_, StoredGroup>(shelf, &groups_prefix(), group_of_key, "group", report);
+    let classic: BTreeSet<String> = classic.into_iter().map(|(group, _)| group).collect();
     rows::<_, OffsetRow>(shelf, &offsets_prefix(), offset_of_key, "committed offset", report);
     rows::<_, GroupConfigs>(shelf, &group_configs_prefix(), group_of_configs_key, "group settings", report);
     let mut changes: BTreeMap<String, Vec<Change>> = BTreeMap::new();
@@ -28,6 +29,10 @@ pub(super) fn check(shelf: &dyn Shelf, report: &mut Report) {
     damage.into_iter().for_each(|what| report.damage("consumer group", None, what));
     for (group, changes) in changes {
         report.rows += changes.len() as u64;
+        // A change of the protocol writes the rows of one and removes those of the other at once.
+        if classic.contains(&group) {
+            report.damage(format!("group {group}"), None, "it has rows of both group protocols".to_owned());
+        }
         if let Err(error) = GroupState::restore(changes).map_err(RowError::from) {
             report.damage(format!("consumer group {group}"), None, error.to_string());
         }

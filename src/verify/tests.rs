@@ -1,13 +1,15 @@
 use bytes::Bytes;
 
 use super::{Damage, Report, Shelf, walk};
+use crate::group::classic::StoredGroup;
+use crate::group::consumer::change::{Change, GroupEpochs};
 use crate::producer::ProducerState;
 use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::{
-    LogKey, OffsetRow, PartitionRow, RowValue, TopicRow, compacted_key, group_key, partition_key, pending_offset_key,
-    producer_key, topic_key,
+    LogKey, OffsetRow, PartitionRow, RowValue, TopicRow, compacted_key, consumer_group_key, group_key, partition_key,
+    pending_offset_key, producer_key, topic_key,
 };
 use crate::store::{Rows, Store, StoreError};
 use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
@@ -171,4 +173,10 @@ fn groups_and_pending_offsets_are_read() {
     };
     let pending = |rows: &mut Rows| rows.put(pending_offset_key(PRODUCER, "g", PARTITION), offset.encode());
     check(pending, "pending offset of group g in partition #1-0", None, "no open transaction");
+    let epochs = Change::Group(Some(GroupEpochs { group_epoch: 1, assignment_epoch: 1, metadata_hash: 1 })).row();
+    let both = |rows: &mut Rows| {
+        rows.put(group_key("both"), StoredGroup::default().encode());
+        rows.put(consumer_group_key("both", &epochs), epochs.value.clone().expect("a value"));
+    };
+    check(both, "group both", None, "both group protocols");
 }
