@@ -329,6 +329,25 @@ fn what_members_bring_along_has_a_limit() {
 }
 
 #[test]
+fn a_member_goes_on_when_memory_is_full_and_its_topic_grows() {
+    let server = TestServer::start_with(&["einmal.group.members.bytes.max=1048576"]);
+    let client = &mut TestClient::connect(&server);
+    let subscribed = |id: &str| joining(id).with_subscribed_topic_names(Some(vec![topic_name("wide")]));
+    assert_eq!(error(client, &subscribed("m")), 0);
+    let names: Vec<_> = (0..500).map(|index| topic_name(&format!("{index:0100}"))).collect();
+    let filling = |index| {
+        let group = GroupId(text("other"));
+        joining(&format!("m{index}")).with_group_id(group).with_subscribed_topic_names(Some(names.clone()))
+    };
+    let refused = (0..100).map(|index| error(client, &filling(index))).find(|error| *error != 0);
+    assert_eq!(refused, Some(GROUP_MAX_SIZE_REACHED));
+    create_topic(client, "wide", 5000);
+    // As clients do that have lost their connection: all is told again.
+    assert_eq!(error(client, &subscribed("m")), 0);
+    assert_eq!(error(client, &subscribed("new")), GROUP_MAX_SIZE_REACHED);
+}
+
+#[test]
 fn one_group_cannot_take_the_memory_of_the_others() {
     let settings = ["einmal.group.members.bytes.max=1048576", "einmal.group.members.bytes.per.group.max=262144"];
     let server = TestServer::start_with(&settings);

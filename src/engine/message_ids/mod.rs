@@ -133,7 +133,9 @@ impl MessageIds {
         let is_full = index.len() > config.window_ids_max
             || !index.has_numbers_for(0)
             || self.bytes + self.numbers.bytes() > self.bytes_max;
-        let throttled = config.throttles && is_full && index.new_ids().len() > 0;
+        // Nothing can be forgotten before the oldest, and that belongs to an open transaction: without a bound it would be memory's.
+        let is_held = index.blocks() > 0 && index.oldest().is_none();
+        let throttled = (config.throttles || is_held) && is_full && index.new_ids().len() > 0;
         if throttled {
             index.drop_new();
         }
@@ -267,17 +269,19 @@ impl MessageIds {
         index.keep(KeptBlock { partition: partition.index, base_offset, time }, transaction);
         let mut left = 2 * new + EXPIRED_PER_APPEND;
         while let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= time.saturating_sub(config.window_ms)) {
-            let forgotten = forget_oldest(index, group, partition.topic, oldest);
-            match left.checked_sub(forgotten.max(1)) {
-                Some(rest) => left = rest,
-                None => break,
+            left = left.saturating_sub(forget_oldest(index, group, partition.topic, oldest).max(1));
+            if left == 0 {
+                break;
             }
         }
-        while index.blocks() > 1
+        // What is left where the limit was lowered, or a transaction was in the way, goes with the next appends.
+        while left > 0
+            && index.blocks() > 1
             && index.len() > config.window_ids_max
             && let Some(oldest) = index.oldest()
         {
             let forgotten = forget_oldest(index, group, partition.topic, oldest);
+            left = left.saturating_sub(forgotten.max(1));
             if oldest.time > time.saturating_sub(config.window_ms) {
                 count(&topic.traffic.dedup_evicted, forgotten);
             }
@@ -357,8 +361,7 @@ impl MessageIds {
             while left > 0
                 && let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= until)
             {
-                forget_oldest(index, group, *topic, oldest);
-                left -= 1;
+                left = left.saturating_sub(forget_oldest(index, group, *topic, oldest).max(1));
             }
             self.bytes = self.bytes + index.bytes() - bytes_before;
         }

@@ -25,7 +25,7 @@ use crate::store::{Store, StoreError};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult, base64_uuid};
 
 /// Records of one batch of the topic that tells numbers.
-const PUBLISHED_PER_ROUND: usize = 1024;
+const PUBLISHED_PER_BATCH: usize = 1024;
 /// Names of one topic that one round looks at for idle ones.
 const LOOKED_AT_PER_ROUND: usize = 4096;
 
@@ -244,43 +244,56 @@ pub(super) fn recover(
     damage.map_or(Ok(gone), |error| Err(error.into()))
 }
 
-/// Tells what has changed since the last time, in the write that is being decided.
+/// Tells what has changed since the last time, in the write that is being decided: all that moved, and a part of what is forgotten.
 pub(in crate::engine) fn publish(
     state: &mut State,
     group: &mut Group,
     environment: &mut dyn Environment,
     now: Timestamp,
 ) {
-    let unpublished = &state.message_ids.numbers.unpublished;
-    if unpublished.is_empty() {
-        return;
+    let (moved, forgotten): (Vec<_>, Vec<_>) =
+        state.message_ids.numbers.unpublished.iter().partition(|(_, number)| number.is_some());
+    let keys = moved.into_iter().chain(forgotten.into_iter().take(PUBLISHED_PER_BATCH)).map(|(key, _)| key.clone());
+    let keys: Vec<String> = keys.collect();
+    for keys in keys.chunks(PUBLISHED_PER_BATCH) {
+        let published = publish_batch(state, group, environment, now, keys);
+        let numbers = &mut state.message_ids.numbers;
+        match published {
+            Ok(()) => {
+                numbers.is_held_up = false;
+                for key in keys {
+                    numbers.unpublished.remove(key);
+                }
+            }
+            Err(error) => {
+                // Said once, tried again with every write.
+                if !mem::replace(&mut numbers.is_held_up, true) {
+                    tracing::warn!(topic = SEQUENCES_TOPIC, error, "numbers of senders cannot be published");
+                }
+                return;
+            }
+        }
     }
-    let keys: Vec<_> = unpublished.keys().take(PUBLISHED_PER_ROUND).cloned().collect();
+}
+
+fn publish_batch(
+    state: &mut State,
+    group: &mut Group,
+    environment: &mut dyn Environment,
+    now: Timestamp,
+    keys: &[String],
+) -> Result<(), String> {
+    let unpublished = &state.message_ids.numbers.unpublished;
     let batch = keys.iter().fold(BatchBuilder::new(), |batch, key| {
         let number = unpublished.get(key).copied().flatten().map(|number| number.to_string());
         batch.record(now, Some(key.as_bytes()), number.as_ref().map(|number| number.as_bytes()))
     });
-    let published = topic_of_numbers(state, group, environment).and_then(|partition| {
-        let bytes = batch.build();
-        let header = BatchHeader::parse(&bytes).map_err(|error| error.to_string())?;
-        let batch = AppendBatch { partition, header, bytes, transaction: None, ids: None };
-        let (appended, _) = append::append(state, group, batch, now);
-        if appended.error.is_none() { Ok(()) } else { Err(appended.message.unwrap_or_default()) }
-    });
-    let numbers = &mut state.message_ids.numbers;
-    match published {
-        Ok(()) => {
-            numbers.is_held_up = false;
-            for key in keys {
-                numbers.unpublished.remove(&key);
-            }
-        }
-        // Said once, tried again with every write.
-        Err(error) if !mem::replace(&mut numbers.is_held_up, true) => {
-            tracing::warn!(topic = SEQUENCES_TOPIC, error, "numbers of senders cannot be published");
-        }
-        Err(_) => {}
-    }
+    let partition = topic_of_numbers(state, group, environment)?;
+    let bytes = batch.build();
+    let header = BatchHeader::parse(&bytes).map_err(|error| error.to_string())?;
+    let batch = AppendBatch { partition, header, bytes, transaction: None, ids: None };
+    let (appended, _) = append::append(state, group, batch, now);
+    if appended.error.is_none() { Ok(()) } else { Err(appended.message.unwrap_or_default()) }
 }
 
 /// Where numbers are told; made when there is the first.

@@ -226,6 +226,17 @@ async fn full_window_forgets_the_oldest_or_asks_to_come_again() {
 }
 
 #[tokio::test]
+async fn an_open_transaction_does_not_lift_the_limit() {
+    let broker = start(&with(&[("message.dedup.window.max.ids", "4")])).await;
+    let open = identified(&["a"]).producer(ProducerId(1), ProducerEpoch(0), 0).transactional();
+    assert_eq!(broker.offer_batch(open).await, at(0));
+    assert_eq!(broker.offer(&["b", "c", "d"]).await, at(1));
+    refused(ErrorCode::NOT_ENOUGH_REPLICAS, &broker.offer(&["e"]).await);
+    broker.end(&["t"], 1, 0, TransactionResult::Commit).await;
+    assert_eq!(broker.offer(&["e"]).await, at(5), "the oldest goes again");
+}
+
+#[tokio::test]
 async fn memory_of_all_topics_is_taken_from_the_largest() {
     let settings = Settings { dedup_memory_bytes: 64 << 10, ..settings() };
     let broker = start_with(settings.clone(), WINDOW).await;

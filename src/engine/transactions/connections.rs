@@ -56,7 +56,7 @@ impl Youngest {
 /// Whom a request asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coordinator {
-    /// InitProducerId, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn.
+    /// AddPartitionsToTxn, AddOffsetsToTxn, EndTxn. Not InitProducerId: another process may send it through an older connection.
     Transactions,
     /// TxnOffsetCommit.
     Groups,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{ClassicGroup, MemberId, Now, State, StateAndSince};
 use crate::types::Timestamp;
 
-/// A group as stored: as of its last assignment, or empty. A rebalance that was under way is not stored; its members join again.
+/// A group as stored: as of its last assignment, or empty. A rebalance whose members have not been told of the next generation is not stored; its members join again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoredGroup {
     /// Current generation.

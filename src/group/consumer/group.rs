@@ -93,18 +93,19 @@ impl ConsumerGroup {
         let texts = names.clone().map(|name| NAME_BYTES + name.len()).sum::<usize>();
         let optional = [&request.instance_id, &request.rack_id, &request.subscribed_topic_regex];
         let texts = texts + optional.into_iter().flatten().map(String::len).sum::<usize>();
-        let known = self.state.members.get(request.member_id.as_str());
-        let told = match known {
-            Some(member) => texts.saturating_sub(bytes_of_texts(&member.metadata)),
-            None => MEMBER_BYTES + texts,
-        };
+        let holder = || self.state.members.get(self.state.static_member(request.instance_id.as_deref()?)?);
+        // Also one that is back under its instance id. It is not charged for partitions, which it may be given without asking: refused,
+        // its client would give up for good.
+        if let Some(member) = self.state.members.get(request.member_id.as_str()).or_else(holder) {
+            return texts.saturating_sub(bytes_of_texts(&member.metadata));
+        }
         let has_regex = request.subscribed_topic_regex.as_ref().is_some_and(|regex| !regex.is_empty());
         let names: Box<dyn Iterator<Item = &str>> =
             if has_regex { topics.names() } else { Box::new(names.map(String::as_str)) };
         let partitions =
             names.filter_map(|name| topics.topic(name)).map(|topic| topic.partitions.unsigned_abs() as usize);
         // In a target, and owned.
-        told + 2 * PARTITION_BYTES * partitions.sum::<usize>().saturating_sub(self.state.owned_count())
+        MEMBER_BYTES + texts + 2 * PARTITION_BYTES * partitions.sum::<usize>().saturating_sub(self.state.owned_count())
     }
 
     /// Gives up one member whose deadline has passed; none: no more for now. [`Deadlines::next`] tells when to ask again.
