@@ -125,6 +125,16 @@ fn a_flipped_byte_in_the_write_ahead_log_is_damage() {
 }
 
 #[test]
+fn a_database_that_is_gone_is_damage_as_it_is_for_a_start() {
+    let mut server = used();
+    assert!(server.terminate().success());
+    fs::remove_file(server.data_dir().join("db/CURRENT")).expect("it was there");
+    let output = verify(server.data_dir());
+    assert_eq!(output.status.code(), Some(DAMAGE), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("durable writes is gone"), "{output:?}");
+}
+
+#[test]
 fn what_is_no_data_directory_is_refused() {
     let empty = tempfile::tempdir().expect("a directory");
     let output = verify(empty.path());

@@ -3,7 +3,7 @@
 use super::payload::is_intact;
 use crate::record::codec::{DecompressionLimits, decompress};
 use crate::record::records::records;
-use crate::record::{ATTRIBUTES_AT, BatchHeader, HEADER_BYTES};
+use crate::record::{BatchHeader, HEADER_BYTES, patch};
 use crate::types::{Offset, PartitionIndex};
 
 /// What was found in all partitions together.
@@ -59,7 +59,7 @@ impl Verified {
             self.overlaps += 1;
             self.fault(format!("partition {partition}: offset {base} comes again after {}", expected - 1));
         }
-        if crc32c::crc32c(&batch[ATTRIBUTES_AT..]) != header.crc {
+        if patch::computed_crc(batch) != header.crc {
             return self.corrupt_batch(format!("{partition} at offset {base}: wrong checksum"));
         }
         if header.is_control() {
@@ -111,7 +111,6 @@ mod tests {
     use super::*;
     use crate::bench::payload::{Payload, PayloadSpec};
     use crate::record::codec::Codec;
-    use crate::record::patch;
     use crate::types::LeaderEpoch;
 
     fn batch(codec: Codec, base_offset: Offset) -> Vec<u8> {
@@ -168,7 +167,7 @@ mod tests {
         let last = broken.len() - 5;
         broken[last] ^= 1;
         assert_eq!(verified(&[broken.clone()]).corrupt_batches, 1);
-        let crc = crc32c::crc32c(&broken[ATTRIBUTES_AT..]);
+        let crc = patch::computed_crc(&broken);
         broken[17..21].copy_from_slice(&crc.to_be_bytes());
         let mended = verified(&[broken]);
         assert_eq!((mended.corrupt_batches, mended.corrupt_records, mended.records), (0, 1, 2));

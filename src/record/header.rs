@@ -30,7 +30,7 @@ const RECORD_COUNT_AT: usize = 57;
 pub(super) const CODEC_MASK: i16 = 0b111;
 pub(super) const LOG_APPEND_TIME_BIT: i16 = 1 << 3;
 pub(super) const TRANSACTIONAL_BIT: i16 = 1 << 4;
-pub(super) const CONTROL_BIT: i16 = 1 << 5;
+pub(crate) const CONTROL_BIT: i16 = 1 << 5;
 pub(super) const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
 /// The `N` bytes of `head` at `at`; every caller names a field that ends within the header.

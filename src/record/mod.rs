@@ -18,5 +18,5 @@ pub mod records;
 pub mod rewrite;
 pub mod validate;
 
-pub(crate) use header::{ATTRIBUTES_AT, CRC_AT, LENGTH_AT, PRODUCER_ID_AT};
+pub(crate) use header::{ATTRIBUTES_AT, CONTROL_BIT, CRC_AT, LENGTH_AT, PRODUCER_ID_AT};
 pub use header::{BatchHeader, BatchInvalid, HEADER_BYTES, advance_sequence};

@@ -30,8 +30,9 @@ pub fn unstamp_log_append_time(batch: &mut [u8]) {
     set_crc(batch);
 }
 
-/// CRC-32C of what a batch's CRC covers.
-pub(super) fn computed_crc(batch: &[u8]) -> u32 {
+/// CRC-32C of what a batch's CRC covers. `batch` holds one whole batch that
+/// [`BatchHeader::parse`](crate::record::BatchHeader::parse) accepted.
+pub fn computed_crc(batch: &[u8]) -> u32 {
     crc32c::crc32c(&batch[ATTRIBUTES_AT..])
 }
 

@@ -1,6 +1,6 @@
 //! One batch against its key and its own checksum.
 
-use crate::record::{BatchHeader, CRC_AT};
+use crate::record::{BatchHeader, patch};
 use crate::store::schema::LogKey;
 
 /// What is wrong with `bytes`, which lie under `key`; none if nothing is.
@@ -12,8 +12,7 @@ pub(super) fn fault(key: &LogKey, bytes: &[u8]) -> Option<String> {
         Ok(header) => header,
         Err(error) => return Some(error.to_string()),
     };
-    let covered = bytes.get(CRC_AT + size_of::<u32>()..).unwrap_or_default();
-    let crc = crc32c::crc32c(covered);
+    let crc = patch::computed_crc(bytes);
     if crc != header.crc {
         return Some(format!("checksum is {crc:#010x}, the batch says {:#010x}", header.crc));
     }

@@ -23,8 +23,8 @@ pub struct Damage {
 #[derive(Debug, Default)]
 pub struct Report {
     damage: Vec<Damage>,
-    /// Beyond [`DAMAGE_MAX`].
-    uncounted: u64,
+    /// How many there are beyond [`DAMAGE_MAX`].
+    unlisted: u64,
     pub(super) topics: u64,
     pub(super) partitions: u64,
     pub(super) batches: u64,
@@ -38,12 +38,13 @@ impl Report {
         if self.damage.len() < DAMAGE_MAX {
             self.damage.push(Damage { place: place.into(), range, what: what.into() });
         } else {
-            self.uncounted += 1;
+            self.unlisted += 1;
         }
     }
 
     /// What was found, in the order of the walk.
-    pub fn found(&self) -> &[Damage] {
+    #[cfg(test)]
+    pub(super) fn found(&self) -> &[Damage] {
         &self.damage
     }
 
@@ -55,7 +56,7 @@ impl Report {
     /// The whole in a sentence.
     pub fn sum(&self) -> String {
         let Self { topics, partitions, batches, batch_bytes, rows, .. } = self;
-        let verdict = match self.damage.len() as u64 + self.uncounted {
+        let verdict = match self.damage.len() as u64 + self.unlisted {
             0 => "no damage".to_owned(),
             count => format!("{count} places are damaged"),
         };

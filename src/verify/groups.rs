@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::finding::Report;
 use super::shelf::Shelf;
-use super::walk::rows;
+use super::walk::each;
 use crate::group::classic::StoredGroup;
 use crate::group::consumer::GroupState;
 use crate::group::consumer::change::Change;
@@ -15,10 +15,14 @@ use crate::store::schema::{
 
 /// Checks that all of it can be read, and that the rows of a group go together.
 pub(super) fn check(shelf: &dyn Shelf, report: &mut Report) {
-    let classic = rows::<_, StoredGroup>(shelf, &groups_prefix(), group_of_key, "group", report);
-    let classic: BTreeSet<String> = classic.into_iter().map(|(group, _)| group).collect();
-    rows::<_, OffsetRow>(shelf, &offsets_prefix(), offset_of_key, "committed offset", report);
-    rows::<_, GroupConfigs>(shelf, &group_configs_prefix(), group_of_configs_key, "group settings", report);
+    let mut classic: BTreeSet<String> = BTreeSet::new();
+    let group = |group, _: StoredGroup, _: &mut Report| {
+        classic.insert(group);
+    };
+    each(shelf, &groups_prefix(), group_of_key, "group", report, group);
+    each(shelf, &offsets_prefix(), offset_of_key, "committed offset", report, |_, _: OffsetRow, _| ());
+    let configs = group_configs_prefix();
+    each(shelf, &configs, group_of_configs_key, "group settings", report, |_, _: GroupConfigs, _| ());
     let mut changes: BTreeMap<String, Vec<Change>> = BTreeMap::new();
     let mut damage = Vec::new();
     let scanned = shelf.scan(&consumer_groups_prefix(), &mut |key, value| match consumer_group_row(key, value) {

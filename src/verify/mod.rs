@@ -17,9 +17,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-pub use finding::{Damage, Report};
-pub use shelf::Shelf;
-pub use walk::walk;
+use finding::Report;
+use walk::walk;
 
 use crate::cli::output::Format;
 use crate::store::rocks::{OpenError, ReadOnlyStore};
@@ -63,8 +62,8 @@ impl VerifyError {
 pub fn run(options: &Options) -> Result<bool, VerifyError> {
     let (store, inspected) = ReadOnlyStore::open(&options.data_dir)?;
     let mut report = Report::default();
-    if let Some((what, place)) = &inspected.damage {
-        report.damage("write-ahead log", None, format!("{what} ({place})"));
+    if let Some(damage) = &inspected.damage {
+        report.damage("write-ahead log", None, format!("{} ({})", damage.what, damage.place));
     }
     walk(&store, &mut report);
     report.print(options.output)?;

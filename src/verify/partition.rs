@@ -50,7 +50,7 @@ pub(super) fn check(shelf: &dyn Shelf, ground: &Ground<'_>, report: &mut Report)
         }
         read(shelf, place, &key, report);
         // Control batches end transactions, and are no part of a producer's sequence.
-        if key.producer_id != ProducerId::NONE && key.flags & CONTROL_FLAG == 0 {
+        if key.producer_id != ProducerId::NONE && !key.is_control() {
             newest.insert(key.producer_id, (key.producer_epoch, key.last_offset()));
         }
         expected = key.last_offset().saturating_add(1).max(expected);
@@ -68,9 +68,6 @@ pub(super) fn check(shelf: &dyn Shelf, ground: &Ground<'_>, report: &mut Report)
     }
     newest
 }
-
-/// The bit of a batch's attributes for control batches.
-const CONTROL_FLAG: u8 = 1 << 5;
 
 fn read(shelf: &dyn Shelf, place: &str, key: &LogKey, report: &mut Report) {
     let fault = match shelf.batch(key) {

@@ -1,6 +1,9 @@
 use bytes::Bytes;
 
-use super::{Damage, Report, Shelf, walk};
+use super::finding::{Damage, Report};
+use super::shelf::Shelf;
+use super::walk;
+use crate::dedup::Fingerprint;
 use crate::group::classic::StoredGroup;
 use crate::group::consumer::change::{Change, GroupEpochs};
 use crate::producer::ProducerState;
@@ -8,8 +11,8 @@ use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::{
-    LogKey, OffsetRow, PartitionRow, RowValue, TopicRow, compacted_key, consumer_group_key, group_key, partition_key,
-    pending_offset_key, producer_key, topic_key,
+    LogKey, OffsetRow, PartitionRow, RowValue, TopicRow, compacted_key, consumer_group_key, group_key, id_block_key,
+    partition_key, pending_offset_key, producer_key, sequence_key, topic_key, version_key,
 };
 use crate::store::{Rows, Store, StoreError};
 use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
@@ -158,6 +161,19 @@ fn producers_know_of_their_batches_and_partitions_of_open_transactions() {
     let open = ProducerState { open_transaction: Some(4), ..old };
     let place = "t-0";
     check(|rows| rows.put(producer_key(PARTITION, ProducerId(8)), open.encode()), place, Some((4, 5)), "it is 4");
+}
+
+#[test]
+fn what_deduplication_remembers_is_read() {
+    for (key, place) in [
+        (id_block_key(PARTITION, 0), "message ids row 1500000001000000000000000000000000"),
+        (sequence_key(PARTITION, "n"), "sequence row 1700000001000000006e"),
+        (version_key(PARTITION, &Fingerprint([7; 16])), "version of a key row 180000000100000000070707070707070707"),
+    ] {
+        let found = found(|rows| rows.put(key, vec![1, 2]));
+        let [Damage { place: at, range: None, what }] = &found[..] else { panic!("{place}: {found:?}") };
+        assert!(at.starts_with(place) && what.contains("corrupt"), "{place}: {found:?}");
+    }
 }
 
 #[test]

@@ -7,12 +7,14 @@ use super::partition::{self, Ground};
 use super::producers::{self, States};
 use super::shelf::Shelf;
 use super::{groups, transactions};
+use crate::dedup::Sequence;
 use crate::producer::ProducerState;
 use crate::store::schema::{
     AbortedRow, BrokerEpoch, BrokerOverrides, CompactedRow, ExpiryClockRow, IdBlock, Identity, IssuedIdBlock,
-    MessageIdSecret, MessageIdTime, NextTopicNo, PartitionRow, ProducerIdBlock, RowError, RowValue, SparseRow,
-    TopicRow, aborted_of_key, compacted_of_key, id_block_of_key, id_blocks_prefix, partition_of_key, partitions_prefix,
-    prefix, producer_of_key, producers_prefix, sparse_of_key, sparse_prefix, topic_of_key, topics_prefix,
+    KeyVersion, MessageIdSecret, MessageIdTime, NextTopicNo, PartitionRow, ProducerIdBlock, RowError, RowValue,
+    SparseRow, TopicRow, aborted_of_key, compacted_of_key, id_block_of_key, id_blocks_prefix, partition_of_key,
+    partitions_prefix, prefix, producer_of_key, producers_prefix, sequence_of_key, sequences_prefix, sparse_of_key,
+    sparse_prefix, topic_of_key, topic_of_version_key, topics_prefix, versions_prefix,
 };
 use crate::types::{PartitionId, TopicNo};
 
@@ -25,7 +27,28 @@ pub fn walk(shelf: &dyn Shelf, report: &mut Report) {
     groups::check(shelf, report);
 }
 
-/// The rows under `prefix` that can be read; the others are damage of `kind`.
+/// Takes the rows under `prefix` that can be read, one after the other; the others are damage of `kind`.
+pub(super) fn each<K, V: RowValue>(
+    shelf: &dyn Shelf,
+    prefix: &[u8],
+    key_of: impl Fn(&[u8]) -> Result<K, RowError>,
+    kind: &str,
+    report: &mut Report,
+    mut take: impl FnMut(K, V, &mut Report),
+) {
+    let scanned = shelf.scan(prefix, &mut |key, value| {
+        report.rows += 1;
+        match key_of(key).and_then(|key| Ok((key, V::decode(value)?))) {
+            Ok((key, value)) => take(key, value, report),
+            Err(error) => report.damage(format!("{kind} row {}", hex(key)), None, error.to_string()),
+        }
+    });
+    if let Err(error) = scanned {
+        report.damage(format!("{kind} rows"), None, format!("they cannot be read on: {error}"));
+    }
+}
+
+/// The same rows, for what is needed all at once.
 pub(super) fn rows<K, V: RowValue>(
     shelf: &dyn Shelf,
     prefix: &[u8],
@@ -34,16 +57,7 @@ pub(super) fn rows<K, V: RowValue>(
     report: &mut Report,
 ) -> Vec<(K, V)> {
     let mut rows = Vec::new();
-    let scanned = shelf.scan(prefix, &mut |key, value| {
-        report.rows += 1;
-        match key_of(key).and_then(|key| Ok((key, V::decode(value)?))) {
-            Ok(row) => rows.push(row),
-            Err(error) => report.damage(format!("{kind} row {}", hex(key)), None, error.to_string()),
-        }
-    });
-    if let Err(error) = scanned {
-        report.damage(format!("{kind} rows"), None, format!("they cannot be read on: {error}"));
-    }
+    each(shelf, prefix, key_of, kind, report, |key, value, _| rows.push((key, value)));
     rows
 }
 
@@ -55,7 +69,7 @@ fn hex(key: &[u8]) -> String {
 
 fn single_rows(shelf: &dyn Shelf, report: &mut Report) {
     fn one<V: RowValue>(shelf: &dyn Shelf, key: [u8; 1], report: &mut Report) {
-        rows::<(), V>(shelf, &key, |_| Ok(()), V::NAME, report);
+        each(shelf, &key, |_| Ok(()), V::NAME, report, |(), _: V, _| ());
     }
     one::<NextTopicNo>(shelf, NextTopicNo::KEY, report);
     one::<ProducerIdBlock>(shelf, ProducerIdBlock::KEY, report);
@@ -93,18 +107,13 @@ fn partitions(shelf: &dyn Shelf, topics: &BTreeMap<TopicNo, TopicRow>, report: &
     let compacted: BTreeMap<PartitionId, CompactedRow> =
         rows(shelf, &[prefix::COMPACTED], compacted_of_key, "compacted", report).into_iter().collect();
     let mut states: BTreeMap<PartitionId, States> = BTreeMap::new();
-    for ((id, producer), state) in
-        rows::<_, ProducerState>(shelf, &producers_prefix(None), producer_of_key, "producer", report)
-    {
+    let producer = |(id, producer), state: ProducerState, _: &mut Report| {
         if place(&id).is_some() {
             states.entry(id).or_default().insert(producer, state);
         }
-    }
-    let with_ids: BTreeSet<TopicNo> =
-        rows::<_, IdBlock>(shelf, &id_blocks_prefix(None), id_block_of_key, "message ids", report)
-            .into_iter()
-            .map(|((id, _), _)| id.topic)
-            .collect();
+    };
+    each(shelf, &producers_prefix(None), producer_of_key, "producer", report, producer);
+    let with_ids = message_ids(shelf, report);
     for (no, topic) in topics {
         for index in 0..topic.partitions {
             let id = PartitionId { topic: *no, index };
@@ -122,6 +131,20 @@ fn partitions(shelf: &dyn Shelf, topics: &BTreeMap<TopicNo, TopicRow>, report: &
     indexed(shelf, &partition_rows, &place, report);
 }
 
+/// What deduplication remembers of messages, names and keys, which must be readable. Answers the topics that have ids.
+fn message_ids(shelf: &dyn Shelf, report: &mut Report) -> BTreeSet<TopicNo> {
+    let mut with_ids = BTreeSet::new();
+    let block = |(id, _): (PartitionId, _), _: IdBlock, _: &mut Report| {
+        with_ids.insert(id.topic);
+    };
+    each(shelf, &id_blocks_prefix(None), id_block_of_key, IdBlock::NAME, report, block);
+    let named = |key: &[u8]| sequence_of_key(key).map(drop);
+    each(shelf, &sequences_prefix(None), named, Sequence::NAME, report, |(), _: Sequence, _| ());
+    let versions = versions_prefix(None);
+    each(shelf, &versions, topic_of_version_key, KeyVersion::NAME, report, |_, _: KeyVersion, _| ());
+    with_ids
+}
+
 /// What is indexed of batches must not point beyond the end of the log.
 fn indexed(
     shelf: &dyn Shelf,
@@ -130,17 +153,19 @@ fn indexed(
     report: &mut Report,
 ) {
     let end_of = |id: &PartitionId| partitions.get(id).map_or(0, |row| row.log_end);
-    for ((id, last), row) in rows::<_, AbortedRow>(shelf, &[prefix::ABORTED], aborted_of_key, "aborted", report) {
+    let aborted = |(id, last), row: AbortedRow, report: &mut Report| {
         if let Some(place) = place(&id)
             && (row.first_offset > last || last >= end_of(&id))
         {
             let what = "an aborted transaction does not lie within the log";
             report.damage(place, Some((row.first_offset.min(last), row.first_offset.max(last))), what);
         }
-    }
-    for ((id, offset), _) in rows::<_, SparseRow>(shelf, &sparse_prefix(None), sparse_of_key, "sparse", report) {
+    };
+    each(shelf, &[prefix::ABORTED], aborted_of_key, "aborted", report, aborted);
+    let sparse = |(id, offset), _: SparseRow, report: &mut Report| {
         if let Some(place) = place(&id).filter(|_| offset >= end_of(&id)) {
             report.damage(place, Some((offset, offset)), "the index of times points beyond the log end");
         }
-    }
+    };
+    each(shelf, &sparse_prefix(None), sparse_of_key, "sparse", report, sparse);
 }

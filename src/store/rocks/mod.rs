@@ -103,6 +103,22 @@ impl RocksStore {
     }
 }
 
+/// Visits all rows of `db` whose key begins with `prefix`, in key order. An error is where it could not go on.
+fn scan_prefix(db: &DB, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+    let mut options = ReadOptions::default();
+    options.set_iterate_lower_bound(prefix);
+    if let Some(next) = next_prefix(prefix) {
+        options.set_iterate_upper_bound(next);
+    }
+    let mut iterator = db.raw_iterator_opt(options);
+    iterator.seek_to_first();
+    while let Some((key, value)) = iterator.item() {
+        visit(key, value);
+        iterator.next();
+    }
+    iterator.status().map_err(store_error)
+}
+
 fn write_batch(rows: &Rows, synced: u64) -> WriteBatch {
     const BATCH_OVERHEAD_BYTES: usize = 64;
     const ROW_OVERHEAD_BYTES: usize = 16;
@@ -149,18 +165,7 @@ impl Store for RocksStore {
     }
 
     fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(prefix);
-        if let Some(next) = next_prefix(prefix) {
-            options.set_iterate_upper_bound(next);
-        }
-        let mut iterator = self.database.db.raw_iterator_opt(options);
-        iterator.seek_to_first();
-        while let Some((key, value)) = iterator.item() {
-            visit(key, value);
-            iterator.next();
-        }
-        self.count(iterator.status().map_err(store_error))
+        self.count(scan_prefix(&self.database.db, prefix, visit))
     }
 
     fn scan_range(

@@ -72,9 +72,7 @@ impl RocksStore {
         let checked = wal::check(dir, &db_dir, synced.as_ref(), boot_id, options.accept_loss).map_err(io_error)?;
         let (replayed_bytes, cut) = match checked {
             Checked::Usable { replay_bytes, cut } => (replay_bytes, cut),
-            Checked::Damaged { what, place, acknowledged } => {
-                return Err(OpenError::Damaged { what, place, acknowledged });
-            }
+            Checked::Damaged(damage) => return Err(damage.into()),
         };
         let (db, db_options) = open_database(dir, &db_dir, options, rocksdb_options)?;
         let sequence = db.latest_sequence_number();

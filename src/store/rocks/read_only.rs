@@ -6,13 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rocksdb::{DB, ErrorKind, ReadOptions};
+use rocksdb::{DB, ErrorKind};
 
-use super::error::store_error;
 use super::keys::LogCursor;
 use super::options::database_options;
-use super::{Database, OpenError, StoreOptions, values};
-use crate::store::schema::{LogKey, next_prefix};
+use super::{Database, OpenError, StoreOptions, scan_prefix, values};
+use crate::store::schema::LogKey;
 use crate::store::wal::{self, Inspected};
 use crate::store::{StoreError, directory};
 use crate::types::{Offset, PartitionId};
@@ -36,13 +35,15 @@ impl ReadOnlyStore {
             options.create_if_missing(false);
             DB::open_cf_with_opts_for_read_only(&options, &db_dir, [("default", options.clone())], false)
         };
-        let db = open().map_err(|error| match error.kind() {
-            ErrorKind::Corruption => OpenError::Damaged {
+        let db = open().map_err(|error| match (&inspected.damage, error.kind()) {
+            // A start looks at the logs first: RocksDB may fail by what is missing there.
+            (Some(damage), _) => damage.clone().into(),
+            (None, ErrorKind::Corruption) => OpenError::Damaged {
                 what: error.into_string(),
                 place: db_dir.display().to_string(),
                 acknowledged: false,
             },
-            _ => OpenError::Failed { dir: dir.to_owned(), detail: error.into_string() },
+            (None, _) => OpenError::Failed { dir: dir.to_owned(), detail: error.into_string() },
         })?;
         Ok((Self { database: Arc::new(Database { db, _lock: lock }) }, inspected))
     }
@@ -52,18 +53,7 @@ impl ReadOnlyStore {
     /// # Errors
     /// Where it cannot go on; rows before that were visited.
     pub fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_lower_bound(prefix);
-        if let Some(next) = next_prefix(prefix) {
-            options.set_iterate_upper_bound(next);
-        }
-        let mut iterator = self.database.db.raw_iterator_opt(options);
-        iterator.seek_to_first();
-        while let Some((key, value)) = iterator.item() {
-            visit(key, value);
-            iterator.next();
-        }
-        iterator.status().map_err(store_error)
+        scan_prefix(&self.database.db, prefix, visit)
     }
 
     /// Visits the facts of the batches of `partition` from `from` on, in order.

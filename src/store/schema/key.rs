@@ -7,6 +7,13 @@ use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
 /// Bytes of a prefix with topic and partition.
 pub const PARTITION_PREFIX_BYTES: usize = 9;
 
+/// Of one topic, of all if none is given.
+pub(super) fn of_topic(prefix: u8, topic: Option<TopicNo>) -> Vec<u8> {
+    let mut key = vec![prefix];
+    key.extend(topic.into_iter().flat_map(|topic| topic.0.to_be_bytes()));
+    key
+}
+
 pub(super) fn of_partition(prefix: u8, partition: PartitionId, capacity: usize) -> Vec<u8> {
     let mut key = Vec::with_capacity(PARTITION_PREFIX_BYTES + capacity);
     key.push(prefix);
@@ -152,9 +159,6 @@ pub fn compacted_of_key(key: &[u8]) -> Result<PartitionId, RowError> {
 /// [`super::topic_log_range`].
 pub fn topic_prefixes(topic: TopicNo) -> [Vec<u8>; 8] {
     use prefix::{ABORTED, COMPACTED, ID_BLOCK, KEY_VERSION, PARTITION, PRODUCER, SEQUENCE, SPARSE};
-    [PARTITION, PRODUCER, ABORTED, SPARSE, ID_BLOCK, COMPACTED, SEQUENCE, KEY_VERSION].map(|prefix| {
-        let mut key = vec![prefix];
-        key.extend_from_slice(&topic.0.to_be_bytes());
-        key
-    })
+    [PARTITION, PRODUCER, ABORTED, SPARSE, ID_BLOCK, COMPACTED, SEQUENCE, KEY_VERSION]
+        .map(|prefix| of_topic(prefix, Some(topic)))
 }

@@ -2,7 +2,7 @@
 
 use super::value::FieldReader;
 use super::{RowError, key, next_prefix, prefix};
-use crate::record::BatchHeader;
+use crate::record::{BatchHeader, CONTROL_BIT};
 use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo};
 
 /// Bytes of every log key.
@@ -35,6 +35,11 @@ impl LogKey {
     /// Offset of its last record.
     pub fn last_offset(&self) -> Offset {
         self.base_offset + Offset::from(self.last_offset_delta)
+    }
+
+    /// Whether it ends a transaction, and holds no records of a producer.
+    pub fn is_control(&self) -> bool {
+        i16::from(self.flags) & CONTROL_BIT != 0
     }
 
     /// The key of a batch of `partition` that is as its `header` says.
@@ -146,8 +151,7 @@ pub fn log_range(partition: PartitionId, from: Offset, to: Offset) -> (Vec<u8>, 
 
 /// Keys `[from, to)` of all batches of a topic, for [`crate::store::Rows::delete_log_range`].
 pub fn topic_log_range(topic: TopicNo) -> (Vec<u8>, Vec<u8>) {
-    let mut from = vec![prefix::LOG];
-    from.extend_from_slice(&topic.0.to_be_bytes());
+    let from = key::of_topic(prefix::LOG, Some(topic));
     let to = next_prefix(&from).expect("the prefix of log rows is not 0xff");
     (from, to)
 }

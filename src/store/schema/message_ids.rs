@@ -28,9 +28,7 @@ pub fn id_block_key(partition: PartitionId, base_offset: Offset) -> Vec<u8> {
 
 /// Prefix of the ids of one topic, of all if none is given.
 pub fn id_blocks_prefix(topic: Option<TopicNo>) -> Vec<u8> {
-    let mut key = vec![prefix::ID_BLOCK];
-    key.extend(topic.into_iter().flat_map(|topic| topic.0.to_be_bytes()));
-    key
+    key::of_topic(prefix::ID_BLOCK, topic)
 }
 
 /// Partition and base offset that a key of [`id_block_key`] names.

@@ -14,9 +14,7 @@ pub fn sequence_key(partition: PartitionId, name: &str) -> Vec<u8> {
 
 /// Prefix of the names of one topic, of all if none is given.
 pub fn sequences_prefix(topic: Option<TopicNo>) -> Vec<u8> {
-    let mut key = vec![prefix::SEQUENCE];
-    key.extend(topic.into_iter().flat_map(|topic| topic.0.to_be_bytes()));
-    key
+    key::of_topic(prefix::SEQUENCE, topic)
 }
 
 /// Partition and name that a key of [`sequence_key`] names.

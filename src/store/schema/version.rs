@@ -18,9 +18,7 @@ pub fn version_key(partition: PartitionId, of: &Fingerprint) -> Vec<u8> {
 
 /// Prefix of the versions of one topic, of all if none is given.
 pub fn versions_prefix(topic: Option<TopicNo>) -> Vec<u8> {
-    let mut key = vec![prefix::KEY_VERSION];
-    key.extend(topic.into_iter().flat_map(|topic| topic.0.to_be_bytes()));
-    key
+    key::of_topic(prefix::KEY_VERSION, topic)
 }
 
 /// The topic that a key of [`version_key`] names.

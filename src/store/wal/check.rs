@@ -9,6 +9,7 @@ use super::judge::{Verdict, judge};
 use super::manifest;
 use super::survey::{BadSpot, Survey, survey};
 use super::synced::{Synced, SyncedFile};
+use crate::store::directory::OpenError;
 use crate::types::Uuid;
 
 /// What the check did.
@@ -22,14 +23,24 @@ pub(in crate::store) enum Checked {
         cut: Option<TailCut>,
     },
     /// More is missing than a crash can take, and the loss was not accepted. Nothing was changed.
-    Damaged {
-        /// What is wrong.
-        what: String,
-        /// Where.
-        place: String,
-        /// Whether it is known that data acknowledged as durable is missing.
-        acknowledged: bool,
-    },
+    Damaged(Damage),
+}
+
+/// More missing than a crash can take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// What is wrong.
+    pub what: String,
+    /// Where.
+    pub place: String,
+    /// Whether it is known that data acknowledged as durable is missing.
+    pub acknowledged: bool,
+}
+
+impl From<Damage> for OpenError {
+    fn from(Damage { what, place, acknowledged }: Damage) -> Self {
+        Self::Damaged { what, place, acknowledged }
+    }
 }
 
 /// Checks the logs of the database in `db_dir`; `dir` is the data directory around it.
@@ -41,21 +52,15 @@ pub(in crate::store) fn check(
     accept_loss: bool,
 ) -> io::Result<Checked> {
     let Some(live) = manifest::live_logs(db_dir)? else {
-        return Ok(match synced.filter(|synced| synced.sequence > 0) {
-            Some(synced) if !accept_loss => Checked::Damaged {
-                what: format!("the database with {} durable writes is gone", synced.sequence),
-                place: db_dir.display().to_string(),
-                acknowledged: true,
-            },
-            _ => Checked::Usable { replay_bytes: 0, cut: None },
-        });
+        let refused = gone(db_dir, synced).filter(|_| !accept_loss);
+        return Ok(refused.map_or(Checked::Usable { replay_bytes: 0, cut: None }, Checked::Damaged));
     };
     let mut survey = survey(db_dir, live)?;
     let cut = match judge(&survey, synced, boot_id) {
         Verdict::Whole => None,
         Verdict::TornTail(spot) => Some(cut(dir, &survey, &spot)?),
         Verdict::Damaged { spot, synced } if !accept_loss => {
-            return Ok(damaged(db_dir, &survey, spot.as_ref(), synced));
+            return Ok(Checked::Damaged(missing(db_dir, &survey, spot.as_ref(), synced)));
         }
         Verdict::Damaged { spot, .. } => spot.map(|spot| cut(dir, &survey, &spot)).transpose()?,
     };
@@ -70,10 +75,8 @@ pub(in crate::store) fn check(
 /// What [`inspect`] saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
-    /// Bytes of write-ahead log that a start would replay.
-    pub replay_bytes: u64,
-    /// What a start would refuse: what, and where.
-    pub damage: Option<(String, String)>,
+    /// What a start would refuse.
+    pub damage: Option<Damage>,
     /// Whether the end of the log is torn, as after a power cut; a start cuts it off, and nothing acknowledged is lost.
     pub is_torn: bool,
 }
@@ -82,24 +85,28 @@ pub struct Inspected {
 pub(in crate::store) fn inspect(dir: &Path, db_dir: &Path, boot_id: Option<Uuid>) -> io::Result<Inspected> {
     let synced = SyncedFile::read(dir)?;
     let Some(live) = manifest::live_logs(db_dir)? else {
-        let gone = synced.filter(|synced| synced.sequence > 0).map(|synced| {
-            (format!("the database with {} durable writes is gone", synced.sequence), db_dir.display().to_string())
-        });
-        return Ok(Inspected { replay_bytes: 0, damage: gone, is_torn: false });
+        return Ok(Inspected { damage: gone(db_dir, synced.as_ref()), is_torn: false });
     };
     let survey = survey(db_dir, live)?;
     let (damage, is_torn) = match judge(&survey, synced.as_ref(), boot_id) {
         Verdict::Whole => (None, false),
         Verdict::TornTail(_) => (None, true),
-        Verdict::Damaged { spot, synced } => match damaged(db_dir, &survey, spot.as_ref(), synced) {
-            Checked::Damaged { what, place, .. } => (Some((what, place)), false),
-            Checked::Usable { .. } => (None, false),
-        },
+        Verdict::Damaged { spot, synced } => (Some(missing(db_dir, &survey, spot.as_ref(), synced)), false),
     };
-    Ok(Inspected { replay_bytes: survey.bytes, damage, is_torn })
+    Ok(Inspected { damage, is_torn })
 }
 
-fn damaged(db_dir: &Path, survey: &Survey, spot: Option<&BadSpot>, synced: Option<u64>) -> Checked {
+/// What is missing where there is no database; nothing if none of its writes was durable.
+fn gone(db_dir: &Path, synced: Option<&Synced>) -> Option<Damage> {
+    synced.filter(|synced| synced.sequence > 0).map(|synced| Damage {
+        what: format!("the database with {} durable writes is gone", synced.sequence),
+        place: db_dir.display().to_string(),
+        acknowledged: true,
+    })
+}
+
+/// What is missing of the logs.
+fn missing(db_dir: &Path, survey: &Survey, spot: Option<&BadSpot>, synced: Option<u64>) -> Damage {
     let at = spot.and_then(|spot| Some((survey.files.get(spot.file)?, spot)));
     let (what, place) = match at {
         Some((file, spot)) => (spot.what.to_owned(), format!("{} byte {}", file.display(), spot.offset)),
@@ -109,7 +116,7 @@ fn damaged(db_dir: &Path, survey: &Survey, spot: Option<&BadSpot>, synced: Optio
         Some(synced) => format!("{what}: writes {} to {synced} are missing", survey.next_sequence),
         None => what,
     };
-    Checked::Damaged { what, place, acknowledged: synced.is_some() }
+    Damage { what, place, acknowledged: synced.is_some() }
 }
 
 /// RocksDB replays logs that it has not fsynced and never fsyncs them: a batch found in one and answered as a duplicate would
