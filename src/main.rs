@@ -1,11 +1,12 @@
 //! Flags to settings, settings to the broker; errors to one sentence and an exit code.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use einmal::app::{self, Build, Failure, Manner, probe};
+use einmal::cli::output::put;
 use einmal::config::listeners::machine_name;
 use einmal::config::load::{Sources, load};
 use einmal::config::{document, show};
@@ -190,11 +191,29 @@ fn admin_address(given: Option<String>) -> String {
     given.or_else(|| std::env::var("EINMAL_ADMIN").ok()).unwrap_or_else(|| "localhost:9644".to_owned())
 }
 
-/// Until nobody reads any more.
-fn print_lines(lines: impl Iterator<Item = impl std::fmt::Display>) {
-    let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut lines = lines;
-    let _ = lines.try_for_each(|line| writeln!(stdout, "{line}")).and_then(|()| stdout.flush());
+/// To stdout.
+fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
+    put(text.as_ref()).map(drop).map_err(Failure::Output)
+}
+
+/// The same, line by line, until nobody reads any more.
+fn print_lines(lines: impl Iterator<Item = impl std::fmt::Display>) -> Result<(), Failure> {
+    /// How much is written at once.
+    const CHUNK_BYTES: usize = 64 << 10;
+    let write = || -> io::Result<()> {
+        let mut chunk = Vec::new();
+        for line in lines {
+            writeln!(chunk, "{line}")?;
+            if chunk.len() >= CHUNK_BYTES {
+                if !put(&chunk)? {
+                    return Ok(());
+                }
+                chunk.clear();
+            }
+        }
+        put(&chunk).map(drop)
+    };
+    write().map_err(Failure::Output)
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -224,33 +243,30 @@ fn main() -> ExitCode {
             let bootstrap = bootstrap.or_else(|| std::env::var("EINMAL_BOOTSTRAP").ok());
             probe::probe(bootstrap.as_deref().unwrap_or("localhost:9092")).map_err(Failure::from)
         }
-        Some(Command::Config(ConfigCommand::Docs)) => {
-            print!("{}", document::markdown());
-            Ok(())
-        }
+        Some(Command::Config(ConfigCommand::Docs)) => print(document::markdown()),
         Some(Command::Doctor(options)) => return verdict(einmal::cli::doctor::run(&options)),
         Some(Command::Config(ConfigCommand::Cluster(command))) => return told(einmal::cli::config::run(&command)),
         Some(Command::Verify(options)) => return verify(&options),
         Some(Command::Produce(options)) => return told(einmal::cli::produce::run(&options)),
         Some(Command::Consume(options)) => return told(einmal::cli::consume::run(&options)),
         Some(Command::Id { count, format: IdFormat::Uuid, .. }) => {
-            print_lines((0..count).map(|_| uuid::Uuid::now_v7()));
-            Ok(())
+            print_lines((0..count).map(|_| uuid::Uuid::now_v7()))
         }
         Some(Command::Id { count, format: IdFormat::Int64, admin }) => {
             let first = probe::issue_ids(&admin_address(admin), count).map_err(Failure::from);
-            first.map(|first| print_lines(first..first + i64::from(count)))
+            first.and_then(|first| print_lines(first..first + i64::from(count)))
         }
         Some(Command::Completion { shell }) => {
-            clap_complete::generate(shell, &mut CommandLine::command(), "einmal", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut CommandLine::command(), "einmal", &mut script);
+            print(script)
         }
         Some(Command::Topic(command)) => return told(einmal::cli::topic::run(&command)),
         Some(Command::Group(command)) => return told(einmal::cli::group::run(&command)),
         Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),
         Some(Command::Config(ConfigCommand::Show { origin, all, start })) => load(&start.sources())
             .map_err(Failure::from)
-            .map(|loaded| print!("{}", show::settings(&loaded.config, all, origin))),
+            .and_then(|loaded| print(show::settings(&loaded.config, all, origin))),
         Some(Command::Config(ConfigCommand::Check(start))) => {
             load(&start.sources()).map_err(Failure::from).map(|loaded| {
                 loaded.notices.iter().for_each(|notice| eprintln!("einmal: {notice}"));
@@ -259,8 +275,7 @@ fn main() -> ExitCode {
         Some(Command::Bench(command)) => return bench(&command),
         Some(Command::Version) => {
             let Build { version, revision, rustc } = BUILD;
-            println!("einmal {version} (revision {revision}, rustc {rustc})");
-            Ok(())
+            print(format!("einmal {version} (revision {revision}, rustc {rustc})\n"))
         }
     };
     match result {

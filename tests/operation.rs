@@ -105,6 +105,31 @@ fn settings_are_shown_with_their_origin_and_checked_without_a_start() {
 }
 
 #[test]
+fn what_is_printed_for_nobody_is_no_error_and_what_finds_no_room_is_one() {
+    for arguments in [
+        &["version"][..],
+        &["completion", "bash"],
+        &["config", "docs"],
+        &["config", "show", "--all"],
+        &["id", "-n", "10000"],
+        &["doctor", "--bootstrap-server", "127.0.0.1:1"],
+    ] {
+        let (reader, closed) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let fails = arguments[0] == "doctor";
+        let output = server::call_into(closed, arguments);
+        assert_eq!(output.status.code(), Some(i32::from(fails)), "{arguments:?}: {output:?}");
+        assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
+
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+        let output = server::call_into(full, arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.starts_with("einmal: cannot write the result: "), "{arguments:?}: {told}");
+    }
+}
+
+#[test]
 fn a_start_creates_the_topics_that_it_is_told_to_and_leaves_those_that_are_there() {
     let told = ["einmal.create.topics=orders:3,balances::cleanup.policy=compact", "num.partitions=2"];
     let mut server = TestServer::start_with(&told);

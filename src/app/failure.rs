@@ -61,6 +61,9 @@ pub enum Failure {
     /// The probe found no healthy broker.
     #[error(transparent)]
     Probe(#[from] super::probe::Unhealthy),
+    /// Nobody takes the result.
+    #[error("cannot write the result: {0}")]
+    Output(std::io::Error),
     /// Metrics.
     #[error("cannot record metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
@@ -92,6 +95,7 @@ impl Failure {
             | Self::Overdue
             | Self::Interrupted
             | Self::Probe(_)
+            | Self::Output(_)
             | Self::Metrics(_)
             | Self::Runtime(_)
             | Self::Panicked(_) => 1,

@@ -51,7 +51,8 @@ pub fn run(command: &Command) -> Result<bool, BenchError> {
         Command::Produce(produce) => (runs::produce(produce)?, &produce.target.json),
         Command::Consume(consume) => (runs::consume(consume)?, &consume.target.json),
         Command::Limits(options) => {
-            return limits::run(options).map(|()| true).map_err(BenchError::system("what measures the machine"));
+            let found = limits::run(options).map_err(BenchError::system("what measures the machine"))?;
+            return report::print(&found).map(|()| true);
         }
         Command::E2e(end_to_end) => (runs::end_to_end(end_to_end)?, &end_to_end.target.json),
         Command::Connections(connections) => (connections::hold(connections)?, &connections.json),

@@ -253,14 +253,22 @@ fn verified_json(verified: &Verified, expected: u64) -> Value {
 
 /// Prints the table, and writes the JSON where it was asked for; on stdout the JSON stands alone.
 pub(super) fn publish(table: &str, json: &Value, file: Option<&str>) -> Result<(), BenchError> {
-    let failed = |error| BenchError::System { what: "the result file", error };
+    let json = format!("{json:#}\n");
     match file {
-        Some("-") => writeln!(std::io::stdout(), "{json:#}").map_err(failed),
+        Some("-") => print(&json),
         file => {
             if let Some(path) = file {
-                std::fs::write(path, format!("{json:#}\n")).map_err(failed)?;
+                std::fs::write(path, json).map_err(BenchError::system(RESULT_FILE))?;
             }
-            write!(std::io::stdout(), "{table}").map_err(failed)
+            print(table)
         }
     }
+}
+
+const RESULT_FILE: &str = "the result file";
+
+/// To stdout.
+pub(super) fn print(text: &str) -> Result<(), BenchError> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(BenchError::system(RESULT_FILE))
 }

@@ -4,7 +4,6 @@
 //! refuses its commits, so that it cannot take anything away from them.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -14,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::group::committed;
 use super::offsets::{self, EARLIEST, LATEST};
-use super::output::Format;
+use super::output::{self, Format};
 use super::read::{Brought, Message, Position, fetch};
 use super::target::Target;
 use super::{CliError, text};
@@ -164,11 +163,7 @@ fn print(topic: &str, partition: PartitionIndex, messages: &[Message], options: 
         }
         bytes.push(b'\n');
     }
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(&bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        written => Ok(written.map(|()| true)?),
-    }
+    Ok(output::put(&bytes)?)
 }
 
 /// A record. What is no UTF-8 is written in hexadecimal under a name that says so.

@@ -13,7 +13,7 @@ pub mod doctor;
 mod error;
 pub mod group;
 mod offsets;
-pub(crate) mod output;
+pub mod output;
 mod partitioner;
 pub mod produce;
 mod read;

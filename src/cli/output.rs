@@ -9,6 +9,18 @@ use serde_json::{Map, Value, json};
 
 use super::span;
 
+/// Writes `bytes` to stdout. False if nobody reads any more (`| head`), which is no error.
+///
+/// # Errors
+/// They could not be written.
+pub fn put(bytes: &[u8]) -> io::Result<bool> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
+    }
+}
+
 /// Form of the result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -101,13 +113,9 @@ impl Listing {
         self.rows.push(cells);
     }
 
-    /// Writes it to stdout. A reader that takes no more (`| head`) is no error.
+    /// Writes it to stdout.
     pub(crate) fn print(&self, format: Format) -> io::Result<()> {
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(self.render(format).as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written,
-        }
+        put(self.render(format).as_bytes()).map(drop)
     }
 
     fn render(&self, format: Format) -> String {

@@ -63,6 +63,8 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     let mut sender = Sender::new(&mut cluster, options)?;
     let mut stdin = BufReader::with_capacity(STDIN_BYTES, io::stdin().lock());
     let mut lines = Vec::new();
+    // Of these lines.
+    let mut bytes = 0;
     let sent = loop {
         let mut line = Vec::new();
         match stdin.read_until(b'\n', &mut line) {
@@ -72,16 +74,17 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 if line.last() == Some(&b'\n') {
                     line.pop();
                 }
+                bytes += line.len();
                 lines.push(line);
             }
         }
-        let bytes: usize = lines.iter().map(Vec::len).sum();
         // Whoever types sees each line written at once.
         let is_last_for_now = !stdin.buffer().contains(&b'\n');
-        if (is_last_for_now || lines.len() >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX)
-            && let Err(error) = sender.send(&mut lines)
-        {
-            break Err(error);
+        if is_last_for_now || lines.len() >= BATCH_RECORDS_MAX || bytes >= BATCH_BYTES_MAX {
+            bytes = 0;
+            if let Err(error) = sender.send(&mut lines) {
+                break Err(error);
+            }
         }
     };
     let mut listing = Listing::new(&["topic", "partition", "records", "first_offset", "last_offset"]);

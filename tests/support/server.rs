@@ -260,6 +260,11 @@ pub fn call(arguments: &[&str]) -> Output {
     Command::new(binary()).args(arguments).output().expect("the built binary starts")
 }
 
+/// The same with `stdout` to write to.
+pub fn call_into(stdout: impl Into<Stdio>, arguments: &[&str]) -> Output {
+    Command::new(binary()).args(arguments).stdout(stdout).output().expect("the built binary starts")
+}
+
 /// The same with `input` on stdin.
 pub fn call_with_input(arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(binary())

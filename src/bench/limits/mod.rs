@@ -66,17 +66,16 @@ impl Limit {
     }
 }
 
-/// Measures everything and prints it.
+/// Measures everything. Answers what is to be printed.
 ///
 /// # Errors
 /// The directory cannot be written to, or loopback does not work.
-pub fn run(options: &Options) -> io::Result<()> {
+pub fn run(options: &Options) -> io::Result<String> {
     let each = Duration::from_millis(options.each_ms);
     let mut limits = memory::limits(each);
     limits.extend(network::limits(each)?);
     limits.extend(disk::limits(&options.dir, options.file_mib << 20, each)?);
-    print!("{}", if options.json { json(&limits) } else { table(&limits) });
-    Ok(())
+    Ok(if options.json { json(&limits) } else { table(&limits) })
 }
 
 /// `{"name": {"gb_per_s": 1.5, …}, …}`, without the figures that do not apply.

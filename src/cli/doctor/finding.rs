@@ -1,10 +1,9 @@
 //! What was found on the way, step by step.
 
-use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use crate::cli::advice;
-use crate::cli::output::{Cell, Format, Listing};
+use crate::cli::output::{Cell, Format, Listing, put};
 use crate::cli::{CliError, span};
 use crate::client::ClientError;
 
@@ -110,7 +109,7 @@ impl Walk {
         self.findings.iter().all(|finding| finding.outcome != Outcome::Failed)
     }
 
-    /// Findings to stdout. A reader that takes no more is no error.
+    /// Findings to stdout.
     pub(super) fn print(&self, bootstrap: &str, format: Format) -> Result<(), CliError> {
         match format {
             Format::Json => {
@@ -127,10 +126,7 @@ impl Walk {
                 }
                 Ok(listing.print(format)?)
             }
-            Format::Table => match io::stdout().lock().write_all(self.text(bootstrap).as_bytes()) {
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                written => Ok(written?),
-            },
+            Format::Table => Ok(put(self.text(bootstrap).as_bytes()).map(drop)?),
         }
     }
 
