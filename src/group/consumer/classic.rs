@@ -8,6 +8,7 @@
 //!
 //! Invariant: a request that is refused has changed nothing but deadlines.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::assignment::{Partitions, TopicIdPartition};
@@ -105,10 +106,13 @@ impl ConsumerGroup {
 
     /// Whether the others of the classic protocol could go on with this member if the group became a classic one.
     fn supports(&self, request: &JoinRequest) -> bool {
-        let others: Vec<&ClassicMember> =
-            self.state.members.values().filter_map(|member| member.metadata.classic.as_ref()).collect();
-        let is_common = |name: &String| others.iter().all(|other| other.protocols.iter().any(|(own, _)| own == name));
-        request.protocol_type == PROTOCOL_TYPE && request.protocols.iter().any(|(name, _)| is_common(name))
+        let mut common: HashSet<&str> = request.protocols.iter().map(|(name, _)| name.as_str()).collect();
+        for other in self.state.members.values().filter_map(|member| member.metadata.classic.as_ref()) {
+            // Sets on both sides: each may name as many as a request holds.
+            let own: HashSet<&str> = other.protocols.iter().map(|(name, _)| name.as_str()).collect();
+            common.retain(|name| own.contains(name));
+        }
+        request.protocol_type == PROTOCOL_TYPE && !common.is_empty()
     }
 
     /// SyncGroup.
