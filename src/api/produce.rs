@@ -101,7 +101,7 @@ struct Appending {
     /// Answers in the order of the partitions that were not refused; none if all were.
     appended: Option<oneshot::Receiver<Vec<Appended>>>,
     /// Of batches that were compressed anew, until the request is answered.
-    memory: Option<OwnedSemaphorePermit>,
+    memory: Vec<OwnedSemaphorePermit>,
 }
 
 struct AppendingTopic {
@@ -120,7 +120,7 @@ impl Appending {
         let topics = cx.broker.catalog.topics();
         let now = super::now();
         let mut batches = Vec::new();
-        let mut memory: Option<OwnedSemaphorePermit> = None;
+        let mut memory = Vec::new();
         let mut appending = Vec::with_capacity(request.topics.len());
         for ProduceTopic { topic: named, partitions } in request.topics {
             let topic = find(&topics, &named).cloned();
@@ -129,14 +129,10 @@ impl Appending {
                 let checked = match (acks, &topic) {
                     (None, _) => Err(Refusal::of(ErrorCode::INVALID_REQUIRED_ACKS)),
                     (_, None) => Err(Refusal::of(missing(&named))),
-                    (_, Some(topic)) => check_partition(cx, topic, partition, header.api_version, now),
+                    (_, Some(topic)) => check_partition(cx, topic, partition, header.api_version, now, &mut memory),
                 };
                 match checked {
-                    Ok((mut batch, permit)) => {
-                        match (&mut memory, permit) {
-                            (Some(memory), Some(permit)) => memory.merge(permit),
-                            (memory, permit) => *memory = memory.take().or(permit),
-                        }
+                    Ok(mut batch) => {
                         if pins_too_much(batch.bytes.len(), frame_bytes) {
                             batch.bytes = BytesMut::from(&batch.bytes[..]);
                         }
@@ -183,7 +179,7 @@ impl Appending {
             Some(receiver) => wait(receiver, self.timeout).await?,
             None => Some(Vec::new()),
         };
-        drop(self.memory.take());
+        drop(std::mem::take(&mut self.memory));
         let answers = self.answers(appended);
         if self.acks == Some(Acks::None) {
             let errors = answers.iter().flat_map(|topic| &topic.partition_responses).map(|answer| answer.error_code);
@@ -288,7 +284,8 @@ fn check_partition(
     named: ProducePartition,
     version: i16,
     now: Timestamp,
-) -> Result<(AppendBatch, Option<OwnedSemaphorePermit>), Refusal> {
+    memory: &mut Vec<OwnedSemaphorePermit>,
+) -> Result<AppendBatch, Refusal> {
     let partition =
         partition_of(topic, named.index).ok_or_else(|| Refusal::of(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
     // Clients that got hold of the name must not think that they wrote offsets or transactions.
@@ -298,11 +295,11 @@ fn check_partition(
     let mut bytes = named.records.unwrap_or_default();
     let check = || check::check_batch(&topic.config, &bytes, version, now);
     let mut header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
-    let mut permit = None;
     if let Some(to) = header.codec().ok().and_then(|codec| recompress::target(&topic.config, codec)) {
-        let memory = &cx.broker.recompress_memory;
-        let made = aside(|| recompress::recompressed(&bytes, &header, to, &topic.config, memory))?;
-        (bytes, header, permit) = (made.bytes, made.header, Some(made.permit));
+        let budget = &cx.broker.recompress_memory;
+        let made = aside(|| recompress::recompressed(&bytes, &header, to, &topic.config, budget))?;
+        (bytes, header) = (made.bytes, made.header);
+        memory.push(made.permit);
     }
     let ids = match &topic.config.dedup {
         None => None,
@@ -312,7 +309,7 @@ fn check_partition(
             Some(Box::new(ids))
         }
     };
-    Ok((AppendBatch { partition: partition.id, header, bytes, transaction: None, ids }, permit))
+    Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None, ids })
 }
 
 /// Runs long work where it is, so that its connection's order is kept, while other connections go on on another thread.

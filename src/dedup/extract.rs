@@ -172,11 +172,8 @@ impl Extractor {
         let mut claims = Vec::new();
         let (mut missing, mut too_long, mut no_claim) = (Vec::new(), Vec::new(), Vec::new());
         let is_ledger = config.is_ledger();
-        for (index, record) in (0..).zip(records(&plain, header.record_count)) {
-            let record = record?;
-            if record.offset_delta != index {
-                return Err(IdsRefused::Offset { index, offset_delta: record.offset_delta });
-            }
+        for record in numbered(&plain, header.record_count) {
+            let (index, record) = record?;
             match reader.id_of(&record) {
                 Found::Id(fingerprint) => {
                     ids.push(BatchId { fingerprint, offset_delta: index.unsigned_abs() });
@@ -210,11 +207,8 @@ impl Extractor {
     fn versions(&self, plain: &[u8], record_count: i32) -> Result<Vec<VersionedRecord>, IdsRefused> {
         let mut versions = Vec::new();
         let mut wrong = Vec::new();
-        for (index, record) in (0..).zip(records(plain, record_count)) {
-            let record = record?;
-            if record.offset_delta != index {
-                return Err(IdsRefused::Offset { index, offset_delta: record.offset_delta });
-            }
+        for record in numbered(plain, record_count) {
+            let (index, record) = record?;
             match VersionedRecord::of(&record, index.unsigned_abs(), self.secret) {
                 Ok(version) => versions.extend(version),
                 Err(why) => note(&mut wrong, index, || why.to_owned()),
@@ -233,11 +227,8 @@ impl Extractor {
     ) -> Result<Vec<BatchNumber>, IdsRefused> {
         let mut numbers: Vec<BatchNumber> = Vec::new();
         let (mut missing, mut wrong) = (Vec::new(), Vec::new());
-        for (index, record) in (0..).zip(records(plain, record_count)) {
-            let record = record?;
-            if record.offset_delta != index {
-                return Err(IdsRefused::Offset { index, offset_delta: record.offset_delta });
-            }
+        for record in numbered(plain, record_count) {
+            let (index, record) = record?;
             match self.number_of(sequence, &record) {
                 Ok(Some((name, number))) => {
                     // The records of a batch mostly have one name.
@@ -286,6 +277,17 @@ impl Extractor {
         let number = read_number(number).ok_or("its number is neither decimal text nor 8 bytes of less than 2^61")?;
         Ok(Some((name, number)))
     }
+}
+
+/// The records in `plain` with their places, which their offsets have to be.
+fn numbered(plain: &[u8], record_count: i32) -> impl Iterator<Item = Result<(i32, RecordView<'_>), IdsRefused>> {
+    (0..).zip(records(plain, record_count)).map(|(index, record)| {
+        let record = record?;
+        if record.offset_delta != index {
+            return Err(IdsRefused::Offset { index, offset_delta: record.offset_delta });
+        }
+        Ok((index, record))
+    })
 }
 
 /// Digits are text: 8 of them would be a number above 2^61 if they were none.

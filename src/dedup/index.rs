@@ -347,7 +347,9 @@ impl Index {
     /// What these ids stand in place of is gone for good.
     fn settle(&mut self, numbers: std::ops::Range<u64>) {
         if !self.replaced.is_empty() {
-            self.replaced.retain(|number, _| !numbers.contains(number));
+            for number in numbers {
+                self.replaced.remove(&number);
+            }
         }
     }
 

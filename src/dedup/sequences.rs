@@ -112,16 +112,6 @@ impl Sequences {
         NAME_BYTES + name.len()
     }
 
-    /// Number of names, one that writes to several partitions counted in each.
-    pub fn len(&self) -> usize {
-        self.partitions.values().map(BTreeMap::len).sum()
-    }
-
-    /// Whether no name is known.
-    pub fn is_empty(&self) -> bool {
-        self.partitions.is_empty()
-    }
-
     /// What is known of a name.
     pub fn get(&self, partition: u32, name: &str) -> Option<&Sequence> {
         self.partitions.get(&partition)?.get(name)
@@ -244,14 +234,13 @@ impl Sequences {
             };
             for (name, sequence) in names.range((begin, Bound::Unbounded)) {
                 if left == 0 {
-                    return (idle, last);
+                    return (idle, last.map(|(partition, name): (u32, &Arc<str>)| (partition, Arc::clone(name))));
                 }
                 left -= 1;
-                let place = (*partition, Arc::clone(name));
                 if sequence.pending.is_none() && sequence.time <= until {
-                    idle.push(place.clone());
+                    idle.push((*partition, Arc::clone(name)));
                 }
-                last = Some(place);
+                last = Some((*partition, name));
             }
         }
         (idle, None)

@@ -77,13 +77,8 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     }
     let mut last_present_delta = batch.header.last_offset_delta;
     if let Some(dedup) = &topic.config.dedup {
-        let (message_ids, base_offset) = (&mut state.message_ids, log.row.log_end);
-        let judged = if dedup.checks_versions {
-            message_ids.judge_versions(state.store.as_ref(), group, &topic, dedup, &mut batch, base_offset)
-        } else {
-            message_ids.judge(&topic, dedup, &mut batch, base_offset)
-        };
-        match judged {
+        let (store, base_offset) = (state.store.as_ref(), log.row.log_end);
+        match state.message_ids.judge(store, group, &topic, dedup, &mut batch, base_offset) {
             Outcome::Append { last_present_delta: delta } => {
                 last_present_delta = delta;
                 let transaction = message_ids::transaction_of(&batch);

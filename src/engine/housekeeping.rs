@@ -12,10 +12,7 @@ pub(super) fn expire_message_ids(state: &mut State, group: &mut Group) -> bool {
         return false;
     }
     let State { message_ids, topics, .. } = state;
-    message_ids.expire(group, topics, |topic| {
-        let dedup = topics.by_no.get(&topic).and_then(|topic| topic.config.dedup.as_ref());
-        dedup.filter(|dedup| dedup.sequence.is_none()).map(|dedup| dedup.window_ms)
-    })
+    message_ids.expire(group, topics)
 }
 
 /// Forgets producers that wrote nothing for `producer.id.expiration.ms`, and the longest idle of the others while there are more

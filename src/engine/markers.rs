@@ -106,7 +106,7 @@ fn stage_one(
         state.producer_state_count += 1;
     }
     log.move_last_stable_offset();
-    state.message_ids.end(group, &topic, id, producer_id, marker.result);
+    state.message_ids.end(group, &topic, id, marker);
     if let Some(first_offset) = first_offset
         && marker.result == TransactionResult::Abort
     {

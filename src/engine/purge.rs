@@ -18,6 +18,9 @@ const ROWS_PER_SLICE: usize = 4096;
 
 /// Removes a slice of what is dead, as far as the groups up to `published` made it so: until readers know, they still read it.
 pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
+    if state.dead.is_empty() {
+        return;
+    }
     let State { dead: all, purged_to, store, disk, .. } = state;
     // With the disk low nothing is appended, so no compaction would come by that gives the space of records back.
     let mut slice = Slice { store: store.as_ref(), group, rows_left: ROWS_PER_SLICE, reclaim_all: disk.is_low() };

@@ -12,6 +12,7 @@ use crate::types::{Offset, PartitionId, Timestamp};
 pub(super) const SPARSE_ENTRY_BYTES: u64 = 1 << 20;
 /// Time between two entries of a partition that is written to slowly.
 const SPARSE_ENTRY_MS: Timestamp = 60_000;
+
 /// An entry tells what holds for the batches before it, so it is staged before the batch counts.
 pub(super) fn stage(log: &mut PartitionLog, group: &mut Group, header: &BatchHeader, now: Timestamp) {
     let sparse = &mut log.sparse;

@@ -2,8 +2,9 @@
 //!
 //! The work is done on the batch's connection: it holds up nobody else's appends, and the order of the connection is kept.
 //!
-//! Invariant: what such batches take beside the frames that they came in is at most `queued.max.request.bytes`, all connections
-//! together; a small compressed batch may become a hundred times larger where a topic wants it uncompressed.
+//! Invariant: what becomes of such batches takes at most `queued.max.request.bytes` beside the frames that they came in, all connections
+//! together, until their requests are answered or given up; a small compressed batch may become a hundred times larger where a topic
+//! wants it uncompressed. What codecs need while they work is not counted: zstd takes about 7 MiB a batch at level 3, 138 MiB at 22.
 
 use std::sync::Arc;
 

@@ -63,7 +63,7 @@ fn appending(version: i16, acks: i16, timeout_ms: i32, receiver: oneshot::Receiv
         timeout: timeout(acks, timeout_ms),
         topics: vec![topic(vec![(1, None), (0, Some(refusal)), (1, None)]), other],
         appended: Some(receiver),
-        memory: None,
+        memory: Vec::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! One row beside each batch that brings new ids holds them, in the same write; rows go when their ids do. What is in memory is what
 //! the rows say, and is read back from them at the start ([`recovery`]), not from the log. Transactions need no rows of their own:
 //! whether the ids of a batch are those of an open one is told by its producer's row. Ids are kept by a clock of their own
-//! ([`running_time`]), which also tells idle senders of mode `sequence` ([`numbers`]); what a deleted topic leaves behind goes in rounds ([`removal`]).
+//! ([`running_time`]), which also tells idle senders of mode `sequence` ([`numbers`]); what a deleted topic leaves behind goes in slices ([`super::purge`]).
 
 mod numbers;
 mod recovery;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::command::AppendBatch;
+use super::command::{AppendBatch, Marker};
 use super::group::Group;
 use super::state::Dead;
 use crate::config::DedupConfig;
@@ -22,8 +22,8 @@ use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Verd
 use crate::log::catalog::{Topic, Topics};
 use crate::record::amend::{self, Amended};
 use crate::record::records::RecordsInvalid;
-use crate::store::Rows;
 use crate::store::schema::{IdBlock, MessageIdTime, RowValue, id_block_key};
+use crate::store::{Rows, Store};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
 use numbers::Numbers;
 pub(super) use numbers::publish;
@@ -33,8 +33,8 @@ pub(super) use versions::Moved;
 
 /// Header that names the first record with the same id, where repeated records are stored.
 const MARK: &str = "einmal-duplicate-of";
-/// Rows that one round removes of what has expired.
-const ROWS_PER_ROUND: usize = 4096;
+/// Ids that one round forgets, about: the last batch of them goes whole.
+const IDS_PER_ROUND: usize = 4096;
 /// Ids that an append forgets beside twice its own, if they have expired.
 const EXPIRED_PER_APPEND: usize = 64;
 
@@ -94,11 +94,16 @@ impl MessageIds {
     /// has to follow.
     pub fn judge(
         &mut self,
+        store: &dyn Store,
+        group: &mut Group,
         topic: &Topic,
         config: &Arc<DedupConfig>,
         batch: &mut AppendBatch,
         base_offset: Offset,
     ) -> Outcome {
+        if config.checks_versions {
+            return self.judge_versions(store, group, topic, config, batch, base_offset);
+        }
         let ids = match self.ids_of(config, batch) {
             Ok(ids) => ids,
             Err(outcome) => return outcome,
@@ -268,11 +273,10 @@ impl MessageIds {
         }
         index.keep(KeptBlock { partition: partition.index, base_offset, time }, transaction);
         let mut left = 2 * new + EXPIRED_PER_APPEND;
-        while let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= time.saturating_sub(config.window_ms)) {
+        while left > 0
+            && let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= time.saturating_sub(config.window_ms))
+        {
             left = left.saturating_sub(forget_oldest(index, group, partition.topic, oldest).max(1));
-            if left == 0 {
-                break;
-            }
         }
         // What is left where the limit was lowered, or a transaction was in the way, goes with the next appends.
         while left > 0
@@ -296,10 +300,7 @@ impl MessageIds {
 
     /// Forgets the oldest ids of the topic that has most, while there are too many. The newest of each topic stay.
     pub fn make_room(&mut self, group: &mut Group, topics: &Topics) {
-        let throttles = |topic: &TopicNo| {
-            let dedup = topics.by_no.get(topic).and_then(|topic| topic.config.dedup.as_ref());
-            dedup.is_some_and(|dedup| dedup.throttles)
-        };
+        let throttles = |topic: &TopicNo| dedup_of(topics, *topic).is_some_and(|dedup| dedup.throttles);
         while self.is_over() {
             let evictable = self.by_topic.iter_mut().filter(|(topic, index)| index.blocks() > 1 && !throttles(topic));
             let with_oldest = evictable.filter_map(|(topic, index)| Some((topic, index.oldest()?, index)));
@@ -318,17 +319,11 @@ impl MessageIds {
     }
 
     /// Settles the ids of a transaction that ends in a partition: they stay with its records or go with them.
-    pub fn end(
-        &mut self,
-        group: &mut Group,
-        topic: &Topic,
-        partition: PartitionId,
-        producer_id: ProducerId,
-        result: TransactionResult,
-    ) {
-        self.numbers.end(group, topic, partition, producer_id, result);
+    pub fn end(&mut self, group: &mut Group, topic: &Topic, partition: PartitionId, marker: &Marker) {
+        self.numbers.end(group, topic, partition, marker);
+        let producer_id = marker.producer_id;
         let Some(index) = self.by_topic.get_mut(&partition.topic) else { return };
-        match result {
+        match marker.result {
             TransactionResult::Commit => index.commit(partition.index, producer_id),
             TransactionResult::Abort => {
                 let bytes_before = index.bytes();
@@ -345,18 +340,13 @@ impl MessageIds {
         self.by_topic.is_empty() && self.numbers.is_empty()
     }
 
-    /// Forgets ids whose time is over, as far as one round goes; answers whether more are left. `window_ms` says how long a topic keeps
-    /// its ids, if it looks at them at all.
-    pub fn expire(
-        &mut self,
-        group: &mut Group,
-        topics: &Topics,
-        window_ms: impl Fn(TopicNo) -> Option<Timestamp>,
-    ) -> bool {
-        let mut left = ROWS_PER_ROUND;
+    /// Forgets ids whose time is over, and all of a topic that does not look at them any more, as far as one round goes; answers whether
+    /// more are left.
+    pub fn expire(&mut self, group: &mut Group, topics: &Topics) -> bool {
+        let mut left = IDS_PER_ROUND;
         for (topic, index) in &mut self.by_topic {
-            let until =
-                window_ms(*topic).map_or(Timestamp::MAX, |window_ms| self.clock.now().saturating_sub(window_ms));
+            let dedup = dedup_of(topics, *topic).filter(|dedup| dedup.sequence.is_none());
+            let until = dedup.map_or(Timestamp::MAX, |dedup| self.clock.now().saturating_sub(dedup.window_ms));
             let bytes_before = index.bytes();
             while left > 0
                 && let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= until)
@@ -389,6 +379,10 @@ impl MessageIds {
 /// The producer whose transaction the batch belongs to.
 pub(super) fn transaction_of(batch: &AppendBatch) -> Option<ProducerId> {
     batch.header.is_transactional().then_some(batch.header.producer_id)
+}
+
+fn dedup_of(topics: &Topics, topic: TopicNo) -> Option<&DedupConfig> {
+    topics.by_no.get(&topic)?.config.dedup.as_deref()
 }
 
 /// Adds to one of the counters of a topic.

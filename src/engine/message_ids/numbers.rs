@@ -5,11 +5,11 @@
 //! as the record that moved the name; only what is in no open transaction is published. Where it cannot be written (no room for the
 //! topic, a low disk) what is published stays behind, never ahead: a sender that goes on from there has some of its records left out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 
 use super::super::append;
-use super::super::command::{AppendBatch, NewTopic};
+use super::super::command::{AppendBatch, Marker, NewTopic};
 use super::super::environment::Environment;
 use super::super::group::Group;
 use super::super::state::State;
@@ -37,8 +37,10 @@ pub(super) struct Numbers {
     bytes: usize,
     /// Of the batch that was judged last.
     moved: Moved,
-    /// What the topic that tells numbers does not say yet, by its keys; none: the name is forgotten.
-    unpublished: BTreeMap<String, Option<u64>>,
+    /// What the topic that tells numbers does not say yet, by its keys.
+    unpublished: BTreeMap<String, u64>,
+    /// Keys of names that are forgotten and that it still tells of.
+    unretracted: BTreeSet<String>,
     /// It could not be said.
     is_held_up: bool,
     /// Where the next look for idle names begins.
@@ -57,12 +59,23 @@ impl Numbers {
 
     /// Whether there is something to publish, and no reason to wait.
     pub fn is_publishing(&self) -> bool {
-        !self.unpublished.is_empty() && !self.is_held_up
+        self.has_unpublished() && !self.is_held_up
     }
 
-    fn publish(&mut self, topic: &Topic, partition: u32, name: &str, number: Option<u64>) {
-        let key = format!("{}/{}/{partition}/{name}", topic.name, base64_uuid(topic.id));
+    fn has_unpublished(&self) -> bool {
+        !self.unpublished.is_empty() || !self.unretracted.is_empty()
+    }
+
+    fn publish(&mut self, topic: &Topic, partition: u32, name: &str, number: u64) {
+        let key = published_key(topic, partition, name);
+        self.unretracted.remove(&key);
         self.unpublished.insert(key, number);
+    }
+
+    fn retract(&mut self, topic: &Topic, partition: u32, name: &str) {
+        let key = published_key(topic, partition, name);
+        self.unpublished.remove(&key);
+        self.unretracted.insert(key);
     }
 
     /// Forgets a name that nobody has counted under for too long.
@@ -71,7 +84,7 @@ impl Numbers {
         self.bytes -= sequences.bytes();
         sequences.forget(partition, name);
         self.bytes += sequences.bytes();
-        self.publish(topic, partition, name, None);
+        self.retract(topic, partition, name);
     }
 
     /// Takes in a row at the start.
@@ -105,23 +118,17 @@ impl Numbers {
         }
         if transaction.is_none() {
             for (name, reached) in &moved {
-                self.publish(topic, partition, name, Some(reached.number));
+                self.publish(topic, partition, name, reached.number);
             }
         }
     }
 
     /// Settles what a transaction has moved.
-    pub fn end(
-        &mut self,
-        group: &mut Group,
-        topic: &Topic,
-        partition: PartitionId,
-        producer_id: ProducerId,
-        result: TransactionResult,
-    ) {
+    pub fn end(&mut self, group: &mut Group, topic: &Topic, partition: PartitionId, marker: &Marker) {
         let Some(sequences) = self.by_topic.get_mut(&topic.no) else { return };
+        let is_committed = marker.result == TransactionResult::Commit;
         self.bytes -= sequences.bytes();
-        let ended = sequences.end(partition.index, producer_id, result == TransactionResult::Commit);
+        let ended = sequences.end(partition.index, marker.producer_id, is_committed);
         self.bytes += sequences.bytes();
         for (name, left) in ended {
             let key = sequence_key(partition, &name);
@@ -130,9 +137,9 @@ impl Numbers {
                 None => group.rows.delete(key),
             }
             if let Some(settled) = left.and_then(|sequence| sequence.settled)
-                && result == TransactionResult::Commit
+                && is_committed
             {
-                self.publish(topic, partition.index, &name, Some(settled.number));
+                self.publish(topic, partition.index, &name, settled.number);
             }
         }
     }
@@ -143,7 +150,7 @@ impl Numbers {
         self.bytes -= sequences.bytes();
         self.looked_at.remove(&topic.no);
         for (partition, name, _) in sequences.iter() {
-            self.publish(topic, partition, name, None);
+            self.retract(topic, partition, name);
         }
         true
     }
@@ -167,6 +174,10 @@ impl Numbers {
         }
         !self.looked_at.is_empty()
     }
+}
+
+fn published_key(topic: &Topic, partition: u32, name: &str) -> String {
+    format!("{}/{}/{partition}/{name}", topic.name, base64_uuid(topic.id))
 }
 
 fn sequence_of(topic: &Topic) -> Option<&SequenceConfig> {
@@ -251,44 +262,62 @@ pub(in crate::engine) fn publish(
     environment: &mut dyn Environment,
     now: Timestamp,
 ) {
-    let (moved, forgotten): (Vec<_>, Vec<_>) =
-        state.message_ids.numbers.unpublished.iter().partition(|(_, number)| number.is_some());
-    let keys = moved.into_iter().chain(forgotten.into_iter().take(PUBLISHED_PER_BATCH)).map(|(key, _)| key.clone());
-    let keys: Vec<String> = keys.collect();
-    for keys in keys.chunks(PUBLISHED_PER_BATCH) {
-        let published = publish_batch(state, group, environment, now, keys);
-        let numbers = &mut state.message_ids.numbers;
-        match published {
-            Ok(()) => {
-                numbers.is_held_up = false;
-                for key in keys {
-                    numbers.unpublished.remove(key);
-                }
-            }
-            Err(error) => {
-                // Said once, tried again with every write.
-                if !mem::replace(&mut numbers.is_held_up, true) {
-                    tracing::warn!(topic = SEQUENCES_TOPIC, error, "numbers of senders cannot be published");
-                }
-                return;
-            }
-        }
+    if state.message_ids.numbers.has_unpublished() {
+        publish_all(state, group, environment, now);
     }
 }
 
-fn publish_batch(
+// Rare, and large for a round of the writer that does without it.
+#[inline(never)]
+fn publish_all(state: &mut State, group: &mut Group, environment: &mut dyn Environment, now: Timestamp) {
+    let told = topic_of_numbers(state, group, environment).and_then(|partition| {
+        loop {
+            let numbers = &mut state.message_ids.numbers;
+            let moved: Vec<_> = numbers.unpublished.iter().take(PUBLISHED_PER_BATCH).map(told_number).collect();
+            if moved.is_empty() {
+                break;
+            }
+            append_told(state, group, partition, now, &moved)?;
+            for (key, _) in &moved {
+                state.message_ids.numbers.unpublished.remove(key);
+            }
+        }
+        let numbers = &mut state.message_ids.numbers;
+        let forgotten: Vec<_> =
+            numbers.unretracted.iter().take(PUBLISHED_PER_BATCH).map(|key| (key.clone(), None)).collect();
+        append_told(state, group, partition, now, &forgotten)?;
+        for (key, _) in &forgotten {
+            state.message_ids.numbers.unretracted.remove(key);
+        }
+        Ok(())
+    });
+    let was_held_up = mem::replace(&mut state.message_ids.numbers.is_held_up, told.is_err());
+    // Said once, tried again with every write.
+    if let Err(error) = told
+        && !was_held_up
+    {
+        tracing::warn!(topic = SEQUENCES_TOPIC, error, "numbers of senders cannot be published");
+    }
+}
+
+fn told_number((key, number): (&String, &u64)) -> (String, Option<String>) {
+    (key.clone(), Some(number.to_string()))
+}
+
+/// Appends one batch of keys with their numbers; none: the name is forgotten.
+fn append_told(
     state: &mut State,
     group: &mut Group,
-    environment: &mut dyn Environment,
+    partition: PartitionId,
     now: Timestamp,
-    keys: &[String],
+    told: &[(String, Option<String>)],
 ) -> Result<(), String> {
-    let unpublished = &state.message_ids.numbers.unpublished;
-    let batch = keys.iter().fold(BatchBuilder::new(), |batch, key| {
-        let number = unpublished.get(key).copied().flatten().map(|number| number.to_string());
+    if told.is_empty() {
+        return Ok(());
+    }
+    let batch = told.iter().fold(BatchBuilder::new(), |batch, (key, number)| {
         batch.record(now, Some(key.as_bytes()), number.as_ref().map(|number| number.as_bytes()))
     });
-    let partition = topic_of_numbers(state, group, environment)?;
     let bytes = batch.build();
     let header = BatchHeader::parse(&bytes).map_err(|error| error.to_string())?;
     let batch = AppendBatch { partition, header, bytes, transaction: None, ids: None };

@@ -19,7 +19,7 @@ pub(in crate::engine) type Moved = HashMap<(PartitionId, Fingerprint), Option<Of
 impl MessageIds {
     /// Judges a batch by the versions that its records expect, and if they are met stages those that it makes: it has to be appended at
     /// `base_offset`.
-    pub fn judge_versions(
+    pub(super) fn judge_versions(
         &self,
         store: &dyn Store,
         group: &mut Group,

@@ -14,6 +14,9 @@ pub(super) fn of_topic(prefix: u8, topic: Option<TopicNo>) -> Vec<u8> {
     key
 }
 
+/// Inlined, so that its callers know the capacity: what they add to a key is not checked against it field by field then. The writer
+/// makes several keys for each batch.
+#[inline(always)]
 pub(super) fn of_partition(prefix: u8, partition: PartitionId, capacity: usize) -> Vec<u8> {
     let mut key = Vec::with_capacity(PARTITION_PREFIX_BYTES + capacity);
     key.push(prefix);
@@ -22,6 +25,7 @@ pub(super) fn of_partition(prefix: u8, partition: PartitionId, capacity: usize) 
     key
 }
 
+#[inline(always)]
 pub(super) fn of_partition_and_number(prefix: u8, partition: PartitionId, number: i64) -> Vec<u8> {
     assert!(number >= 0, "key order holds for numbers >= 0 only, not {number}");
     let mut key = of_partition(prefix, partition, 8);
