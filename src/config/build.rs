@@ -114,6 +114,7 @@ impl Config {
             transactional_id_check_interval: values
                 .duration_ms("transaction.remove.expired.transaction.cleanup.interval.ms")?,
             transactions_bytes_max: values.number("einmal.transactions.bytes.max")?,
+            transaction_bytes_per_id_max: values.number("einmal.transaction.bytes.per.id.max")?,
             producer_id_expiration: values.duration_ms("producer.id.expiration.ms")?,
             producer_id_check_interval: values.duration_ms("producer.id.expiration.check.interval.ms")?,
             producer_ids_max: values.number("einmal.producer.ids.max")?,

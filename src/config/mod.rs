@@ -161,6 +161,8 @@ pub struct Config {
     pub transactional_id_check_interval: Duration,
     /// `einmal.transactions.bytes.max`: memory of transactional ids and what belongs to their transactions.
     pub transactions_bytes_max: usize,
+    /// `einmal.transaction.bytes.per.id.max`: the same of one transactional id.
+    pub transaction_bytes_per_id_max: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
     /// `producer.id.expiration.check.interval.ms`.

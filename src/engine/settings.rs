@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 pub use super::cleaner::CleanerSettings;
+use super::transactions::Limits;
 use super::transactions::end::SLICE;
 use crate::config::{Config, TopicConfig};
 use crate::store::rocks::MEMTABLES_MAX;
@@ -33,8 +34,8 @@ pub struct Settings {
     pub reclaim_bytes: u64,
     /// Memory of committed offsets, bytes (`einmal.group.offsets.bytes.max`).
     pub group_offsets_bytes_max: usize,
-    /// Memory of transactional ids and what belongs to their transactions, bytes (`einmal.transactions.bytes.max`).
-    pub transactions_bytes_max: usize,
+    /// Memory of transactional ids and what belongs to their transactions.
+    pub transaction_limits: Limits,
     /// `transactional.id.expiration.ms`.
     pub transactional_id_expiration_ms: Timestamp,
     /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
@@ -90,7 +91,10 @@ impl From<&Config> for Settings {
             cleaner: config.log_cleaner_enable.then(|| CleanerSettings::from(config)),
             reclaim_bytes: config.storage_memtable_bytes as u64,
             group_offsets_bytes_max: config.group_offsets_bytes_max,
-            transactions_bytes_max: config.transactions_bytes_max,
+            transaction_limits: Limits {
+                bytes_max: config.transactions_bytes_max,
+                bytes_per_id_max: config.transaction_bytes_per_id_max,
+            },
             transactional_id_expiration_ms: ms(config.transactional_id_expiration),
             transactional_id_check_interval_ms: interval_ms(config.transactional_id_check_interval),
             transaction_timeout_check_interval_ms: interval_ms(config.transaction_timeout_check_interval),

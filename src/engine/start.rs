@@ -165,7 +165,7 @@ impl Engine {
             offsets: Arc::default(),
             offset_index: OffsetIndex::default(),
             retentions: HashMap::new(),
-            transactions: Transactions::new(settings.transactions_bytes_max),
+            transactions: Transactions::new(settings.transaction_limits),
             commit_number: 0,
             counters: Counters::new(),
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,

@@ -91,8 +91,8 @@ pub enum TransactionRefused {
     /// count for the transaction that is open by now. The connection is closed instead.
     #[error("the producer has gone on to a younger connection")]
     Superseded,
-    /// `einmal.transactions.bytes.max` is reached.
-    #[error("no room for more transactions, see einmal.transactions.bytes.max")]
+    /// `einmal.transactions.bytes.max`, or `einmal.transaction.bytes.per.id.max`, is reached.
+    #[error("no room for more, see einmal.transactions.bytes.max and einmal.transaction.bytes.per.id.max")]
     NoRoom,
 }
 

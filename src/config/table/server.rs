@@ -305,6 +305,13 @@ pub const SERVER: &[Setting] = &[
     )
     .at_least(0),
     Setting::new(
+        "einmal.transaction.bytes.per.id.max",
+        Kind::Long,
+        "8388608",
+        "Memory of one transactional id and of what belongs to its transaction, so that one producer does not take the room of all: about 170,000 partitions. More are refused, as above.",
+    )
+    .at_least(1024),
+    Setting::new(
         "producer.id.expiration.ms",
         Kind::Int,
         "86400000",

@@ -20,6 +20,7 @@ use crate::engine::reclaimer::Work;
 use crate::engine::retention::{Passes, Retention};
 use crate::engine::seat::for_tests::Held;
 use crate::engine::settings::Settings;
+use crate::engine::transactions::Limits;
 use crate::engine::transactions::end::SLICE;
 use crate::engine::{Engine, Started};
 use crate::log::catalog::Topic;
@@ -95,7 +96,7 @@ pub fn settings() -> Settings {
         cleaner: None,
         reclaim_bytes: 1 << 20,
         group_offsets_bytes_max: usize::MAX,
-        transactions_bytes_max: usize::MAX,
+        transaction_limits: Limits { bytes_max: usize::MAX, bytes_per_id_max: usize::MAX },
         transactional_id_expiration_ms: 604_800_000,
         transactional_id_check_interval_ms: 3_600_000,
         transaction_timeout_check_interval_ms: 10_000,

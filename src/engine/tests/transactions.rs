@@ -8,13 +8,14 @@ use crate::engine::command::{
     Acks, AppendBatch, InitTransactions, Marker, OffsetToCommit, TopicRef, TransactionProducer,
 };
 use crate::engine::settings::Settings;
+use crate::engine::transactions::Limits;
 use crate::engine::transactions::end::SLICE;
 use crate::log::offsets::CommittedOffset;
 use crate::store::Store;
 use crate::store::schema::{RowValue, pending_offsets_prefix, transaction_key, transactions_prefix};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{
-    Arrival, LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo, TransactionResult,
+    Arrival, ErrorCode, LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo, TransactionResult,
 };
 
 const TIMEOUT_MS: u32 = 60_000;
@@ -48,6 +49,10 @@ impl TestEngine {
     async fn add(&self, producer: &TransactionProducer, partitions: &[PartitionId]) -> Result<(), TransactionRefused> {
         let added = self.engine().add_partitions_to_txn(producer.clone(), partitions.to_vec()).await;
         added.expect("engine runs")
+    }
+
+    async fn add_group(&self, producer: &TransactionProducer, group: &str) -> Result<(), TransactionRefused> {
+        self.engine().add_offsets_to_txn(producer.clone(), group.to_owned()).await.expect("engine runs")
     }
 
     async fn stage(&self, producer: &TransactionProducer, group: &str, partitions: &[PartitionId], offset: i64) {
@@ -360,7 +365,8 @@ async fn expiry_skips_staged_offsets() {
 
 #[tokio::test]
 async fn participants_beyond_the_limit_are_refused_and_an_end_makes_room() {
-    let broker = TestEngine::start_with(Settings { transactions_bytes_max: 512 + 8 + 96, ..settings() });
+    let limits = Limits { bytes_max: 512 + 8 + 96, bytes_per_id_max: usize::MAX };
+    let broker = TestEngine::start_with(Settings { transaction_limits: limits, ..settings() });
     let producer = broker.producer("payments").await;
     let at = |index| PartitionId { topic: TopicNo(1), index };
     assert_eq!(broker.init("refunds").await, Err(TransactionRefused::NoRoom));
@@ -372,6 +378,30 @@ async fn participants_beyond_the_limit_are_refused_and_an_end_makes_room() {
     broker.add(&producer, &[at(2)]).await.expect("added");
     let held: Arc<str> = "payments".into();
     assert_eq!(broker.transaction(&held).await.expect("known").partitions.len(), 1);
+}
+
+#[tokio::test]
+async fn one_transaction_takes_no_more_than_its_part_whatever_takes_part_in_it() {
+    let limits = Limits { bytes_max: usize::MAX, bytes_per_id_max: 512 + 8 + 48 + 96 + 5 };
+    let broker = TestEngine::start_with(Settings { transaction_limits: limits, ..settings() });
+    broker.create("t", &[]).await;
+    let producer = broker.producer("payments").await;
+    let at = |index| PartitionId { topic: TopicNo(9), index };
+    broker.add(&producer, &[at(0)]).await.expect("added");
+    broker.add_group(&producer, "group").await.expect("added");
+    assert_eq!(broker.add(&producer, &[at(1)]).await, Err(TransactionRefused::NoRoom));
+    assert_eq!(broker.add_group(&producer, "g").await, Err(TransactionRefused::NoRoom));
+    let batch = super::harness::plain(&["a"]).producer(producer.producer_id, producer.producer_epoch, 0);
+    let batch = AppendBatch {
+        transaction: Some(Arc::new(producer.clone())),
+        ..to(broker.partition("t").id, &batch.transactional())
+    };
+    let refused = broker.engine().append(Acks::All, vec![batch]).await.expect("engine runs");
+    let errors: Vec<ErrorCode> = refused.iter().map(|answer| answer.error).collect();
+    assert_eq!(errors, [ErrorCode::POLICY_VIOLATION]);
+    assert!(broker.producer("refunds").await.producer_id != producer.producer_id, "others have their own part");
+    let producer = next(&producer, broker.end_txn(&producer, ABORT).await);
+    broker.add(&producer, &[at(1)]).await.expect("the end made room");
 }
 
 #[tokio::test]

@@ -41,8 +41,17 @@ const ID_BYTES: usize = 512;
 const PARTITION_BYTES: usize = 48;
 const GROUP_BYTES: usize = 96;
 
+/// How much memory transactional ids may take, bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// All of them: `einmal.transactions.bytes.max`.
+    pub bytes_max: usize,
+    /// Each: `einmal.transaction.bytes.per.id.max`. A transaction's row is written whole whenever something joins it, so this is also
+    /// about what one small request can have written.
+    pub bytes_per_id_max: usize,
+}
+
 /// All transactional ids.
-#[derive(Default)]
 pub(super) struct Transactions {
     by_id: HashMap<Arc<str>, Entry>,
     /// When open transactions are to be aborted.
@@ -52,7 +61,7 @@ pub(super) struct Transactions {
     /// Offsets of open transactions.
     pub pending: PendingOffsets,
     bytes: usize,
-    bytes_max: usize,
+    limits: Limits,
     /// Monotonic time of the group that is being decided, ms.
     now_ms: u64,
     /// How many there are in each state.
@@ -95,9 +104,20 @@ struct Entry {
 }
 
 impl Transactions {
-    /// None yet, and room for `bytes_max`.
-    pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, ..Self::default() }
+    /// None yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            by_id: HashMap::default(),
+            deadlines: BTreeSet::default(),
+            ending: VecDeque::default(),
+            pending: PendingOffsets::default(),
+            bytes: 0,
+            now_ms: 0,
+            states: BTreeMap::default(),
+            spans: Spans::default(),
+            has_moved: false,
+        }
     }
 
     /// Sets the time of the next group.
@@ -141,9 +161,16 @@ impl Transactions {
         self.ending.front().is_some_and(|next| next.at_ms <= self.now_ms)
     }
 
-    /// Whether `bytes` more may be taken.
-    fn check_room(&self, bytes: usize) -> Result<(), TransactionRefused> {
-        if self.bytes.saturating_add(bytes) > self.bytes_max { Err(TransactionRefused::NoRoom) } else { Ok(()) }
+    /// Whether `bytes` more may be taken by a transactional id that takes `taken`.
+    fn check_room(&self, taken: usize, bytes: usize) -> Result<(), TransactionRefused> {
+        let is_over = self.bytes.saturating_add(bytes) > self.limits.bytes_max;
+        let is_over_of_id = taken.saturating_add(bytes) > self.limits.bytes_per_id_max;
+        if is_over || is_over_of_id { Err(TransactionRefused::NoRoom) } else { Ok(()) }
+    }
+
+    /// Whether the transaction of a known id may have participants that take `bytes` more.
+    fn check_growth(&self, id: &str, bytes: usize) -> Result<(), TransactionRefused> {
+        self.check_room(self.by_id.get(id).map_or(0, |entry| entry.bytes), bytes)
     }
 
     /// Takes a transactional id in that is not known.
@@ -153,7 +180,7 @@ impl Transactions {
         producer_id: impl FnOnce() -> ProducerId,
         now: Timestamp,
     ) -> Result<Arc<str>, TransactionRefused> {
-        self.check_room(ID_BYTES + transactional_id.len())?;
+        self.check_room(0, ID_BYTES + transactional_id.len())?;
         let id: Arc<str> = Arc::from(transactional_id);
         self.insert(Arc::clone(&id), TransactionMetadata::new(producer_id(), now), None);
         Ok(id)

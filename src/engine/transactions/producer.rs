@@ -60,7 +60,7 @@ pub fn add_partitions(
     if is_open && more == 0 {
         return Ok(());
     }
-    transactions.check_room(more * PARTITION_BYTES)?;
+    transactions.check_growth(&id, more * PARTITION_BYTES)?;
     transactions.change(group, &id, |metadata| {
         for partition in partitions {
             metadata.add_partition(producer.version, *partition, now);
@@ -101,7 +101,7 @@ pub fn admit_partition(
     match metadata.check_partition(producer.version, producer_id, epoch, partition)? {
         Membership::Present => {}
         Membership::ToBeAdded => {
-            transactions.check_room(PARTITION_BYTES)?;
+            transactions.check_growth(&id, PARTITION_BYTES)?;
             transactions.change(group, &id, |metadata| metadata.add_partition(producer.version, partition, now));
         }
     }
@@ -134,7 +134,7 @@ fn insert_group(
     group_id: &str,
     now: Timestamp,
 ) -> Result<(), TransactionRefused> {
-    transactions.check_room(GROUP_BYTES + group_id.len())?;
+    transactions.check_growth(id, GROUP_BYTES + group_id.len())?;
     transactions.change(group, id, |metadata| metadata.add_group(version, &Arc::from(group_id), now));
     Ok(())
 }
