@@ -589,3 +589,29 @@ fn groups_change_their_protocol_and_no_partition_has_two_owners() {
     }
     assert!(upgrades > 40 && downgrades > 40, "{upgrades} upgrades and {downgrades} downgrades");
 }
+
+#[test]
+fn partitions_that_a_topic_does_not_have_are_not_taken_along() {
+    let member = StoredMember {
+        member_id: "m".into(),
+        instance_id: None,
+        client_id: "c".to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 20_000,
+        protocols: vec![("range".to_owned(), subscription(&[]))],
+        assignment: assignment(vec![-1, 0, PARTITIONS - 1, PARTITIONS, i32::MAX]),
+    };
+    let classic = StoredGroup {
+        generation_id: 3,
+        protocol_type: Some(PROTOCOL_TYPE.to_owned()),
+        members: vec![member],
+        ..StoredGroup::default()
+    };
+    let settings = settings();
+    let cx = Context { topics: &OneTopic, settings: &settings, now_ms: 0 };
+    let group = upgraded(&classic, &cx).expect("a consumer alone");
+    let existing = Partitions::from([partition(0), partition(PARTITIONS - 1)]);
+    assert_eq!(group.state().targets["m"], existing);
+    assert!(group.state().members["m"].current.assigned.keys().eq(&existing));
+}

@@ -284,12 +284,13 @@ pub(crate) fn assignment_of(member: &Member, topics: &dyn TopicsImage) -> Assign
     Assignment { partitions, has_user_data: false }
 }
 
-/// Partitions of topics that exist, by id.
+/// Those of the partitions that exist, by id: what a client tells may name any.
 pub(crate) fn ids_of(named: &NamedPartitions, topics: &dyn TopicsImage) -> Partitions {
-    let known = named.iter().filter_map(|(name, partitions)| Some((topics.topic(name)?.id, partitions)));
+    let known = named.iter().filter_map(|(name, partitions)| Some((topics.topic(name)?, partitions)));
     known
-        .flat_map(|(topic_id, partitions)| {
-            partitions.iter().map(move |partition| TopicIdPartition { topic_id, partition: *partition })
+        .flat_map(|(topic, partitions)| {
+            let existing = partitions.iter().filter(move |partition| (0..topic.partitions).contains(*partition));
+            existing.map(move |partition| TopicIdPartition { topic_id: topic.id, partition: *partition })
         })
         .collect()
 }
