@@ -1,7 +1,7 @@
 //! Requests of classic groups at the edges, one after the other, with the answers that Kafka 4.3.1 gave to the same ones.
 //!
 //! A line is `api version group words -> answer`. Words: `id=` names a member by the name under which `as=` has learned its id, or
-//! takes the text as it is; `i=` is the instance id, `gen=` the generation, `of=` protocol type and name; what else there is are
+//! takes the text as it is; `i=` is the instance id, `gen=` the generation, `of=` protocol type and name, `count=` of how many protocols; what else there is are
 //! members (`id/instance`), partitions (`t0`) or groups. An answer is codes, then what the version tells besides.
 //!
 //! Where einmal answers something else on purpose, the line says so.
@@ -11,6 +11,7 @@ mod script;
 
 use super::testing::TestBroker;
 use script::Script;
+
 #[tokio::test]
 async fn groups_without_an_id() {
     Script::run(
@@ -163,6 +164,10 @@ async fn protocols_that_do_not_fit() {
         join     3 g of=consumer/other       -> 23 gen=-1 ""
         join     3 g id=a of=connect/c       -> 23 gen=-1 ""
         join     3 g id=a session=1          -> 26 gen=-1 ""
+        # Kafka has no limit.
+        join     3 g id=a count=257          -> 23 gen=-1 ""
+        join     3 h count=257               -> 23 gen=-1 ""
+        join     3 h count=256               -> 0 gen=1 "range" leads 1
         sync     5 g id=a gen=1              -> 23
         sync     5 g id=a gen=1 of=/range    -> 23
         sync     5 g id=a gen=1 of=connect/range  -> 23

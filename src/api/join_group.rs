@@ -9,7 +9,7 @@ use super::apis::count_error;
 use super::group_id::{CLIENT_ID_BYTES_MAX, TEXT_BYTES_MAX, is_valid, shortened};
 use super::{Context, ending};
 use crate::engine::environment::{Environment, SystemEnvironment};
-use crate::group::classic::{JoinAnswer, JoinRequest, JoinedMember};
+use crate::group::classic::{JoinAnswer, JoinRequest, JoinedMember, PROTOCOLS_PER_MEMBER_MAX};
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
@@ -28,6 +28,12 @@ pub async fn join_group(
     header: RequestHeader,
     request: JoinGroupRequest,
 ) -> Result<JoinGroupResponse, Close> {
+    // Before they are copied. No member could agree on one of so many: what Kafka says where none is common, which ends a client.
+    if request.protocols.len() > PROTOCOLS_PER_MEMBER_MAX {
+        tracing::debug!(protocols = request.protocols.len(), "a member names too many protocols");
+        let error = ErrorCode::INCONSISTENT_GROUP_PROTOCOL;
+        return Ok(answer(&header, JoinAnswer::refused(error, &request.member_id)));
+    }
     let group_id = request.group_id.to_string();
     let join = join_request(&cx, &header, &request);
     drop(request);

@@ -132,8 +132,11 @@ impl Script {
 
     async fn join(&mut self, words: &Words<'_>) -> String {
         let (kind, name) = words.get("of").unwrap_or("consumer/range").split_once('/').expect("type/name");
-        let protocol =
-            JoinGroupRequestProtocol::default().with_name(text(name)).with_metadata(Bytes::from_static(SUBSCRIPTION));
+        let count = if name.is_empty() { 0 } else { words.number("count", 1) };
+        let protocol = |at: i32| {
+            let name = if at == 0 { text(name) } else { text(&format!("{name}-{at}")) };
+            JoinGroupRequestProtocol::default().with_name(name).with_metadata(Bytes::from_static(SUBSCRIPTION))
+        };
         let request = JoinGroupRequest::default()
             .with_group_id(words.group.clone())
             .with_member_id(text(&self.id(words)))
@@ -141,7 +144,7 @@ impl Script {
             .with_session_timeout_ms(words.number("session", 45_000))
             .with_rebalance_timeout_ms(60_000)
             .with_protocol_type(text(kind))
-            .with_protocols(if name.is_empty() { vec![] } else { vec![protocol] });
+            .with_protocols((0..count).map(protocol).collect());
         let joined = self.broker.call(words.version, &request).await;
         if let Some(name) = words.get("as") {
             self.ids.insert(name.to_owned(), joined.member_id.to_string());

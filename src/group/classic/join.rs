@@ -8,6 +8,10 @@ use crate::types::ErrorCode;
 /// Time for a new member to be answered: it has no session yet, and may have gone (Kafka's `NEW_MEMBER_JOIN_TIMEOUT_MS`).
 const NEW_MEMBER_TIMEOUT_MS: u64 = 5 * 60_000;
 
+/// Most protocols that a member may name in a JoinGroup. Kafka has no limit. A constant and no setting: a protocol is an assignor that
+/// the client brings along, of which real ones name a handful, and each is stored and compared with those of the other members.
+pub const PROTOCOLS_PER_MEMBER_MAX: usize = 256;
+
 /// A JoinGroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinRequest {

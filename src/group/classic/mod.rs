@@ -46,7 +46,7 @@ use bytes::Bytes;
 
 use crate::types::{ErrorCode, Timestamp};
 pub use commit::{Committer, Retention};
-pub use join::{JoinAnswer, JoinRequest, JoinedMember};
+pub use join::{JoinAnswer, JoinRequest, JoinedMember, PROTOCOLS_PER_MEMBER_MAX};
 pub use leave::Leaving;
 use member::Member;
 pub use member::MemberId;
