@@ -9,7 +9,9 @@
 #[path = "classic_groups_tests/script.rs"]
 mod script;
 
-use super::testing::TestBroker;
+use kafka_protocol::messages::ConsumerGroupHeartbeatRequest;
+
+use super::testing::{TestBroker, text, topic_name};
 use script::Script;
 
 #[tokio::test]
@@ -296,4 +298,33 @@ async fn members_beyond_the_memory_for_them_are_refused() {
     // What is there goes on.
     assert_eq!(script.line("beat 3 g id=a gen=1").await, "0");
     assert_eq!(script.line("join 3 g id=a").await, r#"0 gen=2 "range" leads 1"#);
+}
+
+/// Told by what is said of a group that cannot be upgraded: what is wrong with the request stands before what is wrong with its members.
+#[tokio::test]
+async fn members_of_the_new_protocol_are_refused_before_a_group_is_upgraded_for_them() {
+    let script = &mut Script::over(TestBroker::start());
+    let join = |member: &str| {
+        ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(text("g").into())
+            .with_member_id(text(member))
+            .with_rebalance_timeout_ms(60_000)
+            .with_subscribed_topic_names(Some(vec![topic_name("t")]))
+            .with_topic_partitions(Some(Vec::new()))
+    };
+    assert_eq!(script.line("join 5 g i=i as=a").await, r#"0 gen=1 "range" leads 1"#);
+    assert_eq!(script.line("sync 3 g id=a i=i gen=1 part=unreadable").await, "0 unreadable");
+    let unclosed = join("m").with_subscribed_topic_regex(Some(text("(")));
+    let names = (0..40).map(|at| topic_name(&format!("{at}{}", "x".repeat(30_000))));
+    let large = join("m").with_subscribed_topic_names(Some(names.collect()));
+    for (request, error) in [(&join("m"), 69), (&unclosed, 128), (&large, 42)] {
+        assert_eq!(script.broker.call(1, request).await.error_code, error);
+    }
+    let full = &mut Script::over(TestBroker::with_settings(&[("group.consumer.max.size", "1")]));
+    assert_eq!(full.line("join 5 g i=i as=a").await, r#"0 gen=1 "range" leads 1"#);
+    assert_eq!(full.line("sync 3 g id=a i=i gen=1 part=unreadable").await, "0 unreadable");
+    let returning = join("m").with_instance_id(Some(text("i")));
+    for (request, error) in [(&join("m"), 81), (&returning, 69), (&join(&full.ids["a"]), 69)] {
+        assert_eq!(full.broker.call(1, request).await.error_code, error);
+    }
 }

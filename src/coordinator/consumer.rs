@@ -10,7 +10,7 @@ use crate::group::consumer::member::JOIN_EPOCH;
 use crate::group::consumer::request::check;
 use crate::group::consumer::state::GroupPhase;
 use crate::group::consumer::{
-    ConsumerGroup, Context, HeartbeatAnswer, HeartbeatRejected, HeartbeatRequest, Settings, heartbeat,
+    ConsumerGroup, Context, HeartbeatAnswer, HeartbeatRejected, HeartbeatRequest, Settings, check_upgrading, heartbeat,
 };
 use crate::group::migration;
 use crate::types::ErrorCode;
@@ -93,7 +93,7 @@ impl Coordinator {
                         return Err(HeartbeatRejected::NotAConsumerGroup(request.group_id.clone()));
                     }
                     State::Empty => ConsumerGroup::default(),
-                    _ => self.upgraded(&request.group_id, classic, cx)?,
+                    _ => self.upgraded(request, classic, cx)?,
                 };
                 self.check_room(&group, group.growth(request, cx.topics))?;
                 let outcome = heartbeat(&mut group, request, api_version, new_member_id, cx)?;
@@ -108,15 +108,18 @@ impl Coordinator {
 
     fn upgraded(
         &self,
-        group_id: &str,
+        request: &HeartbeatRequest,
         classic: &ClassicGroup,
         cx: &Context<'_>,
     ) -> Result<ConsumerGroup, HeartbeatRejected> {
+        let group_id = request.group_id.as_str();
         let refused = || HeartbeatRejected::NotAConsumerGroup(group_id.to_owned());
         if !self.settings.migration_policy.allows_upgrade() {
             return Err(refused());
         }
-        migration::upgraded(&classic.to_stored(), cx).map_err(|error| {
+        let is_known = classic.has_member(&request.member_id, request.instance_id.as_deref());
+        check_upgrading(request, classic.member_count(), is_known, cx.settings)?;
+        migration::upgraded(classic, cx).map_err(|error| {
             // As often as a client tries.
             tracing::debug!(group_id, %error, "a classic group stays one");
             refused()

@@ -76,13 +76,14 @@ pub enum NotUpgradable {
 ///
 /// # Errors
 /// [`NotUpgradable`].
-pub fn upgraded(classic: &StoredGroup, cx: &Context<'_>) -> Result<ConsumerGroup, NotUpgradable> {
-    if classic.protocol_type.as_deref() != Some(PROTOCOL_TYPE) {
+pub fn upgraded(classic: &ClassicGroup, cx: &Context<'_>) -> Result<ConsumerGroup, NotUpgradable> {
+    if classic.protocol_type() != Some(PROTOCOL_TYPE) {
         return Err(NotUpgradable::ProtocolType);
     }
-    if classic.members.len() > cx.settings.max_size {
+    if classic.member_count() > cx.settings.max_size {
         return Err(NotUpgradable::TooLarge);
     }
+    let classic = classic.to_stored();
     let generation = classic.generation_id;
     let mut state = GroupState::default();
     let mut taken = BTreeSet::new();

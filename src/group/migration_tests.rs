@@ -441,7 +441,7 @@ impl World {
                 Group::Classic(classic) => {
                     let mut own = match classic.state() {
                         State::Empty => ConsumerGroup::default(),
-                        _ => upgraded(&classic.to_stored(), cx).expect("consumers alone"),
+                        _ => upgraded(classic, cx).expect("consumers alone"),
                     };
                     let outcome = heartbeat(&mut own, &request, 1, "", cx)?;
                     classic.refuse_all_waiting(effects);
@@ -610,7 +610,8 @@ fn partitions_that_a_topic_does_not_have_are_not_taken_along() {
     };
     let settings = settings();
     let cx = Context { topics: &OneTopic, settings: &settings, now_ms: 0 };
-    let group = upgraded(&classic, &cx).expect("a consumer alone");
+    let now = Now { monotonic_ms: 0, wall: 0 };
+    let group = upgraded(&ClassicGroup::restore(now, classic), &cx).expect("a consumer alone");
     let existing = Partitions::from([partition(0), partition(PARTITIONS - 1)]);
     assert_eq!(group.state().targets["m"], existing);
     assert!(group.state().members["m"].current.assigned.keys().eq(&existing));

@@ -203,6 +203,11 @@ impl ClassicGroup {
         self.members.len()
     }
 
+    /// Whether somebody is a member by this id or this instance id.
+    pub fn has_member(&self, member_id: &str, instance_id: Option<&str>) -> bool {
+        self.members.contains_key(member_id) || instance_id.is_some_and(|id| self.static_members.contains_key(id))
+    }
+
     /// Memory that it takes, bytes, about.
     pub fn bytes(&self) -> usize {
         self.bytes

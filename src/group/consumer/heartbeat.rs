@@ -12,7 +12,10 @@ use super::change::Change;
 use super::deadlines::Timeout;
 use super::group::{Changes, ConsumerGroup, Outcome};
 use super::member::{CurrentAssignment, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH, Member, MemberMetadata};
-use super::request::{Context, HeartbeatAnswer, HeartbeatRejected, HeartbeatRequest, MEMBER_TEXT_BYTES_MAX, check};
+use super::regex::TopicPattern;
+use super::request::{
+    Context, HeartbeatAnswer, HeartbeatRejected, HeartbeatRequest, MEMBER_TEXT_BYTES_MAX, Settings, check,
+};
 use super::settle::{News, Subject, settle};
 use super::topics::resolve;
 
@@ -39,6 +42,35 @@ pub fn heartbeat(
     }
 }
 
+/// Refuses a member that joins a classic group for what is told without making a consumer group of it, which for many members takes
+/// long: `members` is how many it has, `is_known` whether the request's id or instance id is one of theirs. [`heartbeat`] refuses the same.
+///
+/// # Errors
+/// [`HeartbeatRejected`].
+pub fn check_upgrading(
+    request: &HeartbeatRequest,
+    members: usize,
+    is_known: bool,
+    settings: &Settings,
+) -> Result<(), HeartbeatRejected> {
+    if !is_known && members >= settings.max_size {
+        return Err(HeartbeatRejected::GroupMaxSizeReached(settings.max_size));
+    }
+    let Some(metadata) = changed_metadata(None, request) else { return Ok(()) };
+    check_texts(&metadata, &request.member_id)?;
+    match &metadata.subscribed_topic_regex {
+        Some(regex) => Ok(TopicPattern::new(regex).map(drop)?),
+        None => Ok(()),
+    }
+}
+
+fn check_texts(metadata: &MemberMetadata, id: &str) -> Result<(), HeartbeatRejected> {
+    if metadata.text_bytes() + id.len() > MEMBER_TEXT_BYTES_MAX {
+        return Err(HeartbeatRejected::InvalidRequest("the subscription is too large"));
+    }
+    Ok(())
+}
+
 fn beat(
     group: &mut ConsumerGroup,
     request: &HeartbeatRequest,
@@ -51,9 +83,7 @@ fn beat(
     let metadata = changed_metadata(base.map(|member| &member.metadata), request);
     let mut resolved = None;
     if let Some(metadata) = &metadata {
-        if metadata.text_bytes() + id.len() > MEMBER_TEXT_BYTES_MAX {
-            return Err(HeartbeatRejected::InvalidRequest("the subscription is too large"));
-        }
+        check_texts(metadata, &id)?;
         if let Some(regex) = &metadata.subscribed_topic_regex
             && !group.state.regexes.contains_key(regex)
         {

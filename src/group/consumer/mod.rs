@@ -67,7 +67,7 @@ pub mod offsets;
 
 pub use assignor::Assignor;
 pub use group::{ConsumerGroup, Expired, Outcome};
-pub use heartbeat::heartbeat;
+pub use heartbeat::{check_upgrading, heartbeat};
 pub use request::{Context, HeartbeatAnswer, HeartbeatRejected, HeartbeatRequest, Settings};
 pub use state::GroupState;
 
