@@ -5,6 +5,7 @@
 //! order in which they arrived; idempotent producers with five requests in flight depend on it.
 
 mod check;
+mod encoders;
 mod recompress;
 
 use std::collections::BTreeSet;

@@ -6,6 +6,7 @@
 //! at hand can become.
 
 mod compress;
+mod encoder_memory;
 mod snappy;
 
 use std::borrow::Cow;

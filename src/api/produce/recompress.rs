@@ -4,7 +4,8 @@
 //!
 //! Invariant: what becomes of such batches takes at most `queued.max.request.bytes` beside the frames that they came in, all connections
 //! together, until their requests are answered or given up; a small compressed batch may become a hundred times larger where a topic
-//! wants it uncompressed. What codecs need while they work is not counted: zstd takes about 7 MiB a batch at level 3, 138 MiB at 22.
+//! wants it uncompressed. The encoders take as much again at the most while they work, no more of them at once than there are cores: zstd
+//! takes up to 138 MiB at level 22. One that takes more than the limit works alone.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use bytes::BytesMut;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::check::Refusal;
+use super::encoders::Encoders;
 use crate::config::{CompressionType, TopicConfig};
 use crate::record::BatchHeader;
 use crate::record::codec::{Codec, Compression, DecompressionLimits};
@@ -27,13 +29,15 @@ const FRAMING_BYTES_MAX: u64 = 4 << 10;
 pub struct RecompressMemory {
     bytes: Arc<Semaphore>,
     bytes_max: usize,
+    encoders: Encoders,
 }
 
 impl RecompressMemory {
-    /// A budget of `bytes`.
+    /// A budget of `bytes` for what comes out, and as much for the encoders.
     pub fn new(bytes: usize) -> Self {
         let bytes_max = bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
-        Self { bytes: Arc::new(Semaphore::new(bytes_max)), bytes_max }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { bytes: Arc::new(Semaphore::new(bytes_max)), bytes_max, encoders: Encoders::new(cores, bytes_max as u64) }
     }
 
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
@@ -72,7 +76,7 @@ pub(super) fn target(config: &TopicConfig, codec: Codec) -> Option<Compression> 
 }
 
 /// The checked batch in `bytes`, whose header is `header`, with its records as `to` says. As in Kafka, the topic's limit holds for
-/// what was sent and again for what is to be stored.
+/// what was sent and again for what is to be stored. Waits on the thread where too many are at it.
 pub(super) fn recompressed(
     bytes: &[u8],
     header: &BatchHeader,
@@ -86,6 +90,8 @@ pub(super) fn recompressed(
     let plain_bytes = measured.plain_bytes;
     let needed = (plain_bytes + plain_bytes / 4 + FRAMING_BYTES_MAX).min(u64::from(config.max_message_bytes));
     let mut permit = memory.take(usize::try_from(needed).unwrap_or(usize::MAX))?;
+    // Last, for who waits for nothing more: what it waits for is at work and will end.
+    let _room = memory.encoders.room(to.encoder_bytes(plain_bytes));
     let (bytes, header) = recompress(bytes, header, measured, to, limits, bytes_max).map_err(|error| match error {
         RecompressError::Invalid(invalid) => Refusal::from(BatchRejected::from(invalid)),
         RecompressError::TooLarge { .. } => Refusal::of(ErrorCode::MESSAGE_TOO_LARGE),
@@ -119,6 +125,30 @@ mod tests {
                 let expected = codec.filter(|codec| *codec != from).map(|codec| Compression { codec, level });
                 assert_eq!(target(&topic(wanted), from), expected, "{from} where {wanted:?} is wanted");
             }
+        }
+    }
+
+    #[test]
+    fn batches_wait_while_cores_or_memory_are_taken_by_others() {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        for taken in [vec![1; cores], vec![1 << 20]] {
+            let memory = RecompressMemory::new(1 << 20);
+            let rooms: Vec<_> = taken.into_iter().map(|bytes| memory.encoders.room(bytes)).collect();
+            let (own, (done, is_done)) = (memory.clone(), std::sync::mpsc::channel());
+            std::thread::spawn(move || {
+                let batch = BatchBuilder::new().record(1, None, Some(&[7; 4000])).build();
+                let header = BatchHeader::parse(&batch).expect("a batch");
+                let config = topic(Some(CompressionType::Lz4));
+                let made = recompressed(&batch, &header, Compression::of(Codec::Lz4), &config, &own);
+                let _ = done.send(made.map(|made| made.header.codec()));
+            });
+            while memory.encoders.now().2 == 0 {
+                assert!(is_done.try_recv().is_err(), "it did not wait");
+                std::thread::yield_now();
+            }
+            drop(rooms);
+            assert_eq!(is_done.recv().expect("an answer").expect("a batch"), Ok(Codec::Lz4));
+            assert_eq!(memory.encoders.now(), (0, 0, 0));
         }
     }
 

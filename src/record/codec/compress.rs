@@ -40,8 +40,8 @@ pub fn compress(codec: Codec, plain: &[u8]) -> Vec<u8> {
     compressed
 }
 
-/// Compresses all of `plain`, which must be `plain_bytes`, as a stream. Memory: what the codec needs for that many bytes, for zstd
-/// at most about 150 MiB at level 22.
+/// Compresses all of `plain`, which must be `plain_bytes`, as a stream. Memory:
+/// [`Compression::encoder_bytes`].
 ///
 /// # Errors
 /// Those of `plain` and `output`.
