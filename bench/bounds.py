@@ -2,7 +2,7 @@
 
 Each answers (bound in the figure's unit, term). A flat log on this machine could not do better; see `einmal bench limits`.
 """
-RECORD_BYTES = 1024
+from forms import RECORD_BYTES
 
 
 def largest(terms):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from brokers import einmal_binary, reference_kafka
 from cores import CORES
+from forms import PARTITIONS, RECORD_BYTES
 
 
 def producer_performance(port, topic, records, record_bytes):
@@ -126,13 +127,14 @@ def transactions(port, topic, **flags):
 
 def calibration(seconds):
     """What `einmal bench` itself costs, and can do at most: its loads against a server that only answers."""
-    server = subprocess.Popen([einmal_binary(), "bench", "null-server", "--partitions", "6"], stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen([einmal_binary(), "bench", "null-server", "--partitions", str(PARTITIONS)], stdout=subprocess.PIPE, text=True)
     try:
         port = int(server.stdout.readline().rsplit(":", 1)[1])
-        full = produce(port, "null", record_size=1024, records_per_batch=1, connections=4, in_flight=50, duration=seconds)
-        single = produce(port, "null", record_size=1024, records_per_batch=1, connections=1, in_flight=1, duration=seconds)
+        load = {"record_size": RECORD_BYTES, "records_per_batch": 1, "duration": seconds}
+        full = produce(port, "null", **load, connections=4, in_flight=50)
+        single = produce(port, "null", **load, connections=1, in_flight=1)
         # The loads of P5-2000 and P5-100.
-        paced = {rate: produce(port, "null", record_size=1024, records_per_batch=1, connections=1, in_flight=100, rate=rate, duration=seconds) for rate in (2000, 100)}
+        paced = {rate: produce(port, "null", **load, connections=1, in_flight=100, rate=rate) for rate in (2000, 100)}
     finally:
         server.kill()
         server.wait()

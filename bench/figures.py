@@ -63,6 +63,11 @@ class Row:
     discarded: int = 0
     notes: list = field(default_factory=list)
 
+    @classmethod
+    def of(cls, told):
+        """What a result's file tells of it; JSON knows no tuples."""
+        return cls(**told | {"ratio": told["ratio"] and tuple(told["ratio"])})
+
 
 def median(figures):
     return statistics.median(figures) if figures else None

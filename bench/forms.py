@@ -1,6 +1,10 @@
 """How much is measured: tiny to see that each row works, short for everybody, full for a release."""
 from dataclasses import dataclass
 
+# In every form: of a record, and of the topics of rows that are not about partitions.
+RECORD_BYTES = 1024
+PARTITIONS = 6
+
 
 @dataclass
 class Form:

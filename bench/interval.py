@@ -9,7 +9,7 @@ import proc
 
 # A repetition is discarded in which others took more than this of the CPU of all cores: processes that are seen, those of other
 # containers, which only the machine's own count tells of, and the hypervisor. That count looks who runs at each tick of the clock. A
-# load with a rate wakes up at ticks: T3 is 20 % above what its processes used by the scheduler's clock, with nobody else there.
+# load with a rate wakes up at ticks: README.md says how far it was off with nobody else there.
 OTHERS_MAX = 0.03
 UNSEEN_MAX = 0.3
 STEAL_MAX = 0.01
@@ -77,7 +77,9 @@ class Interval:
 
     @staticmethod
     def _spent(before, after, pid):
-        return (after["processes"][pid].cpu_s if pid in after["processes"] else 0) - (before["processes"][pid].cpu_s if pid in before["processes"] else 0)
+        """CPU seconds of a process, which need not run at both ends."""
+        then, now = (snapshot["processes"].get(pid) for snapshot in (before, after))
+        return (now.cpu_s if now else 0) - (then.cpu_s if then else 0)
 
     @property
     def is_disturbed(self):

@@ -18,7 +18,7 @@ class Earlier:
         histograms = json.loads(path.with_name(f"{path.stem}-histograms.json").read_text())
         self.facts, self.limits, self.calibration = found["machine"], found["limits"], found["calibration"]
         self._form = found["form"]
-        rows = [Row(**{**row, "ratio": row["ratio"] and tuple(row["ratio"])}) for row in found["rows"] if not row["notes"]]
+        rows = [Row.of(row) for row in found["rows"] if not row["notes"]]
         self.done = {(row.workload, row.durability) for row in rows}
         latencies, histograms = ([each for each in all_of if (each["workload"], each["durability"]) in self.done] for all_of in (found["latencies"], histograms))
         self.measured = rows, latencies, histograms, found["cold_kafka"], found["slower_rates"]

@@ -21,7 +21,7 @@ BETWEEN = re.compile(r"(<!-- bench: generated -->\n).*?(<!-- /bench -->)", re.DO
 def section(path):
     result = json.loads(path.read_text())
     machine = result["machine"]
-    rows = [Row(**{**row, "ratio": row["ratio"] and tuple(row["ratio"])}) for row in result["rows"]]
+    rows = [Row.of(row) for row in result["rows"]]
     told = [row for row in rows if row.goal]
     stem = path.relative_to(REPOSITORY).with_suffix("")
     pictures = [path.with_name(f"{path.stem}-{name}.svg") for name in PICTURES]

@@ -35,9 +35,9 @@ import proc
 from bounds import BOUNDS
 from brokers import REPOSITORY, Kafka, no_kafka, reference_kafka
 from cores import CORES, MODES
-from forms import FORMS
+from forms import FORMS, PARTITIONS, RECORD_BYTES
 from turn import Turn
-from workloads import PARTITIONS, RECORD_BYTES, workloads
+from workloads import workloads
 
 
 # Two rounds of a warm Kafka differ by less than this share.

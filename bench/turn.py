@@ -4,6 +4,7 @@ from contextlib import contextmanager
 import clients
 import kafka_wire
 from brokers import Einmal, Kafka
+from forms import PARTITIONS, RECORD_BYTES
 from interval import Interval
 
 PERCENTILES = ("p50", "p90", "p99", "p99_9", "p99_99", "max")
@@ -54,12 +55,12 @@ class Turn:
     def slower_rate(self):
         """Records a second that the slower broker takes in this class, one record a batch; measured once, when first asked for."""
         if self.durability not in self._rates:
-            load = {"record_size": 1024, "records_per_batch": 1, "connections": 4, "in_flight": 50}
+            load = {"record_size": RECORD_BYTES, "records_per_batch": 1, "connections": 4, "in_flight": 50}
             rates = []
             for side in ("einmal", "kafka") if self.warm_kafka else ("einmal",):
                 other = Turn(side, self.durability, self.form, 0, self.warm_kafka, self._rates, "maximum")
                 with other.broker() as broker:
-                    kafka_wire.create_topic(broker.port, other.topic, 6)
+                    kafka_wire.create_topic(broker.port, other.topic, PARTITIONS)
                     for _ in range(2):
                         result = clients.produce(broker.port, other.topic, **load, duration=self.form.maximum_s)
                 rates.append(result["records_per_s"])

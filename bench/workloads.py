@@ -13,9 +13,8 @@ import kafka_wire
 import proc
 import topics
 from figures import Figure, Goal
+from forms import PARTITIONS, RECORD_BYTES
 
-RECORD_BYTES = 1024
-PARTITIONS = 6
 # Members hear of a rebalance by their heartbeats: of a group that is rebalanced again and again in short time, ms.
 HEARTBEAT_MS = 100
 # New groups, one after the other, of which the slowest but one in a hundred counts.
@@ -80,15 +79,14 @@ def many_partitions(count):
     def run(turn):
         """Creates, produces one record to, and reads back every partition."""
         with turn.own_broker(f"einmal.partitions.max={count}") as broker:
-            connection = kafka_wire.Connection(broker.port, 300)
-            began = time.monotonic()
-            for first in range(0, count, 10_000):
-                error = connection.create_topic(f"many-{first}", min(10_000, count - first))
-                assert error == 0, f"creating partitions was answered {error}"
-            batch = kafka_wire.record_batch(b"x" * RECORD_BYTES, int(time.time() * 1000))
-            for first in range(0, count, 10_000):
-                _write_and_read(connection, f"many-{first}", min(10_000, count - first), batch)
-            seconds = time.monotonic() - began
+            with kafka_wire.Connection(broker.port, 300) as connection:
+                began = time.monotonic()
+                for first in range(0, count, 10_000):
+                    connection.create_topics({f"many-{first}": {}}, min(10_000, count - first))
+                batch = kafka_wire.record_batch(b"x" * RECORD_BYTES, int(time.time() * 1000))
+                for first in range(0, count, 10_000):
+                    _write_and_read(connection, f"many-{first}", min(10_000, count - first), batch)
+                seconds = time.monotonic() - began
             return {"rss_mb": proc.rss_mb(broker.pid), "rss_peak_mb": proc.rss_peak_mb(broker.pid), "s": seconds, "descriptors": proc.descriptors(broker.pid)}
 
     return run
