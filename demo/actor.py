@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import random
 import signal
 import sys
@@ -16,7 +17,9 @@ class Actor:
         given = json.loads(sys.argv[1])
         self.guarantees = Guarantees(given["steps"])
         self.bootstrap, self.database, self.life = given["bootstrap"], given["database"], given["life"]
-        self._moments_left = random.Random(f"{sys.argv[0]} {given['seed']} {self.life}").randrange(5, 25)
+        # Not its path: a seed is to tell the same from wherever the program is started.
+        program = pathlib.Path(sys.argv[0]).stem
+        self._moments_left = random.Random(f"{program} {given['seed']} {self.life}").randrange(5, 25)
 
     def worst_moment(self):
         """Each life ends in one of those. No handler, no farewell: what has not been told by now is not told."""

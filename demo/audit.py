@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 # What can go wrong, in the order in which the guarantees remove it.
-LOST = ["never arrived", "lost with the power", "read, not booked"]
+LOST = ["never arrived", "lost with the power", "arrived, not booked"]
 DOUBLED = ["sent again by a retry", "sent again by a new life of the shop", "opened twice", "booked twice"]
 
 

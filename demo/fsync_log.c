@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -15,8 +16,13 @@ static void note(int fd, long long size) {
     if (path == NULL || fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) {
         return;
     }
-    char line[64];
-    int length = snprintf(line, sizeof line, "%llu %lld\n", (unsigned long long)file.st_ino, size);
+    char link[64], name[PATH_MAX], line[PATH_MAX + 32];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t known = readlink(link, name, sizeof name);
+    if (known < 0) {
+        abort();
+    }
+    int length = snprintf(line, sizeof line, "%lld %.*s\n", size, (int)known, name);
     int log = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     if (log >= 0) {
         if (write(log, line, length) != length) {

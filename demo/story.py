@@ -8,7 +8,6 @@ import json
 import pathlib
 import random
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,11 +18,14 @@ from confluent_kafka.admin import AdminClient, NewTopic
 import report
 from audit import audit
 from cable import Cable
+from cast import Cast, Process
 from guarantees import STEPS, Guarantees
 from power import Broker
 
 HERE = pathlib.Path(__file__).parent
 ACCOUNTS = 20
+# A step of 1,200 packets takes 20 s.
+PATIENCE_S, PATIENCE_S_PER_PACKET = 120, 0.1
 
 
 def main():
@@ -39,7 +41,7 @@ def main():
     seed = given.seed if given.seed is not None else random.randrange(1_000_000)
     first, last = map(int, given.steps.split("-"))
     debts = packets(given.packets, seed)
-    report.opening(debts, seed, last - first + 1)
+    report.opening(debts, ACCOUNTS, seed, last - first + 1)
     told = []
     for steps in range(first, last + 1):
         report.beginning(steps)
@@ -70,64 +72,36 @@ def tell(steps, debts, seed, shim):
         outbox, ledger = directory / "outbox.db", directory / "ledger.db"
         write_books(outbox, ledger, debts)
         cable = Cable()
-        broker = Broker(directory / "broker", shim, cable)
-        for topic in ["packets", "credits"]:
-            create(cable.address, NewTopic(topic, 1, 1, config=guarantees.topic_config(topic == "packets")))
-        cast = {
-            "shop": Process("shop", steps, cable.address, outbox, seed),
-            "opener": Process("opener", steps, cable.address, ledger, seed),
-            "bookkeeper": Process("bookkeeper", steps, cable.address, ledger, seed),
-        }
-        began = time.monotonic()
-        trouble(cast, cable, broker, random.Random(f"{seed} {steps}"))
-        settle(cast, ledger)
-        for process in cast.values():
-            process.end()
-        seconds = time.monotonic() - began
-        arrived = read_packets(cable.address)
-        broker.stop()
+        with Broker(directory / "broker", shim, cable) as broker:
+            for topic in ["packets", "credits"]:
+                create(cable.address, NewTopic(topic, 1, 1, config=guarantees.topic_config(topic == "packets")))
+            given = {"steps": steps, "bootstrap": cable.address, "seed": seed}
+            processes = {
+                name: Process(HERE / f"{name}.py", {**given, "database": str(database)}, directory / f"{name}.stderr")
+                for name, database in [("shop", outbox), ("opener", ledger), ("bookkeeper", ledger)]
+            }
+            began = time.monotonic()
+            with Cast(processes, max(PATIENCE_S, PATIENCE_S_PER_PACKET * len(debts))) as cast:
+                trouble(cast, cable, broker, random.Random(f"{seed} {steps}"))
+                settle(cast, ledger)
+            seconds = time.monotonic() - began
+            arrived = read_packets(cable.address)
+        owed = {packet: cents for packet, _, cents in debts}
         result = audit(
-            {packet: cents for packet, _, cents in debts},
+            owed,
             {packet for packet, in rows(outbox, "SELECT packet FROM packets WHERE acknowledged = 1")},
             arrived,
             rows(ledger, "SELECT packet, shop_life, packet_offset, opener_life, credit_offset FROM credits"),
         )
-        check_accounts(ledger, debts, result)
-        deaths = {name: process.life for name, process in cast.items()}
-        return report.Told(steps, result, deaths, cable.breaks, broker.cuts, seconds)
-
-
-class Process:
-    """One program of the cast, which lives again and again."""
-
-    def __init__(self, program, steps, bootstrap, database, seed):
-        self.program, self.life, self._process = program, -1, None
-        self._given = {"steps": steps, "bootstrap": bootstrap, "database": str(database), "seed": seed}
-        self.live_again()
-
-    def live_again(self):
-        self.life += 1
-        given = json.dumps({**self._given, "life": self.life})
-        command = [sys.executable, HERE / f"{self.program}.py", given]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-    def is_done(self):
-        """Whether it has ended by itself. If it died, it lives again."""
-        status = self._process.poll()
-        if status is not None and status != 0:
-            self.live_again()
-        return status == 0
-
-    def end(self):
-        self._process.kill()
-        self._process.wait()
+        check_accounts(ledger, owed, result)
+        return report.Told(steps, result, cast.deaths(), cable.breaks, broker.cuts, seconds)
 
 
 def trouble(cast, cable, broker, dice):
     """Until the shop has sent all."""
     next_cut, next_outage = time.monotonic() + 0.5, time.monotonic() + 2
     while not cast["shop"].is_done():
-        cast["opener"].is_done(), cast["bookkeeper"].is_done()
+        cast.revive()
         now = time.monotonic()
         if now > next_cut:
             cable.cut()
@@ -142,7 +116,7 @@ def settle(cast, ledger, quiet_s=2.0):
     """Until nothing has been booked for a while. Programs that die go on doing so."""
     count, since = -1, time.monotonic()
     while time.monotonic() < since + quiet_s:
-        cast["opener"].is_done(), cast["bookkeeper"].is_done()
+        cast.revive()
         [(now,)] = rows(ledger, "SELECT count(*) FROM credits")
         if now != count:
             count, since = now, time.monotonic()
@@ -170,11 +144,11 @@ def rows(database, query):
         books.close()
 
 
-def check_accounts(ledger, debts, result):
+def check_accounts(ledger, owed, result):
     """The accounts themselves, not what is said of them: what they hold is what is owed, less what was lost, plus what was doubled."""
     [(held,)] = rows(ledger, "SELECT sum(cents) FROM accounts")
-    owed = sum(cents for _, _, cents in debts)
-    assert held == owed - result.lost() + result.doubled(), (held, owed, result)
+    expected = sum(owed.values()) - result.lost() + result.doubled()
+    assert held == expected, (held, expected, result)
 
 
 def create(bootstrap, topic):

@@ -22,8 +22,8 @@ class AuditTest(unittest.TestCase):
         for acknowledged, arrived, what in [
             (False, False, "never arrived"),
             (True, False, "lost with the power"),
-            (True, True, "read, not booked"),
-            (False, True, "read, not booked"),
+            (True, True, "arrived, not booked"),
+            (False, True, "arrived, not booked"),
         ]:
             self.assertEqual(of(acknowledged=acknowledged, arrived=arrived), ({what: 1}, 100, 0))
 
