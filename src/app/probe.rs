@@ -82,38 +82,35 @@ pub fn probe(bootstrap: &str) -> Result<(), Unhealthy> {
 
 /// Asks the admin port at `admin` (host:port) whether the broker is ready, and for what keeps it from that.
 pub fn ready(admin: &str) -> Result<(), Unhealthy> {
-    let mut stream = connect(admin).map_err(|error| Unhealthy::Unreachable { bootstrap: admin.to_owned(), error })?;
-    let answer = http(&mut stream, "GET", admin, "/readyz").map_err(|error| Unhealthy::Silent {
-        bootstrap: admin.to_owned(),
-        api: "/readyz",
-        error,
-    })?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(()),
-        Some("503") => Err(Unhealthy::NotReady { admin: admin.to_owned(), reasons: body.trim().replace('\n', "; ") }),
-        _ => Err(Unhealthy::Strange { bootstrap: admin.to_owned(), api: "/readyz" }),
-    }
+    ask_admin(admin, "GET", "/readyz", "").map(drop)
 }
 
 /// The first of `count` 64-bit ids in a row, from the admin port at `admin` (host:port).
 pub fn issue_ids(admin: &str, count: u32) -> Result<i64, Unhealthy> {
     const API: &str = "/api/v1/ids";
-    let mut stream = connect(admin).map_err(|error| Unhealthy::Unreachable { bootstrap: admin.to_owned(), error })?;
-    let answer = http(&mut stream, "POST", admin, &format!("{API}?count={count}"));
-    let answer = answer.map_err(|error| Unhealthy::Silent { bootstrap: admin.to_owned(), api: API, error })?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let ids = serde_json::from_str::<serde_json::Value>(body).ok();
+    let body = ask_admin(admin, "POST", API, &format!("?count={count}"))?;
+    let ids = serde_json::from_str::<serde_json::Value>(&body).ok();
     let first = ids.as_ref().and_then(|ids| ids["first"].as_str()?.parse().ok());
     first.ok_or(Unhealthy::Strange { bootstrap: admin.to_owned(), api: API })
 }
 
-/// Sends a request without a body, and answers head and body.
-fn http(stream: &mut TcpStream, method: &str, host: &str, path: &str) -> io::Result<String> {
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+/// Sends a request without a body, and answers the body of what is answered with status 200. With 503 the body says why not.
+fn ask_admin(admin: &str, method: &str, api: &'static str, query: &str) -> Result<String, Unhealthy> {
+    let mut stream = connect(admin).map_err(|error| Unhealthy::Unreachable { bootstrap: admin.to_owned(), error })?;
+    let request =
+        format!("{method} {api}{query} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX as u64).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    stream
+        .write_all(request.as_bytes())
+        .and_then(|()| stream.take(ANSWER_BYTES_MAX as u64).read_to_end(&mut answer))
+        .map_err(|error| Unhealthy::Silent { bootstrap: admin.to_owned(), api, error })?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(body.to_owned()),
+        Some("503") => Err(Unhealthy::NotReady { admin: admin.to_owned(), reasons: body.trim().replace('\n', "; ") }),
+        _ => Err(Unhealthy::Strange { bootstrap: admin.to_owned(), api }),
+    }
 }
 
 fn connect(bootstrap: &str) -> io::Result<TcpStream> {
@@ -184,5 +181,36 @@ mod tests {
         ));
         assert!(matches!(verdict([&[0, 0, 0, 1, 0, 35], &[]]), Err(Unhealthy::Strange { api: "ApiVersions", .. })));
         assert!(matches!(probe("127.0.0.1:1"), Err(Unhealthy::Unreachable { .. })));
+    }
+
+    #[test]
+    fn an_admin_port_that_has_no_ids_now_says_so_itself() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let first = |answer: &'static str| {
+            let asked = std::thread::scope(|scope| {
+                let peer = scope.spawn(|| {
+                    let (mut stream, _) = listener.accept().expect("the probe connects");
+                    let mut request = Vec::new();
+                    while !request.ends_with(b"\r\n\r\n") {
+                        let mut byte = [0];
+                        stream.read_exact(&mut byte).expect("a whole request");
+                        request.extend(byte);
+                    }
+                    stream.write_all(answer.as_bytes()).expect("the probe reads");
+                    String::from_utf8(request).expect("text")
+                });
+                let first = issue_ids(&address, 3);
+                (first, peer.join().expect("the peer does not panic"))
+            });
+            assert!(asked.1.starts_with("POST /api/v1/ids?count=3 HTTP/1.1\r\n"), "{}", asked.1);
+            asked.0
+        };
+        let refused = first("HTTP/1.1 503 Service Unavailable\r\n\r\nno ids can be had now\n");
+        let Err(Unhealthy::NotReady { reasons, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!(reasons, "no ids can be had now");
+        assert!(matches!(first("HTTP/1.1 200 OK\r\n\r\n{\"first\": \"7\"}\n"), Ok(7)));
+        assert!(matches!(first("HTTP/1.1 200 OK\r\n\r\n{}"), Err(Unhealthy::Strange { api: "/api/v1/ids", .. })));
+        assert!(matches!(first("HTTP/1.1 404 Not Found\r\n\r\n"), Err(Unhealthy::Strange { .. })));
     }
 }
