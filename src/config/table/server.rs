@@ -412,7 +412,7 @@ pub const SERVER: &[Setting] = &[
         Kind::String,
         "",
         "Topics that a start creates where they do not exist, before the broker is ready: name:partitions:setting=value, several with commas, \
-         such as orders:6,balances:3:cleanup.policy=compact. Partitions and settings may be left out.",
+         such as orders:6,balances:3:cleanup.policy=compact. Partitions and settings may be left out. A value cannot hold a comma or a colon.",
     ),
     Setting::new(
         "einmal.log.level",
