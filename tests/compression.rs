@@ -9,11 +9,10 @@ use einmal::record::codec::{Codec, DecompressionLimits, decompress};
 use einmal::record::validate::check_client_batch;
 use einmal::record::{BatchHeader, HEADER_BYTES};
 use einmal::types::{ProducerEpoch, ProducerId};
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::IncrementalAlterConfigsRequest;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{CreateTopicsRequest, IncrementalAlterConfigsRequest};
 use support::groups::text;
-use support::requests::{Producer, fetch, produce, topic_name};
+use support::requests::{Producer, create_topic_with, fetch, produce};
 use support::{TestClient, TestServer};
 
 const CODECS: [(&str, Codec); 5] = [
@@ -28,19 +27,6 @@ const TIME: i64 = 1_700_000_000_000;
 const NONE: i16 = 0;
 const MESSAGE_TOO_LARGE: i16 = 10;
 const INVALID_RECORD: i16 = 87;
-
-fn create(client: &mut TestClient, topic: &str, configs: &[(&str, &str)]) {
-    let configs = configs
-        .iter()
-        .map(|(name, value)| CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value))));
-    let topic = CreatableTopic::default()
-        .with_name(topic_name(topic))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(configs.collect());
-    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
-    assert_eq!(client.call(&request, 6).topics[0].error_code, NONE);
-}
 
 fn set(client: &mut TestClient, resource_type: i8, resource: &str, name: &str, value: &str) {
     let config =
@@ -86,7 +72,7 @@ fn batches_are_stored_with_the_topics_codec_and_nothing_else_of_them_changes() {
     let producer = Producer::init(&mut client);
     let expected_records = plain(&batch(Codec::None, producer, 0).build());
     for (name, _) in CODECS {
-        create(&mut client, name, &[("compression.type", name)]);
+        create_topic_with(&mut client, name, 1, &[("compression.type", name)]);
         for (round, (_, from)) in (0..).zip(CODECS) {
             let sent = batch(from, producer, round * 50).build().freeze();
             let base_offset = i64::from(round) * 50;
@@ -127,7 +113,7 @@ fn batches_are_stored_with_the_topics_codec_and_nothing_else_of_them_changes() {
 fn setting_is_in_force_for_the_next_batch_and_falls_back_to_the_brokers() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);
-    create(&mut client, "t", &[]);
+    create_topic_with(&mut client, "t", 1, &[]);
     let mut next = 0;
     let mut codec_of_next = |client: &mut TestClient| {
         let answer = produce(client, "t", 0, batch(Codec::Snappy, Producer::NONE, -1).build().freeze());
@@ -149,7 +135,12 @@ fn setting_is_in_force_for_the_next_batch_and_falls_back_to_the_brokers() {
 fn broker_stamps_compressed_anew_batches_too() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);
-    create(&mut client, "t", &[("compression.type", "zstd"), ("message.timestamp.type", "LogAppendTime")]);
+    create_topic_with(
+        &mut client,
+        "t",
+        1,
+        &[("compression.type", "zstd"), ("message.timestamp.type", "LogAppendTime")],
+    );
     let answer = produce(&mut client, "t", 0, batch(Codec::Gzip, Producer::NONE, -1).build().freeze());
     assert_eq!(answer.error_code, NONE);
     let header = BatchHeader::parse(&stored(&mut client, "t", 0)).expect("a batch");
@@ -161,7 +152,7 @@ fn broker_stamps_compressed_anew_batches_too() {
 fn what_becomes_too_large_or_is_no_record_is_refused_and_nothing_is_stored() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);
-    create(&mut client, "t", &[("compression.type", "uncompressed"), ("max.message.bytes", "10000")]);
+    create_topic_with(&mut client, "t", 1, &[("compression.type", "uncompressed"), ("max.message.bytes", "10000")]);
     let large = BatchBuilder::new().codec(Codec::Zstd).record(TIME, None, Some(&[0; 20_000])).build().freeze();
     assert_eq!(produce(&mut client, "t", 0, large).error_code, MESSAGE_TOO_LARGE);
     // Two records as the header says, three as they are.

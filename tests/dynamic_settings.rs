@@ -2,12 +2,11 @@
 
 mod support;
 
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::messages::IncrementalAlterConfigsRequest;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{CreateTopicsRequest, IncrementalAlterConfigsRequest};
 use support::client::payload;
 use support::groups::{ask_until, text};
-use support::requests::{drain, keyed_batch, produce, topic_name};
+use support::requests::{create_topic_with, drain, keyed_batch, produce};
 use support::{Reply, TestClient, TestServer};
 
 fn set(client: &mut TestClient, name: &str, value: &str) {
@@ -43,14 +42,7 @@ fn limits_of_connections_hold_for_the_next_one_and_close_none() {
 fn compaction_goes_by_what_is_set_while_it_waits() {
     let server = TestServer::start_with(&["log.cleaner.backoff.ms=86400000", "log.cleaner.min.cleanable.ratio=0"]);
     let mut client = TestClient::connect(&server);
-    let compact = CreatableTopicConfig::default().with_name(text("cleanup.policy")).with_value(Some(text("compact")));
-    let topic = CreatableTopic::default()
-        .with_name(topic_name("t"))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(vec![compact]);
-    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
-    assert_eq!(client.call(&request, 6).topics[0].error_code, 0);
+    create_topic_with(&mut client, "t", 1, &[("cleanup.policy", "compact")]);
     // The newest batch stays out of it.
     for value in ["old", "new", "newest"] {
         assert_eq!(produce(&mut client, "t", 0, keyed_batch("k", value)).error_code, 0);

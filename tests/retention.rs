@@ -6,10 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kafka_protocol::messages::CreateTopicsRequest;
-use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::protocol::StrBytes;
-use support::requests::{Producer, batch, drain, fetch, keyed_batch, produce, topic_name};
+use support::requests::{Producer, batch, create_topic_with, drain, fetch, keyed_batch, produce};
 use support::{TestClient, TestServer};
 
 const MIB: u64 = 1 << 20;
@@ -26,20 +23,6 @@ fn directory_bytes(dir: &Path) -> u64 {
     entries.map(bytes).sum()
 }
 
-fn create(client: &mut TestClient, topic: &str, configs: &[(&str, &str)]) {
-    let text = |text: &str| StrBytes::from_string(text.to_owned());
-    let configs = configs
-        .iter()
-        .map(|(name, value)| CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value))));
-    let topic = CreatableTopic::default()
-        .with_name(topic_name(topic))
-        .with_num_partitions(1)
-        .with_replication_factor(1)
-        .with_configs(configs.collect());
-    let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
-    assert_eq!(client.call(&request, 6).topics[0].error_code, 0);
-}
-
 #[test]
 fn directory_follows_what_retention_keeps_also_beside_topics_that_keep_all() {
     const ROUNDS: usize = 300;
@@ -53,9 +36,9 @@ fn directory_follows_what_retention_keeps_also_beside_topics_that_keep_all() {
     let longs = ["b-long", "d-long", "f-long"];
     // In the order of creation, which is that of their batches in files: each that keeps little lies between others that keep all.
     for (short, long) in shorts.iter().zip(longs.iter().map(Some).chain([None])) {
-        create(&mut client, short, &[("retention.bytes", "400000"), ("retention.ms", "-1")]);
+        create_topic_with(&mut client, short, 1, &[("retention.bytes", "400000"), ("retention.ms", "-1")]);
         if let Some(long) = long {
-            create(&mut client, long, &[("retention.ms", "-1")]);
+            create_topic_with(&mut client, long, 1, &[("retention.ms", "-1")]);
         }
     }
     let value = "v".repeat(VALUE_BYTES);
@@ -118,7 +101,7 @@ fn directory_of_a_compacted_topic_follows_its_keys() {
         "log.cleaner.io.max.bytes.per.second=1e12",
     ]);
     let mut client = TestClient::connect(&server);
-    create(&mut client, "t", &[("cleanup.policy", "compact")]);
+    create_topic_with(&mut client, "t", 1, &[("cleanup.policy", "compact")]);
     for write in 0..WRITES {
         let value = format!("{write:>VALUE_BYTES$}");
         let batch = keyed_batch(&format!("key {}", write % KEYS), &value);

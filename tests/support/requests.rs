@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::indexmap::IndexMap;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -53,11 +53,21 @@ pub fn topic_name(topic: &str) -> TopicName {
 
 /// Creates `topic`; it must not exist.
 pub fn create_topic(client: &mut TestClient, topic: &str, partitions: i32) {
+    create_topic_with(client, topic, partitions, &[]);
+}
+
+/// The same, with settings.
+pub fn create_topic_with(client: &mut TestClient, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let configs = settings
+        .iter()
+        .map(|(name, value)| CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value))));
     let topics = vec![
         CreatableTopic::default()
             .with_name(topic_name(topic))
             .with_num_partitions(partitions)
-            .with_replication_factor(1),
+            .with_replication_factor(1)
+            .with_configs(configs.collect()),
     ];
     let answer = client.call(&CreateTopicsRequest::default().with_topics(topics).with_timeout_ms(30_000), 6);
     assert_eq!(answer.topics[0].error_code, 0, "CreateTopics {topic}: {:?}", answer.topics[0].error_message);
