@@ -1,4 +1,10 @@
-//! `NAME=VALUE` on the command line.
+//! `NAME=VALUE` on the command line, and how a broker is asked to change settings.
+
+use kafka_protocol::messages::IncrementalAlterConfigsRequest;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+
+use super::text;
+use crate::client::{ClientError, Connection};
 
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +21,50 @@ pub(in crate::cli) fn parse(text: &str) -> Result<Setting, String> {
         }
         _ => Err("write it as NAME=VALUE, e.g. retention.ms=3600000".to_owned()),
     }
+}
+
+/// `AlterConfigOp.OpType` in Kafka.
+pub(in crate::cli) const SET: i8 = 0;
+const DELETE: i8 = 1;
+pub(in crate::cli) const APPEND: i8 = 2;
+pub(in crate::cli) const SUBTRACT: i8 = 3;
+
+/// What does `operation`, which is not the one that has no value, to each of `settings`.
+pub(in crate::cli) fn changes(settings: &[Setting], operation: i8) -> impl Iterator<Item = AlterableConfig> {
+    settings.iter().map(move |setting| change(&setting.name, operation, Some(&setting.value)))
+}
+
+/// What takes away what was set under each of `names`.
+pub(in crate::cli) fn unset(names: &[String]) -> impl Iterator<Item = AlterableConfig> {
+    names.iter().map(|name| change(name, DELETE, None))
+}
+
+fn change(name: &str, operation: i8, value: Option<&str>) -> AlterableConfig {
+    AlterableConfig::default().with_name(text(name)).with_config_operation(operation).with_value(value.map(text))
+}
+
+/// Asks `broker` for these changes of each of `names`, which are of the type `kind` (`ConfigResource.Type` in Kafka).
+///
+/// # Errors
+/// The first refusal, and what else [`Connection::call`] has.
+pub(in crate::cli) fn alter(
+    broker: &mut Connection,
+    (kind, names): (i8, &[&str]),
+    changes: &[AlterableConfig],
+    is_dry_run: bool,
+) -> Result<(), ClientError> {
+    let resources = names.iter().map(|name| {
+        AlterConfigsResource::default()
+            .with_resource_type(kind)
+            .with_resource_name(text(name))
+            .with_configs(changes.to_vec())
+    });
+    let request =
+        IncrementalAlterConfigsRequest::default().with_resources(resources.collect()).with_validate_only(is_dry_run);
+    for altered in broker.call("IncrementalAlterConfigs", &request, (0, 1))?.responses {
+        ClientError::check("IncrementalAlterConfigs", altered.error_code, altered.error_message.as_deref())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

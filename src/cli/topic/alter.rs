@@ -1,9 +1,8 @@
 //! `einmal topic alter`.
 
 use clap::Args;
+use kafka_protocol::messages::CreatePartitionsRequest;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
-use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{CreatePartitionsRequest, IncrementalAlterConfigsRequest};
 
 use crate::cli::setting::{self, Setting};
 use crate::cli::target::Target;
@@ -33,32 +32,13 @@ pub struct Options {
     target: Target,
 }
 
-/// `AlterConfigOp.OpType` in Kafka.
-const SET: i8 = 0;
-const DELETE: i8 = 1;
-
 /// Settings first: they can be taken back, partitions cannot.
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
-    let config = |name: &str, operation, value: Option<&str>| {
-        AlterableConfig::default().with_name(text(name)).with_config_operation(operation).with_value(value.map(text))
-    };
-    let set = options.set.iter().map(|setting| config(&setting.name, SET, Some(&setting.value)));
-    let configs: Vec<_> = set.chain(options.unset.iter().map(|name| config(name, DELETE, None))).collect();
-    if !configs.is_empty() {
-        let resources = options.topics.iter().map(|topic| {
-            AlterConfigsResource::default()
-                .with_resource_type(TOPIC_RESOURCE)
-                .with_resource_name(text(topic))
-                .with_configs(configs.clone())
-        });
-        let request = IncrementalAlterConfigsRequest::default()
-            .with_resources(resources.collect())
-            .with_validate_only(options.dry_run);
-        let answer = cluster.controller()?.call("IncrementalAlterConfigs", &request, (0, 1))?;
-        for altered in answer.responses {
-            ClientError::check("IncrementalAlterConfigs", altered.error_code, altered.error_message.as_deref())?;
-        }
+    let changes: Vec<_> = setting::changes(&options.set, setting::SET).chain(setting::unset(&options.unset)).collect();
+    if !changes.is_empty() {
+        let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
+        setting::alter(cluster.controller()?, (TOPIC_RESOURCE, &topics), &changes, options.dry_run)?;
     }
     if let Some(count) = options.partitions {
         let topics = options.topics.iter().map(|topic| {
