@@ -240,8 +240,7 @@ fn main() -> ExitCode {
         Some(Command::Start(start)) => run(start),
         Some(Command::Health { ready: true, admin, .. }) => probe::ready(&admin_address(admin)).map_err(Failure::from),
         Some(Command::Health { bootstrap_server: bootstrap, .. }) => {
-            let bootstrap = bootstrap.or_else(|| std::env::var("EINMAL_BOOTSTRAP").ok());
-            probe::probe(bootstrap.as_deref().unwrap_or("localhost:9092")).map_err(Failure::from)
+            probe::probe(&einmal::cli::bootstrap(bootstrap.as_deref())).map_err(Failure::from)
         }
         Some(Command::Config(ConfigCommand::Docs)) => print(document::markdown()),
         Some(Command::Doctor(options)) => return verdict(einmal::cli::doctor::run(&options)),

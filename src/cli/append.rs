@@ -1,17 +1,14 @@
 //! Appends batches: idempotent, in transactions, or neither, waiting for all replicas.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProducerId as WireProducerId, TransactionalId};
 
 use super::text;
-use crate::client::{ClientError, Cluster, NodeId};
+use crate::client::{COORDINATOR_MOVES, ClientError, Cluster, NodeId, until_ready};
 use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp};
-
-/// Between two tries of what a broker is not ready for.
-const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// A transaction that a coordinator ends by itself when its command died, ms.
 const TRANSACTION_TIMEOUT_MS: i32 = 60_000;
@@ -36,28 +33,17 @@ pub(super) fn init_producer_id(
         .with_transaction_timeout_ms(TRANSACTION_TIMEOUT_MS)
         .with_producer_id(WireProducerId(-1))
         .with_producer_epoch(-1);
-    let give_up = Instant::now() + patience;
-    loop {
+    let not_ready = [COORDINATOR_MOVES, &[ErrorCode::CONCURRENT_TRANSACTIONS]].concat();
+    let (code, answer) = until_ready(patience, &not_ready, || {
         let broker = match transactional_id {
             Some(id) => cluster.transaction_coordinator(id)?,
             None => any_broker(cluster)?,
         };
         let answer = cluster.broker(broker)?.call("InitProducerId", &request, (0, 4))?;
-        match ErrorCode(answer.error_code) {
-            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
-            | ErrorCode::COORDINATOR_NOT_AVAILABLE
-            | ErrorCode::NOT_COORDINATOR
-            | ErrorCode::CONCURRENT_TRANSACTIONS
-                if Instant::now() < give_up =>
-            {
-                std::thread::sleep(RETRY_AFTER);
-            }
-            error => {
-                ClientError::check("InitProducerId", error.0, None)?;
-                return Ok((ProducerId(answer.producer_id.0), ProducerEpoch(answer.producer_epoch)));
-            }
-        }
-    }
+        Ok((ErrorCode(answer.error_code), answer))
+    })?;
+    ClientError::check("InitProducerId", code.0, None)?;
+    Ok((ProducerId(answer.producer_id.0), ProducerEpoch(answer.producer_epoch)))
 }
 
 fn any_broker(cluster: &Cluster) -> Result<NodeId, ClientError> {
@@ -80,26 +66,20 @@ pub(super) fn append(
         .with_acks(-1)
         .with_timeout_ms(i32::try_from(patience.as_millis()).unwrap_or(i32::MAX))
         .with_topic_data(vec![data]);
-    let give_up = Instant::now() + patience;
-    loop {
+    let not_ready = [
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        ErrorCode::NOT_LEADER_OR_FOLLOWER,
+        ErrorCode::LEADER_NOT_AVAILABLE,
+        ErrorCode::CONCURRENT_TRANSACTIONS,
+    ];
+    let (code, appended) = until_ready(patience, &not_ready, || {
         let answer = cluster.broker(leader)?.call("Produce", &request, (3, 9))?;
         let partition = answer.responses.into_iter().flat_map(|topic| topic.partition_responses).next();
         let partition = partition
             .ok_or_else(|| ClientError::Decode { api: "Produce", detail: "the partition is missing".to_owned() })?;
-        match ErrorCode(partition.error_code) {
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-            | ErrorCode::NOT_LEADER_OR_FOLLOWER
-            | ErrorCode::LEADER_NOT_AVAILABLE
-            | ErrorCode::CONCURRENT_TRANSACTIONS
-                if Instant::now() < give_up =>
-            {
-                std::thread::sleep(RETRY_AFTER);
-            }
-            error => {
-                ClientError::check("Produce", error.0, partition.error_message.as_deref())?;
-                let time = Some(partition.log_append_time_ms).filter(|time| *time >= 0);
-                return Ok(Appended { base_offset: partition.base_offset, time });
-            }
-        }
-    }
+        Ok((ErrorCode(partition.error_code), partition))
+    })?;
+    ClientError::check("Produce", code.0, appended.error_message.as_deref())?;
+    let time = Some(appended.log_append_time_ms).filter(|time| *time >= 0);
+    Ok(Appended { base_offset: appended.base_offset, time })
 }

@@ -7,16 +7,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use kafka_protocol::messages::OffsetCommitRequest;
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use serde_json::{Map, Value, json};
 
-use super::group::committed;
+use super::CliError;
+use super::group;
 use super::offsets::{self, EARLIEST, LATEST};
 use super::output::{self, Format};
 use super::read::{Brought, Message, Position, fetch};
 use super::target::Target;
-use super::{CliError, text};
 use crate::client::{ClientError, Cluster, NodeId};
 use crate::types::{ErrorCode, IsolationLevel, Offset, PartitionIndex};
 
@@ -106,7 +104,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                     position.offset = next;
                 }
                 if let Some(group) = options.group.as_deref().filter(|_| printed > 0) {
-                    commit(&mut cluster, group, &topic, partition, next)?;
+                    commit(&mut cluster, options, group, ((topic, partition), next))?;
                 }
             }
         }
@@ -131,7 +129,7 @@ fn begin(cluster: &mut Cluster, options: &Options) -> Result<BTreeMap<NodeId, Ve
     let end = if options.from_beginning { EARLIEST } else { LATEST };
     let offsets = offsets::list(cluster, &partitions, end)?;
     let committed = match &options.group {
-        Some(group) => committed(cluster, group, options.target.timeout())?,
+        Some(group) => group::committed(cluster, group, options.target.timeout())?,
         None => BTreeMap::new(),
     };
     let mut positions: BTreeMap<NodeId, Vec<Position>> = BTreeMap::new();
@@ -196,34 +194,19 @@ fn put(object: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
     };
 }
 
+/// Of one partition, for the group.
 fn commit(
     cluster: &mut Cluster,
+    options: &Options,
     group: &str,
-    topic: &str,
-    partition: PartitionIndex,
-    offset: Offset,
+    next: ((String, PartitionIndex), Offset),
 ) -> Result<(), CliError> {
-    let partition = OffsetCommitRequestPartition::default()
-        .with_partition_index(partition)
-        .with_committed_offset(offset)
-        .with_committed_leader_epoch(-1)
-        .with_committed_metadata(Some(text("")));
-    let topic = OffsetCommitRequestTopic::default().with_name(text(topic).into()).with_partitions(vec![partition]);
-    let request = OffsetCommitRequest::default()
-        .with_group_id(text(group).into())
-        .with_generation_id_or_member_epoch(-1)
-        .with_retention_time_ms(-1)
-        .with_topics(vec![topic]);
-    let coordinator = cluster.group_coordinator(group)?;
-    let answer = cluster.broker(coordinator)?.call("OffsetCommit", &request, (2, 7))?;
-    let codes = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
-    match codes.map(ErrorCode).find(|code| !code.is_none()) {
-        None => Ok(()),
-        Some(ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION) => {
-            Err(CliError::Unfit(format!("the group {group:?} has members: end them, or name another group")))
+    group::commit(cluster, group, &[next], options.target.timeout()).map_err(|error| match error {
+        ClientError::Refused { error: ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION, .. } => {
+            CliError::Unfit(format!("the group {group:?} has members: end them, or name another group"))
         }
-        Some(error) => Ok(ClientError::check("OffsetCommit", error.0, None)?),
-    }
+        error => error.into(),
+    })
 }
 
 #[cfg(test)]

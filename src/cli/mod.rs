@@ -24,6 +24,9 @@ pub mod topic;
 pub mod txn;
 
 pub use error::CliError;
+pub use target::bootstrap;
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use kafka_protocol::protocol::StrBytes;
 
@@ -33,6 +36,12 @@ const TOPIC_RESOURCE: i8 = 2;
 /// As requests carry it.
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+/// Wall clock, ms since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Where a setting comes from (`DescribeConfigsResponse.ConfigSource`).

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 
 use super::output::{Cell, Listing};
 use super::partitioner::partition_of;
 use super::target::Target;
-use super::{CliError, append};
+use super::{CliError, append, now};
 use crate::client::{ClientError, Cluster, NodeId};
 use crate::record::advance_sequence;
 use crate::record::build::BatchBuilder;
@@ -178,10 +177,4 @@ impl<'a> Sender<'a> {
         };
         (key, Some(value).filter(|value| !value.is_empty() || !self.options.tombstones))
     }
-}
-
-/// Wall clock, ms since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -11,6 +11,12 @@ use crate::client::Cluster;
 /// How brokers see who asks.
 const CLIENT_ID: &str = "einmal-cli";
 
+/// Where a broker is, `host:port`: as given, else as the environment says, else on this machine.
+pub fn bootstrap(given: Option<&str>) -> String {
+    let given = given.map(str::to_owned).or_else(|| std::env::var("EINMAL_BOOTSTRAP").ok());
+    given.unwrap_or_else(|| "localhost:9092".to_owned())
+}
+
 /// Flags of all subcommands.
 #[derive(Debug, Clone, Args)]
 pub struct Target {
@@ -31,9 +37,7 @@ impl Target {
     /// # Errors
     /// [`CliError`].
     pub(super) fn connect(&self) -> Result<Cluster, CliError> {
-        let from_environment = || std::env::var("EINMAL_BOOTSTRAP").ok();
-        let bootstrap = self.bootstrap_server.clone().or_else(from_environment);
-        Ok(Cluster::connect(bootstrap.as_deref().unwrap_or("localhost:9092"), CLIENT_ID, self.timeout())?)
+        Ok(Cluster::connect(&bootstrap(self.bootstrap_server.as_deref()), CLIENT_ID, self.timeout())?)
     }
 
     /// The same, as requests carry it.

@@ -1,13 +1,13 @@
 //! All brokers of a cluster, and which of them to ask.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::{ClientError, Connection};
+use super::{ClientError, Connection, until_ready};
 use crate::types::{ErrorCode, PartitionIndex};
 
 /// Id of a broker.
@@ -21,9 +21,6 @@ const KEY_TYPE_TRANSACTION: i8 = 1;
 /// Id of no broker.
 const NO_NODE: NodeId = -1;
 
-/// Between two tries of what a broker is not ready for.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
-
 /// A partition, and the broker that leads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionLeader {
@@ -33,6 +30,11 @@ pub struct PartitionLeader {
     pub partition: PartitionIndex,
     /// None while nobody leads it.
     pub leader: Option<NodeId>,
+}
+
+/// As connections are opened to it: an IPv6 address stands in brackets.
+pub fn host_and_port(host: &str, port: i32) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// A cluster. Connections to its brokers are opened when they are first asked.
@@ -105,22 +107,14 @@ impl Cluster {
     fn coordinator(&mut self, key: &str, key_type: i8) -> Result<NodeId, ClientError> {
         let request =
             FindCoordinatorRequest::default().with_key(StrBytes::from_string(key.to_owned())).with_key_type(key_type);
-        let give_up = Instant::now() + self.patience;
-        loop {
+        // The first one to ask for any makes Kafka create the topic of coordinators.
+        let not_ready = [ErrorCode::COORDINATOR_NOT_AVAILABLE, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS];
+        let (code, answer) = until_ready(self.patience, &not_ready, || {
             let answer = self.bootstrap.call("FindCoordinator", &request, (1, 3))?;
-            match ErrorCode(answer.error_code) {
-                // The first one to ask for any makes Kafka create the topic of coordinators.
-                ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
-                    if Instant::now() < give_up =>
-                {
-                    std::thread::sleep(RETRY_AFTER);
-                }
-                _ => {
-                    ClientError::check("FindCoordinator", answer.error_code, answer.error_message.as_deref())?;
-                    return Ok(answer.node_id.0);
-                }
-            }
-        }
+            Ok((ErrorCode(answer.error_code), answer))
+        })?;
+        ClientError::check("FindCoordinator", code.0, answer.error_message.as_deref())?;
+        Ok(answer.node_id.0)
     }
 
     /// The partitions of `topics`, of all topics if there are none, in order.
@@ -154,12 +148,8 @@ impl Cluster {
         let topics = topics.map(|topics| topics.iter().map(name).collect());
         let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
         let answer = self.bootstrap.call("Metadata", &request, (4, 9))?;
-        let address = |host: &str, port: i32| match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        };
         self.addresses =
-            answer.brokers.iter().map(|broker| (broker.node_id.0, address(&broker.host, broker.port))).collect();
+            answer.brokers.iter().map(|broker| (broker.node_id.0, host_and_port(&broker.host, broker.port))).collect();
         self.controller = answer.controller_id.0;
         Ok(answer)
     }

@@ -6,7 +6,9 @@
 mod cluster;
 mod connection;
 mod error;
+mod retry;
 
-pub use cluster::{Cluster, NodeId, PartitionLeader};
+pub use cluster::{Cluster, NodeId, PartitionLeader, host_and_port};
 pub use connection::{Connection, put_request};
 pub use error::{ClientError, Peer};
+pub use retry::{COORDINATOR_MOVES, until_ready};

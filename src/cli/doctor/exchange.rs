@@ -1,24 +1,20 @@
 //! From a new topic to a transaction, and away with what was made.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::{
     AddPartitionsToTxnRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, EndTxnRequest,
-    OffsetCommitRequest, OffsetFetchRequest, ProducerId as WireProducerId, TransactionalId,
+    ProducerId as WireProducerId, TransactionalId,
 };
 
 use super::finding::{Done, Trouble, Walk};
 use crate::cli::read::{Message, Position, fetch};
-use crate::cli::{append, text};
-use crate::client::{ClientError, Cluster, NodeId};
+use crate::cli::{append, group, now, text};
+use crate::client::{ClientError, Cluster, NodeId, until_ready};
 use crate::record::build::BatchBuilder;
 use crate::types::{ErrorCode, IsolationLevel, Offset, ProducerEpoch, ProducerId};
-
-/// Between two looks at what a cluster does in its own time.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A clock that is off by more, ms, makes records look too old or too new: for retention, for joins by time, for people.
 const CLOCK_SKEW_MS_MAX: i64 = 5_000;
@@ -85,28 +81,24 @@ impl Patient<'_> {
             })?;
         }
         // Brokers lead it some time after the controller has made it.
-        let give_up = Instant::now() + self.patience;
         let names = [self.name.to_owned()];
-        loop {
-            match self.cluster.partitions(&names) {
-                Ok(partitions) => {
-                    if let Some(leader) = partitions.first().and_then(|partition| partition.leader) {
-                        let what = format!("{}, led by broker {leader}", self.name);
-                        return Ok(Done::new(leader, what));
-                    }
-                }
-                Err(ClientError::NoTopic(_)) => {}
-                Err(ClientError::Refused { error: ErrorCode::LEADER_NOT_AVAILABLE, .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-            if Instant::now() > give_up {
-                return Err(Trouble::new(
-                    format!("{} has no leader", self.name),
-                    "brokers are down or still starting: look at their logs",
-                ));
-            }
-            std::thread::sleep(LOOK_AGAIN);
-        }
+        let missing = ErrorCode::LEADER_NOT_AVAILABLE;
+        let (_, leader) = until_ready(self.patience, &[missing], || {
+            let leader = match self.cluster.partitions(&names) {
+                Ok(partitions) => partitions.first().and_then(|partition| partition.leader),
+                Err(ClientError::NoTopic(_)) => None,
+                Err(ClientError::Refused { error, .. }) if error == missing => None,
+                Err(error) => return Err(error),
+            };
+            Ok((leader.map_or(missing, |_| ErrorCode::NONE), leader))
+        })?;
+        let Some(leader) = leader else {
+            return Err(Trouble::new(
+                format!("{} has no leader", self.name),
+                "brokers are down or still starting: look at their logs",
+            ));
+        };
+        Ok(Done::new(leader, format!("{}, led by broker {leader}", self.name)))
     }
 
     /// An idempotent batch that all replicas acknowledge.
@@ -174,45 +166,18 @@ impl Patient<'_> {
     }
 
     fn commit(&mut self, offset: Offset) -> Result<Done<()>, Trouble> {
-        let partition = OffsetCommitRequestPartition::default().with_partition_index(0).with_committed_offset(offset);
-        let topic = OffsetCommitRequestTopic::default()
-            .with_name(text(self.name).into())
-            .with_partitions(vec![partition.with_committed_leader_epoch(-1).with_committed_metadata(Some(text("")))]);
-        let commit = OffsetCommitRequest::default()
-            .with_group_id(text(self.name).into())
-            .with_generation_id_or_member_epoch(-1)
-            .with_retention_time_ms(-1)
-            .with_topics(vec![topic]);
-        // From version 8 on requests name groups in another place.
-        let fetch = OffsetFetchRequest::default().with_group_id(text(self.name).into()).with_topics(None);
-        let give_up = Instant::now() + self.patience;
-        loop {
-            let coordinator = self.cluster.group_coordinator(self.name)?;
-            let answer = self.cluster.broker(coordinator)?.call("OffsetCommit", &commit, (2, 7))?;
-            let code = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code).next();
-            match ErrorCode(code.unwrap_or(0)) {
-                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
-                | ErrorCode::COORDINATOR_NOT_AVAILABLE
-                | ErrorCode::NOT_COORDINATOR
-                    if Instant::now() < give_up =>
-                {
-                    std::thread::sleep(LOOK_AGAIN);
-                    continue;
-                }
-                error => ClientError::check("OffsetCommit", error.0, None)?,
+        let place = (self.name.to_owned(), 0);
+        group::commit(&mut self.cluster, self.name, &[(place.clone(), offset)], self.patience)?;
+        let committed = group::committed(&mut self.cluster, self.name, self.patience)?;
+        let coordinator = self.cluster.group_coordinator(self.name)?;
+        match committed.get(&place) {
+            Some(committed) if *committed == offset => {
+                Ok(Done::new((), format!("offset {offset} of the group kept, by broker {coordinator}")))
             }
-            let answer = self.cluster.broker(coordinator)?.call("OffsetFetch", &fetch, (2, 7))?;
-            ClientError::check("OffsetFetch", answer.error_code, None)?;
-            let committed = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.committed_offset).next();
-            return match committed {
-                Some(committed) if committed == offset => {
-                    Ok(Done::new((), format!("offset {offset} of the group kept, by broker {coordinator}")))
-                }
-                other => Err(Trouble {
-                    what: format!("offset {offset} was committed, and {other:?} is what the group has"),
-                    advice: None,
-                }),
-            };
+            other => Err(Trouble {
+                what: format!("offset {offset} was committed, and {other:?} is what the group has"),
+                advice: None,
+            }),
         }
     }
 
@@ -240,23 +205,14 @@ impl Patient<'_> {
             .with_v3_and_below_producer_epoch(wire_epoch)
             .with_v3_and_below_topics(vec![topic]);
         let coordinator = self.cluster.transaction_coordinator(&name)?;
-        let give_up = Instant::now() + self.patience;
-        loop {
+        let not_ready = [ErrorCode::CONCURRENT_TRANSACTIONS, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION];
+        let (code, ()) = until_ready(self.patience, &not_ready, || {
             let answer = self.cluster.broker(coordinator)?.call("AddPartitionsToTxn", &add, (0, 3))?;
             let results = answer.results_by_topic_v3_and_below.iter().flat_map(|topic| &topic.results_by_partition);
             let code = results.map(|result| result.partition_error_code).next().unwrap_or(0);
-            match ErrorCode(code) {
-                ErrorCode::CONCURRENT_TRANSACTIONS | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
-                    if Instant::now() < give_up =>
-                {
-                    std::thread::sleep(LOOK_AGAIN);
-                }
-                error => {
-                    ClientError::check("AddPartitionsToTxn", error.0, None)?;
-                    break;
-                }
-            }
-        }
+            Ok((ErrorCode(code), ()))
+        })?;
+        ClientError::check("AddPartitionsToTxn", code.0, None)?;
         let appended = self.append(leader, IN_TRANSACTION, producer, Some(&name))?;
         let end = EndTxnRequest::default()
             .with_transactional_id(id())
@@ -328,12 +284,6 @@ fn clock_skew(before: i64, broker: i64, after: i64) -> Option<String> {
             skew.abs() / 1_000
         )
     })
-}
-
-/// Wall clock, ms since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

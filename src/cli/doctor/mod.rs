@@ -7,15 +7,13 @@ mod exchange;
 mod finding;
 mod reach;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::output::Format;
-use super::{CliError, span};
+use super::{CliError, bootstrap, now, span};
 use finding::Walk;
-
-pub use reach::is_loopback;
 
 /// What is asked, and how patiently.
 #[derive(Debug, Clone, Args)]
@@ -41,9 +39,7 @@ pub(super) const CLIENT_ID: &str = "einmal-doctor";
 /// # Errors
 /// [`CliError::Output`]; what is wrong with a broker is a finding.
 pub fn run(options: &Options) -> Result<bool, CliError> {
-    let from_environment = || std::env::var("EINMAL_BOOTSTRAP").ok();
-    let bootstrap = options.bootstrap_server.clone().or_else(from_environment);
-    let bootstrap = bootstrap.unwrap_or_else(|| "localhost:9092".to_owned());
+    let bootstrap = bootstrap(options.bootstrap_server.as_deref());
     let patience = options.timeout.max(Duration::from_millis(1));
     let mut walk = Walk::default();
     if let Some(reached) = reach::reach(&mut walk, &bootstrap, patience)
@@ -57,6 +53,5 @@ pub fn run(options: &Options) -> Result<bool, CliError> {
 
 /// A name for what is made, which nothing else has.
 fn fresh_name() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("einmal-doctor-{}-{}", now.as_millis(), std::process::id())
+    format!("einmal-doctor-{}-{}", now(), std::process::id())
 }

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 
 use super::CLIENT_ID;
 use super::finding::{Done, Trouble, Walk};
-use crate::client::{ClientError, Cluster, Connection};
+use crate::client::{ClientError, Cluster, Connection, host_and_port};
 
 /// What clients cannot do without: API, key, versions that the walk asks in.
 const NEEDED: &[(&str, i16, (i16, i16))] = &[
@@ -101,7 +101,7 @@ struct Told<'a> {
 /// Connects to an address that clients are told: the failure of most first hours lies here.
 fn advertised(told: &Told<'_>, bootstrap: &[SocketAddr], patience: Duration) -> Result<Done<()>, Trouble> {
     let Told { id, host, port, .. } = told;
-    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let address = host_and_port(host, *port);
     let set = |to: &str| {
         format!("set advertised.listeners of broker {id} to {to} (einmal: --advertise, EINMAL_ADVERTISED_HOST)")
     };
@@ -142,6 +142,6 @@ fn advertised(told: &Told<'_>, bootstrap: &[SocketAddr], patience: Duration) -> 
 }
 
 /// Whether `host` means, everywhere, the machine that asks.
-pub fn is_loopback(host: &str) -> bool {
+fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }

@@ -1,18 +1,15 @@
 //! The requests that subcommands share.
 
 use std::collections::BTreeMap;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kafka_protocol::messages::OffsetFetchRequest;
+use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetFetchRequest};
 use kafka_protocol::protocol::Request;
 
 use crate::cli::text;
-use crate::client::{ClientError, Cluster};
+use crate::client::{COORDINATOR_MOVES, ClientError, Cluster, until_ready};
 use crate::types::{ErrorCode, Offset, PartitionIndex};
-
-/// Between two tries of what a broker is not ready for.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// Asks the group's coordinator, and again while there is none yet: the first one to ask for any makes Kafka create the topic of
 /// coordinators. `code` is the one of the answer.
@@ -23,19 +20,12 @@ pub(super) fn coordinator<R: Request>(
     timeout: Duration,
     code: impl Fn(&R::Response) -> Option<i16>,
 ) -> Result<R::Response, ClientError> {
-    let give_up = Instant::now() + timeout;
-    loop {
+    let (_, answer) = until_ready(timeout, COORDINATOR_MOVES, || {
         let coordinator = cluster.group_coordinator(group)?;
         let answer = cluster.broker(coordinator)?.call(api, request, versions)?;
-        match code(&answer).map(ErrorCode) {
-            Some(
-                ErrorCode::NOT_COORDINATOR
-                | ErrorCode::COORDINATOR_NOT_AVAILABLE
-                | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
-            ) if Instant::now() < give_up => thread::sleep(RETRY_AFTER),
-            _ => return Ok(answer),
-        }
-    }
+        Ok((code(&answer).map_or(ErrorCode::NONE, ErrorCode), answer))
+    })?;
+    Ok(answer)
 }
 
 /// All offsets that the group has committed.
@@ -59,4 +49,33 @@ pub(in crate::cli) fn committed(
         }
     }
     Ok(committed)
+}
+
+/// Commits these offsets as nobody's member: a group that has members refuses it.
+pub(in crate::cli) fn commit(
+    cluster: &mut Cluster,
+    group: &str,
+    wanted: &[((String, PartitionIndex), Offset)],
+    timeout: Duration,
+) -> Result<(), ClientError> {
+    let topics = wanted.iter().map(|((topic, partition), offset)| {
+        let partition = OffsetCommitRequestPartition::default()
+            .with_partition_index(*partition)
+            .with_committed_offset(*offset)
+            .with_committed_leader_epoch(-1);
+        OffsetCommitRequestTopic::default().with_name(text(topic).into()).with_partitions(vec![partition])
+    });
+    let request = OffsetCommitRequest::default()
+        .with_group_id(text(group).into())
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(topics.collect());
+    let answer = coordinator(cluster, group, ("OffsetCommit", &request, (2, 8)), timeout, |answer| {
+        Some(answer.topics.first()?.partitions.first()?.error_code)
+    })?;
+    for topic in answer.topics {
+        for partition in topic.partitions {
+            ClientError::check("OffsetCommit", partition.error_code, Some(topic.name.as_str()))?;
+        }
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ mod lag;
 mod list;
 mod reset;
 
-pub(super) use ask::committed;
+pub(super) use ask::{commit, committed};
 use clap::Subcommand;
 
 use super::CliError;

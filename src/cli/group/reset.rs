@@ -1,17 +1,12 @@
 //! `einmal group reset`.
 
-use std::time::Duration;
-
 use clap::Args;
-use kafka_protocol::messages::OffsetCommitRequest;
-use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 
 use super::ask;
+use crate::cli::CliError;
 use crate::cli::offsets::{self, EARLIEST, LATEST};
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
-use crate::cli::{CliError, text};
-use crate::client::{ClientError, Cluster};
 use crate::types::Offset;
 
 pub(super) const EXAMPLES: &str = "\
@@ -92,40 +87,11 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
         wanted.push((place.clone(), to));
     }
     if options.execute {
-        commit(&mut cluster, &options.group, &wanted, options.target.timeout())?;
+        ask::commit(&mut cluster, &options.group, &wanted, options.target.timeout())?;
     } else {
         eprintln!("einmal: nothing is changed without --execute");
     }
     Ok(listing.print(options.target.output)?)
-}
-
-fn commit(
-    cluster: &mut Cluster,
-    group: &str,
-    wanted: &[((String, i32), Offset)],
-    timeout: Duration,
-) -> Result<(), ClientError> {
-    let topics = wanted.iter().map(|((topic, partition), offset)| {
-        let partition = OffsetCommitRequestPartition::default()
-            .with_partition_index(*partition)
-            .with_committed_offset(*offset)
-            .with_committed_leader_epoch(-1);
-        OffsetCommitRequestTopic::default().with_name(text(topic).into()).with_partitions(vec![partition])
-    });
-    // As nobody's member: a group that has members refuses it.
-    let request = OffsetCommitRequest::default()
-        .with_group_id(text(group).into())
-        .with_generation_id_or_member_epoch(-1)
-        .with_topics(topics.collect());
-    let answer = ask::coordinator(cluster, group, ("OffsetCommit", &request, (2, 8)), timeout, |answer| {
-        Some(answer.topics.first()?.partitions.first()?.error_code)
-    })?;
-    for topic in answer.topics {
-        for partition in topic.partitions {
-            ClientError::check("OffsetCommit", partition.error_code, Some(topic.name.as_str()))?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

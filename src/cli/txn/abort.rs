@@ -1,7 +1,5 @@
 //! `einmal txn abort`: in a producer's stead, or in one partition.
 
-use std::time::Instant;
-
 use clap::Args;
 use kafka_protocol::messages::describe_producers_response::ProducerState;
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
@@ -10,10 +8,10 @@ use kafka_protocol::messages::{
 };
 
 use super::{ask, producers};
-use crate::cli::CliError;
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
-use crate::client::{ClientError, Cluster, NodeId, PartitionLeader};
+use crate::cli::{CliError, text};
+use crate::client::{ClientError, Cluster, NodeId, PartitionLeader, until_ready};
 use crate::types::ErrorCode;
 
 pub(super) const EXAMPLES: &str = "\
@@ -69,20 +67,16 @@ fn of_transactional_id(cluster: &mut Cluster, options: &Options, id: &str) -> Re
         return Err(CliError::Unfit(format!("nothing of {id:?} is open: its state is {state}")));
     }
     let request = InitProducerIdRequest::default()
-        .with_transactional_id(Some(TransactionalId(ask::text(id))))
+        .with_transactional_id(Some(TransactionalId(text(id))))
         .with_transaction_timeout_ms(described.transaction_timeout_ms)
         .with_producer_id(ProducerId(-1))
         .with_producer_epoch(-1);
-    let give_up = Instant::now() + timeout;
-    let answer = loop {
+    // While the abort is under way.
+    let (code, answer) = until_ready(timeout, &[ErrorCode::CONCURRENT_TRANSACTIONS], || {
         let answer = cluster.broker(coordinator)?.call("InitProducerId", &request, (2, 5))?;
-        // The abort is under way.
-        if answer.error_code != ErrorCode::CONCURRENT_TRANSACTIONS.0 || Instant::now() > give_up {
-            break answer;
-        }
-        std::thread::sleep(ask::RETRY_AFTER);
-    };
-    ClientError::check("InitProducerId", answer.error_code, None)?;
+        Ok((ErrorCode(answer.error_code), answer))
+    })?;
+    ClientError::check("InitProducerId", code.0, None)?;
     let mut listing = Listing::new(&["transactional_id", "producer_id", "producer_epoch", "outcome"]);
     listing.row(vec![
         id.into(),
@@ -178,9 +172,8 @@ fn write_marker(
 ) -> Result<(), CliError> {
     let epoch = i16::try_from(producer.producer_epoch)
         .map_err(|_| CliError::Unfit(format!("{} is no epoch of a producer", producer.producer_epoch)))?;
-    let topic = WritableTxnMarkerTopic::default()
-        .with_name(TopicName(ask::text(topic)))
-        .with_partition_indexes(vec![partition]);
+    let topic =
+        WritableTxnMarkerTopic::default().with_name(TopicName(text(topic))).with_partition_indexes(vec![partition]);
     let marker = WritableTxnMarker::default()
         .with_producer_id(producer.producer_id)
         .with_producer_epoch(epoch)

@@ -1,8 +1,7 @@
 //! The requests that subcommands share.
 
 use std::collections::BTreeMap;
-use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::describe_producers_response::ProducerState;
@@ -11,23 +10,10 @@ use kafka_protocol::messages::list_transactions_response::TransactionState as Li
 use kafka_protocol::messages::{
     DescribeProducersRequest, DescribeTransactionsRequest, ListTransactionsRequest, TopicName, TransactionalId,
 };
-use kafka_protocol::protocol::StrBytes;
 
-use crate::client::{ClientError, Cluster, NodeId, PartitionLeader};
+use crate::cli::text;
+use crate::client::{COORDINATOR_MOVES, ClientError, Cluster, NodeId, PartitionLeader, until_ready};
 use crate::types::{ErrorCode, PartitionIndex};
-
-/// Between two tries of what a broker is not ready for.
-pub(super) const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// Wall clock, ms since 1970, to tell how long something has been open.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-pub(super) fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
 
 /// Asks all brokers, as each knows the transactional ids that it coordinates.
 pub(super) fn list(
@@ -43,15 +29,11 @@ pub(super) fn list(
     };
     let mut listed = Vec::new();
     for broker in cluster.brokers() {
-        let give_up = Instant::now() + timeout;
-        let answer = loop {
+        let (code, answer) = until_ready(timeout, &[ErrorCode::COORDINATOR_LOAD_IN_PROGRESS], || {
             let answer = cluster.broker(broker)?.call("ListTransactions", request, (min, 2))?;
-            if answer.error_code != ErrorCode::COORDINATOR_LOAD_IN_PROGRESS.0 || Instant::now() > give_up {
-                break answer;
-            }
-            thread::sleep(RETRY_AFTER);
-        };
-        ClientError::check("ListTransactions", answer.error_code, None)?;
+            Ok((ErrorCode(answer.error_code), answer))
+        })?;
+        ClientError::check("ListTransactions", code.0, None)?;
         listed.extend(answer.transaction_states.into_iter().map(|state| (broker, state)));
     }
     listed.sort_by(|one, other| one.1.transactional_id.cmp(&other.1.transactional_id));
@@ -66,8 +48,7 @@ pub(super) fn describe(
 ) -> Result<(NodeId, TransactionState), ClientError> {
     let request =
         DescribeTransactionsRequest::default().with_transactional_ids(vec![TransactionalId(text(transactional_id))]);
-    let give_up = Instant::now() + timeout;
-    loop {
+    let (_, found) = until_ready(timeout, COORDINATOR_MOVES, || {
         let coordinator = cluster.transaction_coordinator(transactional_id)?;
         let answer = cluster.broker(coordinator)?.call("DescribeTransactions", &request, (0, 0))?;
         let described = answer.transaction_states.into_iter().next();
@@ -75,15 +56,9 @@ pub(super) fn describe(
             api: "DescribeTransactions",
             detail: "the transactional id is missing".to_owned(),
         })?;
-        let is_moving = matches!(
-            ErrorCode(described.error_code),
-            ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
-        );
-        if !is_moving || Instant::now() > give_up {
-            return Ok((coordinator, described));
-        }
-        thread::sleep(RETRY_AFTER);
-    }
+        Ok((ErrorCode(described.error_code), (coordinator, described)))
+    })?;
+    Ok(found)
 }
 
 /// Producers of each of `partitions`, which their leaders are asked for.

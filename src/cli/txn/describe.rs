@@ -4,9 +4,9 @@ use clap::Args;
 use kafka_protocol::messages::describe_transactions_response::TransactionState;
 
 use super::ask;
-use crate::cli::CliError;
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
+use crate::cli::{CliError, now};
 use crate::client::{ClientError, NodeId};
 use crate::types::ErrorCode;
 
@@ -32,7 +32,7 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
             continue;
         }
         ClientError::check("DescribeTransactions", described.error_code, None)?;
-        listing.row(row(coordinator, described, ask::now()));
+        listing.row(row(coordinator, described, now()));
     }
     listing.print(options.target.output)?;
     match missing.is_empty() {

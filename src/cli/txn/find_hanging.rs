@@ -11,7 +11,7 @@ use kafka_protocol::messages::describe_transactions_response::TransactionState;
 use super::{ask, producers};
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
-use crate::cli::{CliError, span};
+use crate::cli::{CliError, now, span};
 use crate::client::{ClientError, Cluster, NodeId};
 use crate::types::{ErrorCode, PartitionIndex};
 
@@ -62,7 +62,7 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
         partitions.retain(|at| at.partition == asked);
     }
     partitions.retain(|at| options.broker.is_none_or(|broker| at.leader == Some(broker)));
-    let now = ask::now();
+    let now = now();
     let span_ms = i64::try_from(options.max_transaction_timeout.as_millis()).unwrap_or(i64::MAX);
     let open = ask::producers(&mut cluster, &partitions)?.into_iter().map(|(topic, partition, producer)| Open {
         topic,
@@ -138,6 +138,7 @@ mod tests {
     use kafka_protocol::messages::describe_transactions_response::TopicData;
 
     use super::*;
+    use crate::cli::text;
 
     fn producer(start_offset: i64, last_timestamp: i64) -> ProducerState {
         ProducerState::default()
@@ -161,7 +162,7 @@ mod tests {
         let open = Open { topic: "t".to_owned(), partition: 1, producer: producer(0, 0) };
         let transaction = |topics: &[(&str, &[i32])]| {
             let topic = |(name, partitions): &(&str, &[i32])| {
-                TopicData::default().with_topic(ask::text(name).into()).with_partitions(partitions.to_vec())
+                TopicData::default().with_topic(text(name).into()).with_partitions(partitions.to_vec())
             };
             TransactionState::default().with_topics(topics.iter().map(topic).collect())
         };

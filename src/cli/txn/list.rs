@@ -8,7 +8,7 @@ use kafka_protocol::messages::{ListTransactionsRequest, ProducerId};
 use super::ask;
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
-use crate::cli::{CliError, span};
+use crate::cli::{CliError, span, text};
 
 /// Which ones.
 #[derive(Debug, Clone, Args)]
@@ -44,10 +44,10 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
     let older_than_ms = options.older_than.map_or(-1, |span| i64::try_from(span.as_millis()).unwrap_or(i64::MAX));
     let request = ListTransactionsRequest::default()
-        .with_state_filters(options.state.iter().map(|state| ask::text(state)).collect())
+        .with_state_filters(options.state.iter().map(|state| text(state)).collect())
         .with_producer_id_filters(options.producer_id.iter().copied().map(ProducerId).collect())
         .with_duration_filter(older_than_ms)
-        .with_transactional_id_pattern(options.pattern.as_deref().map(ask::text));
+        .with_transactional_id_pattern(options.pattern.as_deref().map(text));
     let mut listing = Listing::new(&["transactional_id", "coordinator", "producer_id", "state"]);
     for (coordinator, listed) in ask::list(&mut cluster, &request, options.target.timeout())? {
         listing.row(vec![
