@@ -114,8 +114,8 @@ pub fn settings() -> Settings {
 }
 
 /// A running engine. Dropping it is a kill of the process: nothing is finished.
-pub struct TestEngine {
-    pub store: Arc<GatedStore>,
+pub struct TestEngine<S = GatedStore> {
+    pub store: Arc<S>,
     pub time: Arc<TestTime>,
     pub started: Started,
     pub settings: Settings,
@@ -142,16 +142,6 @@ impl TestEngine {
         Self::start_on_store(store, TestTime::new(1), settings())
     }
 
-    fn start_on_store(store: GatedStore, time: Arc<TestTime>, settings: Settings) -> Self {
-        let store = Arc::new(store);
-        let (tell, fatal) = mpsc::channel();
-        let die = Box::new(move |error| drop(tell.send(error)));
-        let environment = Box::new(TestEnvironment(Arc::clone(&time)));
-        let shared: Arc<dyn Store> = Arc::<GatedStore>::clone(&store);
-        let started = Engine::start(shared, settings.clone(), environment, die).expect("starts");
-        Self { store, time, started, settings, fatal }
-    }
-
     /// Stops in order and starts again.
     pub async fn restart(self) -> Self {
         self.started.engine.stop().await.expect("stops");
@@ -166,47 +156,9 @@ impl TestEngine {
         Self::start_on(memory, self.time, self.settings)
     }
 
-    pub fn engine(&self) -> &Engine {
-        &self.started.engine
-    }
-
-    pub async fn create(&self, name: &str, overrides: &[(&str, &str)]) -> Arc<Topic> {
-        let created = self.engine().create_topics(vec![new_topic(name, 1, overrides)], false).await;
-        created.expect("engine runs").remove(0).expect("created")
-    }
-
-    /// The first partition of the topic, as readers see it.
-    pub fn partition(&self, topic: &str) -> Arc<Partition> {
-        Arc::clone(&self.started.catalog.topic(topic).expect("exists").partitions[0])
-    }
-
-    pub fn offsets(&self, topic: &str) -> Offsets {
-        self.partition(topic).offsets()
-    }
-
-    /// Queues one batch.
-    pub fn send(&self, topic: &str, acks: Acks, batch: BatchBuilder) -> oneshot::Receiver<Vec<Appended>> {
-        self.engine().append(acks, vec![to(self.partition(topic).id, &batch)])
-    }
-
-    /// Appends one batch and waits for the answer.
-    pub async fn append(&self, topic: &str, batch: BatchBuilder) -> Appended {
-        self.send(topic, Acks::All, batch).await.expect("answered").remove(0)
-    }
-
-    /// Returns once the group with everything sent before is written, whether synced or not.
-    pub async fn written(&self) {
-        self.engine().append(Acks::Leader, Vec::new()).await.expect("answered");
-    }
-
     /// Keeps the writer out, so that what is sent queues up.
     pub fn hold_writer(&self) -> Held<'_> {
         self.engine().0.asker.seat.hold()
-    }
-
-    /// A round of the writer without a command: the time in which it removes what is dead.
-    pub fn idle_round(&self) {
-        self.engine().0.asker.seat.idle_round();
     }
 
     /// What looks for records that are not to be kept.
@@ -264,6 +216,64 @@ impl TestEngine {
         assert!(refused.is_empty(), "{refused:?}");
     }
 
+    /// All readable batches of the topic.
+    pub async fn read(&self, topic: &str) -> Vec<StoredBatch> {
+        let partition = self.partition(topic);
+        let Offsets { log_start, high_watermark, .. } = partition.offsets();
+        let read = self.started.reader.read(&partition, log_start, high_watermark, usize::MAX).await;
+        read.expect("readable")
+    }
+}
+
+impl<S: Store> TestEngine<S> {
+    pub fn start_on_store(store: S, time: Arc<TestTime>, settings: Settings) -> Self {
+        let store = Arc::new(store);
+        let (tell, fatal) = mpsc::channel();
+        let die = Box::new(move |error| drop(tell.send(error)));
+        let environment = Box::new(TestEnvironment(Arc::clone(&time)));
+        let shared: Arc<dyn Store> = Arc::<S>::clone(&store);
+        let started = Engine::start(shared, settings.clone(), environment, die).expect("starts");
+        Self { store, time, started, settings, fatal }
+    }
+
+    pub fn engine(&self) -> &Engine {
+        &self.started.engine
+    }
+
+    pub async fn create(&self, name: &str, overrides: &[(&str, &str)]) -> Arc<Topic> {
+        let created = self.engine().create_topics(vec![new_topic(name, 1, overrides)], false).await;
+        created.expect("engine runs").remove(0).expect("created")
+    }
+
+    /// The first partition of the topic, as readers see it.
+    pub fn partition(&self, topic: &str) -> Arc<Partition> {
+        Arc::clone(&self.started.catalog.topic(topic).expect("exists").partitions[0])
+    }
+
+    pub fn offsets(&self, topic: &str) -> Offsets {
+        self.partition(topic).offsets()
+    }
+
+    /// Queues one batch.
+    pub fn send(&self, topic: &str, acks: Acks, batch: BatchBuilder) -> oneshot::Receiver<Vec<Appended>> {
+        self.engine().append(acks, vec![to(self.partition(topic).id, &batch)])
+    }
+
+    /// Appends one batch and waits for the answer.
+    pub async fn append(&self, topic: &str, batch: BatchBuilder) -> Appended {
+        self.send(topic, Acks::All, batch).await.expect("answered").remove(0)
+    }
+
+    /// Returns once the group with everything sent before is written, whether synced or not.
+    pub async fn written(&self) {
+        self.engine().append(Acks::Leader, Vec::new()).await.expect("answered");
+    }
+
+    /// A round of the writer without a command: the time in which it removes what is dead.
+    pub fn idle_round(&self) {
+        self.engine().0.asker.seat.idle_round();
+    }
+
     /// Offsets of the batches that a reader of committed records takes from `from` on, found as clients find them.
     pub async fn read_committed(&self, topic: &str, from: Offset) -> Vec<Offset> {
         self.committed_batches(topic, from).await.iter().map(|batch| batch.base_offset).collect()
@@ -294,14 +304,6 @@ impl TestEngine {
             }
         }
         taken
-    }
-
-    /// All readable batches of the topic.
-    pub async fn read(&self, topic: &str) -> Vec<StoredBatch> {
-        let partition = self.partition(topic);
-        let Offsets { log_start, high_watermark, .. } = partition.offsets();
-        let read = self.started.reader.read(&partition, log_start, high_watermark, usize::MAX).await;
-        read.expect("readable")
     }
 }
 
