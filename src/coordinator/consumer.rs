@@ -1,6 +1,9 @@
 //! Consumer groups of KIP-848: heartbeats, and the ways to and from the classic protocol.
 
+use std::sync::Arc;
+
 use super::kind::{Effects, Group, Moved};
+use super::patterns::Matchings;
 use super::slot::SlotState;
 use super::topics::Image;
 use super::{Coordinator, EngineGone};
@@ -31,7 +34,13 @@ impl Around {
 impl Coordinator {
     /// Called under the group's lock, so that no group sees topics go back.
     pub(super) fn around(&self, group_id: &str) -> Around {
-        Around { topics: Image(self.catalog.topics()), settings: self.settings_of(group_id) }
+        Around { topics: Image::of(self.catalog.topics()), settings: self.settings_of(group_id) }
+    }
+
+    /// The same, with what was found out of patterns.
+    fn around_with(&self, group_id: &str, matchings: &Arc<Matchings>) -> Around {
+        let topics = Image::with(self.catalog.topics(), Arc::clone(matchings));
+        Around { topics, settings: self.settings_of(group_id) }
     }
 
     /// A ConsumerGroupHeartbeat.
@@ -45,6 +54,10 @@ impl Coordinator {
         new_member_id: &str,
     ) -> Result<Result<HeartbeatAnswer, HeartbeatRejected>, EngineGone> {
         let group_id = request.group_id.as_str();
+        let mut matchings = Arc::new(Matchings::new());
+        if let Some(slot) = self.slot(group_id) {
+            matchings = Arc::new(self.refreshed(&slot, request).await?);
+        }
         loop {
             let makes_group = request.member_epoch == JOIN_EPOCH && !group_id.is_empty();
             let slot = if makes_group { Some(self.slot_or_new(group_id)) } else { self.slot(group_id) };
@@ -57,15 +70,23 @@ impl Coordinator {
                 return Ok(decided.map(|outcome| outcome.answer));
             };
             let decided = self.change(group_id, &slot, |state, now, effects| {
-                let around = self.around(group_id);
+                let around = self.around_with(group_id, &matchings);
                 let cx = around.context(now);
                 let answer = self.beat(state, request, api_version, new_member_id, &cx, effects)?;
                 self.maybe_downgrade(state, &around, now, effects);
                 Ok(answer)
             });
-            if let Some((decided, barrier)) = decided {
-                barrier.passed().await?;
-                return Ok(decided);
+            match decided {
+                // Nothing has changed; all that can refuse it without that has let it pass.
+                Some((Err(HeartbeatRejected::Unmatched(pattern)), _)) => {
+                    let matched = self.matched_anew(pattern).await?;
+                    Arc::make_mut(&mut matchings).extend(matched);
+                }
+                Some((decided, barrier)) => {
+                    barrier.passed().await?;
+                    return Ok(decided);
+                }
+                None => {}
             }
         }
     }

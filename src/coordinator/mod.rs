@@ -23,6 +23,7 @@ mod configs;
 mod consumer;
 mod kind;
 mod offsets;
+mod patterns;
 mod read;
 mod slot;
 mod topics;
@@ -33,7 +34,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Duration;
 
 use crate::config::groups::ConsumerGroups;
@@ -107,6 +108,8 @@ pub struct Coordinator {
     /// Memory of all groups, bytes.
     bytes: AtomicUsize,
     next_ticket: AtomicU64,
+    /// A permit for each thread that may match patterns.
+    matching: Arc<Semaphore>,
 }
 
 impl Coordinator {
@@ -128,6 +131,7 @@ impl Coordinator {
             clock: Clock::start(),
             bytes: AtomicUsize::new(0),
             next_ticket: AtomicU64::new(0),
+            matching: Arc::new(Semaphore::new(patterns::threads_max())),
         });
         let now = coordinator.clock.now();
         for (group_id, configs) in stored.configs {

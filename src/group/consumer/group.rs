@@ -1,6 +1,6 @@
 //! A consumer group: its state, its deadlines, and what it last saw of the topics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::assignment::Partitions;
@@ -9,13 +9,20 @@ use super::change::{Change, GroupEpochs};
 use super::codec::Row;
 use super::deadlines::{Deadlines, Timeout};
 use super::member::{Member, MemberMetadata, MemberState};
+use super::regex::REGEX_PATTERN_BYTES_MAX;
 use super::request::{Context, HeartbeatAnswer, HeartbeatRequest, Settings};
 use super::state::{GroupState, MEMBER_BYTES, NAME_BYTES, PARTITION_BYTES};
-use super::topics::{TopicsImage, metadata_hash, resolve};
+use super::topics::{Matching, TopicsImage, metadata_hash};
 use crate::types::Uuid;
 
 /// Patterns are matched against new topics no more often than this, however many topics are created. Kafka waits 10 s.
 pub const REGEX_REFRESH_INTERVAL_MS: i64 = 1000;
+
+/// Most patterns of one group. Kafka has no limit. A constant and no setting: the members of a group share one subscription, or two while
+/// it is changed, and each pattern is matched against all topics whenever one is created.
+pub const REGEXES_PER_GROUP_MAX: usize = 16;
+/// Most bytes of them together; no more than half of the patterns at their longest.
+pub const REGEXES_PER_GROUP_BYTES_MAX: usize = REGEXES_PER_GROUP_MAX / 2 * REGEX_PATTERN_BYTES_MAX;
 
 /// One consumer group.
 ///
@@ -79,6 +86,11 @@ impl ConsumerGroup {
     /// Whether nobody ever joined: it need not be kept.
     pub fn is_new(&self) -> bool {
         self.state.epochs.group_epoch == 0
+    }
+
+    /// Whether `member_id` is a member in its current epoch.
+    pub fn has_member(&self, member_id: &str, epoch: i32) -> bool {
+        self.state.members.get(member_id).is_some_and(|member| member.current.epoch == epoch)
     }
 
     /// Deadlines of its members.
@@ -162,28 +174,60 @@ impl ConsumerGroup {
         }
     }
 
-    /// Matches all patterns anew if topics have changed and the last time is long enough ago.
+    /// Takes in a pattern that nobody used before.
+    pub(super) fn add_regex(&mut self, regex: String, matching: Matching, changes: &mut Changes) {
+        // It may have been matched before the others were: topics that came between are still to be seen.
+        if let Some((seen, _)) = &mut self.regexes_seen {
+            *seen = (*seen).min(matching.version);
+        }
+        changes.make(&mut self.state, Change::Regex(regex, Some(matching.names)));
+    }
+
+    /// The patterns, if they are to be matched anew: topics have changed and the last time is long enough ago.
+    pub fn stale_regexes(&self, cx: &Context<'_>) -> Vec<String> {
+        let is_due = self
+            .regexes_seen
+            .is_none_or(|(seen, at)| seen != cx.topics.version() && cx.now_ms >= at + REGEX_REFRESH_INTERVAL_MS);
+        if is_due { self.state.regexes.keys().cloned().collect() } else { Vec::new() }
+    }
+
+    /// Whether all who are not `replaced` and one who comes with `regex` stay within the limits for patterns.
+    pub(super) fn has_room_for_regex(&self, regex: &str, replaced: Option<&Arc<str>>) -> bool {
+        if self.state.regexes.len() < REGEXES_PER_GROUP_MAX / 2 {
+            // Also all of them together are short enough.
+            return true;
+        }
+        let others = self.state.members.iter().filter(|(id, _)| Some(*id) != replaced);
+        let mut regexes: HashSet<&str> =
+            others.filter_map(|(_, member)| member.metadata.subscribed_topic_regex.as_deref()).collect();
+        regexes.insert(regex);
+        regexes.len() <= REGEXES_PER_GROUP_MAX
+            && regexes.iter().map(|regex| regex.len()).sum::<usize>() <= REGEXES_PER_GROUP_BYTES_MAX
+    }
+
+    /// Matches all patterns anew if that is due and what they match can be told now.
     pub(super) fn refresh_regexes(&mut self, cx: &Context<'_>, changes: &mut Changes) {
-        if self.state.regexes.is_empty() {
+        let stale = self.stale_regexes(cx);
+        if stale.is_empty() {
             return;
         }
-        let version = cx.topics.version();
-        if let Some((seen, at)) = self.regexes_seen
-            && (seen == version || cx.now_ms < at + REGEX_REFRESH_INTERVAL_MS)
-        {
-            return;
+        let mut oldest = cx.topics.version();
+        let mut changed = Vec::new();
+        for regex in stale {
+            match cx.topics.matching(&regex) {
+                None => return,
+                // What compiled once compiles again, but with another version of the program perhaps not: it keeps its topics.
+                Some(Err(_)) => {}
+                Some(Ok(matching)) => {
+                    oldest = oldest.min(matching.version);
+                    if self.state.regexes.get(&regex) != Some(&matching.names) {
+                        changed.push((regex, matching.names));
+                    }
+                }
+            }
         }
-        self.regexes_seen = Some((version, cx.now_ms));
-        let stale: Vec<(String, BTreeSet<String>)> = self
-            .state
-            .regexes
-            .iter()
-            // What compiled once compiles again, but with another version of the program perhaps not: it keeps its topics.
-            .filter_map(|(regex, matched)| Some((regex, matched, resolve(regex, cx.topics).ok()?)))
-            .filter(|(_, matched, topics)| *matched != topics)
-            .map(|(regex, _, topics)| (regex.clone(), topics))
-            .collect();
-        for (regex, topics) in stale {
+        self.regexes_seen = Some((oldest, cx.now_ms));
+        for (regex, topics) in changed {
             changes.make(&mut self.state, Change::Regex(regex, Some(topics)));
             // Other topics are subscribed than when the hash was last computed.
             self.topics_seen = None;

@@ -1,8 +1,8 @@
 //! ConsumerGroupHeartbeat: joins, keeps alive, hands out and takes back partitions, leaves.
 //!
 //! Mirrors `GroupMetadataManager.consumerGroupHeartbeat` and `consumerGroupLeave` of Kafka 4.3. It is different where Kafka
-//! does in the background what is quick here: patterns are matched and targets computed within the heartbeat that needs them,
-//! so a member that joins an empty group has its partitions with the first answer.
+//! does in the background what is quick here: targets are computed within the heartbeat that needs them, and patterns are matched
+//! before it is answered, so a member that joins an empty group has its partitions with the first answer.
 //!
 //! Invariant: a heartbeat that is refused has changed nothing.
 
@@ -17,10 +17,12 @@ use super::request::{
     Context, HeartbeatAnswer, HeartbeatRejected, HeartbeatRequest, MEMBER_TEXT_BYTES_MAX, Settings, check,
 };
 use super::settle::{News, Subject, settle};
-use super::topics::resolve;
 
 /// Decides a heartbeat of `api_version` for `group`, which is new where there is none yet: whoever calls keeps it only if it
 /// [is not new](ConsumerGroup::is_new) afterwards. `new_member_id` is for a client that leaves the choice to the broker.
+///
+/// Where the topics cannot tell what a new pattern matches it is [`HeartbeatRejected::Unmatched`], after all else that could refuse it:
+/// whoever calls finds that out and comes again.
 ///
 /// # Errors
 /// [`HeartbeatRejected`], with the group as it was.
@@ -87,7 +89,12 @@ fn beat(
         if let Some(regex) = &metadata.subscribed_topic_regex
             && !group.state.regexes.contains_key(regex)
         {
-            resolved = Some((regex.clone(), resolve(regex, cx.topics)?));
+            // A client ends upon it and shows the text; GROUP_MAX_SIZE_REACHED would be taken for one of too many members.
+            if !group.has_room_for_regex(regex, subject.base()) {
+                return Err(HeartbeatRejected::InvalidRequest("the group subscribes to too many patterns"));
+            }
+            let matching = cx.topics.matching(regex).ok_or_else(|| HeartbeatRejected::Unmatched(regex.clone()))?;
+            resolved = Some((regex.clone(), matching?));
         }
     }
 

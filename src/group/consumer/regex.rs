@@ -4,8 +4,8 @@
 //! details that a pattern may use; [`translate`] spells those in its words. A pattern must match a whole name, as in Kafka.
 //! Back references and look-around exist in neither.
 //!
-//! The limits below are constants and no settings. They bound the time of one match, which is spent under the group's lock, and
-//! only together do they bound it; names of topics have 249 bytes, so that no pattern which is of use comes near them. The memory of
+//! The limits below are constants and no settings. They bound the time of one match, and only together do they bound it; how many patterns
+//! a group may have is [`REGEXES_PER_GROUP_MAX`](super::group::REGEXES_PER_GROUP_MAX). Names of topics have 249 bytes, so that no pattern which is of use comes near them. The memory of
 //! patterns and of what they match counts towards `einmal.group.members.bytes.max`.
 
 use regex::bytes::{Regex, RegexBuilder};

@@ -99,6 +99,9 @@ pub enum HeartbeatRejected {
     /// The topic pattern does not compile.
     #[error(transparent)]
     InvalidRegularExpression(#[from] PatternInvalid),
+    /// What this pattern matches has to be found out first: no answer to a client.
+    #[error("it is not known yet which topics the pattern {0} matches")]
+    Unmatched(String),
     /// There is no such group, and only joining makes one.
     #[error("group {0} not found")]
     GroupIdNotFound(String),
@@ -151,6 +154,7 @@ impl HeartbeatRejected {
             Self::UnsupportedAssignor { .. } => ErrorCode::UNSUPPORTED_ASSIGNOR,
             Self::InvalidRegularExpression(_) => ErrorCode::INVALID_REGULAR_EXPRESSION,
             Self::GroupIdNotFound(_) | Self::NotAConsumerGroup(_) => ErrorCode::GROUP_ID_NOT_FOUND,
+            Self::Unmatched(_) => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
             Self::GroupMaxSizeReached(_) | Self::NoMemory => ErrorCode::GROUP_MAX_SIZE_REACHED,
             Self::UnknownMemberId(_) | Self::UnknownInstanceId(_) => ErrorCode::UNKNOWN_MEMBER_ID,
             Self::FencedMemberEpoch { .. } => ErrorCode::FENCED_MEMBER_EPOCH,

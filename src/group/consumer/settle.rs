@@ -1,6 +1,5 @@
 //! What a request of a member does to its group, whichever protocol it came by: nothing here refuses.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::assignment::Partitions;
@@ -10,6 +9,7 @@ use super::group::{Changes, ConsumerGroup};
 use super::member::{CurrentAssignment, JOIN_EPOCH, MemberMetadata, MemberState};
 use super::reconcile::{Surroundings, reconcile};
 use super::request::Context;
+use super::topics::Matching;
 
 /// Whose request it is.
 pub(super) enum Subject {
@@ -42,7 +42,7 @@ pub(super) struct News<'a> {
     /// Its metadata, if they are others than before.
     pub metadata: Option<MemberMetadata>,
     /// A pattern that nobody used before, with its topics.
-    pub resolved: Option<(String, BTreeSet<String>)>,
+    pub resolved: Option<(String, Matching)>,
     /// What it owns.
     pub reported: Option<&'a Partitions>,
 }
@@ -60,8 +60,8 @@ pub(super) fn settle(
     if let Subject::Replacing { old, new } = subject {
         replace(group, old, new, changes);
     }
-    if let Some((regex, topics)) = news.resolved {
-        changes.make(&mut group.state, Change::Regex(regex, Some(topics)));
+    if let Some((regex, matching)) = news.resolved {
+        group.add_regex(regex, matching, changes);
     }
     let mut subscription_changed = false;
     if let Some(metadata) = news.metadata {

@@ -7,6 +7,8 @@ mod simulation;
 use script::*;
 
 use super::change::Change;
+use super::group::{REGEX_REFRESH_INTERVAL_MS, REGEXES_PER_GROUP_BYTES_MAX, REGEXES_PER_GROUP_MAX};
+use super::topics::Matching;
 use super::{Assignor, Context, HeartbeatRequest, heartbeat, regex, request};
 
 #[test]
@@ -354,4 +356,68 @@ fn what_one_member_brings_along_has_a_limit() {
         }
     }
     assert_eq!(world.run("m 1"), "1");
+}
+
+#[test]
+fn patterns_of_a_group_are_limited_in_number_and_bytes() {
+    let is_refused = |world: &mut World, at: usize, pattern: &str| {
+        world.run(&format!("m{at} 0 no=names regex={pattern}")) == "INVALID_REQUEST"
+    };
+    let mut world = World::new();
+    world.settings.max_size = 100;
+    for at in 0..REGEXES_PER_GROUP_MAX {
+        assert!(!is_refused(&mut world, at, &format!("u{at}")), "{at}");
+    }
+    assert!(is_refused(&mut world, 98, "new"));
+    assert!(!is_refused(&mut world, 99, "u0"), "another has it");
+    assert!(is_refused(&mut world, 99, "new"), "the other keeps it");
+    assert!(!is_refused(&mut world, 1, "new"), "one comes for one");
+    assert_eq!(world.group.state().regexes.len(), REGEXES_PER_GROUP_MAX);
+    let mut world = World::new();
+    world.settings.max_size = 100;
+    let fit = REGEXES_PER_GROUP_BYTES_MAX / regex::REGEX_PATTERN_BYTES_MAX;
+    for at in 0..fit {
+        let long = format!("{at}{}", "u".repeat(regex::REGEX_PATTERN_BYTES_MAX - 1));
+        assert!(!is_refused(&mut world, at, &long), "{at}");
+    }
+    assert!(is_refused(&mut world, fit, "u"));
+}
+
+#[test]
+fn patterns_are_matched_by_others_and_waited_for() {
+    let mut world = World::new();
+    let matched = |world: &World| [("[uv]".to_owned(), Matching::of("[uv]", &world.topics).expect("a pattern"))].into();
+    world.topics.matched = Some(Default::default());
+    assert_eq!(world.run("n 1 regex=[uv]"), "GROUP_ID_NOT_FOUND", "what is refused anyway is not matched");
+    let join = "m 0 no=names regex=[uv]";
+    assert_eq!(world.run(join), "COORDINATOR_LOAD_IN_PROGRESS");
+    // A topic comes before what was found out is used.
+    let early = matched(&world);
+    world.run("grow v 1");
+    world.topics.matched = Some(early);
+    assert_eq!(world.run(join), "1 = u0,u1");
+    let stale = |world: &World| {
+        let cx = Context { topics: &world.topics, settings: &world.settings, now_ms: world.now_ms };
+        world.group.stale_regexes(&cx)
+    };
+    assert!(stale(&world).is_empty(), "it is too soon");
+    world.now_ms += REGEX_REFRESH_INTERVAL_MS;
+    assert_eq!(stale(&world), ["[uv]"]);
+    world.topics.matched = Some(Default::default());
+    assert_eq!(world.run("m 1 own=u0,u1"), "1", "it goes on with what there is");
+    assert_eq!(stale(&world), ["[uv]"]);
+    world.topics.matched = Some(matched(&world));
+    assert_eq!(world.run("m 1 own=u0,u1"), "2 = u0,u1,v0");
+    assert!(stale(&world).is_empty());
+    // Another pattern was matched before the topics that the others have seen.
+    let early = Matching::of("w", &world.topics).expect("a pattern");
+    world.run("grow w 1");
+    world.now_ms += REGEX_REFRESH_INTERVAL_MS;
+    world.topics.matched = Some(matched(&world));
+    assert_eq!(world.run("m 2 own=u0,u1,v0"), "2");
+    world.now_ms += REGEX_REFRESH_INTERVAL_MS;
+    assert!(stale(&world).is_empty());
+    world.topics.matched = Some([("w".to_owned(), early)].into());
+    assert_eq!(world.run("n 0 no=names regex=w"), "3 =");
+    assert_eq!(stale(&world), ["[uv]", "w"]);
 }

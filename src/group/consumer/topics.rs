@@ -24,15 +24,31 @@ pub trait TopicsImage {
     fn name(&self, id: Uuid) -> Option<&str>;
     /// All names.
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_>;
+    /// What `pattern` matches, or why it is none; none where that has to be found out elsewhere first.
+    fn matching(&self, pattern: &str) -> Option<Result<Matching, PatternInvalid>> {
+        Some(Matching::of(pattern, self))
+    }
 }
 
-/// Names of the topics that `pattern` matches as a whole.
-///
-/// # Errors
-/// [`PatternInvalid`].
-pub fn resolve(pattern: &str, topics: &dyn TopicsImage) -> Result<BTreeSet<String>, PatternInvalid> {
-    let pattern = TopicPattern::new(pattern)?;
-    Ok(topics.names().filter(|name| pattern.matches(name)).map(str::to_owned).collect())
+/// What a pattern matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matching {
+    /// Version of the topics that were looked at.
+    pub version: u64,
+    /// Names of those that the pattern matches as a whole.
+    pub names: BTreeSet<String>,
+}
+
+impl Matching {
+    /// Matches all topics, which for a costly pattern and thousands of them takes seconds.
+    ///
+    /// # Errors
+    /// [`PatternInvalid`].
+    pub fn of<T: TopicsImage + ?Sized>(pattern: &str, topics: &T) -> Result<Self, PatternInvalid> {
+        let pattern = TopicPattern::new(pattern)?;
+        let names = topics.names().filter(|name| pattern.matches(name)).map(str::to_owned);
+        Ok(Self { version: topics.version(), names: names.collect() })
+    }
 }
 
 /// A number that changes when one of the topics `names` is created, deleted, created again or grows. Topics that do not exist

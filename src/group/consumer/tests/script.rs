@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use super::super::assignment::{Partitions, TopicIdPartition};
 use super::super::codec::Row;
 use super::super::group::ConsumerGroup;
-use super::super::topics::{TopicMetadata, TopicsImage};
+use super::super::regex::PatternInvalid;
+use super::super::topics::{Matching, TopicMetadata, TopicsImage};
 use super::super::{Assignor, Context, HeartbeatRequest, Settings, heartbeat};
 use super::super::{GroupState, change::Change};
 use crate::types::Uuid;
@@ -22,6 +23,8 @@ use crate::types::Uuid;
 pub(in crate::group::consumer) struct TestTopics {
     pub version: u64,
     pub partitions: BTreeMap<String, i32>,
+    /// What patterns match is told of these alone; none: of all.
+    pub matched: Option<BTreeMap<String, Matching>>,
 }
 
 impl TestTopics {
@@ -51,6 +54,12 @@ impl TopicsImage for TestTopics {
     }
     fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
         Box::new(self.partitions.keys().map(String::as_str))
+    }
+    fn matching(&self, pattern: &str) -> Option<Result<Matching, PatternInvalid>> {
+        match &self.matched {
+            None => Some(Matching::of(pattern, self)),
+            Some(matched) => matched.get(pattern).cloned().map(Ok),
+        }
     }
 }
 
