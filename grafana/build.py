@@ -255,7 +255,7 @@ OVERVIEW = board(
                 stat("Produce p99", quantile(0.99, "einmal_request_duration_seconds", BY + ',api="Produce"'), "s", "99 of 100 produce requests are answered within this time, the fsync included. High: see Storage, syncs.", steps((0.1, YELLOW), (0.5, RED))),
                 stat("Errors", f"{total('einmal_request_errors_total')} or vector(0)", "cps", "Error codes answered per second. Some are part of the protocol (rebalances); the panel below tells which.", steps((1, YELLOW), (50, RED))),
                 stat("Open transactions", f"sum(einmal_txn_open{{{BY}}})", "none", "Transactions that are open now. Rising without an end: producers begin and do not end."),
-                stat("Oldest transaction", f"max(einmal_txn_oldest_open_age_seconds{{{BY}}})", "s", "What read_committed consumers may be waiting for. High: `kafka-transactions list`, then Exactly-once.", steps((60, YELLOW), (900, RED))),
+                stat("Oldest transaction", f"max(einmal_txn_oldest_open_age_seconds{{{BY}}})", "s", "What read_committed consumers may be waiting for. High: `einmal txn list`, then Exactly-once.", steps((60, YELLOW), (900, RED))),
                 stat("Largest lag", f"max(einmal_group_lag_seconds{{{BY}}}) or vector(0)", "s", "Age of the oldest record that a group has not committed. High: Topics and groups tells which.", steps((60, YELLOW), (300, RED))),
                 stat("Disk free", f"min(einmal_storage_disk_free_bytes{{{BY}}} / einmal_storage_disk_total_bytes{{{BY}}})", "percentunit", "Free space of the data directory's file system. Near 0: produce requests are refused.", [{"color": RED, "value": None}, {"color": YELLOW, "value": 0.1}, {"color": GREEN, "value": 0.2}]),
                 stat("Connections", f"sum(einmal_connections{{{BY}}})", "none", "Open connections over all listeners; max.connections is the limit."),
@@ -356,7 +356,7 @@ EXACTLY_ONCE = board(
         (
             "Readers of committed records",
             [
-                series("Age of the oldest transaction", [(f"max by (instance) (einmal_txn_oldest_open_age_seconds{{{BY}}})", "oldest"), (f"max by (instance) (einmal_txn_timeout_max_seconds{{{BY}}})", "longest timeout")], "s", "A transaction ends at its timeout at the latest. Above the longest timeout: it hangs, `kafka-transactions find-hanging`.", 8),
+                series("Age of the oldest transaction", [(f"max by (instance) (einmal_txn_oldest_open_age_seconds{{{BY}}})", "oldest"), (f"max by (instance) (einmal_txn_timeout_max_seconds{{{BY}}})", "longest timeout")], "s", "A transaction ends at its timeout at the latest. Above the longest timeout: it hangs, `einmal txn find-hanging`.", 8),
                 table("Held back", f"topk(20, max by (topic, partition) (einmal_partition_lso_lag_records{{{TOPIC}}}))", {"topic": "Topic", "partition": "Partition", "Value": "Records held back"}, "none", "Partitions in which an open transaction keeps records from read_committed consumers. Empty is well.", 8),
                 series("Group lag: all, and what may be read", [(f"sum by (group) (einmal_group_lag_records{{{GROUP}}})", "{{group}}"), (f"sum by (group) (einmal_group_lag_committed_records{{{GROUP}}})", "{{group}}, committed")], "none", "Where the second line is low and the first high, the group is not slow: a transaction holds it up.", 8),
             ],
@@ -367,9 +367,9 @@ EXACTLY_ONCE = board(
                 text(
                     "**Duplicates** are the system at work: each was a retry whose first answer did not arrive, and none of them is in the log. "
                     "**Out of order** means loss or a defect in a client.\n\n"
-                    "**Readers stand still?** See *Held back* for the partition, then on any machine with Kafka's tools: "
-                    "`kafka-transactions --bootstrap-server HOST:9092 list`, `describe --transactional-id ID`, and if its owner is gone, "
-                    "`find-hanging` and `abort`. A transaction whose owner is gone is aborted after its `transaction.timeout.ms` at the latest.\n\n"
+                    "**Readers stand still?** See *Held back* for the partition, then `einmal txn list`, "
+                    "`einmal txn describe ID`, and if its owner is gone, `einmal txn abort ID`; `einmal txn find-hanging` finds what no "
+                    "coordinator knows of. Kafka's `kafka-transactions` does the same. A transaction whose owner is gone is aborted after its `transaction.timeout.ms` at the latest.\n\n"
                     "**Fenced** producers are instances that another one with the same `transactional.id` has replaced. A steady rate means that two "
                     "live instances fight over one id."
                 )
