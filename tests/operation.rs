@@ -79,7 +79,9 @@ fn the_page_and_its_json_tell_what_holds_readers_back_and_what_was_dropped() {
         (&held["topic"], &held["records"], &held["transactional_ids"][0]),
         (&"t".into(), &1.into(), &"<shop>".into())
     );
-    assert_eq!(json(&server, "/api/v1/topics")["topics"][0]["duplicate_records"], 2);
+    let topic = &json(&server, "/api/v1/topics")["topics"][0];
+    assert_eq!((&topic["duplicate_records"], &topic["known_messages"]), (&2.into(), &0.into()));
+    assert_eq!(overview["known_messages"], 0);
 
     let (head, body) = server.admin_answer("/");
     assert!(body.contains("It is fine.") && body.contains("&lt;shop&gt;") && !body.contains("<shop>"), "{body}");

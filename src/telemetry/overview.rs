@@ -238,6 +238,7 @@ impl Overview {
             "notices": self.notices,
             "topics": self.topics,
             "partitions": self.partitions,
+            "known_messages": self.known_messages,
             "duplicate_records": self.duplicate_records,
             "duplicate_bytes": self.duplicate_bytes,
             "out_of_order_batches": self.out_of_order,
@@ -296,6 +297,7 @@ impl Overview {
                 "size_bytes": row.size_bytes,
                 "records_in": row.records_in,
                 "duplicate_records": row.duplicate_records,
+                "known_messages": row.known_messages,
                 "out_of_order_batches": row.out_of_order,
             })
         });
