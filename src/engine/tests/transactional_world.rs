@@ -85,6 +85,8 @@ pub struct World {
     /// By output, of the reader of committed records and of the one of all.
     positions: [[Offset; OUTPUTS.len()]; 2],
     polls: u64,
+    /// No producer comes to be: nothing but the end of the history is left.
+    is_stuck: bool,
 }
 
 fn payload(value: &str, fill: &str) -> String {
@@ -121,9 +123,13 @@ impl World {
             zombies: Vec::new(),
             positions: Default::default(),
             polls: 0,
+            is_stuck: false,
         };
         world.fill().await;
         for _ in 0..steps {
+            if world.is_stuck {
+                break;
+            }
             world = world.step().await;
         }
         world.finish().await
@@ -142,7 +148,7 @@ impl World {
                 self.broker.engine().append(Acks::All, vec![batch]).await.expect("answered");
                 self.history.push(Event::Drain { partition: partition_no(number), offset: seq, payload });
             }
-            let copier = self.new_copier(number, 1).await;
+            let copier = self.new_copier(number, 1).await.expect("nothing is open yet");
             self.copiers.push(copier);
         }
     }
@@ -191,8 +197,9 @@ impl World {
         self
     }
 
-    /// A producer for the transactional id of this number: nothing of an older one is open any more.
-    async fn new_copier(&mut self, number: usize, instance: u64) -> Copier {
+    /// A producer for the transactional id of this number: nothing of an older one is open any more. None comes to be where a fault
+    /// leaves that open for ever.
+    async fn new_copier(&mut self, number: usize, instance: u64) -> Option<Copier> {
         let id = format!("copier-{number}");
         // Each copier has one of its own, younger than those of before.
         let arrival = Arrival { connection: ConnectionId(instance), ..Arrival::default() };
@@ -201,7 +208,11 @@ impl World {
         let mut tries = 0;
         let (producer_id, producer_epoch) = loop {
             tries += 1;
-            assert!(tries < 100, "no producer comes to be");
+            if tries == 100 {
+                assert!(self.broker.settings.mutant.is_some(), "no producer comes to be");
+                self.is_stuck = true;
+                return None;
+            }
             match self.broker.engine().init_transactions(init.clone()).await.expect("engine runs") {
                 Ok(producer) => break producer,
                 Err(TransactionRefused::Concurrent) => self.broker.idle_round(),
@@ -214,7 +225,7 @@ impl World {
         let transactional_id = Arc::from(id.as_str());
         let producer = TransactionProducer { transactional_id, producer_id, producer_epoch, version, arrival };
         let position = self.committed(number).unwrap_or(0);
-        Copier { number, instance, producer, position, sequences: HashMap::new(), begun: 0, open: None }
+        Some(Copier { number, instance, producer, position, sequences: HashMap::new(), begun: 0, open: None })
     }
 
     /// Where the next one goes on. What is pending is so no more: whoever staged it was fenced.
@@ -225,7 +236,7 @@ impl World {
 
     async fn replace(&mut self, number: usize) {
         let old = self.copiers[number].clone();
-        let new = self.new_copier(number, old.instance + 1).await;
+        let Some(new) = self.new_copier(number, old.instance + 1).await else { return };
         self.copiers[number] = new;
         if old.open.is_some() {
             self.zombies.push(old);
@@ -367,7 +378,9 @@ impl World {
                 return self;
             }
         }
-        *copier = self.new_copier(copier.number, copier.instance + 1).await;
+        if let Some(new) = self.new_copier(copier.number, copier.instance + 1).await {
+            *copier = new;
+        }
         self
     }
 
