@@ -6,6 +6,8 @@
 //! Both protocols are first class, told apart by the version of each single request ([`TransactionVersion`]): one without an epoch
 //! per transaction, which librdkafka and most others speak, and that of KIP-890, where each end raises the epoch.
 //!
+//! `rules.md` beside this file says of each rule of exactly once where it is code, here or elsewhere, and which tests hold it.
+//!
 //! Invariant: the epoch of a producer id never falls, and 32767 is given to no client: it exists to fence.
 //! Invariant: an outcome, once prepared, is never changed.
 

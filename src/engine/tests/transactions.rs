@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::harness::{TestEngine, at, marker, plain, rows, settings, to};
 use crate::engine::command::{
-    Acks, AppendBatch, InitTransactions, Marker, OffsetToCommit, TopicRef, TransactionProducer,
+    Acks, AppendBatch, GroupChange, InitTransactions, Marker, OffsetToCommit, TopicRef, TransactionProducer,
 };
 use crate::engine::settings::Settings;
 use crate::engine::transactions::Limits;
@@ -321,6 +321,27 @@ async fn a_deleted_topic_takes_its_pending_offsets_and_its_part_of_the_transacti
     assert_eq!(rows(&broker, &pending_offsets_prefix()), 1);
     assert!(broker.end_txn(&producer, COMMIT).await.is_ok());
     assert_eq!((broker.progress("group", t), broker.progress("group", u)), ((None, false), (Some(5), false)));
+}
+
+#[tokio::test]
+async fn deleted_offsets_and_groups_take_what_is_staged_for_them() {
+    let broker = TestEngine::start();
+    broker.create("t", &[]).await;
+    broker.create("u", &[]).await;
+    let (t, u) = (broker.partition("t").id, broker.partition("u").id);
+    let producer = broker.producer("payments").await;
+    broker.stage(&producer, "group", &[t, u], 5).await;
+    broker.stage(&producer, "other", &[t], 5).await;
+    let engine = broker.engine();
+    engine.change_group("group".to_owned(), GroupChange::DeleteOffsets(vec![t])).await.expect("engine runs");
+    engine.change_group("other".to_owned(), GroupChange::Delete(Vec::new())).await.expect("engine runs");
+    assert_eq!((broker.progress("group", t), broker.progress("group", u)), ((None, false), (None, true)));
+    assert_eq!(broker.progress("other", t), (None, false));
+    let broker = broker.crash(0);
+    assert_eq!(rows(&broker, &pending_offsets_prefix()), 1);
+    assert!(broker.end_txn(&producer, COMMIT).await.is_ok());
+    assert_eq!((broker.progress("group", t), broker.progress("group", u)), ((None, false), (Some(5), false)));
+    assert_eq!(broker.progress("other", t), (None, false));
 }
 
 #[tokio::test]
