@@ -27,6 +27,7 @@ const PURE: &[&str] = &[
     "transaction",
     "group",
     "dedup",
+    "config/loggers",
     "config/table",
     "bench/checksum",
     "bench/cursor",

@@ -16,6 +16,7 @@ use einmal::api::fetch_session::FetchSessions;
 use einmal::api::produce::RecompressMemory;
 use einmal::api::{Answer, Broker, Context, Endpoint, Pending};
 use einmal::config::load::{Sources, load};
+use einmal::config::loggers::{Levels, Loggers};
 use einmal::coordinator::Coordinator;
 use einmal::engine::Engine;
 use einmal::engine::command::NewTopic;
@@ -99,6 +100,7 @@ impl BenchBroker {
             fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
             recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
             config_changes: tokio::sync::Mutex::default(),
+            loggers: Arc::new(Loggers::new(Levels::of(&config.log_level), |_| ())),
             endpoints: vec![Endpoint { listener: "PLAINTEXT".into(), host: "localhost".into(), port: 9092 }],
             config: ArcSwap::from_pointee(config),
         };

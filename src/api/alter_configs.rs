@@ -1,4 +1,4 @@
-//! AlterConfigs and IncrementalAlterConfigs on topics, groups and this broker.
+//! AlterConfigs and IncrementalAlterConfigs on topics, groups, this broker and its loggers.
 //!
 //! Mirrors `ConfigAdminManager` and `ConfigurationControlManager` of Kafka. A change is judged on the settings in force and then
 //! stored, so changes of settings are done one after the other; one that is answered is in force for every connection.
@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
-use super::config_resource::{ConfigResource, broker_scope, check_group};
+use super::config_resource::{ConfigResource, broker_scope, check_group, check_logger_change};
 use super::{Context, topic_name};
 use crate::config::alter::{self, AlterRefused, Change, Operation};
 use crate::config::{BrokerOverrides, Config};
@@ -120,16 +120,10 @@ async fn alter(
     match ConfigResource::from_wire(resource_type) {
         Some(ConfigResource::Topic) => alter_topic(cx, &config, name, wish, validate_only).await,
         Some(ConfigResource::Broker) => alter_broker(cx, &config, name, wish, validate_only).await,
-        Some(ConfigResource::BrokerLogger) => {
-            let message = "levels of single loggers cannot be changed; einmal.log.level sets the level".to_owned();
-            Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
-        }
+        Some(ConfigResource::BrokerLogger) => Ok(alter_loggers(cx, &config, name, wish, validate_only)),
         Some(ConfigResource::Group) => alter_group(cx, &config, name, wish, validate_only).await,
         Some(ConfigResource::ClientMetrics) => alter_client_metrics(cx, &config, name, wish, validate_only).await,
-        None => {
-            let message = format!("Unknown resource type {resource_type}");
-            Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }))
-        }
+        None => Ok(Err(unknown_type(resource_type))),
     }
 }
 
@@ -190,7 +184,7 @@ async fn alter_group(
     }
 }
 
-/// Of settings that a topic or a group has of its own.
+/// Of settings that a topic, a group or a logger has of its own.
 fn refused_own(error: &AlterRefused) -> Refused {
     let code = match error {
         AlterRefused::Invalid(_) => ErrorCode::INVALID_CONFIG,
@@ -242,6 +236,24 @@ async fn alter_client_metrics(
         Ok(_) if validate_only => Ok(Ok(())),
         Ok(overrides) => put_in_force(cx, config, overrides).await,
     }
+}
+
+/// Levels are in force until the next start; all of them at once can not be replaced.
+fn alter_loggers(cx: &Context, config: &Config, name: &str, wish: Wish, validate_only: bool) -> Result<(), Refused> {
+    let Wish::Change(changes) = wish else {
+        return Err(unknown_type(ConfigResource::BrokerLogger.to_wire()));
+    };
+    check_logger_change(config, name)?;
+    let loggers = &cx.broker.loggers;
+    let altered = match validate_only {
+        true => loggers.levels().changed(&changes).map(|_| ()),
+        false => loggers.replace(|levels| levels.changed(&changes)),
+    };
+    altered.map_err(|error| refused_own(&error))
+}
+
+fn unknown_type(resource_type: i8) -> Refused {
+    Refused { error: ErrorCode::INVALID_REQUEST, message: format!("Unknown resource type {resource_type}") }
 }
 
 /// Stores dynamic settings, and from then on goes by them.

@@ -9,6 +9,7 @@ use kafka_protocol::messages::{DescribeConfigsRequest, ListConfigResourcesReques
 
 use super::*;
 use crate::api::testing::{TestBroker, text};
+use crate::config::loggers::Levels;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -110,9 +111,21 @@ async fn refusals_speak_kafkas_words_and_change_nothing() {
         (
             LOGGER,
             "1",
-            &[("root", SET, Some("INFO"))],
-            "42 levels of single loggers cannot be changed; einmal.log.level sets the level",
+            &[("root", APPEND, Some("INFO"))],
+            "42 APPEND operation is not allowed for the BROKER_LOGGER resource",
         ),
+        (LOGGER, "1", &[("root", DELETE, None)], "42 Removing the log level of the root logger is not allowed"),
+        (LOGGER, "1", &[("root", SET, Some("DEBUG")), ("nope", SET, Some("INFO"))], "40 Logger nope does not exist!"),
+        (
+            LOGGER,
+            "1",
+            &[("root", SET, Some("OFF"))],
+            "40 Cannot set the log level of root to OFF as it is not a supported log level. Valid log levels are DEBUG, ERROR, \
+             FATAL, INFO, TRACE, WARN",
+        ),
+        (LOGGER, "", &[("root", SET, Some("INFO"))], "42 Node id must be an integer, but it is: "),
+        (LOGGER, "abc", &[], "42 Node id must be an integer, but it is: abc"),
+        (LOGGER, "7", &[], "42 Unexpected node id. Expected 1, but received 7"),
         (77, "x", &[], "42 Unknown resource type 77"),
     ] {
         for version in [0, 1] {
@@ -120,6 +133,7 @@ async fn refusals_speak_kafkas_words_and_change_nothing() {
             assert_eq!(show(&broker.call(version, &request).await), [expected]);
         }
     }
+    assert_eq!(broker.cx.broker.loggers.levels(), Levels::of("info"));
     assert_eq!(own_settings(&broker, "t"), ["retention.ms=5"]);
     assert_eq!(broker.cx.broker.config.load().overrides, BrokerOverrides::default());
 }

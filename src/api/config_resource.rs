@@ -61,6 +61,17 @@ pub(super) fn check_logger(config: &Config, name: &str) -> Result<(), Refused> {
     }
 }
 
+/// Checks that levels are changed of the loggers of this broker; Kafka has other words for it here.
+pub(super) fn check_logger_change(config: &Config, name: &str) -> Result<(), Refused> {
+    match (check_logger(config, name), name.parse::<i32>()) {
+        (Ok(()), _) => Ok(()),
+        (Err(_), Ok(_)) => {
+            Err(invalid(format!("Unexpected node id. Expected {}, but received {name}", config.node_id)))
+        }
+        (Err(_), Err(_)) => Err(invalid(format!("Node id must be an integer, but it is: {name}"))),
+    }
+}
+
 /// Checks that settings may be given to the group `name`, which need not exist.
 pub(super) fn check_group(name: &str) -> Result<(), Refused> {
     match is_valid(name) {

@@ -1,4 +1,4 @@
-//! DescribeConfigs for topics, groups and this broker, from the one table of settings.
+//! DescribeConfigs for topics, groups, this broker and its loggers, from the one table of settings.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::apis::count_error;
 use super::config_resource::{ConfigResource, broker_scope, check_group, check_logger};
 use super::{Context, topic_name};
-use crate::config::describe::{self, Entry};
+use crate::config::describe::{self, Entry, Source};
 use crate::engine::command::Refused;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
@@ -90,8 +90,10 @@ fn entries(cx: &Context, resource: &DescribeConfigsResource) -> Result<Vec<Entry
             Ok(describe::topic(&config, &topic.overrides))
         }
         Some(ConfigResource::Broker) => Ok(describe::broker(&config, broker_scope(&config, &resource.resource_name)?)),
-        // Levels of single loggers are not served: there are none to describe.
-        Some(ConfigResource::BrokerLogger) => check_logger(&config, &resource.resource_name).map(|()| Vec::new()),
+        Some(ConfigResource::BrokerLogger) => {
+            check_logger(&config, &resource.resource_name)?;
+            Ok(describe::loggers(&cx.broker.loggers.levels()))
+        }
         Some(ConfigResource::Group) => {
             if resource.resource_name.is_empty() {
                 let message = "Group name must not be empty".to_owned();
@@ -132,7 +134,10 @@ fn answered(entry: Entry, wanted: Wanted) -> DescribeConfigsResourceResult {
         });
         result.synonyms = synonyms.collect();
     }
-    if wanted.version >= 3 {
+    if entry.source == Source::BrokerLogger {
+        // Kafka tells neither type nor documentation of loggers.
+        result.documentation = None;
+    } else if wanted.version >= 3 {
         result.config_type = entry.kind.code();
         result.documentation = wanted.documentation.then(|| StrBytes::from_static_str(entry.documentation));
     }

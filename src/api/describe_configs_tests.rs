@@ -1,5 +1,6 @@
 use super::*;
 use crate::api::testing::{TestBroker, text};
+use crate::config::loggers::LOGGERS;
 
 fn resource(resource_type: i8, name: &str, keys: Option<&[&str]>) -> DescribeConfigsResource {
     DescribeConfigsResource::default()
@@ -107,8 +108,13 @@ async fn a_resource_named_again_is_described_once_with_all_its_keys() {
 }
 
 #[tokio::test]
-async fn loggers_of_this_broker_are_none() {
+async fn loggers_of_this_broker_are_described_as_in_kafka() {
     let broker = TestBroker::start();
-    let answer = broker.call(4, &request(vec![resource(8, "1", None)])).await;
-    assert_eq!((answer.results[0].error_code, answer.results[0].configs.len()), (0, 0));
+    let all = request(vec![resource(8, "1", None)]).with_include_synonyms(true).with_include_documentation(true);
+    let answer = broker.call(4, &all).await;
+    assert_eq!(answer.results[0].configs.len(), LOGGERS.len());
+    let answer = broker.call(4, &request(vec![resource(8, "1", Some(&["root", "nope"]))])).await;
+    assert_eq!(show(&answer.results[0]), ["root=INFO 6"]);
+    let root = &answer.results[0].configs[0];
+    assert_eq!((root.config_type, &root.documentation, root.synonyms.len()), (0, &None, 0));
 }

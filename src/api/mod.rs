@@ -74,6 +74,7 @@ use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::api::produce::RecompressMemory;
 use crate::config::Config;
+use crate::config::loggers::Loggers;
 use crate::coordinator::Coordinator;
 use crate::dedup::Extractor;
 use crate::engine::Engine;
@@ -127,6 +128,8 @@ pub struct Broker {
     pub recompress_memory: RecompressMemory,
     /// Held while settings are judged and changed.
     pub config_changes: tokio::sync::Mutex<()>,
+    /// Levels of what the program writes of itself.
+    pub loggers: Arc<Loggers>,
     /// Addresses by listener.
     pub endpoints: Vec<Endpoint>,
 }

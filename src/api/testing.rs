@@ -19,6 +19,7 @@ use super::fetch_session::FetchSessions;
 use super::produce::RecompressMemory;
 use super::{Answer, Broker, Context, Endpoint, Pending};
 use crate::config::load::{Sources, load};
+use crate::config::loggers::{Levels, Loggers};
 use crate::coordinator::{self, Coordinator};
 use crate::engine::Engine;
 use crate::engine::command::{Acks, AppendBatch, Marker, NewTopic};
@@ -83,6 +84,7 @@ impl TestBroker {
             fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
             recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
             config_changes: tokio::sync::Mutex::default(),
+            loggers: Arc::new(Loggers::new(Levels::of(&config.log_level), |_| ())),
             endpoints,
             config: ArcSwap::from_pointee(config),
         };

@@ -28,6 +28,7 @@ use crate::api::produce::RecompressMemory;
 use crate::api::{Broker, Endpoint, topic_name};
 use crate::config::first_topics::FirstTopic;
 use crate::config::load::{LoadError, Loaded};
+use crate::config::loggers::Loggers;
 use crate::config::{BrokerOverrides, Config};
 use crate::coordinator::{self, Coordinator};
 use crate::engine::command::{EngineGone, NewTopic};
@@ -40,7 +41,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Observed};
 use crate::telemetry::collector::{self, Collector, Sources, collects};
 use crate::telemetry::health::{Health, Phase};
-use crate::telemetry::output::{self, Filtered};
+use crate::telemetry::output;
 use crate::telemetry::recorder;
 use crate::telemetry::stability::LOOK_INTERVAL;
 use crate::types::{ErrorCode, LeaderEpoch};
@@ -67,7 +68,7 @@ pub struct Manner {
 
 /// Runs a broker until it is told to stop.
 pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> {
-    let filtered = output::install(&loaded.config.log_level)?;
+    let loggers = output::install(&loaded.config.log_level)?;
     huge_pages::refuse();
     let recorder = recorder::install()?;
     let Build { version, revision, rustc } = build;
@@ -89,8 +90,8 @@ pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> 
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
     let ended = runtime.block_on(async {
-        tokio::spawn(reload_on_hangup(filtered, manner.reload).map_err(Failure::Runtime)?);
-        broker(config, observed, manner.speaks_as_kafka).await
+        tokio::spawn(reload_on_hangup(loggers.clone(), manner.reload).map_err(Failure::Runtime)?);
+        broker(config, loggers, observed, manner.speaks_as_kafka).await
     });
     // What still runs is a parked read at most; nobody waits for its answer.
     runtime.shutdown_background();
@@ -108,14 +109,14 @@ pub fn end(code: u8) -> ! {
 
 /// Takes the log level over anew at each SIGHUP, which would else end the process. Other settings are those of the start.
 fn reload_on_hangup(
-    filtered: Filtered,
+    loggers: Arc<Loggers>,
     reload: Box<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>,
 ) -> std::io::Result<impl Future<Output = ()>> {
     let mut hangups = signal(SignalKind::hangup())?;
     Ok(async move {
         while hangups.recv().await.is_some() {
             let replaced = reload().map_err(|error| error.to_string()).and_then(|Loaded { config, .. }| {
-                filtered.replace(&config.log_level).map_err(|error| error.to_string())?;
+                output::replace(&loggers, &config.log_level).map_err(|error| error.to_string())?;
                 Ok(config.log_level)
             });
             match replaced {
@@ -128,7 +129,12 @@ fn reload_on_hangup(
     })
 }
 
-async fn broker(config: Config, observed: Arc<Observed>, speaks_as_kafka: bool) -> Result<(), Failure> {
+async fn broker(
+    config: Config,
+    loggers: Arc<Loggers>,
+    observed: Arc<Observed>,
+    speaks_as_kafka: bool,
+) -> Result<(), Failure> {
     let mut signals = Signals::new().map_err(Failure::Runtime)?;
     let bound = server::bind(&config)?;
     let endpoints = endpoints(&bound);
@@ -157,7 +163,7 @@ async fn broker(config: Config, observed: Arc<Observed>, speaks_as_kafka: bool) 
         // Nothing is promised to anybody yet, and the store recovers from any point.
         () = signals.next() => return Ok(()),
     };
-    serve(bound, started, lines, &observed, &mut signals).await
+    serve(bound, started, loggers, lines, &observed, &mut signals).await
 }
 
 /// Opens the data directory and starts the engine on it.
@@ -203,6 +209,7 @@ struct Opening {
 async fn serve(
     bound: Vec<Bound>,
     opening: Opening,
+    loggers: Arc<Loggers>,
     lines: Vec<String>,
     observed: &Arc<Observed>,
     signals: &mut Signals,
@@ -261,6 +268,7 @@ async fn serve(
         fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
         recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
         config_changes: tokio::sync::Mutex::default(),
+        loggers,
         endpoints,
         config: ArcSwap::from_pointee(config),
     });

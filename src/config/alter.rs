@@ -206,7 +206,7 @@ fn dynamic_setting(name: &str) -> Result<&'static Setting, InvalidSetting> {
     }
 }
 
-fn check_names(changes: &[Change]) -> Result<(), AlterRefused> {
+pub(super) fn check_names(changes: &[Change]) -> Result<(), AlterRefused> {
     let mut names = BTreeSet::new();
     for change in changes {
         if !names.insert(change.name.as_str()) {

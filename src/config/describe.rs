@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::build::scaled;
+use super::loggers::Levels;
 use super::table::{self, Kind, Setting, Update};
 use super::{BrokerOverrides, Config};
 
@@ -19,6 +20,8 @@ pub enum Source {
     Group,
     /// Set on the subscription to clients' metrics.
     ClientMetrics,
+    /// The level of a logger.
+    BrokerLogger,
     /// Set by AlterConfigs for this broker.
     DynamicBroker,
     /// Set by AlterConfigs for all brokers.
@@ -38,6 +41,7 @@ impl Source {
             Self::DynamicDefaultBroker => 3,
             Self::StaticBroker => 4,
             Self::Default => 5,
+            Self::BrokerLogger => 6,
             Self::ClientMetrics => 7,
             Self::Group => 8,
         }
@@ -90,6 +94,21 @@ pub fn group(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<Entry
 pub fn client_metrics(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<Entry> {
     let entries = table::CLIENT_METRICS.iter();
     entries.map(|setting| own_entry(config, setting, overrides, Source::ClientMetrics)).collect()
+}
+
+/// The level of each logger, by name.
+pub fn loggers(levels: &Levels) -> Vec<Entry> {
+    let entries = levels.all().map(|(name, level)| Entry {
+        name,
+        value: Some(level.name().to_owned()),
+        source: Source::BrokerLogger,
+        read_only: false,
+        sensitive: false,
+        kind: Kind::String,
+        documentation: "",
+        synonyms: Vec::new(),
+    });
+    entries.collect()
 }
 
 fn own_entry(
@@ -197,7 +216,7 @@ fn broker_synonyms(config: &Config, names: &[&'static str]) -> Vec<Synonym> {
         Source::StaticBroker => config.texts.get(name).map(|(text, _)| text.trim().to_owned()),
         Source::Default if config.texts.contains_key(name) && GIVEN_TO_EVERY_NODE.contains(&name) => None,
         Source::Default => table::broker(name)?.default.map(str::to_owned),
-        Source::Topic | Source::Group | Source::ClientMetrics => None,
+        Source::Topic | Source::Group | Source::ClientMetrics | Source::BrokerLogger => None,
     };
     let mut synonyms = Vec::new();
     for source in [Source::DynamicBroker, Source::DynamicDefaultBroker, Source::StaticBroker, Source::Default] {

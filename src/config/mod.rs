@@ -18,6 +18,7 @@ pub mod first_topics;
 pub mod groups;
 pub mod listeners;
 pub mod load;
+pub mod loggers;
 pub mod properties;
 pub mod show;
 pub mod table;

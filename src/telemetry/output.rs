@@ -1,6 +1,7 @@
 //! The program's own words: one line per event on stderr, text for people, JSON for machines.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
@@ -8,6 +9,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
+use crate::config::loggers::{Levels, Loggers};
 use crate::metrics::LOG_MESSAGES_TOTAL;
 
 /// A filter that cannot be read.
@@ -21,34 +23,29 @@ pub struct InvalidFilter {
     detail: String,
 }
 
-/// The filter in force, to be replaced while events go through it.
-#[derive(Clone)]
-pub struct Filtered(reload::Handle<EnvFilter, Registry>);
-
-impl Filtered {
-    /// Lets through what `level` says from here on, or still what `RUST_LOG` does where that is set.
-    ///
-    /// # Errors
-    /// `level` cannot be read; nothing is changed.
-    pub fn replace(&self, level: &str) -> Result<(), InvalidFilter> {
-        let filter = chosen(level)?;
-        // Fails only where another subscriber has taken the place of ours: in a test.
-        let _ = self.0.reload(filter);
-        Ok(())
-    }
+/// Lets through what `level` says from here on, or still what `RUST_LOG` does where that is set; levels of single loggers stay.
+///
+/// # Errors
+/// `level` cannot be read; nothing is changed.
+pub fn replace(loggers: &Loggers, level: &str) -> Result<(), InvalidFilter> {
+    let (text, _) = chosen(level)?;
+    loggers.replace(|levels| Ok(levels.over(&text)))
 }
 
-fn chosen(level: &str) -> Result<EnvFilter, InvalidFilter> {
+/// The filter that counts, as text and read.
+fn chosen(level: &str) -> Result<(String, EnvFilter), InvalidFilter> {
     let (origin, text) = match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => ("RUST_LOG", text),
         _ => ("einmal.log.level", level.to_owned()),
     };
-    filter(origin, text)
+    let read = filter(origin, text.clone())?;
+    Ok((text, read))
 }
 
 /// Sends events to stderr from here on: those that `RUST_LOG` lets through, or else `level` (`einmal.log.level`).
-pub fn install(level: &str) -> Result<Filtered, InvalidFilter> {
-    let (filter, handle) = reload::Layer::new(chosen(level)?);
+pub fn install(level: &str) -> Result<Arc<Loggers>, InvalidFilter> {
+    let (text, read) = chosen(level)?;
+    let (filter, handle) = reload::Layer::new(read);
     let registry = tracing_subscriber::registry().with(filter).with(Counted);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Fails only where a subscriber exists: then a test has set up its own.
@@ -57,7 +54,15 @@ pub fn install(level: &str) -> Result<Filtered, InvalidFilter> {
     } else {
         registry.with(lines.json().flatten_event(true)).try_init()
     };
-    Ok(Filtered(handle))
+    Ok(Arc::new(Loggers::new(Levels::of(&text), move |levels| put_in_force(&handle, levels))))
+}
+
+/// Lets through what `levels` say.
+fn put_in_force(handle: &reload::Handle<EnvFilter, Registry>, levels: &Levels) {
+    // Names and levels are those of a table, over a filter that was read before.
+    let Ok(filter) = EnvFilter::try_new(levels.filter()) else { return };
+    // Fails only where another subscriber has taken the place of ours: in a test.
+    let _ = handle.reload(filter);
 }
 
 /// `EnvFilter` takes a word that is no level as the name of a module, and then everything else is silent, errors too.
