@@ -319,8 +319,9 @@ impl Producers {
             if retry.sent_ns <= now_ns {
                 return sender.retries.pop_front();
             }
-            // What a producer numbered later must not overtake.
-            if sender.producer.is_some() {
+            // What a producer numbered later must not overtake. Without a rate it keeps its place in the pipe: else more and more
+            // would wait for as long as the broker refuses.
+            if sender.producer.is_some() || self.schedule.is_none() {
                 return None;
             }
         }

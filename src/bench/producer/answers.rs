@@ -6,6 +6,9 @@ use crate::client::ClientError;
 /// Time before a refused request is sent again (`retry.backoff.ms`).
 pub(super) const RETRY_BACKOFF_NS: u64 = 100_000_000;
 
+/// Time since it was due after which a refused request is given up (`delivery.timeout.ms`).
+pub(super) const DELIVERY_TIMEOUT_NS: u64 = 120_000_000_000;
+
 /// Errors that a Kafka client sends again after (`RetriableException`).
 const RETRIABLE: &[ErrorCode] = &[
     ErrorCode::CORRUPT_MESSAGE,
@@ -61,6 +64,7 @@ impl Producers {
         };
         let is_idempotent = self.senders[index].producer.is_some();
         let retries_wait = !self.senders[index].retries.is_empty();
+        let is_too_late = now_ns.saturating_sub(sending.intended_ns) > DELIVERY_TIMEOUT_NS;
         let mut again = Vec::new();
         let mut done = 0;
         for (partition, error, base_offset) in outcomes {
@@ -76,7 +80,7 @@ impl Producers {
                 error => {
                     // Behind a batch that was refused, all later ones of the producer are out of order.
                     let is_behind = is_idempotent && retries_wait && error == ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
-                    if is_behind || RETRIABLE.contains(&error) {
+                    if !is_too_late && (is_behind || RETRIABLE.contains(&error)) {
                         self.measure.error(error.name(), 1);
                         again.push(*partition);
                     } else {

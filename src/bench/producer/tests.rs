@@ -2,7 +2,7 @@ use std::net::TcpListener;
 
 use clap::Parser;
 
-use super::answers::RETRY_BACKOFF_NS;
+use super::answers::{DELIVERY_TIMEOUT_NS, RETRY_BACKOFF_NS};
 use super::*;
 use crate::bench::payload::PayloadSpec;
 use crate::record::codec::Codec;
@@ -107,6 +107,33 @@ fn behind_a_refused_batch_a_producer_sends_all_again_in_order() {
     answer(&mut producers, 2, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, NOW_NS + 36 * MS_NS);
     producers.send_due(NOW_NS + 36 * MS_NS + RETRY_BACKOFF_NS).unwrap();
     assert_eq!(in_flight(&producers)[..3], sent);
+}
+
+#[test]
+fn without_a_rate_refused_requests_keep_their_place_in_the_pipe() {
+    let (mut producers, _peer) = producers(&["--in-flight", "2"], None);
+    producers.schedule = None;
+    producers.mark(0);
+    producers.send_due(NOW_NS).unwrap();
+    assert_eq!(in_flight(&producers).len(), 2);
+    for correlation_id in 0..2 {
+        answer(&mut producers, correlation_id, ErrorCode::KAFKA_STORAGE_ERROR, NOW_NS + MS_NS);
+    }
+    producers.mark(0);
+    producers.send_due(NOW_NS + 2 * MS_NS).unwrap();
+    assert_eq!((in_flight(&producers).len(), producers.senders[0].retries.len()), (0, 2), "nothing new in the backoff");
+    producers.mark(0);
+    producers.send_due(NOW_NS + MS_NS + RETRY_BACKOFF_NS).unwrap();
+    assert_eq!((in_flight(&producers).len(), producers.senders[0].retries.len()), (2, 0));
+}
+
+#[test]
+fn what_is_refused_for_longer_than_a_client_waits_is_given_up() {
+    let (mut producers, _peer) = producers(&["--in-flight", "1"], None);
+    producers.send_due(NOW_NS).unwrap();
+    answer(&mut producers, 0, ErrorCode::KAFKA_STORAGE_ERROR, NOW_NS + DELIVERY_TIMEOUT_NS + 1);
+    assert!(producers.senders[0].retries.is_empty());
+    assert_eq!(producers.measure.errors.get("KAFKA_STORAGE_ERROR"), Some(&1));
 }
 
 #[test]
