@@ -38,6 +38,7 @@ fn paths(connection: &mut Connection) -> Vec<Path> {
     let idempotent = connection.create_topic("idempotent", 1);
     let mut sequence = 0;
     let fetch_one = requests::fetch(&one, 1, 0, -1, 1 << 20);
+    let fetch_committed = requests::fetch_committed(&one, 1 << 20);
     let mut epoch = 0;
     vec![
         // One batch of 16 records of 1 KiB.
@@ -68,6 +69,8 @@ fn paths(connection: &mut Connection) -> Vec<Path> {
                 epoch += 1;
             }),
         ),
+        // As fetch_one, by a reader of committed records: nothing is open or aborted, so it should cost the same.
+        ("fetch_committed", Box::new(move |connection| drop(connection.fetch(fetch_committed.clone())))),
     ]
 }
 

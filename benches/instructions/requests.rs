@@ -46,23 +46,30 @@ fn produce_frame(topic: &Arc<Topic>, batches: impl Iterator<Item = (i32, Bytes)>
 
 /// Asks for the first `partitions` from their start, `bytes_max` of each.
 pub fn fetch(topic: &Arc<Topic>, partitions: i32, session_id: i32, epoch: i32, bytes_max: i32) -> Bytes {
-    fetch_frame(topic, (0..partitions).map(|partition| (partition, 0)), session_id, epoch, bytes_max)
+    let asked = (0..partitions).map(|partition| (partition, 0));
+    frame(FETCH_VERSION, &fetch_request(topic, asked, session_id, epoch, bytes_max))
+}
+
+/// Asks for the first partition from its start, as far as it is committed (`isolation.level=read_committed`).
+pub fn fetch_committed(topic: &Arc<Topic>, bytes_max: i32) -> Bytes {
+    let request = fetch_request(topic, std::iter::once((0, 0)), 0, -1, bytes_max);
+    frame(FETCH_VERSION, &request.with_isolation_level(1))
 }
 
 /// Begins a session over `partitions`; all but the first `behind` of them are read to their end.
 pub fn fetch_session_begin(topic: &Arc<Topic>, partitions: i32, behind: i32) -> Bytes {
     let end = |partition: i32| topic.partitions[partition as usize].offsets().high_watermark;
     let asked = (0..partitions).map(|partition| (partition, if partition < behind { 0 } else { end(partition) }));
-    fetch_frame(topic, asked, 0, 0, 4096)
+    frame(FETCH_VERSION, &fetch_request(topic, asked, 0, 0, 4096))
 }
 
-fn fetch_frame(
+fn fetch_request(
     topic: &Arc<Topic>,
     asked: impl Iterator<Item = (i32, i64)>,
     session_id: i32,
     epoch: i32,
     bytes_max: i32,
-) -> Bytes {
+) -> FetchRequest {
     let partitions = asked.map(|(partition, offset)| {
         FetchPartition::default()
             .with_partition(partition)
@@ -72,14 +79,13 @@ fn fetch_frame(
             .with_partition_max_bytes(bytes_max)
     });
     let topic = FetchTopic::default().with_topic_id(topic.id).with_partitions(partitions.collect());
-    let request = FetchRequest::default()
+    FetchRequest::default()
         .with_max_wait_ms(500)
         .with_min_bytes(1)
         .with_max_bytes(50 << 20)
         .with_session_id(session_id)
         .with_session_epoch(epoch)
-        .with_topics(vec![topic]);
-    frame(FETCH_VERSION, &request)
+        .with_topics(vec![topic])
 }
 
 /// The session that a Fetch was answered with.

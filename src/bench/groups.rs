@@ -1,5 +1,17 @@
 //! `einmal bench groups`: groups of many members, each with a connection of its own; how long they need to become stable, after a
 //! member left and through restarts of members in turn, and then heartbeats and commits for a while.
+//!
+//! The JSON object has these members beside `args`, `errors` and `client_cpu_s` of [`super::report`]:
+//!
+//! | Member | Holds |
+//! |---|---|
+//! | `mode` | `groups` |
+//! | `stable_s` | from the first join to all groups stable |
+//! | `lost_s` | until the others are stable after a member left; null without `--lose` |
+//! | `rolling_s` | all restarts in turn, together; null without `--restarts` |
+//! | `seconds` | how long the groups were held then |
+//! | `heartbeats`, `commits`, `commits_per_s` | in that time |
+//! | `latency_us` | of the commits |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;

@@ -1,5 +1,16 @@
 //! `einmal bench transactions`: producers that run one transaction after the other, each a Produce and an EndTxn, and how long it
 //! takes until they are committed.
+//!
+//! The JSON object has these members beside `args`, `seconds`, `errors` and `client_cpu_s` of [`super::report`]:
+//!
+//! | Member | Holds |
+//! |---|---|
+//! | `mode` | `transactions` |
+//! | `transactions`, `transactions_per_s` | committed in the window |
+//! | `latency_us` | from when a transaction was due to the answer of its EndTxn |
+//! | `commit_latency_us` | from EndTxn to its answer |
+//! | `retries` | by name of the error code: requests that were sent again |
+//! | `complete` | whether the partitions end where all records and markers are there |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
