@@ -263,9 +263,15 @@ fn main() -> ExitCode {
         Some(Command::Topic(command)) => return told(einmal::cli::topic::run(&command)),
         Some(Command::Group(command)) => return told(einmal::cli::group::run(&command)),
         Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),
-        Some(Command::Config(ConfigCommand::Show { origin, all, start })) => load(&start.sources())
-            .map_err(Failure::from)
-            .and_then(|loaded| print(show::settings(&loaded.config, all, origin))),
+        Some(Command::Config(ConfigCommand::Show { origin, all, start })) => {
+            load(&start.sources()).map_err(Failure::from).and_then(|loaded| {
+                let shown = show::settings(&loaded.config, all, origin);
+                if shown.is_empty() {
+                    eprintln!("einmal: no setting is given, all have their defaults (--all shows them)");
+                }
+                print(shown)
+            })
+        }
         Some(Command::Config(ConfigCommand::Check(start))) => {
             load(&start.sources()).map_err(Failure::from).map(|loaded| {
                 loaded.notices.iter().for_each(|notice| eprintln!("einmal: {notice}"));

@@ -50,6 +50,8 @@ fn topics_are_created_shown_changed_and_deleted() {
     assert_eq!(rows(&server, &["topic", "list"], &columns), created);
     let again = refusal(&server, &["topic", "create", "a", "c"]);
     assert!(again.contains("TOPIC_ALREADY_EXISTS [36] Topic 'a' already exists."), "{again}");
+    let (_, shown, _) = einmal(&server, &["topic", "create", "a"]);
+    assert!(shown.is_empty(), "{shown}");
     // What is right with one topic is done although another is refused.
     assert_eq!(rows(&server, &["topic", "list"], &["topic"]), [[json!("a")], [json!("b")], [json!("c")]]);
     assert!(rows(&server, &["topic", "create", "a", "--if-not-exists"], &columns).is_empty());
@@ -130,8 +132,9 @@ fn groups_are_listed_and_told_where_to_go_on() {
         (&["group", "describe", "no"], "there is no group \"no\""),
         (&["group", "lag", "no"], "nothing is committed by the group \"no\""),
     ] {
-        let said = refusal(&server, arguments);
-        assert!(said.contains(sentence), "{arguments:?}: {said}");
+        let (is_success, shown, said) = einmal(&server, arguments);
+        assert!(!is_success && said.contains(sentence), "{arguments:?}: {said}");
+        assert!(shown.is_empty(), "{arguments:?}: {shown}");
     }
     client.call(&heartbeat.with_member_epoch(-1), 1);
     done(&server, &["group", "delete", "g"]);

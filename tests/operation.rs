@@ -100,6 +100,9 @@ fn settings_are_shown_with_their_origin_and_checked_without_a_start() {
     let text = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.status.success() && text.contains("# command line\nnum.partitions=6\n"), "{text}");
     assert!(text.contains("# EINMAL_* variable\neinmal.log.level=warn\n"), "{text}");
+    let nothing = server::output(&["config", "show", "--origin"], &[]);
+    let said = String::from_utf8_lossy(&nothing.stderr).into_owned();
+    assert!(nothing.status.success() && nothing.stdout.is_empty() && said.contains("--all"), "{nothing:?}");
     assert!(server::output(&["config", "check"], &variables).status.success());
     let refused = server::output(&["config", "check", "--set", "num.partition=6"], &[]);
     assert_eq!(refused.status.code(), Some(2));

@@ -101,8 +101,26 @@ fn readiness_is_asked_at_the_admin_port() {
     // A Kafka listener is no admin port.
     let output = server::call(&["health", "--ready", "--admin", &server.address.to_string()]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("EINMAL_ADMIN"), "{output:?}");
     let output = server::call(&["health", "--bootstrap-server", &server.address.to_string()]);
     assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn who_asks_for_health_where_nothing_serves_is_told_what_to_do() {
+    let server = TestServer::start();
+    let admin = server.admin.to_string();
+    for (arguments, advice) in [
+        (["health", "--bootstrap-server", "127.0.0.1:1"].as_slice(), "EINMAL_BOOTSTRAP"),
+        (&["health", "--bootstrap-server", &admin], "einmal doctor"),
+        (&["health", "--ready", "--admin", "127.0.0.1:1"], "EINMAL_ADMIN"),
+        (&["id", "--format", "int64", "--admin", "127.0.0.1:1"], "EINMAL_ADMIN"),
+    ] {
+        let output = server::call(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        assert!(said.contains(advice) && said.lines().count() == 1, "{arguments:?}: {said}");
+    }
 }
 
 #[test]

@@ -80,6 +80,8 @@ fn transactions_are_listed_and_described_for_people_and_for_scripts() {
     assert_eq!((lines[0][0], lines[0][8]), ("TRANSACTIONAL-ID", "PARTITIONS"), "{table}");
     assert_eq!((lines[1][0], lines[1][4], lines[1].last()), ("open", "Ongoing", Some(&"t:0,1")), "{table}");
 
+    let (is_success, table, _) = txn(&server, &["describe", "nobody"]);
+    assert!(!is_success && table.is_empty(), "{table}");
     // Those that are there are shown all the same.
     let (is_success, stdout, stderr) = txn(&server, &["describe", "nobody", "open", "-o", "json"]);
     assert!(!is_success && stderr.contains("\"nobody\""), "{stderr}");

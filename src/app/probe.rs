@@ -16,20 +16,51 @@ const API_VERSIONS: &[u8] = &[0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
 /// Metadata version 1 of no topics.
 const METADATA: &[u8] = &[0, 3, 0, 1, 0, 0, 0, 2, 0xff, 0xff, 0, 0, 0, 0];
 
+/// Who is asked, and so what to do where no answer comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// A listener for clients, of einmal or any Kafka.
+    Broker,
+    /// The admin port of an einmal.
+    AdminPort,
+}
+
+impl Asked {
+    /// What to do where no connection can be had.
+    fn when_unreachable(self) -> &'static str {
+        match self {
+            Self::Broker => "start the broker, or name the right host and port (--bootstrap-server, EINMAL_BOOTSTRAP)",
+            Self::AdminPort => "start the broker, or name its admin port (--admin, EINMAL_ADMIN)",
+        }
+    }
+
+    /// What to do where something else seems to listen, or a broker that cannot serve.
+    fn when_strange(self) -> &'static str {
+        match self {
+            Self::Broker => "einmal doctor says what listens there, the broker's log what ails it",
+            Self::AdminPort => "name the admin port of an einmal (--admin, EINMAL_ADMIN)",
+        }
+    }
+}
+
 /// Why a broker is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
     /// No connection.
-    #[error("cannot connect to {bootstrap}: {error}")]
+    #[error("cannot connect to {bootstrap}: {error}; {}", .asked.when_unreachable())]
     Unreachable {
+        /// Who.
+        asked: Asked,
         /// As given.
         bootstrap: String,
         /// From the system.
         error: io::Error,
     },
     /// A connection, but no answer.
-    #[error("{bootstrap} does not answer {api}: {error}")]
+    #[error("{bootstrap} does not answer {api}: {error}; {}", .asked.when_strange())]
     Silent {
+        /// Who.
+        asked: Asked,
         /// As given.
         bootstrap: String,
         /// What was asked.
@@ -46,8 +77,10 @@ pub enum Unhealthy {
         reasons: String,
     },
     /// An answer that is none of a healthy broker.
-    #[error("{bootstrap} gives {api} an answer that is none of a healthy broker")]
+    #[error("{bootstrap} gives {api} an answer that is none of a healthy broker; {}", .asked.when_strange())]
     Strange {
+        /// Who.
+        asked: Asked,
         /// As given.
         bootstrap: String,
         /// What was asked.
@@ -57,10 +90,12 @@ pub enum Unhealthy {
 
 /// Asks the broker at `bootstrap` (host:port).
 pub fn probe(bootstrap: &str) -> Result<(), Unhealthy> {
-    let unreachable = |error| Unhealthy::Unreachable { bootstrap: bootstrap.to_owned(), error };
+    let asked = Asked::Broker;
+    let unreachable = |error| Unhealthy::Unreachable { asked, bootstrap: bootstrap.to_owned(), error };
     let mut stream = connect(bootstrap).map_err(unreachable)?;
     let mut ask = |api: &'static str, request: &[u8]| {
         exchange(&mut stream, request).map_err(|error| Unhealthy::Silent {
+            asked,
             bootstrap: bootstrap.to_owned(),
             api,
             error,
@@ -68,7 +103,7 @@ pub fn probe(bootstrap: &str) -> Result<(), Unhealthy> {
     };
     let versions = ask("ApiVersions", API_VERSIONS)?;
     let metadata = ask("Metadata", METADATA)?;
-    let strange = |api| Unhealthy::Strange { bootstrap: bootstrap.to_owned(), api };
+    let strange = |api| Unhealthy::Strange { asked, bootstrap: bootstrap.to_owned(), api };
     // Correlation id, then the error code.
     if versions.get(..6) != Some(&[0, 0, 0, 1, 0, 0][..]) {
         return Err(strange("ApiVersions"));
@@ -91,25 +126,27 @@ pub fn issue_ids(admin: &str, count: u32) -> Result<i64, Unhealthy> {
     let body = ask_admin(admin, "POST", API, &format!("?count={count}"))?;
     let ids = serde_json::from_str::<serde_json::Value>(&body).ok();
     let first = ids.as_ref().and_then(|ids| ids["first"].as_str()?.parse().ok());
-    first.ok_or(Unhealthy::Strange { bootstrap: admin.to_owned(), api: API })
+    first.ok_or(Unhealthy::Strange { asked: Asked::AdminPort, bootstrap: admin.to_owned(), api: API })
 }
 
 /// Sends a request without a body, and answers the body of what is answered with status 200. With 503 the body says why not.
 fn ask_admin(admin: &str, method: &str, api: &'static str, query: &str) -> Result<String, Unhealthy> {
-    let mut stream = connect(admin).map_err(|error| Unhealthy::Unreachable { bootstrap: admin.to_owned(), error })?;
+    let asked = Asked::AdminPort;
+    let mut stream =
+        connect(admin).map_err(|error| Unhealthy::Unreachable { asked, bootstrap: admin.to_owned(), error })?;
     let request =
         format!("{method} {api}{query} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let mut answer = Vec::new();
     stream
         .write_all(request.as_bytes())
         .and_then(|()| stream.take(ANSWER_BYTES_MAX as u64).read_to_end(&mut answer))
-        .map_err(|error| Unhealthy::Silent { bootstrap: admin.to_owned(), api, error })?;
+        .map_err(|error| Unhealthy::Silent { asked, bootstrap: admin.to_owned(), api, error })?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     match head.split(' ').nth(1) {
         Some("200") => Ok(body.to_owned()),
         Some("503") => Err(Unhealthy::NotReady { admin: admin.to_owned(), reasons: body.trim().replace('\n', "; ") }),
-        _ => Err(Unhealthy::Strange { bootstrap: admin.to_owned(), api }),
+        _ => Err(Unhealthy::Strange { asked, bootstrap: admin.to_owned(), api }),
     }
 }
 

@@ -21,3 +21,11 @@ pub enum CliError {
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
 }
+
+impl CliError {
+    /// That some of what was asked for is not there: their names, quoted, follow `why`. None if there are none.
+    pub(super) fn missing(why: &str, names: &[String]) -> Option<Self> {
+        let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
+        (!names.is_empty()).then(|| Self::NotFound(format!("{why} {}", quoted.join(", "))))
+    }
+}

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
-use super::span;
+use super::{CliError, span};
 
 /// Writes `bytes` to stdout. False if nobody reads any more (`| head`), which is no error.
 ///
@@ -116,6 +116,18 @@ impl Listing {
     /// Writes it to stdout.
     pub(crate) fn print(&self, format: Format) -> io::Result<()> {
         put(self.render(format).as_bytes()).map(drop)
+    }
+
+    /// Writes what is there to stdout, then answers `failure`, if there is one. With a failure, a table without rows is left out, so
+    /// that the error stands alone.
+    ///
+    /// # Errors
+    /// `failure`, or [`CliError::Output`].
+    pub(crate) fn print_before(&self, failure: Option<CliError>, format: Format) -> Result<(), CliError> {
+        if failure.is_none() || !self.rows.is_empty() || format == Format::Json {
+            self.print(format)?;
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     fn render(&self, format: Format) -> String {

@@ -36,14 +36,10 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
         let is_there = new_protocol(&mut cluster, group, timeout, &mut listing)?
             || classic(&mut cluster, group, timeout, &mut listing)?;
         if !is_there {
-            missing.push(format!("{group:?}"));
+            missing.push(group.clone());
         }
     }
-    listing.print(options.target.output)?;
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(CliError::NotFound(format!("there is no group {}", missing.join(", ")))),
-    }
+    listing.print_before(CliError::missing("there is no group", &missing), options.target.output)
 }
 
 /// Adds the group's members, if it has the protocol of KIP-848. A broker that does not know that protocol has no such group.

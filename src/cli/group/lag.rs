@@ -30,14 +30,10 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut missing = Vec::new();
     for group in &options.groups {
         if !show(&mut cluster, group, options.target.timeout(), &mut listing)? {
-            missing.push(format!("{group:?}"));
+            missing.push(group.clone());
         }
     }
-    listing.print(options.target.output)?;
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(CliError::NotFound(format!("nothing is committed by the group {}", missing.join(", ")))),
-    }
+    listing.print_before(CliError::missing("nothing is committed by the group", &missing), options.target.output)
 }
 
 fn show(cluster: &mut Cluster, group: &str, timeout: Duration, listing: &mut Listing) -> Result<bool, CliError> {

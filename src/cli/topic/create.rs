@@ -75,6 +75,5 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
             Err(error) => refused = refused.or(Some(error)),
         }
     }
-    listing.print(options.target.output)?;
-    refused.map_or(Ok(()), |error| Err(error.into()))
+    listing.print_before(refused.map(CliError::from), options.target.output)
 }

@@ -28,17 +28,14 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
     for id in &options.transactional_ids {
         let (coordinator, described) = ask::describe(&mut cluster, id, options.target.timeout())?;
         if described.error_code == ErrorCode::TRANSACTIONAL_ID_NOT_FOUND.0 {
-            missing.push(format!("{id:?}"));
+            missing.push(id.clone());
             continue;
         }
         ClientError::check("DescribeTransactions", described.error_code, None)?;
         listing.row(row(coordinator, described, now()));
     }
-    listing.print(options.target.output)?;
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(CliError::NotFound(format!("no producer has used the transactional id {}", missing.join(", ")))),
-    }
+    listing
+        .print_before(CliError::missing("no producer has used the transactional id", &missing), options.target.output)
 }
 
 fn listing() -> Listing {
