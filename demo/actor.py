@@ -31,7 +31,8 @@ class Actor:
         """Of a client of this program."""
         return {
             "bootstrap.servers": self.bootstrap,
-            # Where the only broker is the bootstrap server, to begin anew from there takes librdkafka two seconds and finds the same.
+            # librdkafka (from 2.10 on) begins anew from bootstrap.servers when its last connection is lost, and waits one to two
+            # seconds before. With a single broker that is every lost connection, and finds the same broker.
             "metadata.recovery.strategy": "none",
             "reconnect.backoff.ms": 10,
             "reconnect.backoff.max.ms": 50,

@@ -31,7 +31,7 @@ PATIENCE_S, PATIENCE_S_PER_PACKET = 120, 0.1
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packets", type=int, default=1200, help="how many the shop owes (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=None, help="of amounts and deaths (default: another each time)")
+    parser.add_argument("--seed", type=int, default=None, help="of amounts and of the work between deaths, not of timing (default: another each time)")
     parser.add_argument("--steps", default="0-6", help="which steps, FROM-TO (default: %(default)s)")
     parser.add_argument("--page", type=pathlib.Path, default=pathlib.Path("red-packets.html"), help="where the page goes")
     parser.add_argument("--picture", type=pathlib.Path, help="where the picture alone goes, SVG")
