@@ -8,6 +8,8 @@
 
 mod directory;
 pub mod disk;
+#[cfg(test)]
+pub(crate) mod layer;
 pub mod memory;
 mod processor;
 pub mod rocks;

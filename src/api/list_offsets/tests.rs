@@ -11,10 +11,10 @@ use super::*;
 use crate::api::testing::{TestBroker, batch, decode};
 use crate::record::build::BatchBuilder;
 use crate::record::codec::Codec;
-use crate::store::disk::DiskSpace;
+use crate::store::layer::as_below;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::LogKey;
-use crate::store::{KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
+use crate::store::{Store, StoreError};
 use crate::types::PartitionId;
 
 #[test]
@@ -223,36 +223,11 @@ impl EndlessLog {
 }
 
 impl Store for EndlessLog {
-    fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
-        self.rows.write(rows, synced)
-    }
-    fn sync(&self) -> Result<(), StoreError> {
-        self.rows.sync()
-    }
-    fn sequence(&self) -> u64 {
-        self.rows.sequence()
-    }
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.rows.get(key)
-    }
-    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        self.rows.scan(prefix, visit)
-    }
-    fn scan_range(&self, _: &[u8], _: &[u8], _: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
-        self.rows.last_before(prefix, before)
-    }
-    fn read_log(
-        &self,
-        partition: PartitionId,
-        from: Offset,
-        to: Offset,
-        bytes_max: usize,
-    ) -> Result<Vec<StoredBatch>, StoreError> {
-        self.rows.read_log(partition, from, to, bytes_max)
-    }
+    as_below!(
+        rows: write, sync, sequence, get, scan, scan_range, last_before, read_log, reclaim_log_range, move_log_range,
+        move_oldest_batches, batch_space, disk_space, stats, close,
+    );
+
     fn scan_log(
         &self,
         partition: PartitionId,
@@ -272,27 +247,6 @@ impl Store for EndlessLog {
         while first.is_some_and(&mut *visit) {}
         self.looks.send_modify(|looks| looks.1 += 1);
         Ok(())
-    }
-    fn reclaim_log_range(&self, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn move_log_range(&self, _: &[u8], _: &[u8]) -> Result<(), StoreError> {
-        Ok(())
-    }
-    fn move_oldest_batches(&self, _: u64) -> Result<u64, StoreError> {
-        Ok(0)
-    }
-    fn batch_space(&self) -> crate::store::BatchSpace {
-        self.rows.batch_space()
-    }
-    fn disk_space(&self) -> Option<DiskSpace> {
-        None
-    }
-    fn stats(&self) -> StoreStats {
-        StoreStats::default()
-    }
-    fn close(&self) -> Result<(), StoreError> {
-        self.rows.close()
     }
 }
 

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::engine::mutant::Mutant;
-use crate::store::disk::DiskSpace;
+use crate::store::layer::as_below;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::LogKey;
-use crate::store::{BatchSpace, KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
+use crate::store::{BatchSpace, Rows, Store, StoreError};
 use crate::types::{Offset, PartitionId};
 
 /// A place where a thread waits while it is held.
@@ -147,6 +147,8 @@ impl GatedStore {
 }
 
 impl Store for GatedStore {
+    as_below!(memory: sequence, get, scan, scan_range, last_before, read_log, disk_space, stats, close);
+
     fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
         assert!(synced <= self.memory.sequence(), "a sync of what is not written yet");
         self.writes.pass();
@@ -165,35 +167,6 @@ impl Store for GatedStore {
             return Ok(());
         }
         self.memory.sync()
-    }
-    fn sequence(&self) -> u64 {
-        self.memory.sequence()
-    }
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.memory.get(key)
-    }
-    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        self.memory.scan(prefix, visit)
-    }
-    fn scan_range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.memory.scan_range(from, to, visit)
-    }
-    fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
-        self.memory.last_before(prefix, before)
-    }
-    fn read_log(
-        &self,
-        partition: PartitionId,
-        from: Offset,
-        to: Offset,
-        bytes_max: usize,
-    ) -> Result<Vec<StoredBatch>, StoreError> {
-        self.memory.read_log(partition, from, to, bytes_max)
     }
     fn scan_log(
         &self,
@@ -221,14 +194,5 @@ impl Store for GatedStore {
     }
     fn batch_space(&self) -> BatchSpace {
         self.disk().space
-    }
-    fn disk_space(&self) -> Option<DiskSpace> {
-        self.memory.disk_space()
-    }
-    fn stats(&self) -> StoreStats {
-        self.memory.stats()
-    }
-    fn close(&self) -> Result<(), StoreError> {
-        self.memory.close()
     }
 }

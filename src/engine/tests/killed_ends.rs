@@ -9,12 +9,10 @@ use std::sync::{Mutex, PoisonError};
 use super::harness::{TestEngine, TestTime};
 use super::split_end::{EndedBy, Seen, look, open_transaction, rounds, settings_of_slices};
 use crate::engine::command::TransactionProducer;
-use crate::store::disk::DiskSpace;
+use crate::store::layer::as_below;
 use crate::store::rocks::{RocksStore, StoreOptions};
-use crate::store::schema::LogKey;
-use crate::store::{BatchSpace, KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
+use crate::store::{Rows, Store, StoreError};
 use crate::transaction::TransactionVersion;
-use crate::types::{Offset, PartitionId};
 
 /// What the killed process does, in words: [`Task`].
 const POINT: &str = "EINMAL_TEST_FAIL_POINT";
@@ -65,6 +63,11 @@ fn die() -> ! {
 }
 
 impl Store for DyingStore {
+    as_below!(
+        rocks: sync, sequence, get, scan, scan_range, last_before, read_log, scan_log, reclaim_log_range, move_log_range,
+        move_oldest_batches, batch_space, disk_space, stats, close,
+    );
+
     fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
         let mut point = self.point.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(next) = point.as_mut() else { return self.rocks.write(rows, synced) };
@@ -76,68 +79,6 @@ impl Store for DyingStore {
             self.rocks.write(rows, synced)?;
         }
         die()
-    }
-    fn sync(&self) -> Result<(), StoreError> {
-        self.rocks.sync()
-    }
-    fn sequence(&self) -> u64 {
-        self.rocks.sequence()
-    }
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.rocks.get(key)
-    }
-    fn scan(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        self.rocks.scan(prefix, visit)
-    }
-    fn scan_range(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), StoreError> {
-        self.rocks.scan_range(from, to, visit)
-    }
-    fn last_before(&self, prefix: &[u8], before: &[u8]) -> Result<Option<KeyAndValue>, StoreError> {
-        self.rocks.last_before(prefix, before)
-    }
-    fn read_log(
-        &self,
-        partition: PartitionId,
-        from: Offset,
-        to: Offset,
-        bytes_max: usize,
-    ) -> Result<Vec<StoredBatch>, StoreError> {
-        self.rocks.read_log(partition, from, to, bytes_max)
-    }
-    fn scan_log(
-        &self,
-        partition: PartitionId,
-        from: Offset,
-        to: Offset,
-        visit: &mut dyn FnMut(LogKey) -> bool,
-    ) -> Result<(), StoreError> {
-        self.rocks.scan_log(partition, from, to, visit)
-    }
-    fn reclaim_log_range(&self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
-        self.rocks.reclaim_log_range(from, to)
-    }
-    fn move_log_range(&self, from: &[u8], to: &[u8]) -> Result<(), StoreError> {
-        self.rocks.move_log_range(from, to)
-    }
-    fn move_oldest_batches(&self, bytes_max: u64) -> Result<u64, StoreError> {
-        self.rocks.move_oldest_batches(bytes_max)
-    }
-    fn batch_space(&self) -> BatchSpace {
-        self.rocks.batch_space()
-    }
-    fn disk_space(&self) -> Option<DiskSpace> {
-        self.rocks.disk_space()
-    }
-    fn stats(&self) -> StoreStats {
-        self.rocks.stats()
-    }
-    fn close(&self) -> Result<(), StoreError> {
-        self.rocks.close()
     }
 }
 
