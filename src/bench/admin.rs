@@ -18,7 +18,7 @@ use kafka_protocol::protocol::{Request, StrBytes};
 
 use super::BenchError;
 use super::request::CLIENT_ID;
-use crate::client::{ClientError, Connection};
+use crate::client::{COORDINATOR_MOVES, ClientError, Connection, until_ready};
 use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId};
 
 /// Time for each answer. Kafka takes long to create thousands of partitions.
@@ -106,7 +106,7 @@ impl Admin {
         let request = CreateTopicsRequest::default().with_topics(vec![asked]).with_timeout_ms(60_000);
         let answer = self.call("CreateTopics", &request, (2, 6))?;
         for topic in &answer.topics {
-            check("CreateTopics", topic.error_code, topic.error_message.as_ref())?;
+            ClientError::check("CreateTopics", topic.error_code, topic.error_message.as_deref())?;
         }
         while created < partitions {
             self.wait_for_partitions(topic, created)?;
@@ -116,7 +116,7 @@ impl Admin {
             let request = CreatePartitionsRequest::default().with_topics(vec![asked]).with_timeout_ms(60_000);
             let answer = self.call("CreatePartitions", &request, (0, 3))?;
             for result in &answer.results {
-                check("CreatePartitions", result.error_code, result.error_message.as_ref())?;
+                ClientError::check("CreatePartitions", result.error_code, result.error_message.as_deref())?;
             }
         }
         self.wait_for_partitions(topic, partitions)
@@ -159,23 +159,14 @@ impl Admin {
             .with_transaction_timeout_ms(60_000)
             .with_producer_id(WireProducerId(-1))
             .with_producer_epoch(-1);
-        let give_up = Instant::now() + LEADER_PATIENCE;
-        loop {
-            let answer = self.call("InitProducerId", &request, (2, 4))?;
-            match ErrorCode(answer.error_code) {
-                ErrorCode::NONE => return Ok((ProducerId(answer.producer_id.0), ProducerEpoch(answer.producer_epoch))),
-                // A Kafka that has just started has no block of ids yet.
-                ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
-                | ErrorCode::COORDINATOR_NOT_AVAILABLE
-                | ErrorCode::NOT_COORDINATOR
-                | ErrorCode::CONCURRENT_TRANSACTIONS
-                    if Instant::now() < give_up =>
-                {
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                error => return Err(refused("InitProducerId", error)),
-            }
-        }
+        // A Kafka that has just started has no block of ids yet.
+        let not_ready = [COORDINATOR_MOVES, &[ErrorCode::CONCURRENT_TRANSACTIONS]].concat();
+        let (code, answer) = until_ready(LEADER_PATIENCE, &not_ready, || {
+            let answer = self.connection.call("InitProducerId", &request, (2, 4))?;
+            Ok((ErrorCode(answer.error_code), answer))
+        })?;
+        ClientError::check("InitProducerId", code.0, None)?;
+        Ok((ProducerId(answer.producer_id.0), ProducerEpoch(answer.producer_epoch)))
     }
 
     /// First or next offset of partitions 0 to `partitions` of `topic`.
@@ -207,20 +198,15 @@ impl Admin {
 
     /// The answer without errors. A Kafka that has just created partitions tells of them before it leads them.
     fn settled_offsets(&mut self, request: &ListOffsetsRequest) -> Result<ListOffsetsResponse, BenchError> {
-        let give_up = Instant::now() + LEADER_PATIENCE;
-        loop {
-            let answer = self.call("ListOffsets", request, (2, 7))?;
+        let not_ready =
+            [ErrorCode::NOT_LEADER_OR_FOLLOWER, ErrorCode::LEADER_NOT_AVAILABLE, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION];
+        let (code, answer) = until_ready(LEADER_PATIENCE, &not_ready, || {
+            let answer = self.connection.call("ListOffsets", request, (2, 7))?;
             let mut errors = answer.topics.iter().flat_map(|topic| &topic.partitions).map(|p| ErrorCode(p.error_code));
-            match errors.find(|error| !error.is_none()) {
-                None => return Ok(answer),
-                Some(
-                    ErrorCode::NOT_LEADER_OR_FOLLOWER
-                    | ErrorCode::LEADER_NOT_AVAILABLE
-                    | ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                ) if Instant::now() < give_up => std::thread::sleep(Duration::from_millis(20)),
-                Some(error) => return Err(refused("ListOffsets", error)),
-            }
-        }
+            Ok((errors.find(|error| !error.is_none()).unwrap_or(ErrorCode::NONE), answer))
+        })?;
+        ClientError::check("ListOffsets", code.0, None)?;
+        Ok(answer)
     }
 
     fn call<R: Request>(
@@ -235,16 +221,6 @@ impl Admin {
 
 fn refused(api: &'static str, error: ErrorCode) -> BenchError {
     ClientError::Refused { api, error, message: String::new() }.into()
-}
-
-fn check(api: &'static str, error_code: i16, message: Option<&StrBytes>) -> Result<(), BenchError> {
-    match ErrorCode(error_code) {
-        ErrorCode::NONE => Ok(()),
-        error => {
-            let message = message.map(ToString::to_string).unwrap_or_default();
-            Err(ClientError::Refused { api, error, message }.into())
-        }
-    }
 }
 
 fn name(topic: &str) -> TopicName {
