@@ -1,7 +1,8 @@
 //! Room for encoders at work: no more at once than there are cores, nor with more memory than the limit.
 //!
 //! What is beyond waits, each in its turn, so that a large one is not passed by small ones for ever. Who has room waits for nothing but
-//! the processor, so the wait ends. An encoder that would take more than the limit works alone.
+//! the processor, so the wait ends. An encoder that would take more than the limit works alone. The wait is one of a thread, in the middle
+//! of a batch's check: a tokio semaphore would have it enter its runtime once more from there.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -42,7 +42,7 @@ const PARTITION_BYTES: usize = 48;
 const GROUP_BYTES: usize = 96;
 
 /// How much memory transactional ids may take, bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Limits {
     /// All of them: `einmal.transactions.bytes.max`.
     pub bytes_max: usize,
@@ -52,6 +52,7 @@ pub struct Limits {
 }
 
 /// All transactional ids.
+#[derive(Default)]
 pub(super) struct Transactions {
     by_id: HashMap<Arc<str>, Entry>,
     /// When open transactions are to be aborted.
@@ -106,18 +107,7 @@ struct Entry {
 impl Transactions {
     /// None yet.
     pub fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            by_id: HashMap::default(),
-            deadlines: BTreeSet::default(),
-            ending: VecDeque::default(),
-            pending: PendingOffsets::default(),
-            bytes: 0,
-            now_ms: 0,
-            states: BTreeMap::default(),
-            spans: Spans::default(),
-            has_moved: false,
-        }
+        Self { limits, ..Self::default() }
     }
 
     /// Sets the time of the next group.
