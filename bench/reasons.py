@@ -7,7 +7,7 @@ REASONS = {
     "0.3 × Kafka (1.04), before network and checks: out of reach while one write of RocksDB holds records and sequences.",
     ("P2", "cpu_s_per_gb", "D2"): "0.1 × Kafka (1.76 CPU-s/GB) is less than einmal needs in D1, without any sync (2.44).",
     ("P5-2000", "cpu_us", "D1"): "0.3 × Kafka is 37 µs. Waking up and answering alone takes 22 of them (limits); decoding, checks and the write into RocksDB's log and "
-    "memtable take 28, all on the thread of the connection, with 1.1 context switches a request.",
+    "memtable take 28, all on the thread of the connection (einmal alone, by thread), with 1.1 context switches a request.",
     ("P5-2000", "cpu_us", "D2"): "0.3 × Kafka is 70 µs. Each request is synced by itself at this rate, and one fdatasync of 4 KiB (65 µs of CPU) and one wake-up (22) "
     "alone are more (limits).",
     ("P5-100", "p99_ms", "D1"): "the goal was set by a Kafka of 35 ms; Kafka's p99 is 1.25 ms here, and 0.2 × that (0.25 ms) leaves 0.05 ms beside what the client has alone, "
