@@ -56,13 +56,13 @@ fn a_logger_writes_by_its_level_from_the_answer_on_and_as_before_after_a_restart
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);
     let at_first = levels(&mut client);
-    assert!(at_first.contains(&"root=INFO".to_owned()) && at_first.contains(&"einmal::server=INFO".to_owned()));
+    assert!(at_first.contains(&"root=INFO".to_owned()) && at_first.contains(&"einmal.server=INFO".to_owned()));
 
     misbehave(&server, "unheard");
-    assert_eq!(alter(&mut client, "einmal::server", Some("DEBUG"), true), 0);
+    assert_eq!(alter(&mut client, "einmal.server", Some("DEBUG"), true), 0);
     assert_eq!(levels(&mut client), at_first);
-    assert_eq!(alter(&mut client, "einmal::server", Some("DEBUG"), false), 0);
-    assert!(levels(&mut client).contains(&"einmal::server=DEBUG".to_owned()));
+    assert_eq!(alter(&mut client, "einmal.server", Some("DEBUG"), false), 0);
+    assert!(levels(&mut client).contains(&"einmal.server=DEBUG".to_owned()));
     misbehave(&server, "heard");
     let log = server.log_with(&["\"heard\""]);
     assert!(log.contains("\"heard\"") && !log.contains("\"unheard\""), "{log}");
@@ -70,9 +70,9 @@ fn a_logger_writes_by_its_level_from_the_answer_on_and_as_before_after_a_restart
     // SIGHUP takes the filter of the start over, which lies below.
     server.signal("HUP");
     assert!(server.log_with(&["settings read again"]).contains("settings read again"));
-    assert!(levels(&mut client).contains(&"einmal::server=DEBUG".to_owned()));
+    assert!(levels(&mut client).contains(&"einmal.server=DEBUG".to_owned()));
 
-    assert_eq!(alter(&mut client, "einmal::server", None, false), 0);
+    assert_eq!(alter(&mut client, "einmal.server", None, false), 0);
     assert_eq!(levels(&mut client), at_first);
     misbehave(&server, "unheard");
     assert_eq!(alter(&mut client, "root", Some("TRACE"), false), 0);

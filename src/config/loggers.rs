@@ -1,7 +1,8 @@
 //! Levels of single loggers, which AlterConfigs changes until the next start: what is written of which module.
 //!
-//! Mirrors `LoggingController` and `ConfigAdminManager` of Kafka. A logger is a module of this program, named as in
-//! `einmal.log.level`; one without a level of its own goes by the module that it is part of, and in the end by `root`.
+//! Mirrors `LoggingController` and `ConfigAdminManager` of Kafka. A logger is a module of this program, with dots in its name where a filter
+//! (`einmal.log.level`) has `::`: kafka-configs refuses a colon in a name. One without a level of its own goes by the module that it is
+//! part of, and in the end by `root`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +17,13 @@ pub const ROOT: &str = "root";
 /// What has a level, by name: the modules that write something.
 pub const LOGGERS: [&str; 9] = [
     "einmal",
-    "einmal::api",
-    "einmal::app",
-    "einmal::coordinator",
-    "einmal::engine",
-    "einmal::server",
-    "einmal::store",
-    "einmal::telemetry",
+    "einmal.api",
+    "einmal.app",
+    "einmal.coordinator",
+    "einmal.engine",
+    "einmal.server",
+    "einmal.store",
+    "einmal.telemetry",
     ROOT,
 ];
 
@@ -155,7 +156,7 @@ impl Levels {
                 filter.push(',');
             }
             if *name != ROOT {
-                filter.push_str(name);
+                filter.push_str(&name.replace('.', "::"));
                 filter.push('=');
             }
             filter.push_str(level.filter());
@@ -213,7 +214,7 @@ fn from_filter(text: &str) -> BTreeMap<String, LogLevel> {
                 None => (part, Some(LogLevel::Trace)),
             },
         };
-        levels.extend(level.map(|level| (target.to_owned(), level)));
+        levels.extend(level.map(|level| (target.replace("::", "."), level)));
     }
     // A filter of nothing lets errors through, one of single modules nothing else.
     let rest = if levels.is_empty() { LogLevel::Error } else { LogLevel::Off };
@@ -223,7 +224,7 @@ fn from_filter(text: &str) -> BTreeMap<String, LogLevel> {
 
 /// The level of `name`, or else of the nearest module around it.
 fn in_force(set: &BTreeMap<String, LogLevel>, name: &str) -> LogLevel {
-    let around = name.rsplit_once("::").map_or(ROOT, |(around, _)| around);
+    let around = name.rsplit_once('.').map_or(ROOT, |(around, _)| around);
     match set.get(name) {
         Some(level) => *level,
         None if name == ROOT => LogLevel::Off,
@@ -273,8 +274,8 @@ mod tests {
             ("info", "INFO"),
             ("", "ERROR"),
             ("hyper=info", "OFF"),
-            ("WARN,einmal::server=trace", "WARN einmal::server=TRACE"),
-            ("einmal::store", "OFF einmal::store=TRACE"),
+            ("WARN,einmal::server=trace", "WARN einmal.server=TRACE"),
+            ("einmal::store", "OFF einmal.store=TRACE"),
             ("2,einmal::engine::cleaner=debug,[span]=trace", "WARN"),
         ] {
             assert_eq!(shown(&Levels::of(filter)), expected, "{filter}");
@@ -283,17 +284,24 @@ mod tests {
         assert_eq!(all, LOGGERS.len() - 1);
     }
 
+    #[test]
+    fn kafkas_tools_take_the_names() {
+        // What `ConfigCommand.parseConfigsToBeAdded` lets through.
+        let is_taken = |at: char| at.is_ascii_alphanumeric() || "._-".contains(at);
+        assert!(LOGGERS.iter().all(|name| name.chars().all(is_taken)), "{LOGGERS:?}");
+    }
+
     /// What a real Kafka 4.3.1 answered, in the same order.
     #[test]
     fn changes_are_judged_in_kafkas_words() {
         let bad = |text: &str| {
             format!(
-                "Cannot set the log level of einmal::api to {text} as it is not a supported log level. Valid log levels are \
+                "Cannot set the log level of einmal.api to {text} as it is not a supported log level. Valid log levels are \
                  DEBUG, ERROR, FATAL, INFO, TRACE, WARN"
             )
         };
         let before = Levels::of("info");
-        let api = "einmal::api";
+        let api = "einmal.api";
         for (changes, expected) in [
             (
                 vec![change(api, Operation::Append, Some("INFO"))],
@@ -313,7 +321,7 @@ mod tests {
             ),
             (vec![change("nope", Operation::Delete, None)], "Logger nope does not exist!".to_owned()),
             (vec![change("", Operation::Set, Some("WARN"))], "Logger  does not exist!".to_owned()),
-            (vec![change(api, Operation::Set, None)], "Null value not supported for : einmal::api".to_owned()),
+            (vec![change(api, Operation::Set, None)], "Null value not supported for : einmal.api".to_owned()),
             (
                 vec![change(api, Operation::Set, Some("WARN")), change(api, Operation::Set, Some("INFO"))],
                 "Error due to duplicate config keys".to_owned(),
@@ -332,14 +340,14 @@ mod tests {
     fn what_is_set_lies_over_the_filter_of_the_start() {
         let set = |name, level| change(name, Operation::Set, Some(level));
         let levels = Levels::of("info,einmal::api=warn");
-        let levels = levels.changed(&[set(ROOT, "ERROR"), set("einmal::api", "FATAL")]).expect("good");
-        assert_eq!(shown(&levels), "ERROR einmal::api=FATAL");
+        let levels = levels.changed(&[set(ROOT, "ERROR"), set("einmal.api", "FATAL")]).expect("good");
+        assert_eq!(shown(&levels), "ERROR einmal.api=FATAL");
         assert_eq!(levels.filter(), "info,einmal::api=warn,einmal::api=off,error");
         let levels = levels.over("debug");
-        assert_eq!(shown(&levels), "ERROR einmal::api=FATAL");
-        let levels = levels.changed(&[change("einmal::api", Operation::Delete, Some("x"))]).expect("good");
+        assert_eq!(shown(&levels), "ERROR einmal.api=FATAL");
+        let levels = levels.changed(&[change("einmal.api", Operation::Delete, Some("x"))]).expect("good");
         assert_eq!(shown(&levels), "ERROR");
         assert_eq!(levels.filter(), "debug,error");
-        assert_eq!(Levels::of("").changed(&[set("einmal::app", "TRACE")]).expect("good").filter(), "einmal::app=trace");
+        assert_eq!(Levels::of("").changed(&[set("einmal.app", "TRACE")]).expect("good").filter(), "einmal::app=trace");
     }
 }
