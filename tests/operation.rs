@@ -136,7 +136,7 @@ fn what_is_printed_for_nobody_is_no_error_and_what_finds_no_room_is_one() {
 
 #[test]
 fn a_start_creates_the_topics_that_it_is_told_to_and_leaves_those_that_are_there() {
-    let told = ["einmal.create.topics=orders:3,balances::cleanup.policy=compact", "num.partitions=2"];
+    let told = ["einmal.create.topics=orders:3,balances::cleanup.policy=compact,delete", "num.partitions=2"];
     let mut server = TestServer::start_with(&told);
     let partitions = |server: &TestServer, topic: &str| {
         let topics = json(server, "/api/v1/topics");

@@ -134,6 +134,13 @@ fn an_advertised_host_that_nobody_knows_is_told() {
 }
 
 #[test]
+fn the_start_says_from_where_to_use_which_address() {
+    let server = TestServer::start_with(&["advertised.listeners=PLAINTEXT://localhost:9092"]);
+    let log = server.log_with(&["from another host: not configured"]);
+    assert!(log.contains(": use localhost:9092"), "{log}");
+}
+
+#[test]
 fn a_topic_that_cannot_be_created_is_named() {
     for (topics, told) in
         [("or/ders:1", "or/ders"), ("orders:x", "orders:x"), ("orders:1:retention.ms=x", "retention.ms")]

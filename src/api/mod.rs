@@ -98,6 +98,14 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+impl Endpoint {
+    /// As clients write it: `host:port`.
+    pub fn address(&self) -> String {
+        let Self { host, port, .. } = self;
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    }
+}
+
 /// What handlers share.
 pub struct Broker {
     /// Settings in force; replaced by AlterConfigs.

@@ -35,6 +35,7 @@ use crate::engine::command::{EngineGone, NewTopic};
 use crate::engine::environment::SystemEnvironment;
 use crate::engine::settings::Settings;
 use crate::engine::{Engine, StartError, Started};
+use crate::server::reach::{Place, Reach, reach};
 use crate::server::{self, Bound};
 use crate::store::rocks::{Opened, RocksStore, StoreOptions};
 use crate::store::{Store, StoreError};
@@ -238,7 +239,7 @@ async fn serve(
         coordinator::Settings::from(&config),
     );
     let endpoints = endpoints(&bound);
-    let advertised = endpoints.first().map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port));
+    let advertised = endpoints.first().map(Endpoint::address);
     let sources = Sources {
         catalog: catalog.clone(),
         offsets: offsets.clone(),
@@ -275,7 +276,7 @@ async fn serve(
     let (stop, stopping) = watch::channel(false);
     // Not waited for: a resolver may take its time.
     tokio::spawn(server::warn_of_unknown_hosts(broker.endpoints.clone()));
-    introduce(&broker, leader_epoch, fsync_disabled);
+    introduce(&broker, &reach(&bound, Place::of_this_process()), leader_epoch, fsync_disabled);
     let serving = server::serve(bound, broker, stopping);
     observed.health.enter(Phase::Serving);
     announce(lines);
@@ -356,9 +357,13 @@ async fn closed_within(left: Duration, stop: impl Future<Output = Result<(), Eng
 }
 
 /// Tells people what they may connect to, and at which durability.
-fn introduce(broker: &Broker, leader_epoch: LeaderEpoch, fsync_disabled: bool) {
+fn introduce(broker: &Broker, reach: &Reach, leader_epoch: LeaderEpoch, fsync_disabled: bool) {
     for endpoint in &broker.endpoints {
         tracing::info!(listener = %endpoint.listener, host = endpoint.host, port = endpoint.port, "clients are told to connect here");
+    }
+    tracing::info!("{}", reach.directions);
+    for warning in &reach.warnings {
+        tracing::warn!("{warning}");
     }
     if fsync_disabled {
         tracing::warn!("acks=all is answered from the page cache: a power cut may take acknowledged records back");

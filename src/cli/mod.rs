@@ -21,6 +21,7 @@ mod setting;
 mod span;
 mod target;
 pub mod topic;
+mod transaction;
 pub mod txn;
 
 pub use error::CliError;

@@ -1,4 +1,7 @@
 //! `einmal produce`: lines of stdin become records.
+//!
+//! With a transactional id all of them are one transaction: it ends with stdin, and is aborted where anything fails. If the command
+//! itself is killed, the coordinator aborts after a minute, and the next producer of the id at once.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
@@ -8,6 +11,7 @@ use clap::Args;
 use super::output::{Cell, Listing};
 use super::partitioner::partition_of;
 use super::target::Target;
+use super::transaction::TransactionalProducer;
 use super::{CliError, append, now};
 use crate::client::{ClientError, Cluster, NodeId};
 use crate::record::advance_sequence;
@@ -19,7 +23,8 @@ pub const EXAMPLES: &str = "\
 Examples:
   printf 'hello\\nworld\\n' | einmal produce greetings
   echo 'alice=12' | einmal produce balances -k =          key alice, value 12; a line without = has no key
-  echo 'alice=' | einmal produce balances -k = --tombstones    deletes alice where the topic is compacted";
+  echo 'alice=' | einmal produce balances -k = --tombstones    deletes alice where the topic is compacted
+  einmal produce orders --transactional-id shop <orders.txt    all lines or none, for readers of committed records";
 
 /// A batch is sent when it holds this many records, or bytes, or when no further line is there yet.
 const BATCH_RECORDS_MAX: usize = 10_000;
@@ -42,6 +47,12 @@ pub struct Options {
     /// The partition; else that of the key, as Kafka's producers choose it, or one after the other
     #[arg(short, long, value_name = "INDEX")]
     partition: Option<PartitionIndex>,
+    /// All lines in one transaction of this id: committed at the end of stdin, aborted where something fails
+    #[arg(long, visible_alias = "txn", value_name = "ID")]
+    transactional_id: Option<String>,
+    /// Abort the transaction at the end of stdin, to see what readers make of that
+    #[arg(long, requires = "transactional_id")]
+    abort: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -86,6 +97,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             }
         }
     };
+    let sent = sender.end(sent);
     let mut listing = Listing::new(&["topic", "partition", "records", "first_offset", "last_offset"]);
     for (partition, written) in &sender.written {
         listing.row(vec![
@@ -96,19 +108,17 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             Cell::Number(written.last_offset),
         ]);
     }
-    if !sender.written.is_empty() || sent.is_ok() {
-        listing.print(options.target.output)?;
-    }
-    sent
+    listing.print_before(sent.err(), options.target.output)
 }
 
-/// An idempotent producer.
+/// An idempotent producer, or a transactional one.
 struct Sender<'a> {
     cluster: &'a mut Cluster,
     options: &'a Options,
     /// By partition.
     leaders: BTreeMap<PartitionIndex, NodeId>,
     producer: (ProducerId, ProducerEpoch),
+    transaction: Option<TransactionalProducer>,
     sequences: BTreeMap<PartitionIndex, i32>,
     /// Where the next lines without a key go.
     turn: PartitionIndex,
@@ -125,9 +135,17 @@ impl<'a> Sender<'a> {
             let what = format!("partition {partition} of {} is not there, or nobody leads it", options.topic);
             return Err(CliError::NotFound(what));
         }
-        let producer = append::init_producer_id(cluster, None, options.target.timeout())?;
+        let patience = options.target.timeout();
+        let transaction = match &options.transactional_id {
+            Some(id) => Some(TransactionalProducer::init(cluster, id, patience)?),
+            None => None,
+        };
+        let producer = match &transaction {
+            Some(transaction) => transaction.producer,
+            None => append::init_producer_id(cluster, None, patience)?,
+        };
         let (sequences, written) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { cluster, options, leaders, producer, sequences, turn: 0, written })
+        Ok(Self { cluster, options, leaders, producer, transaction, sequences, turn: 0, written })
     }
 
     /// Sends `lines`, a batch to each partition, and empties them.
@@ -147,14 +165,21 @@ impl<'a> Sender<'a> {
         }
         self.turn = (self.turn + 1).checked_rem(count).unwrap_or(0);
         for (partition, (batch, records)) in batches {
+            let topic = self.options.topic.as_str();
+            if let Some(transaction) = self.transaction.as_ref().filter(|_| !self.sequences.contains_key(&partition)) {
+                transaction.add_partition(self.cluster, topic, partition)?;
+            }
             let sequence = self.sequences.entry(partition).or_default();
             let (id, epoch) = self.producer;
-            let batch = batch.producer(id, epoch, *sequence).build().freeze();
+            let batch = batch.producer(id, epoch, *sequence);
+            let batch = if self.transaction.is_some() { batch.transactional() } else { batch };
+            let batch = batch.build().freeze();
             *sequence = advance_sequence(*sequence, records);
             let leader = self.leaders.get(&partition).copied().ok_or(ClientError::NoBroker(-1))?;
-            let place = (self.options.topic.as_str(), partition);
             let patience = self.options.target.timeout();
-            let appended = append::append(self.cluster, leader, place, &batch, None, patience)?;
+            let transactional_id = self.transaction.as_ref().map(TransactionalProducer::transactional_id);
+            let appended =
+                append::append(self.cluster, leader, (topic, partition), &batch, transactional_id, patience)?;
             let last_offset = appended.base_offset + Offset::from(records) - 1;
             let written = self.written.entry(partition).or_insert(Written {
                 records: 0,
@@ -163,6 +188,22 @@ impl<'a> Sender<'a> {
             });
             written.records += i64::from(records);
             written.last_offset = last_offset;
+        }
+        Ok(())
+    }
+
+    /// Ends the transaction, if there is one with anything in it: as asked, and by an abort after a failure. Then nothing is written.
+    fn end(&mut self, sent: Result<(), CliError>) -> Result<(), CliError> {
+        let Some(transaction) = self.transaction.as_ref().filter(|_| !self.sequences.is_empty()) else { return sent };
+        let committed = sent.is_ok() && !self.options.abort;
+        let ended = transaction.end(self.cluster, committed);
+        if !committed || ended.is_err() {
+            self.written.clear();
+        }
+        sent?;
+        ended?;
+        if !committed {
+            eprintln!("einmal: the transaction is aborted, as asked: readers of committed records see nothing of it");
         }
         Ok(())
     }

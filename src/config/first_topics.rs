@@ -1,7 +1,12 @@
 //! `einmal.create.topics`: topics that a start creates where they do not exist yet, for tests and compose files.
+//!
+//! Commas stand between topics, and in the values of some settings. A word that is one of the values which the list before the comma
+//! may hold (`cleanup.policy=compact,delete`) belongs to that list. Where a semicolon stands between topics, or a line break, all
+//! commas belong to values.
 
 use std::collections::BTreeMap;
 
+use super::table::{self, Kind, Valid};
 use super::topic;
 
 /// One of them.
@@ -15,12 +20,40 @@ pub struct FirstTopic {
     pub overrides: BTreeMap<String, String>,
 }
 
-/// Reads `name[:partitions[:setting=value]...]`, several with commas.
+/// Reads `name[:partitions[:setting=value]...]`, several with commas, semicolons or line breaks.
 ///
 /// # Errors
 /// What is wrong, as a sentence.
 pub fn parse(text: &str) -> Result<Vec<FirstTopic>, String> {
-    text.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(parse_one).collect()
+    separate(text).iter().map(|topic| topic.trim()).filter(|topic| !topic.is_empty()).map(parse_one).collect()
+}
+
+/// The texts of single topics.
+fn separate(text: &str) -> Vec<String> {
+    const BETWEEN_TOPICS_ALONE: [char; 2] = [';', '\n'];
+    if text.contains(BETWEEN_TOPICS_ALONE) {
+        return text.split(BETWEEN_TOPICS_ALONE).map(str::to_owned).collect();
+    }
+    let mut topics: Vec<String> = Vec::new();
+    for part in text.split(',') {
+        match topics.last_mut().filter(|before| continues_list(before, part.trim())) {
+            Some(before) => {
+                before.push(',');
+                before.push_str(part.trim());
+            }
+            None => topics.push(part.to_owned()),
+        }
+    }
+    topics
+}
+
+/// Whether `before` ends with the value of a list that may also hold `word`.
+fn continues_list(before: &str, word: &str) -> bool {
+    let setting = before.rsplit(':').next().and_then(|setting| setting.split_once('='));
+    let setting = setting.and_then(|(name, _)| table::topic(name.trim()));
+    setting.is_some_and(|setting| {
+        setting.kind == Kind::List && matches!(setting.valid, Valid::OneOf(values) if values.contains(&word))
+    })
 }
 
 fn parse_one(text: &str) -> Result<FirstTopic, String> {
@@ -33,12 +66,19 @@ fn parse_one(text: &str) -> Result<FirstTopic, String> {
             _ => return Err(format!("{count} is no number of partitions; write NAME:PARTITIONS:SETTING=VALUE")),
         },
     };
-    let setting = |part: &str| match part.split_once('=') {
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(format!("{part} is no SETTING=VALUE of topic {name}")),
-    };
-    let given = parts.map(setting).collect::<Result<_, _>>()?;
-    let overrides = topic::validate(&given).map_err(|error| error.to_string())?;
+    let mut given: Vec<(String, String)> = Vec::new();
+    for part in parts {
+        match (part.split_once('='), given.last_mut()) {
+            (Some((name, value)), _) => given.push((name.to_owned(), value.to_owned())),
+            // A colon of the value before.
+            (None, Some((_, value))) => {
+                value.push(':');
+                value.push_str(part);
+            }
+            (None, None) => return Err(format!("{part} is no SETTING=VALUE of topic {name}")),
+        }
+    }
+    let overrides = topic::validate(&given.into_iter().collect()).map_err(|error| error.to_string())?;
     Ok(FirstTopic { name, partitions, overrides })
 }
 
@@ -65,6 +105,26 @@ mod tests {
         ];
         assert_eq!(read, expected.map(|(name, partitions, settings)| (name, partitions, settings.to_owned())));
         assert_eq!(parse(""), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn values_may_hold_commas_and_colons() {
+        for (text, expected) in [
+            ("a:1:cleanup.policy=compact,delete", "a{cleanup.policy=compact,delete}"),
+            ("a:1:cleanup.policy=compact, delete,b", "a{cleanup.policy=compact,delete} b{}"),
+            ("delete,a::cleanup.policy=compact,delete:2", "delete{} a{cleanup.policy=compact} delete{}"),
+            ("a::cleanup.policy=compact:retention.ms=5,delete", "a{cleanup.policy=compact,retention.ms=5} delete{}"),
+            ("a::message.dedup.id.headers=x,y+z;b", "a{message.dedup.id.headers=x,y+z} b{}"),
+            ("a::cleanup.policy=delete\nb:3\n", "a{cleanup.policy=delete} b{}"),
+            ("a::message.dedup.namespace=header:tenant", "a{message.dedup.namespace=header:tenant}"),
+        ] {
+            let show = |topic: &FirstTopic| {
+                let settings: Vec<_> = topic.overrides.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("{}{{{}}}", topic.name, settings.join(","))
+            };
+            let topics = parse(text).expect(text);
+            assert_eq!(topics.iter().map(show).collect::<Vec<_>>().join(" "), expected, "{text}");
+        }
     }
 
     #[test]

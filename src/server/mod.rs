@@ -20,6 +20,7 @@ mod in_flight;
 mod inbound;
 mod listener;
 mod outbound;
+pub mod reach;
 mod slots;
 mod table;
 

@@ -2,15 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::{
-    AddPartitionsToTxnRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, EndTxnRequest,
-    ProducerId as WireProducerId, TransactionalId,
-};
+use kafka_protocol::messages::{CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest};
 
 use super::finding::{Done, Trouble, Walk};
 use crate::cli::read::{Message, Position, fetch};
+use crate::cli::transaction::TransactionalProducer;
 use crate::cli::{append, group, now, text};
 use crate::client::{ClientError, Cluster, NodeId, until_ready};
 use crate::record::build::BatchBuilder;
@@ -195,32 +192,11 @@ impl Patient<'_> {
             _ => error.into(),
         };
         let name = self.name.to_owned();
-        let producer = append::init_producer_id(&mut self.cluster, Some(&name), self.patience).map_err(missing)?;
-        let id = || TransactionalId(text(&name));
-        let (wire_id, wire_epoch) = (WireProducerId(producer.0.0), producer.1.0);
-        let topic = AddPartitionsToTxnTopic::default().with_name(text(&name).into()).with_partitions(vec![0]);
-        let add = AddPartitionsToTxnRequest::default()
-            .with_v3_and_below_transactional_id(id())
-            .with_v3_and_below_producer_id(wire_id)
-            .with_v3_and_below_producer_epoch(wire_epoch)
-            .with_v3_and_below_topics(vec![topic]);
-        let coordinator = self.cluster.transaction_coordinator(&name)?;
-        let not_ready = [ErrorCode::CONCURRENT_TRANSACTIONS, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION];
-        let (code, ()) = until_ready(self.patience, &not_ready, || {
-            let answer = self.cluster.broker(coordinator)?.call("AddPartitionsToTxn", &add, (0, 3))?;
-            let results = answer.results_by_topic_v3_and_below.iter().flat_map(|topic| &topic.results_by_partition);
-            let code = results.map(|result| result.partition_error_code).next().unwrap_or(0);
-            Ok((ErrorCode(code), ()))
-        })?;
-        ClientError::check("AddPartitionsToTxn", code.0, None)?;
-        let appended = self.append(leader, IN_TRANSACTION, producer, Some(&name))?;
-        let end = EndTxnRequest::default()
-            .with_transactional_id(id())
-            .with_producer_id(wire_id)
-            .with_producer_epoch(wire_epoch)
-            .with_committed(true);
-        let answer = self.cluster.broker(coordinator)?.call("EndTxn", &end, (0, 3))?;
-        ClientError::check("EndTxn", answer.error_code, None)?;
+        let transaction = TransactionalProducer::init(&mut self.cluster, &name, self.patience).map_err(missing)?;
+        transaction.add_partition(&mut self.cluster, &name, 0)?;
+        let appended = self.append(leader, IN_TRANSACTION, transaction.producer, Some(&name))?;
+        transaction.end(&mut self.cluster, true)?;
+        let coordinator = transaction.coordinator;
         Ok(Done::new(
             appended.base_offset,
             format!("offset {} committed by broker {coordinator}", appended.base_offset),

@@ -412,7 +412,8 @@ pub const SERVER: &[Setting] = &[
         Kind::String,
         "",
         "Topics that a start creates where they do not exist, before the broker is ready: name:partitions:setting=value, several with commas, \
-         such as orders:6,balances:3:cleanup.policy=compact. Partitions and settings may be left out. A value cannot hold a comma or a colon.",
+         such as orders:6,balances:3:cleanup.policy=compact,delete. Partitions and settings may be left out. With semicolons between topics \
+         all commas belong to values.",
     ),
     Setting::new(
         "einmal.log.level",
