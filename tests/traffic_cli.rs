@@ -55,11 +55,11 @@ fn lines_of_a_transaction_are_seen_together_or_not_at_all() {
         lines.join(" ")
     };
     let produce = ["produce", "t", "-k", "=", "--transactional-id", "shop", "-o", "json"];
-    let told: Value = serde_json::from_str(&einmal(&server, &produce, "a=1\nfoobar=2\n")).expect("JSON");
+    let told: Value = serde_json::from_str(&einmal(&server, &produce, "abc=1\nfoobar=2\n")).expect("JSON");
     assert_eq!(told.as_array().map(Vec::len), Some(2), "a partition each: {told}");
     assert_eq!(read("read_committed"), "1 2");
 
-    let told = einmal(&server, &[&produce[..], &["--abort"]].concat(), "a=3\nfoobar=4\n");
+    let told = einmal(&server, &[&produce[..], &["--abort"]].concat(), "abc=3\nfoobar=4\n");
     assert_eq!(told, "[]\n", "nothing of it stays");
     assert_eq!((read("read_committed"), read("read_uncommitted")), ("1 2".to_owned(), "1 2 3 4".to_owned()));
     let address = server.address.to_string();
@@ -68,7 +68,7 @@ fn lines_of_a_transaction_are_seen_together_or_not_at_all() {
     assert_eq!(einmal(&server, &produce, ""), "[]\n", "without lines there is nothing to commit");
 
     // What fails on the way is no part of what is committed, and JSON is there for scripts all the same.
-    let too_large = format!("a=5\nfoobar={}\n", "x".repeat(2 << 20));
+    let too_large = format!("abc=5\nfoobar={}\n", "x".repeat(2 << 20));
     let failed = server::call_with_input(&[&produce[..], &["--bootstrap-server", &address]].concat(), &too_large);
     assert_eq!(failed.status.code(), Some(1), "{failed:?}");
     assert_eq!(String::from_utf8_lossy(&failed.stdout), "[]\n");
