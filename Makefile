@@ -78,7 +78,7 @@ experiments: build ## the measurements that decide the shape of the store, alone
 instructions: need-build need-counts ## renew the instruction counts that the gate compares with
 	scripts/instructions --renew
 
-docs: need-build ## renew the generated tables of README.md
+docs: need-build ## renew the generated tables of README.md and docs/
 	UPDATE_README=1 cargo test --release --test readme
 
 clean: ## remove what was built here

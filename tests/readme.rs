@@ -1,19 +1,23 @@
-//! The generated tables of README.md are what the binary says. `make docs` renews them (`UPDATE_README=1`).
+//! The generated parts of README.md and of docs/ are what the binary says, and their links lead somewhere. `make docs` renews them
+//! (`UPDATE_README=1`).
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use einmal::metrics::{FAMILIES, Family, compat};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
 use support::{TestClient, TestServer};
 
-/// The table of settings, as the binary prints it.
+/// The tables of settings, as the binary prints them.
 fn settings() -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_einmal")).args(["config", "docs"]).output().expect("the binary runs");
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).expect("the table is text")
+    // Under the title of their page.
+    String::from_utf8(output.stdout).expect("the table is text").replace("### ", "## ")
 }
 
 /// APIs and versions, as the broker advertises them.
@@ -29,22 +33,155 @@ fn apis() -> String {
     table
 }
 
-/// `readme` with the part between the marker comments of `name` replaced.
-fn with_part(readme: &str, name: &str, part: &str) -> String {
+/// The catalogue of metrics.
+fn metrics() -> String {
+    let mut page = String::new();
+    let mut table = |title: &str, families: &mut dyn Iterator<Item = &Family>| {
+        write!(page, "## {title}\n\n| Name | Type | Labels | What it tells |\n|---|---|---|---|\n").expect("a string");
+        for Family { name, kind, labels, help } in families {
+            let (kind, labels) = (format!("{kind:?}").to_lowercase(), labels.join(", "));
+            writeln!(page, "| `{name}` | {kind} | {labels} | {help} |").expect("a string");
+        }
+        page.push('\n');
+    };
+    table("Of einmal", &mut FAMILIES.iter());
+    table("Under the names of others (`einmal.metrics.compat`)", &mut compat::FAMILIES.iter().copied());
+    page
+}
+
+/// Which clients were tried, and how many tests of their own suites pass: from the pages beside the tests.
+fn clients() -> String {
+    let mut table = "| client | version | our scenarios |\n|---|---|---|\n".to_owned();
+    for row in rows("compat-tests/README.md", "| folder | client |") {
+        let [folder, client, version, ..] = &row[..] else { panic!("a row of compat-tests/README.md: {row:?}") };
+        let folder = folder.trim_start_matches('[').split(']').next().expect("a link");
+        let not_yet = read(&format!("compat-tests/{folder}/not-yet"));
+        let failing = not_yet.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).count();
+        let outcome = if failing == 0 { "all pass".to_owned() } else { format!("{failing} do not pass yet") };
+        writeln!(table, "| [{client}](compat-tests/{folder}) | {version} | {outcome} |").expect("a string");
+    }
+    table += "\n| test suite of a client | tests that Kafka passes | of these pass here |\n|---|--:|--:|\n";
+    for row in rows("compat-tests/SUITES.md", "| suite |") {
+        let [suite, kafka, here, ..] = &row[..] else { panic!("a row of SUITES.md: {row:?}") };
+        writeln!(table, "| {suite} | {kafka} | {here} |").expect("a string");
+    }
+    table
+        + "\nWhat the others need is told in [SUITES.md](compat-tests/SUITES.md), test by test; which versions of which APIs clients may \
+           use, in [docs/apis.md](docs/apis.md)."
+}
+
+/// Cells of the rows below the head that begins so.
+fn rows(page: &str, head: &str) -> Vec<Vec<String>> {
+    let text = read(page);
+    let lines =
+        text.lines().skip_while(|line| !line.starts_with(head)).skip(2).take_while(|line| line.starts_with('|'));
+    let cells = |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+    let rows: Vec<_> = lines.map(cells).collect();
+    assert!(!rows.is_empty(), "{page} has no table {head}");
+    rows
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// `text` with the part between the marker comments of `name` replaced.
+fn with_part(text: &str, name: &str, part: &str) -> String {
     let (begins, ends) = (format!("<!-- {name}: generated -->"), format!("<!-- {name}: end -->"));
-    let (before, rest) = readme.split_once(&begins).expect("README.md has the marker");
-    let (_, after) = rest.split_once(&ends).expect("README.md has the end marker");
+    let (before, rest) = text.split_once(&begins).expect("the page has the marker");
+    let (_, after) = rest.split_once(&ends).expect("the page has the end marker");
     format!("{before}{begins}\n\n{}\n\n{ends}{after}", part.trim())
 }
 
 #[test]
-fn generated_tables_are_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(&path).expect("there is a README.md");
-    let current = with_part(&with_part(&readme, "settings", &settings()), "apis", &apis());
-    if std::env::var_os("UPDATE_README").is_some() {
-        std::fs::write(&path, current).expect("ours to write");
-    } else {
-        assert!(readme == current, "README.md is not current: run `make docs`");
+fn generated_parts_are_current() {
+    for (path, name, part) in [
+        ("README.md", "clients", clients()),
+        ("docs/settings.md", "settings", settings()),
+        ("docs/apis.md", "apis", apis()),
+        ("docs/metrics.md", "metrics", metrics()),
+    ] {
+        let text = read(path);
+        let current = with_part(&text, name, &part);
+        if std::env::var_os("UPDATE_README").is_some() {
+            std::fs::write(root().join(path), current).expect("ours to write");
+        } else {
+            assert!(text == current, "{path} is not current: run `make docs`");
+        }
     }
+}
+
+/// Lines outside of fenced blocks.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// What GitHub makes of the headings of a page, for links to them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let heading = |line: &str| {
+        let title = line.trim_start_matches('#').strip_prefix(' ')?;
+        let kept = |c: char| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || "-_".contains(c) => Some(c.to_ascii_lowercase()),
+            _ => None,
+        };
+        line.starts_with('#').then(|| title.trim().chars().filter_map(kept).collect())
+    };
+    prose(text).filter_map(heading).collect()
+}
+
+/// Targets of the links of a page, inline code left out.
+fn links(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in prose(text) {
+        let outside_code: String = line.split('`').step_by(2).collect::<Vec<_>>().join("`");
+        found.extend(outside_code.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.to_owned())));
+    }
+    found
+}
+
+/// Pages of the repository that people read, as git knows them.
+fn pages() -> Vec<PathBuf> {
+    let listed =
+        Command::new("git").args(["ls-files", "-co", "--exclude-standard", "*.md"]).current_dir(root()).output();
+    let listed = String::from_utf8(listed.expect("git runs").stdout).expect("names of UTF-8");
+    listed.lines().map(|page| root().join(page)).filter(|page| page.exists()).collect()
+}
+
+#[test]
+fn links_within_the_repository_lead_somewhere() {
+    let mut dead = Vec::new();
+    let pages = pages();
+    assert!(pages.iter().any(|page| page.ends_with("README.md")), "{pages:?}");
+    for page in &pages {
+        let text = std::fs::read_to_string(page).expect("a page");
+        for link in links(&text).into_iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:")) {
+            let (path, anchor) = link.split_once('#').map_or((&*link, None), |(path, anchor)| (path, Some(anchor)));
+            let target = if path.is_empty() { page.clone() } else { page.with_file_name("").join(path) };
+            let leads = match anchor {
+                None => target.exists(),
+                Some(anchor) => std::fs::read_to_string(&target).is_ok_and(|text| anchors(&text).contains(anchor)),
+            };
+            if !leads {
+                dead.push(format!("{}: {link}", page.strip_prefix(root()).unwrap_or(page).display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "links that lead nowhere:\n{}", dead.join("\n"));
+}
+
+#[test]
+fn the_readme_is_short_enough_for_a_newcomer() {
+    const LINES_MAX: usize = 420;
+    let lines = read("README.md").lines().count();
+    assert!(lines <= LINES_MAX, "README.md has {lines} lines: what is for looking up belongs into docs/");
 }

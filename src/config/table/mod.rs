@@ -1,6 +1,6 @@
 //! The one table of settings: name, kind, default, allowed values, documentation, who may change it.
 //!
-//! The parts of the table lie in files by subject. DescribeConfigs, the README's table, the environment's mapping and the
+//! The parts of the table lie in files by subject. DescribeConfigs, docs/settings.md, the environment's mapping and the
 //! hints for misspelt names all follow from it. Names are Kafka's where Kafka has one, else they begin with `einmal.`.
 //! Pure: nothing here reads a file, the environment or a clock.
 
