@@ -437,3 +437,42 @@ fn settings_are_checked_when_they_are_given_and_shown() {
     assert_eq!(shown("message.dedup.id.headers").as_deref(), Some("id"));
     assert_eq!(shown("message.dedup.window.ms").as_deref(), Some("3600000"));
 }
+
+/// Values of a topic's settings with the code of where they come from.
+fn described(client: &mut TestClient, topic: &str, name: &str) -> (Option<String>, i8) {
+    let resource = DescribeConfigsResource::default().with_resource_type(2).with_resource_name(text(topic));
+    let answer = client.call(&DescribeConfigsRequest::default().with_resources(vec![resource]), 4);
+    let config = answer.results[0].configs.iter().find(|config| config.name.as_str() == name).expect(name);
+    (config.value.as_ref().map(ToString::to_string), config.config_source)
+}
+
+#[test]
+fn topics_have_the_brokers_defaults_by_their_names() {
+    let server = TestServer::start_with(&["einmal.message.dedup.topics=order*", "einmal.message.dedup.mode=window"]);
+    let mut client = TestClient::connect(&server);
+    for (topic, settings) in [("orders", &[][..]), ("payments", &[]), ("orders-raw", &[("mode", "none")])] {
+        assert_eq!(create(&mut client, topic, 1, settings), NONE, "{topic}");
+        assert_eq!(send(&mut client, topic, &["a"]), (NONE, 0), "{topic}");
+    }
+    let mut again = |topic: &str| send(&mut client, topic, &["a"]);
+    assert_eq!([again("orders"), again("payments"), again("orders-raw")], [(NONE, 0), (NONE, 1), (NONE, 1)]);
+    let (static_broker, default, topic) = (4, 5, 1);
+    let mut mode = |topic: &str| described(&mut client, topic, "message.dedup.mode");
+    assert_eq!(mode("orders"), (Some("window".to_owned()), static_broker));
+    assert_eq!(mode("payments"), (Some("none".to_owned()), default));
+    assert_eq!(mode("orders-raw"), (Some("none".to_owned()), topic));
+}
+
+#[test]
+fn changes_of_keys_that_get_lost_are_warned_of() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    let settings = [("message.dedup.mode", "window"), ("message.dedup.id.source", "key")];
+    support::requests::create_topic_with(&mut client, "claims", 1, &settings);
+    let compacted = [settings[0], settings[1], ("cleanup.policy", "compact")];
+    support::requests::create_topic_with(&mut client, "changes", 1, &compacted);
+    let log = server.log_with(&["are lost"]);
+    let warned: Vec<&str> = log.lines().filter(|line| line.contains("are lost")).collect();
+    assert!(warned.len() == 1 && warned[0].contains("changes"), "{log}");
+    assert!(!warned[0].contains("claims"), "{log}");
+}

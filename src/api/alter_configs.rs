@@ -147,7 +147,7 @@ async fn alter_topic(
     };
     let overrides: Result<BTreeMap<String, String>, AlterRefused> = match wish {
         Wish::Replace(given) => alter::replace_topic(&given),
-        Wish::Change(changes) => alter::topic(config, &topic.overrides, &changes),
+        Wish::Change(changes) => alter::topic(config, &topic.name, &topic.overrides, &changes),
     };
     match overrides {
         Err(error) => Ok(Err(refused_own(&error))),

@@ -187,7 +187,7 @@ fn described(result: CreatableTopicResult, topic: &Topic, config: &Config, versi
     if version < 5 {
         return result;
     }
-    let configs = describe::topic(config, &topic.overrides).into_iter().map(|entry| {
+    let configs = describe::topic(config, &topic.name, &topic.overrides).into_iter().map(|entry| {
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_static_str(entry.name))
             .with_value(entry.value.map(StrBytes::from_string))

@@ -87,7 +87,7 @@ fn entries(cx: &Context, resource: &DescribeConfigsResource) -> Result<Vec<Entry
                 error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
                 message: format!("The topic '{}' does not exist.", resource.resource_name.as_str()),
             })?;
-            Ok(describe::topic(&config, &topic.overrides))
+            Ok(describe::topic(&config, &topic.name, &topic.overrides))
         }
         Some(ConfigResource::Broker) => Ok(describe::broker(&config, broker_scope(&config, &resource.resource_name)?)),
         Some(ConfigResource::BrokerLogger) => {

@@ -57,7 +57,7 @@ async fn null_and_empty_keys_are_all_and_unknown_keys_none() {
             let answer = broker.call(version, &request(vec![resource(2, "t", keys), resource(4, "1", keys)])).await;
             assert_eq!(
                 answer.results[0].configs.len(),
-                describe::topic(&broker.cx.broker.config.load(), &Default::default()).len()
+                describe::topic(&broker.cx.broker.config.load(), "any", &Default::default()).len()
             );
             assert!(answer.results[1].configs.len() > answer.results[0].configs.len());
         }

@@ -59,15 +59,16 @@ pub enum AlterRefused {
     Request(String),
 }
 
-/// The overrides of a topic that has `current` after `changes`. All or nothing.
+/// The overrides of the topic `name` that has `current` after `changes`. All or nothing.
 pub fn topic(
     config: &Config,
+    name: &str,
     current: &BTreeMap<String, String>,
     changes: &[Change],
 ) -> Result<BTreeMap<String, String>, AlterRefused> {
     check_names(changes)?;
     let default = |setting: &'static Setting| {
-        let described = super::describe::topic(config, &BTreeMap::new());
+        let described = super::describe::topic(config, name, &BTreeMap::new());
         described.into_iter().find(|entry| entry.name == setting.name)?.value
     };
     let known = |name: &str| {

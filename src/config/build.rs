@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::dedup::DedupDefaults;
 use super::first_topics::{self, FirstTopic};
 use super::groups::{Bounded, ConsumerGroups};
 use super::listeners::{self, ListenerError, Listeners};
@@ -279,7 +280,21 @@ impl<'a> Values<'a> {
             let text = broker.check(text)?;
             config.set(setting.name, &scaled(name, &text, factor)?)?;
         }
+        config.dedup_defaults = self.dedup_defaults()?;
         Ok(config)
+    }
+
+    fn dedup_defaults(&self) -> Result<DedupDefaults, InvalidSetting> {
+        let mut texts = BTreeMap::new();
+        for setting in table::TOPICS {
+            for synonym in setting.synonyms.iter().filter(|synonym| synonym.name.starts_with(table::DEDUP_DEFAULT)) {
+                if let Some(text) = self.given(synonym.name) {
+                    let broker = table::broker(synonym.name).expect("every synonym is in the table");
+                    texts.insert(setting.name.to_owned(), broker.check(text)?);
+                }
+            }
+        }
+        DedupDefaults::of(&self.checked(table::DEFAULTED_TOPICS)?, texts)
     }
 
     /// Checks the settings that no field is made of.

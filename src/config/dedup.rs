@@ -4,6 +4,7 @@
 //! after it and forgets no id.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::table::{self, InvalidSetting, list};
 use crate::types::Timestamp;
@@ -100,6 +101,16 @@ impl DedupConfig {
             && self.identity.source == IdSource::Key
     }
 
+    /// Whether changes of a key's value get lost: each is the same message as the first by its key, and a topic whose log is compacted
+    /// is one of such changes.
+    pub fn loses_changes(&self, is_compacted: bool) -> bool {
+        is_compacted
+            && self.sequence.is_none()
+            && !self.checks_versions
+            && self.on_duplicate == OnDuplicate::Drop
+            && self.identity.source == IdSource::Key
+    }
+
     /// What the settings of a topic say, which have been checked one by one; none for `message.dedup.mode=none`.
     ///
     /// # Errors
@@ -147,6 +158,64 @@ impl DedupConfig {
         }
         Ok((text(MODE) != "none" || dedup.checks_versions).then_some(dedup))
     }
+}
+
+/// What the broker's settings say of topics that say nothing of their own (`einmal.message.dedup.*`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DedupDefaults(Arc<Defaults>);
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Defaults {
+    /// `einmal.message.dedup.topics`; none is empty.
+    topics: Vec<String>,
+    /// Those given, by the names of the topic settings; checked one by one.
+    texts: BTreeMap<String, String>,
+}
+
+impl DedupDefaults {
+    /// Those of topics whose names are among `topics`, with commas between them.
+    ///
+    /// # Errors
+    /// [`InvalidSetting`] of the broker, as topics are refused.
+    pub(super) fn of(topics: &str, texts: BTreeMap<String, String>) -> Result<Self, InvalidSetting> {
+        DedupConfig::of(&texts).map_err(|refused| InvalidSetting {
+            reason: refused.reason.replace("message.dedup.", table::DEDUP_DEFAULT),
+            name: refused.name.replace("message.dedup.", table::DEDUP_DEFAULT),
+        })?;
+        Ok(Self(Arc::new(Defaults { topics: list(topics).map(str::to_owned).collect(), texts })))
+    }
+
+    /// The settings of the topic `name` that has `overrides` of its own.
+    pub(super) fn behind(&self, name: &str, overrides: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut texts = overrides.clone();
+        if self.are_of(name) && overrides.get(VERSION_CHECK).is_none_or(|text| text != "true") {
+            for (name, text) in &self.0.texts {
+                texts.entry(name.clone()).or_insert_with(|| text.clone());
+            }
+        }
+        texts
+    }
+
+    /// Whether they stand behind the settings of the topic `name`.
+    pub(super) fn are_of(&self, name: &str) -> bool {
+        // The broker's own topics hold what it says itself.
+        !name.starts_with("__") && self.0.topics.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+/// Whether `name` is `pattern`, in which `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(start) else { return false };
+    let mut parts: Vec<&str> = rest.split('*').collect();
+    let end = parts.pop().unwrap_or_default();
+    for part in parts {
+        match name.split_once(part) {
+            Some((_, after)) => name = after,
+            None => return false,
+        }
+    }
+    name.ends_with(end)
 }
 
 fn headers(text: &str) -> Result<Vec<Vec<String>>, InvalidSetting> {
@@ -286,6 +355,51 @@ mod tests {
         assert!(checked.checks_versions && checked.sequence.is_none());
         assert_eq!(of(&[("message.version.check", "false")]), Ok(None));
         of(&[("message.version.check", "true"), ("message.dedup.mode", "window")]).expect_err("one or the other");
+    }
+
+    #[test]
+    fn defaults_stand_behind_the_settings_of_the_topics_that_they_are_for() {
+        let texts = |texts: &[(&str, &str)]| -> BTreeMap<String, String> {
+            texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+        };
+        let given = texts(&[(MODE, "window"), (WINDOW_MS, "5")]);
+        let defaults = DedupDefaults::of("orders, pay*", given.clone()).expect("allowed");
+        let own = texts(&[(WINDOW_MS, "7"), ("retention.ms", "1")]);
+        assert_eq!(defaults.behind("orders", &BTreeMap::new()), given);
+        assert_eq!(
+            defaults.behind("payments", &own),
+            texts(&[(MODE, "window"), (WINDOW_MS, "7"), ("retention.ms", "1")])
+        );
+        assert_eq!(defaults.behind("other", &own), own);
+        let checking = texts(&[(VERSION_CHECK, "true")]);
+        assert_eq!(defaults.behind("orders", &checking), checking);
+        let all = DedupDefaults::of("*", given).expect("allowed");
+        assert!(all.are_of("x") && !all.are_of(crate::dedup::SEQUENCES_TOPIC));
+        assert!(!DedupDefaults::default().are_of("orders"));
+        let refused = DedupDefaults::of("*", texts(&[(NAMESPACE, "header:")])).expect_err("as on topics");
+        assert!(refused.reason.contains("for configuration einmal.message.dedup.namespace:"), "{refused}");
+    }
+
+    #[test]
+    fn star_stands_for_any_text() {
+        for (pattern, name, expected) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*", "", true),
+            ("*", "a.b", true),
+            ("a*", "a", true),
+            ("a*", "ba", false),
+            ("*a", "ba", true),
+            ("*a", "ab", false),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abde", false),
+            ("a*a", "a", false),
+            ("a**b", "ab", true),
+            ("*x*", "axb", true),
+            ("*xx*x", "xx", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
     }
 
     #[test]

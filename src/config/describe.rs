@@ -80,9 +80,23 @@ pub struct Entry {
     pub synonyms: Vec<Synonym>,
 }
 
-/// All settings of a topic that has `overrides` of its own, by name.
-pub fn topic(config: &Config, overrides: &BTreeMap<String, String>) -> Vec<Entry> {
-    table::TOPICS.iter().map(|setting| own_entry(config, setting, overrides, Source::Topic)).collect()
+/// All settings of the topic `name` that has `overrides` of its own, by name.
+pub fn topic(config: &Config, name: &str, overrides: &BTreeMap<String, String>) -> Vec<Entry> {
+    let is_defaulted = config.topic_defaults.dedup_defaults.are_of(name);
+    let entries = table::TOPICS.iter().map(|setting| match setting {
+        // Nothing of the broker stands behind those of other topics.
+        setting if !is_defaulted && setting.synonyms.iter().any(|of| of.name.starts_with(table::DEDUP_DEFAULT)) => {
+            let value = overrides.get(setting.name).cloned();
+            let own = value.iter().map(|text| Synonym {
+                name: setting.name,
+                value: Some(text.clone()),
+                source: Source::Topic,
+            });
+            entry(setting, value.clone(), own.collect(), false)
+        }
+        setting => own_entry(config, setting, overrides, Source::Topic),
+    });
+    entries.collect()
 }
 
 /// All settings of a group that has `overrides` of its own, by name.

@@ -339,6 +339,8 @@ pub struct TopicConfig {
     pub compression_zstd_level: i32,
     /// `message.dedup.*`; none where `message.dedup.mode` is `none`.
     pub dedup: Option<Arc<DedupConfig>>,
+    /// `einmal.message.dedup.*`: what stands behind that of topics.
+    pub dedup_defaults: dedup::DedupDefaults,
 }
 
 impl TopicConfig {

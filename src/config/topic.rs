@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::dedup::DedupDefaults;
 use super::table::{self, InvalidSetting, list};
 use super::{CompressionType, DedupConfig, TimestampType, TopicConfig};
 
@@ -52,14 +53,14 @@ fn check_compaction_lags(overrides: &BTreeMap<String, String>) -> Result<(), Inv
 }
 
 impl TopicConfig {
-    /// The settings in force for a topic that has `overrides` of its own. Refuses what [`validate`] refuses.
-    pub fn resolve(defaults: &Self, overrides: &BTreeMap<String, String>) -> Result<Self, InvalidSetting> {
+    /// The settings in force for the topic `name` that has `overrides` of its own. Refuses what [`validate`] refuses.
+    pub fn resolve(defaults: &Self, name: &str, overrides: &BTreeMap<String, String>) -> Result<Self, InvalidSetting> {
         let mut config = defaults.clone();
         let overrides = validate(overrides)?;
         for (name, text) in &overrides {
             config.set(name, text)?;
         }
-        config.dedup = DedupConfig::of(&overrides)?.map(Arc::new);
+        config.dedup = DedupConfig::of(&defaults.dedup_defaults.behind(name, &overrides))?.map(Arc::new);
         Ok(config)
     }
 
@@ -127,6 +128,7 @@ impl Default for TopicConfig {
             compression_gzip_level: -1,
             compression_zstd_level: 3,
             dedup: None,
+            dedup_defaults: DedupDefaults::default(),
         };
         for setting in table::TOPICS {
             if let Some(default) = setting.default {

@@ -33,7 +33,7 @@ pub(super) fn create(
         return Err(refused(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
     }
     check_partitions_max(state, new.partitions as usize)?;
-    let config = resolve(state, &new.overrides)?;
+    let config = resolve(state, &new.name, &new.overrides)?;
     check_disk(state)?;
     let no = state.next_topic_no;
     let topic = Topic {
@@ -49,6 +49,7 @@ pub(super) fn create(
     if validate_only {
         return Ok(topic);
     }
+    warn_of_lost_changes(&topic);
     state.next_topic_no = TopicNo(no.0.checked_add(1).expect("2^32 topics have not been created"));
     group.rows.put(NextTopicNo::KEY.to_vec(), NextTopicNo(state.next_topic_no).encode());
     group.rows.put(topic_key(no), row_of(&topic).encode());
@@ -127,15 +128,27 @@ pub(super) fn set_overrides(
     overrides: BTreeMap<String, String>,
 ) -> Result<(), Refused> {
     let topic = state.topics.by_name.get(name).cloned().ok_or_else(unknown_topic)?;
-    let config = resolve(state, &overrides)?;
+    let config = resolve(state, name, &overrides)?;
     let checks_versions = |config: &TopicConfig| config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions);
     if checks_versions(&topic.config) && !checks_versions(&config) {
         // Records that come meanwhile would leave versions behind that are not those of their keys.
         let message = "message.version.check cannot be switched off".to_owned();
         return Err(refused(ErrorCode::INVALID_CONFIG, message));
     }
-    replace(state, group, changed(&topic, topic.partitions.clone(), overrides, config));
+    let next = changed(&topic, topic.partitions.clone(), overrides, config);
+    warn_of_lost_changes(&next);
+    replace(state, group, next);
     Ok(())
+}
+
+fn warn_of_lost_changes(topic: &Topic) {
+    if topic.config.dedup.as_ref().is_some_and(|dedup| dedup.loses_changes(topic.config.compact)) {
+        tracing::warn!(
+            topic = &*topic.name,
+            "message.dedup.id.source=key with message.dedup.on.duplicate=drop stores the first value of each key only, in a topic with \
+             cleanup.policy=compact: changes of a key within message.dedup.window.ms are lost"
+        );
+    }
 }
 
 /// Resolves the settings of all topics anew, after the broker's defaults changed.
@@ -146,6 +159,7 @@ pub(super) fn set_defaults(state: &mut State, group: &mut Group, defaults: Topic
         let config = config_of_stored(&state.settings.topic_defaults, &topic.name, &topic.overrides);
         if config != topic.config {
             let next = changed(&topic, topic.partitions.clone(), topic.overrides.clone(), config);
+            warn_of_lost_changes(&next);
             state.topics.insert(Arc::new(next));
             group.topics_changed = true;
         }
@@ -158,7 +172,7 @@ pub(super) fn config_of_stored(
     topic: &str,
     overrides: &BTreeMap<String, String>,
 ) -> TopicConfig {
-    TopicConfig::resolve(defaults, overrides).unwrap_or_else(|error| {
+    TopicConfig::resolve(defaults, topic, overrides).unwrap_or_else(|error| {
         tracing::warn!(topic, %error, "settings of the topic are ignored");
         defaults.clone()
     })
@@ -222,8 +236,8 @@ fn row_of(topic: &Topic) -> TopicRow {
     }
 }
 
-fn resolve(state: &State, overrides: &BTreeMap<String, String>) -> Result<TopicConfig, Refused> {
-    TopicConfig::resolve(&state.settings.topic_defaults, overrides)
+fn resolve(state: &State, name: &str, overrides: &BTreeMap<String, String>) -> Result<TopicConfig, Refused> {
+    TopicConfig::resolve(&state.settings.topic_defaults, name, overrides)
         .map_err(|error| refused(ErrorCode::INVALID_CONFIG, error.to_string()))
 }
 

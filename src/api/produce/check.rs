@@ -124,6 +124,7 @@ mod tests {
             compression_gzip_level: -1,
             compression_zstd_level: 3,
             dedup: None,
+            dedup_defaults: Default::default(),
         }
     }
 

@@ -11,7 +11,7 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 fn altered(current: &[(&str, &str)], changes: &[Change]) -> Result<BTreeMap<String, String>, String> {
     let config = config(&[]).expect("allowed");
-    topic(&config, &map(current), changes).map_err(|refused| refused.to_string())
+    topic(&config, "any", &map(current), changes).map_err(|refused| refused.to_string())
 }
 
 #[test]
@@ -116,7 +116,10 @@ fn dynamic_settings_are_those_whose_change_takes_effect() {
                 values.iter().copied().find(|value| Some(*value) != setting.default).expect("a choice")
             }
             crate::config::table::Valid::Ratio => "0.25",
-            _ => ["17", "7", "77"].into_iter().find(|value| setting.check(value).is_ok()).expect("a choice"),
+            _ => ["17", "7", "77", "header:x", "a,b"]
+                .into_iter()
+                .find(|value| broker(&before, true, &[change(setting.name, Operation::Set, value)]).is_ok())
+                .expect("a choice"),
         };
         let changed = broker(&before, true, &[change(setting.name, Operation::Set, other)]).expect(setting.name);
         let after = before.with_overrides(changed).expect(setting.name);

@@ -16,25 +16,46 @@ fn show(entry: &Entry) -> Vec<String> {
 #[test]
 fn topic_settings_show_where_their_value_comes_from() {
     let config = config(&[("log.retention.hours", "1")]).expect("allowed");
-    let inherited = find(topic(&config, &BTreeMap::new()), "retention.ms");
+    let inherited = find(topic(&config, "any", &BTreeMap::new()), "retention.ms");
     assert_eq!((inherited.value.as_deref(), inherited.source), (Some("3600000"), Source::StaticBroker));
     assert_eq!(show(&inherited), ["log.retention.hours=1 StaticBroker", "log.retention.hours=168 Default"]);
 
     let own = BTreeMap::from([("retention.ms".to_owned(), "9".to_owned())]);
-    let set = find(topic(&config, &own), "retention.ms");
+    let set = find(topic(&config, "any", &own), "retention.ms");
     assert_eq!((set.value.as_deref(), set.source), (Some("9"), Source::Topic));
     assert_eq!(show(&set)[0], "retention.ms=9 Topic");
 
-    let default = find(topic(&config, &own), "max.message.bytes");
+    let default = find(topic(&config, "any", &own), "max.message.bytes");
     assert_eq!((default.value.as_deref(), default.source), (Some("1048588"), Source::Default));
-    let plain = find(topic(&config, &own), "remote.storage.enable");
+    let plain = find(topic(&config, "any", &own), "remote.storage.enable");
     assert_eq!((plain.value.as_deref(), plain.source, plain.synonyms), (Some("false"), Source::Default, vec![]));
+}
+
+#[test]
+fn defaults_of_message_ids_are_shown_with_the_topics_that_they_are_for() {
+    let mut config =
+        config(&[("einmal.message.dedup.topics", "ord*"), ("einmal.message.dedup.mode", "window")]).expect("allowed");
+    config.overrides.cluster.insert("einmal.message.dedup.window.ms".to_owned(), "6".to_owned());
+    let own = BTreeMap::from([("message.dedup.window.ms".to_owned(), "9".to_owned())]);
+    let mode = find(topic(&config, "orders", &own), "message.dedup.mode");
+    assert_eq!((mode.value.as_deref(), mode.source), (Some("window"), Source::StaticBroker));
+    assert_eq!(
+        show(&mode),
+        ["einmal.message.dedup.mode=window StaticBroker", "einmal.message.dedup.mode=none Default"]
+    );
+    let window = find(topic(&config, "orders", &own), "message.dedup.window.ms");
+    assert_eq!((window.value.as_deref(), window.source), (Some("9"), Source::Topic));
+    assert_eq!(show(&window)[1], "einmal.message.dedup.window.ms=6 DynamicDefaultBroker");
+    let other = find(topic(&config, "payments", &own), "message.dedup.mode");
+    assert_eq!((other.value.as_deref(), other.source, other.synonyms), (Some("none"), Source::Default, vec![]));
+    let own_alone = find(topic(&config, "payments", &own), "message.dedup.window.ms");
+    assert_eq!(show(&own_alone), ["message.dedup.window.ms=9 Topic"]);
 }
 
 #[test]
 fn described_topic_values_are_those_in_force() {
     let config = config(&[("log.retention.minutes", "2"), ("message.max.bytes", "77")]).expect("allowed");
-    for entry in topic(&config, &BTreeMap::new()) {
+    for entry in topic(&config, "any", &BTreeMap::new()) {
         let mut rebuilt = config.topic_defaults.clone();
         rebuilt.set(entry.name, entry.value.as_deref().expect("topic settings have values")).expect("allowed");
         assert_eq!(rebuilt, config.topic_defaults, "{}", entry.name);

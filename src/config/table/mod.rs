@@ -6,6 +6,7 @@
 
 mod client_metrics;
 mod coordination;
+mod dedup;
 mod groups;
 mod logs;
 mod meaningless;
@@ -17,6 +18,7 @@ mod tests;
 mod topics;
 
 pub use client_metrics::CLIENT_METRICS;
+pub use dedup::{DEFAULTED_TOPICS, PREFIX as DEDUP_DEFAULT};
 pub use groups::GROUPS;
 pub use meaningless::is_meaningless;
 pub use setting::{InvalidSetting, Kind, Setting, Synonym, Update, Valid, list};
@@ -24,7 +26,7 @@ pub use topics::TOPICS;
 
 /// All settings of the broker.
 pub fn broker_settings() -> impl Iterator<Item = &'static Setting> {
-    server::SERVER.iter().chain(logs::LOGS).chain(coordination::COORDINATION)
+    server::SERVER.iter().chain(logs::LOGS).chain(coordination::COORDINATION).chain(dedup::DEDUP)
 }
 
 /// The broker setting of this name.

@@ -132,21 +132,24 @@ pub const TOPICS: &[Setting] = &[
         "message-id,ce_source+ce_id",
         "Headers that hold a record's id: the first alternative of which all headers are present; + joins the headers of one. Of several \
          headers of one name the last counts.",
-    ),
+    )
+    .synonyms(&[same("einmal.message.dedup.id.headers")]),
     Setting::new(
         "message.dedup.id.source",
         Kind::String,
         "header",
         "What a record is recognised by: headers, its key, its value, or both. By value, two messages that happen to be equal are one.",
     )
-    .valid(Valid::OneOf(&["header", "key", "value-hash", "key-value-hash"])),
+    .valid(Valid::OneOf(&["header", "key", "value-hash", "key-value-hash"]))
+    .synonyms(&[same("einmal.message.dedup.id.source")]),
     Setting::new(
         "message.dedup.missing.id",
         Kind::String,
         "accept",
         "What happens to a record without an id, or with an empty one: it is stored unchecked, or its batch is refused.",
     )
-    .valid(Valid::OneOf(&["accept", "reject"])),
+    .valid(Valid::OneOf(&["accept", "reject"]))
+    .synonyms(&[same("einmal.message.dedup.missing.id")]),
     Setting::new(
         "message.dedup.mode",
         Kind::String,
@@ -156,13 +159,15 @@ pub const TOPICS: &[Setting] = &[
          has sent to the partition; gaps are allowed, and the numbers are remembered for ever and are published in the compacted topic \
          __einmal_sequences.",
     )
-    .valid(Valid::OneOf(&["none", "window", "sequence"])),
+    .valid(Valid::OneOf(&["none", "window", "sequence"]))
+    .synonyms(&[same("einmal.message.dedup.mode")]),
     Setting::new(
         "message.dedup.namespace",
         Kind::String,
         "none",
         "header:<name>: the value of that header keeps the ids of different senders apart.",
-    ),
+    )
+    .synonyms(&[same("einmal.message.dedup.namespace")]),
     Setting::new(
         "message.dedup.on.duplicate",
         Kind::String,
@@ -172,7 +177,8 @@ pub const TOPICS: &[Setting] = &[
          reject makes the topic a ledger: a record claims its key for the owner that its value names, who may send it again; header \
          claim-expires says after how many milliseconds another may take it over, who names the owner in header claim-takes-over.",
     )
-    .valid(Valid::OneOf(&["drop", "reject", "mark"])),
+    .valid(Valid::OneOf(&["drop", "reject", "mark"]))
+    .synonyms(&[same("einmal.message.dedup.on.duplicate")]),
     Setting::new(
         "message.dedup.overflow",
         Kind::String,
@@ -180,42 +186,48 @@ pub const TOPICS: &[Setting] = &[
         "What happens when there is no room for more ids: the oldest are forgotten, or batches with new ones are refused with \
          NOT_ENOUGH_REPLICAS, on which clients try again.",
     )
-    .valid(Valid::OneOf(&["evict-oldest", "throttle"])),
+    .valid(Valid::OneOf(&["evict-oldest", "throttle"]))
+    .synonyms(&[same("einmal.message.dedup.overflow")]),
     Setting::new(
         "message.dedup.scope",
         Kind::String,
         "topic",
         "Whether an id is known in its whole topic or in its partition alone.",
     )
-    .valid(Valid::OneOf(&["topic", "partition"])),
+    .valid(Valid::OneOf(&["topic", "partition"]))
+    .synonyms(&[same("einmal.message.dedup.scope")]),
     Setting::new(
         "message.dedup.sequence.headers",
         Kind::List,
         "producer-name,producer-sequence",
         "Mode sequence: the header with the sender's name, UTF-8, and the one with the record's number: decimal text, or 8 bytes of a \
          number below 2^61, highest first.",
-    ),
+    )
+    .synonyms(&[same("einmal.message.dedup.sequence.headers")]),
     Setting::new(
         "message.dedup.sequence.retention.ms",
         Kind::Long,
         "-1",
         "Mode sequence: a name that sends nothing for so long is forgotten; -1: never. Only time in which the broker runs counts.",
     )
-    .at_least(-1),
+    .at_least(-1)
+    .synonyms(&[same("einmal.message.dedup.sequence.retention.ms")]),
     Setting::new(
         "message.dedup.window.max.ids",
         Kind::Int,
         "10000000",
         "Ids of the topic that are remembered at the most; see message.dedup.overflow.",
     )
-    .valid(Valid::Range(1, 2_000_000_000)),
+    .valid(Valid::Range(1, 2_000_000_000))
+    .synonyms(&[same("einmal.message.dedup.window.max.ids")]),
     Setting::new(
         "message.dedup.window.ms",
         Kind::Long,
         "3600000",
         "How long an id is remembered, unless there is no room (message.dedup.overflow). Only time in which the broker runs counts.",
     )
-    .at_least(1),
+    .at_least(1)
+    .synonyms(&[same("einmal.message.dedup.window.ms")]),
     Setting::new(
         "message.timestamp.after.max.ms",
         Kind::Long,

@@ -28,6 +28,7 @@ fn defaults_are_kafkas_but_for_the_sync() {
             compression_gzip_level: -1,
             compression_zstd_level: 3,
             dedup: None,
+            dedup_defaults: DedupDefaults::default(),
         }
     );
     assert!(!config.is_relaxed());
@@ -45,7 +46,7 @@ fn overrides_win_over_the_brokers_defaults() {
         ("retention.ms", " 9 "),
         ("min.insync.replicas", "3"),
     ]);
-    let resolved = TopicConfig::resolve(&defaults, &given).expect("allowed");
+    let resolved = TopicConfig::resolve(&defaults, "any", &given).expect("allowed");
     let expected = TopicConfig {
         compact: true,
         delete: true,
@@ -64,7 +65,7 @@ fn overrides_win_over_the_brokers_defaults() {
 #[test]
 fn zero_flush_ms_keeps_a_topic_synced() {
     let given = overrides(&[("flush.messages", "100"), ("flush.ms", "0")]);
-    assert!(!TopicConfig::resolve(&TopicConfig::default(), &given).expect("allowed").is_relaxed());
+    assert!(!TopicConfig::resolve(&TopicConfig::default(), "any", &given).expect("allowed").is_relaxed());
 }
 
 #[test]
@@ -76,7 +77,7 @@ fn unknown_and_contradicting_settings_are_refused_in_kafkas_words() {
         Err("conflict topic config setting min.compaction.lag.ms (10) > max.compaction.lag.ms (5)".to_owned())
     );
     assert!(reason(&[("min.compaction.lag.ms", "10")]).is_ok());
-    assert!(TopicConfig::resolve(&TopicConfig::default(), &overrides(&[("retention.ms", "x")])).is_err());
+    assert!(TopicConfig::resolve(&TopicConfig::default(), "any", &overrides(&[("retention.ms", "x")])).is_err());
 }
 
 #[test]
