@@ -252,6 +252,12 @@ def create_topic(port, topic, partitions, deadline_s=120):
     """Creates it and waits until all of its partitions are served: Kafka answers before they have leaders."""
     with Connection(port, deadline_s) as connection:
         connection.create_topics({topic: {}}, partitions)
+    wait_until_served(port, topic, partitions, deadline_s)
+
+
+def wait_until_served(port, topic, partitions, deadline_s=120):
+    """Waits until all partitions of a topic that was created have leaders."""
+    with Connection(port, deadline_s) as connection:
         missing, end = set(range(partitions)), time.monotonic() + deadline_s
         while missing:
             some = sorted(missing)[:1000]

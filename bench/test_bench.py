@@ -103,6 +103,7 @@ class Goals(unittest.TestCase):
         "T2": {"p99_ms": "≤ 0.5 × Kafka"},
         "T3": {"cpu_ratio": "≤ 1.03 ×"},
         "P6": {"rate_ratio": "≥ 0.97 ×"},
+        "M1": {"cpu_us": "≤ 0.2 µs"},
     }
 
     def test_each_row_has_its_own_goal(self):

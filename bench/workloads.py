@@ -1,5 +1,5 @@
 """The table of workloads: what is done to a broker once, and which figures come of it. Ids as in the README: P produce, C consume,
-A administration, N connections, G groups, T transactions, S start and memory.
+A administration, N connections, G groups, T transactions, M message ids, S start and memory.
 
 A workload's function takes a [`Turn`](turn.py) and answers the values of one repetition by the keys of its figures; under
 "latency_us" percentiles for the plot.
@@ -10,6 +10,7 @@ from typing import Callable
 
 import clients
 import kafka_wire
+import message_ids
 import proc
 import topics
 from figures import Figure, Goal
@@ -462,4 +463,16 @@ def workloads(form):
     table.append(Workload("P6", "idempotent producer ÷ plain one", idempotence, (
         Figure("rate_ratio", "rate", "×", "higher", Goal("value", 0.97)), Figure("cpu_ratio", "broker CPU per record", "×"),
     ), ("D1",), einmal_only=not form.all_rows))
+    table += [
+        Workload("M1", "records of 200 B with a message id, 100 a batch: a topic that remembers ids − one that does not", message_ids.cost, (
+            Figure("cpu_us", "broker CPU per record", "µs", goal=Goal("value", 0.2)), Figure("without_us", "without, broker CPU per record", "µs"),
+        ), ("D1",), einmal_only=True),
+        Workload("M2", f"{form.message_ids:,} message ids remembered, after a restart", message_ids.live_ids, (
+            Figure("rss_mb", "RSS", "MB", goal=Goal("value", 350)), RSS_PEAK,
+            Figure("s", "start to first accepted produce", "s", goal=Goal("value", 5)),
+        ), ("D1",), own=True, einmal_only=True, headline=False),
+        Workload("M3", "idempotence, acks=all and message ids together, in Kafka without ids", message_ids.all_together, (
+            Figure("records_per_s", "rate", "records/s", "higher", Goal("ratio", 1)), Figure("cpu_us", "broker CPU per record", "µs"),
+        ), headline=False),
+    ]
     return [each for each in table if form.all_rows or each.headline]

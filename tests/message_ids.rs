@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Barrier;
 
 use bytes::{Bytes, BytesMut};
 use einmal::record::build::BatchBuilder;
@@ -12,7 +13,7 @@ use einmal::types::{ProducerEpoch, ProducerId};
 use kafka_protocol::indexmap::IndexMap;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::{CreateTopicsRequest, DescribeConfigsRequest, FetchRequest};
+use kafka_protocol::messages::{CreateTopicsRequest, DescribeConfigsRequest, FetchRequest, ProduceRequest};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::records::{
     Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
@@ -212,6 +213,59 @@ fn a_long_poll_behind_the_last_record_waits_for_the_next_one() {
         let found = decode(answer.responses.remove(0).partitions.remove(0).records.expect("records"));
         assert_eq!(found, [(4, "c".to_owned())]);
     }
+}
+
+#[test]
+fn two_producers_that_send_the_same_ids_at_once_have_each_stored_once() {
+    const ROUNDS: usize = 100;
+    const IDS_PER_ROUND: usize = 100;
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "once", 2, &[("mode", "window")]);
+    let round_begins = Barrier::new(2);
+    // Both to one partition in the first half of the rounds, each to its own in the second.
+    let send_all = |mut client: TestClient, own_partition: i32| {
+        let mut offsets = Vec::new();
+        for round in 0..ROUNDS {
+            let partition = if round < ROUNDS / 2 { 0 } else { own_partition };
+            let requests: Vec<_> = (0..IDS_PER_ROUND)
+                .map(|number| {
+                    let id = format!("{round}-{number}");
+                    produce_request("once", partition, -1, records(Producer::NONE, -1, &[&id], Codec::None))
+                })
+                .collect();
+            round_begins.wait();
+            let sent: Vec<_> = requests.iter().map(|request| client.send(request, PRODUCE_VERSION)).collect();
+            for correlation_id in sent {
+                let answer = client.receive::<ProduceRequest>(correlation_id, PRODUCE_VERSION);
+                let answer = &answer.responses[0].partition_responses[0];
+                assert_eq!(answer.error_code, NONE, "round {round}");
+                offsets.push(answer.base_offset);
+            }
+        }
+        offsets
+    };
+    let clients = [TestClient::connect(&server), TestClient::connect(&server)];
+    let (first, second) = std::thread::scope(|scope| {
+        let [one, other] = clients;
+        let other = scope.spawn(|| send_all(other, 1));
+        (send_all(one, 0), other.join().expect("the other producer ends"))
+    });
+    let half = ROUNDS * IDS_PER_ROUND / 2;
+    assert_eq!(first[..half], second[..half], "both are told where the one record is");
+    let mut stored = Vec::new();
+    for partition in [0, 1] {
+        let mut from = 0;
+        loop {
+            let data = fetch(&mut client, "once", partition, from);
+            let found = decode(data.records.unwrap_or_default());
+            let Some((last, _)) = found.last() else { break };
+            from = last + 1;
+            stored.extend(found.into_iter().map(|(_, id)| id));
+        }
+    }
+    assert_eq!(stored.len(), ROUNDS * IDS_PER_ROUND);
+    assert_eq!(stored.into_iter().collect::<BTreeSet<_>>().len(), ROUNDS * IDS_PER_ROUND);
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub struct Load {
     /// Compression of the batches
     #[arg(long, value_enum, default_value_t = Compression::None)]
     pub compression: Compression,
+    /// Header of each record with a random UUID as text, another one in every record. Not with --compression
+    #[arg(long, value_name = "NAME")]
+    pub id_header: Option<String>,
     /// When the broker is to answer: all, 1 or 0
     #[arg(long, value_enum, default_value_t = Acks::All)]
     pub acks: Acks,

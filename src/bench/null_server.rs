@@ -121,6 +121,7 @@ fn batch(arguments: &NullServer) -> Vec<u8> {
         is_transactional: false,
         timestamp: 0,
         seed: 1,
+        ids: None,
     });
     let mut batch = Vec::new();
     payload.put(&mut batch, None, 0);

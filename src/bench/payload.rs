@@ -4,13 +4,15 @@
 //! 60 % as those of Kafka's `ProducerPerformance` do. Only the first record of a batch carries a send time, and only in batches
 //! that are not compressed; in all others it is 0. Values shorter than [`CHECKED_VALUE_BYTES`] are letters alone.
 
+use std::cell::RefCell;
+
 use super::checksum::Effects;
 use super::random::Random;
 use crate::record::build::BatchBuilder;
 use crate::record::codec::Codec;
 use crate::record::records::records;
 use crate::record::{ATTRIBUTES_AT, CRC_AT, HEADER_BYTES, PRODUCER_ID_AT};
-use crate::types::{ProducerEpoch, ProducerId, Timestamp};
+use crate::types::{ProducerEpoch, ProducerId, Timestamp, Uuid};
 
 /// Bytes of the send time, ns of the monotonic clock, big-endian.
 const STAMP_BYTES: usize = 8;
@@ -21,12 +23,15 @@ pub(super) const CHECKED_VALUE_BYTES: usize = STAMP_BYTES + 4;
 /// Bytes of producer id, epoch and base sequence, which lie side by side.
 const PRODUCER_BYTES: usize = 14;
 
+/// Bytes of a UUID as text.
+const UUID_TEXT_BYTES: usize = 36;
+
 /// The codec's bits in the low byte of a batch's attributes; all zero without compression.
 const CODEC_BITS: u8 = 0b111;
 
 /// What the batch is made of.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PayloadSpec {
+pub(super) struct PayloadSpec<'a> {
     pub(super) record_bytes: usize,
     pub(super) record_count: usize,
     pub(super) codec: Codec,
@@ -34,6 +39,8 @@ pub(super) struct PayloadSpec {
     pub(super) is_transactional: bool,
     pub(super) timestamp: Timestamp,
     pub(super) seed: u64,
+    /// Name of a header with an id, and the seed of the ids: a run that has that of another repeats its ids. Not with a codec.
+    pub(super) ids: Option<(&'a str, u64)>,
 }
 
 /// The encoded batch and how to change it.
@@ -44,10 +51,28 @@ pub(super) struct Payload {
     producer_effects: Effects,
     /// Where the first record's send time lies, if it has one.
     stamp: Option<(usize, Effects)>,
+    ids: Option<Ids>,
     /// Records in the batch.
     pub(super) record_count: usize,
     /// Bytes of the records' values, before compression.
     pub(super) value_bytes: usize,
+}
+
+/// Ids of records: where they lie in the batch, and what the next are made of.
+#[derive(Debug, Clone)]
+struct Ids {
+    places: Vec<usize>,
+    random: RefCell<Random>,
+}
+
+impl Ids {
+    fn put(&self, batch: &mut [u8]) {
+        let mut random = self.random.borrow_mut();
+        for at in &self.places {
+            let bits = u128::from(random.next()) << 64 | u128::from(random.next());
+            Uuid::from_u128(bits).hyphenated().encode_lower(&mut batch[*at..*at + UUID_TEXT_BYTES]);
+        }
+    }
 }
 
 /// Who a batch is from.
@@ -72,8 +97,9 @@ impl Payload {
     /// Encodes the batch.
     ///
     /// # Panics
-    /// Without records, or with 2 GiB of them.
-    pub(super) fn new(spec: &PayloadSpec) -> Self {
+    /// Without records, or with 2 GiB of them, or with ids that are to be compressed.
+    pub(super) fn new(spec: &PayloadSpec<'_>) -> Self {
+        assert!(spec.ids.is_none() || spec.codec == Codec::None, "ids are changed where they lie");
         let mut random = Random::new(spec.seed);
         let mut builder = BatchBuilder::new().codec(spec.codec);
         if spec.is_transactional {
@@ -81,7 +107,8 @@ impl Payload {
         }
         for _ in 0..spec.record_count {
             let value = value(spec.record_bytes, &mut random);
-            builder = builder.record(spec.timestamp, None, Some(&value));
+            let id = spec.ids.map(|(name, _)| (name.as_bytes(), Some(&[0; UUID_TEXT_BYTES][..])));
+            builder = builder.record_with_headers(spec.timestamp, None, Some(&value), id.as_slice());
         }
         let batch = builder.build().to_vec();
         let covered = &batch[ATTRIBUTES_AT..];
@@ -90,6 +117,7 @@ impl Payload {
             crc: crc32c::crc32c(covered),
             producer_effects: Effects::of(covered, PRODUCER_ID_AT - ATTRIBUTES_AT, PRODUCER_BYTES),
             stamp,
+            ids: spec.ids.map(|(_, seed)| Ids { places: id_places(&batch), random: RefCell::new(Random::new(seed)) }),
             record_count: spec.record_count,
             value_bytes: spec.record_count * spec.record_bytes,
             batch,
@@ -124,6 +152,11 @@ impl Payload {
             crc ^= effects.of_change(field, &bytes);
             field.copy_from_slice(&bytes);
         }
+        if let Some(ids) = &self.ids {
+            ids.put(batch);
+            // So many bytes change that reading all of them is cheaper.
+            crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+        }
         batch[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
     }
 }
@@ -138,7 +171,19 @@ fn value(bytes: usize, random: &mut Random) -> Vec<u8> {
     value
 }
 
-fn stamp_at(batch: &[u8], spec: &PayloadSpec) -> Option<usize> {
+/// Where the ids lie in an uncompressed batch of records that have one each and nothing behind it.
+fn id_places(batch: &[u8]) -> Vec<usize> {
+    let record_bytes = batch.get(HEADER_BYTES..).unwrap_or_default();
+    let mut end = HEADER_BYTES;
+    let mut places = Vec::new();
+    for record in records(record_bytes, i32::MAX).map_while(Result::ok) {
+        end += record.raw.len();
+        places.push(end - UUID_TEXT_BYTES);
+    }
+    places
+}
+
+fn stamp_at(batch: &[u8], spec: &PayloadSpec<'_>) -> Option<usize> {
     if spec.codec != Codec::None || spec.record_bytes < CHECKED_VALUE_BYTES {
         return None;
     }
@@ -151,9 +196,8 @@ fn stamp_range(batch: &[u8]) -> Option<std::ops::Range<usize>> {
     // Only the first record is read: a count that is too high is found out behind it.
     let first = records(record_bytes, i32::MAX).next()?.ok()?;
     let value = first.value?;
-    // The value is the last but the count of headers, of which there are none.
-    let at = HEADER_BYTES + first.raw.len().checked_sub(value.len() + 1)?;
-    (first.header_count == 0 && value.len() >= CHECKED_VALUE_BYTES).then_some(at..at + STAMP_BYTES)
+    let at = value.as_ptr().addr().checked_sub(batch.as_ptr().addr())?;
+    (value.len() >= CHECKED_VALUE_BYTES).then_some(at..at + STAMP_BYTES)
 }
 
 /// The send time in a batch, ns of the monotonic clock; none where there is none.
@@ -179,7 +223,7 @@ mod tests {
     use super::*;
     use crate::record::validate::check_client_batch;
 
-    fn spec(codec: Codec) -> PayloadSpec {
+    fn spec(codec: Codec) -> PayloadSpec<'static> {
         PayloadSpec {
             record_bytes: 100,
             record_count: 5,
@@ -187,6 +231,7 @@ mod tests {
             is_transactional: false,
             timestamp: 1_700_000_000_000,
             seed: 3,
+            ids: None,
         }
     }
 
@@ -223,6 +268,26 @@ mod tests {
             broken[at] ^= 1;
             assert!(!is_intact(&broken), "byte {at}");
         }
+    }
+
+    #[test]
+    fn every_record_that_is_sent_has_an_id_of_its_own() {
+        let payload = Payload::new(&PayloadSpec { ids: Some(("message-id", 9)), ..spec(Codec::None) });
+        let mut seen = std::collections::HashSet::new();
+        for intended_ns in 1..=20 {
+            let mut batch = Vec::new();
+            payload.put(&mut batch, Some(PRODUCER), intended_ns);
+            check_client_batch(&batch).expect("a valid batch");
+            assert_eq!(stamp_of(&batch), Some(intended_ns));
+            for record in records(&batch[HEADER_BYTES..], 5) {
+                let record = record.expect("a record");
+                assert!(record.value.is_some_and(is_intact));
+                let headers: Vec<_> = record.header_pairs().collect();
+                let [(b"message-id", Some(id))] = headers[..] else { panic!("headers {headers:?}") };
+                seen.insert(Uuid::try_parse_ascii(id).expect("a UUID"));
+            }
+        }
+        assert_eq!(seen.len(), 100);
     }
 
     #[test]

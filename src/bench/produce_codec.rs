@@ -115,6 +115,7 @@ mod tests {
             is_transactional: false,
             timestamp: 1,
             seed: 1,
+            ids: None,
         };
         let payload = Payload::new(&spec);
         for version in VERSIONS.0..=VERSIONS.1 {

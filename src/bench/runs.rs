@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::BenchError;
 use super::admin::{Admin, End};
-use super::arguments::{Acks, Consume, EndToEnd, From, Isolation, Load, Produce, Reading, Target};
+use super::arguments::{Acks, Compression, Consume, EndToEnd, From, Isolation, Load, Produce, Reading, Target};
 use super::clock::{SECOND_NS, monotonic_ns, thread_cpu, wall_ms};
 use super::consumer::{Consumers, ConsumersSpec};
 use super::drive::{ReadUntil, Run};
@@ -179,6 +179,9 @@ fn prepare(target: &Target, load: &Load) -> Result<Prepared, BenchError> {
         let wish = format!("--idempotent needs --acks all and --in-flight {IDEMPOTENT_IN_FLIGHT_MAX} or less");
         return Err(BenchError::Usage(wish));
     }
+    if load.id_header.is_some() && load.compression != Compression::None {
+        return Err(BenchError::Usage("--id-header needs --compression none".to_owned()));
+    }
     let mut admin = Admin::connect(&target.bootstrap_server)?;
     let version = admin.version("Produce", 0, produce_codec::VERSIONS)?;
     let partitions = match load.create_partitions {
@@ -199,6 +202,8 @@ fn prepare(target: &Target, load: &Load) -> Result<Prepared, BenchError> {
         is_transactional: false,
         timestamp: wall_ms(),
         seed: load.seed,
+        // A run with the ids of another would send nothing new.
+        ids: load.id_header.as_deref().map(|name| (name, load.seed ^ monotonic_ns())),
     });
     let is_stamped = payload.is_stamped();
     let timeout_ms = i32::try_from(load.request_timeout_ms).unwrap_or(i32::MAX);
@@ -228,6 +233,7 @@ fn prepare(target: &Target, load: &Load) -> Result<Prepared, BenchError> {
         "bootstrap_server": target.bootstrap_server, "topic": target.topic, "partitions": partitions,
         "record_size": load.record_size, "records_per_batch": load.records_per_batch,
         "compression": load.compression.name(), "acks": load.acks.name(), "idempotent": load.idempotent,
+        "id_header": load.id_header,
         "rate": load.rate, "arrival": load.arrival.name(), "seed": load.seed, "duration": load.duration,
         "records": load.records, "warm_up": load.warm_up, "connections": load.connections,
         "in_flight": load.in_flight, "partitions_per_request": load.partitions_per_request,

@@ -212,6 +212,7 @@ mod tests {
             is_transactional: true,
             timestamp: 1,
             seed: 1,
+            ids: None,
         };
         let mut producer = TransactionalProducer::new("p", ProducerId(9), ProducerEpoch(3), "t");
         producer.begin(vec![0]);

@@ -129,6 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Found, BenchError> {
             is_transactional: true,
             timestamp: wall_ms(),
             seed: 1,
+            ids: None,
         }),
         partitions,
         next_partition: 0,

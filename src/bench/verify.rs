@@ -114,8 +114,15 @@ mod tests {
     use crate::types::LeaderEpoch;
 
     fn batch(codec: Codec, base_offset: Offset) -> Vec<u8> {
-        let spec =
-            PayloadSpec { record_bytes: 40, record_count: 3, codec, is_transactional: false, timestamp: 1, seed: 1 };
+        let spec = PayloadSpec {
+            record_bytes: 40,
+            record_count: 3,
+            codec,
+            is_transactional: false,
+            timestamp: 1,
+            seed: 1,
+            ids: None,
+        };
         let mut batch = Vec::new();
         Payload::new(&spec).put(&mut batch, None, 5);
         patch::set_base_offset_and_leader_epoch(&mut batch, base_offset, LeaderEpoch(0));

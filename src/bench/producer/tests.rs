@@ -28,6 +28,7 @@ fn producers(flags: &[&str], producer: Option<(ProducerId, ProducerEpoch)>) -> (
         is_transactional: false,
         timestamp: 1,
         seed: 1,
+        ids: None,
     };
     let producers = Producers::new(ProducersSpec {
         load: &load,
