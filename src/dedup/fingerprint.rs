@@ -2,9 +2,9 @@
 
 use std::hash::Hasher;
 
-use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+use super::place::Places;
 use crate::types::Uuid;
 
 /// Characters of a UUID as text.
@@ -50,11 +50,15 @@ impl Secret {
         hasher.finish128().h1
     }
 
-    /// Where a fingerprint belongs in a table. UUIDs are chosen by clients, who must not choose the place.
-    pub(super) fn place(self, fingerprint: &Fingerprint) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.0[0], self.0[1]);
-        hasher.write(&fingerprint.0);
-        hasher.finish()
+    /// What draws the places of fingerprints in tables. Of its own numbers: they are not those behind fingerprints.
+    pub(super) fn places(self) -> Places {
+        Places::new([0_u8, 1, 2].map(|number| {
+            let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
+            hasher.write(b"places");
+            hasher.write(&[number]);
+            let hash = hasher.finish128();
+            u128::from(hash.h1) << 64 | u128::from(hash.h2)
+        }))
     }
 }
 

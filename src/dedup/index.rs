@@ -17,6 +17,7 @@ use super::BatchId;
 use super::claim::Claim;
 use super::decide::Original;
 use super::fingerprint::{Fingerprint, Secret};
+use super::place::Places;
 use crate::types::{Offset, ProducerId, Timestamp};
 
 const SHARD_BITS: u32 = 6;
@@ -28,7 +29,7 @@ const IDS_MAX: u64 = u32::MAX as u64;
 /// The ids of one topic.
 #[derive(Debug)]
 pub struct Index {
-    secret: Secret,
+    places: Places,
     shards: Box<[HashTable<u32>]>,
     shards_bytes: usize,
     /// Ids by number, beginning with the one of `begin`.
@@ -97,7 +98,7 @@ impl Index {
     /// An empty one.
     pub fn new(secret: Secret) -> Self {
         Self {
-            secret,
+            places: secret.places(),
             shards: std::iter::repeat_with(HashTable::new).take(1 << SHARD_BITS).collect(),
             shards_bytes: 0,
             chunks: VecDeque::new(),
@@ -146,17 +147,18 @@ impl Index {
     /// Looks an id up, and takes it in if it is not known, or known from a block of `expired_until` or before. The ids of one's own
     /// open transaction count as known: they share its fate.
     pub(super) fn offer(&mut self, id: &BatchId, expired_until: Timestamp, transaction: Option<ProducerId>) -> Offered {
-        let Self { secret, shards, chunks, begin, next, unkept, blocks, claims, replaced, .. } = self;
-        let place = secret.place(&id.fingerprint);
+        let Self { places, shards, chunks, begin, next, unkept, blocks, claims, replaced, .. } = self;
+        let place = places.of(&id.fingerprint);
         let shard = &mut shards[shard_of(place)];
-        let bytes_before = shard.allocation_size();
+        let bytes_before = if shard.len() < shard.capacity() { None } else { Some(shard.allocation_size()) };
         let stored = |number: &u32| fingerprint_of(chunks, *begin, *number);
-        let entry =
-            shard.entry(place, |number| stored(number) == &id.fingerprint, |number| secret.place(stored(number)));
+        let entry = shard.entry(place, |number| stored(number) == &id.fingerprint, |number| places.of(stored(number)));
         match entry {
             Entry::Vacant(entry) => {
                 entry.insert(*next as u32);
-                self.shards_bytes = self.shards_bytes - bytes_before + shard.allocation_size();
+                if let Some(bytes_before) = bytes_before {
+                    self.shards_bytes = self.shards_bytes - bytes_before + shard.allocation_size();
+                }
                 self.count += 1;
             }
             Entry::Occupied(mut entry) => {
@@ -190,8 +192,8 @@ impl Index {
 
     /// Takes a known id in anew: what it brings stands in place of what was known. Not of what is open or of the same batch.
     pub(super) fn replace(&mut self, id: &BatchId) -> bool {
-        let Self { secret, shards, chunks, begin, next, unkept, blocks, replaced, .. } = self;
-        let place = secret.place(&id.fingerprint);
+        let Self { places, shards, chunks, begin, next, unkept, blocks, replaced, .. } = self;
+        let place = places.of(&id.fingerprint);
         let is_same = |number: &u32| fingerprint_of(chunks, *begin, *number) == &id.fingerprint;
         let Some(entry) = shards[shard_of(place)].find_mut(place, is_same) else { return false };
         let number = number_of(*begin, *entry);
@@ -209,7 +211,7 @@ impl Index {
         if self.claims.is_empty() {
             return None;
         }
-        let place = self.secret.place(&id.fingerprint);
+        let place = self.places.of(&id.fingerprint);
         let is_same = |number: &u32| fingerprint_of(&self.chunks, self.begin, *number) == &id.fingerprint;
         let number = number_of(self.begin, *self.shards[shard_of(place)].find(place, is_same)?);
         self.claims.get(&number).copied()
@@ -227,7 +229,9 @@ impl Index {
 
     fn push(&mut self, id: BatchId) {
         if self.chunks.back().is_none_or(|chunk| chunk.len() == CHUNK_IDS) {
-            self.chunks.push_back(Vec::new());
+            // A topic of few ids takes no more than it needs.
+            let capacity = if self.chunks.is_empty() { 0 } else { CHUNK_IDS };
+            self.chunks.push_back(Vec::with_capacity(capacity));
         }
         self.chunks.back_mut().expect("pushed if there was none").push(id);
         self.next += 1;
@@ -360,8 +364,8 @@ impl Index {
         if self.blocks.front().is_none_or(|oldest| old < oldest.first) {
             return;
         }
-        let Self { secret, shards, chunks, begin, .. } = self;
-        let hash = |number: &u32| secret.place(fingerprint_of(chunks, *begin, *number));
+        let Self { places, shards, chunks, begin, .. } = self;
+        let hash = |number: &u32| places.of(fingerprint_of(chunks, *begin, *number));
         let shard = &mut shards[shard_of(hash(&(old as u32)))];
         let bytes_before = shard.allocation_size();
         shard.insert_unique(hash(&(old as u32)), old as u32, hash);
@@ -374,15 +378,15 @@ impl Index {
         if !self.claims.is_empty() {
             self.claims.remove(&number);
         }
-        let place = self.secret.place(&self.id(number).fingerprint);
-        let Self { secret, shards, chunks, begin, .. } = self;
+        let place = self.places.of(&self.id(number).fingerprint);
+        let Self { places, shards, chunks, begin, .. } = self;
         let shard = &mut shards[shard_of(place)];
         let Ok(entry) = shard.find_entry(place, |stored| *stored == number as u32) else { return };
         entry.remove();
         self.count -= 1;
         if shard.capacity() > 64 && shard.len() * 4 < shard.capacity() {
             let bytes_before = shard.allocation_size();
-            shard.shrink_to(shard.len() * 2, |number| secret.place(fingerprint_of(chunks, *begin, *number)));
+            shard.shrink_to(shard.len() * 2, |number| places.of(fingerprint_of(chunks, *begin, *number)));
             self.shards_bytes = self.shards_bytes - bytes_before + shard.allocation_size();
         }
     }

@@ -16,6 +16,7 @@ mod decide;
 pub mod extract;
 mod fingerprint;
 mod index;
+mod place;
 mod sequences;
 mod versions;
 

@@ -36,7 +36,12 @@ pub(super) fn read_varlong(source: &mut impl Read) -> Result<i64, ReadError> {
 
 /// A length: none for -1, which is null.
 pub(super) fn read_length(source: &mut impl Read) -> Result<Option<usize>, ReadError> {
-    match read_varint(source)? {
+    length(read_varint(source)?)
+}
+
+/// The length that a number tells: none for -1.
+pub(super) fn length(number: i32) -> Result<Option<usize>, ReadError> {
+    match number {
         -1 => Ok(None),
         length => Ok(Some(usize::try_from(length).map_err(|_| ReadError::Malformed("a length is negative"))?)),
     }

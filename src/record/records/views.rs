@@ -1,7 +1,7 @@
 //! Whole records, borrowed from the decompressed records of their batch.
 
 use super::RecordsInvalid;
-use super::varint::{ReadError, read_length, read_varint, read_varlong};
+use super::varint::{self, ReadError, read_varlong};
 
 /// One record, borrowed from the decompressed records of its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +101,21 @@ fn read_record<'a>(rest: &mut &'a [u8]) -> Result<RecordView<'a>, ReadError> {
         return Err(ReadError::Malformed("it is longer than what it holds"));
     }
     Ok(RecordView { offset_delta, timestamp_delta, key, value, header_count, headers, raw, after_time })
+}
+
+/// As [`varint::read_varint`], without the detour that a stream takes for numbers of one and two bytes: nearly all are.
+fn read_varint(rest: &mut &[u8]) -> Result<i32, ReadError> {
+    let (unsigned, left) = match **rest {
+        [first @ 0..0x80, ref left @ ..] => (u32::from(first), left),
+        [first, second @ 0..0x80, ref left @ ..] => (u32::from(first & 0x7f) | u32::from(second) << 7, left),
+        _ => return varint::read_varint(rest),
+    };
+    *rest = left;
+    Ok((unsigned >> 1).cast_signed() ^ -(unsigned & 1).cast_signed())
+}
+
+fn read_length(rest: &mut &[u8]) -> Result<Option<usize>, ReadError> {
+    varint::length(read_varint(rest)?)
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], ReadError> {
