@@ -54,6 +54,7 @@ pub enum Verdict {
 pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> Verdict {
     let expired_until = batch.now.saturating_sub(config.window_ms);
     let mut known = Vec::new();
+    index.look_ahead(&batch.ids.ids);
     for (place, id) in batch.ids.ids.iter().enumerate() {
         let claim = batch.ids.claims.get(place);
         let original = match index.offer(id, expired_until, batch.transaction) {

@@ -52,7 +52,7 @@ impl Secret {
 
     /// What draws the places of fingerprints in tables. Of its own numbers: they are not those behind fingerprints.
     pub(super) fn places(self) -> Places {
-        Places::new([0_u8, 1, 2].map(|number| {
+        Places::new([0_u8, 1, 2, 3].map(|number| {
             let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
             hasher.write(b"places");
             hasher.write(&[number]);

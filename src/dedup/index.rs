@@ -1,7 +1,7 @@
 //! The ids that a topic remembers, in memory: found by fingerprint, forgotten in the order in which they came.
 //!
 //! Ids lie in the order of their appends, those of one batch side by side in a *block* that says where the batch is and when it
-//! was appended. A table finds them by the number of their place, 4 bytes each, and is cut into shards: one of millions of entries
+//! was appended. A table finds them by the number of their place, about 12 bytes each, and is cut into shards: one of millions of entries
 //! that grows would hold up the one writer for half a second. What is forgotten is forgotten by blocks, oldest first, as the rows
 //! are that stand behind them.
 //!
@@ -10,14 +10,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use super::BatchId;
 use super::claim::Claim;
 use super::decide::Original;
 use super::fingerprint::{Fingerprint, Secret};
 use super::place::Places;
+use super::table::Table;
 use crate::types::{Offset, ProducerId, Timestamp};
 
 const SHARD_BITS: u32 = 6;
@@ -30,7 +28,7 @@ const IDS_MAX: u64 = u32::MAX as u64;
 #[derive(Debug)]
 pub struct Index {
     places: Places,
-    shards: Box<[HashTable<u32>]>,
+    shards: Box<[Table]>,
     shards_bytes: usize,
     /// Ids by number, beginning with the one of `begin`.
     chunks: VecDeque<Vec<BatchId>>,
@@ -99,7 +97,7 @@ impl Index {
     pub fn new(secret: Secret) -> Self {
         Self {
             places: secret.places(),
-            shards: std::iter::repeat_with(HashTable::new).take(1 << SHARD_BITS).collect(),
+            shards: std::iter::repeat_with(Table::default).take(1 << SHARD_BITS).collect(),
             shards_bytes: 0,
             chunks: VecDeque::new(),
             begin: 0,
@@ -130,7 +128,7 @@ impl Index {
 
     /// Memory, bytes.
     pub fn bytes(&self) -> usize {
-        let shards = size_of::<HashTable<u32>>() << SHARD_BITS;
+        let shards = size_of::<Table>() << SHARD_BITS;
         let ids: usize = match self.chunks.len() {
             0 => 0,
             // All but the newest are full.
@@ -144,25 +142,31 @@ impl Index {
         claims + shards + self.shards_bytes + ids * size_of::<BatchId>() + blocks + open
     }
 
+    /// Reads the memory in which ids will be looked up. One look-up after the other waits for memory each time; this waits about once.
+    pub(super) fn look_ahead(&self, ids: &[BatchId]) {
+        let read = ids.iter().fold(0, |read, id| {
+            let place = self.places.of(&id.fingerprint);
+            read ^ self.shards[shard_of(place)].touch(place)
+        });
+        // What is read is of no use but must not be left out for that.
+        std::hint::black_box(read);
+    }
+
     /// Looks an id up, and takes it in if it is not known, or known from a block of `expired_until` or before. The ids of one's own
     /// open transaction count as known: they share its fate.
     pub(super) fn offer(&mut self, id: &BatchId, expired_until: Timestamp, transaction: Option<ProducerId>) -> Offered {
         let Self { places, shards, chunks, begin, next, unkept, blocks, claims, replaced, .. } = self;
         let place = places.of(&id.fingerprint);
         let shard = &mut shards[shard_of(place)];
-        let bytes_before = if shard.len() < shard.capacity() { None } else { Some(shard.allocation_size()) };
-        let stored = |number: &u32| fingerprint_of(chunks, *begin, *number);
-        let entry = shard.entry(place, |number| stored(number) == &id.fingerprint, |number| places.of(stored(number)));
-        match entry {
-            Entry::Vacant(entry) => {
-                entry.insert(*next as u32);
-                if let Some(bytes_before) = bytes_before {
-                    self.shards_bytes = self.shards_bytes - bytes_before + shard.allocation_size();
-                }
+        match shard.find(place, |number| fingerprint_of(chunks, *begin, number) == &id.fingerprint) {
+            None => {
+                let bytes_before = shard.bytes();
+                shard.insert(place, *next as u32);
+                self.shards_bytes = self.shards_bytes - bytes_before + shard.bytes();
                 self.count += 1;
             }
-            Entry::Occupied(mut entry) => {
-                let number = number_of(*begin, *entry.get());
+            Some(slot) => {
+                let number = number_of(*begin, shard.number(slot));
                 let known = &chunks[(number - *begin) as usize / CHUNK_IDS][number as usize % CHUNK_IDS];
                 if number >= *unkept {
                     return Offered::InBatch(known.offset_delta);
@@ -174,7 +178,7 @@ impl Index {
                         if claims.contains_key(&number) {
                             replaced.insert(*next, number);
                         }
-                        *entry.get_mut() = *next as u32;
+                        shard.set_number(slot, *next as u32);
                     }
                     BlockState::Open(owner) if transaction != Some(owner) => return Offered::Undecided,
                     _ => {
@@ -194,13 +198,14 @@ impl Index {
     pub(super) fn replace(&mut self, id: &BatchId) -> bool {
         let Self { places, shards, chunks, begin, next, unkept, blocks, replaced, .. } = self;
         let place = places.of(&id.fingerprint);
-        let is_same = |number: &u32| fingerprint_of(chunks, *begin, *number) == &id.fingerprint;
-        let Some(entry) = shards[shard_of(place)].find_mut(place, is_same) else { return false };
-        let number = number_of(*begin, *entry);
+        let shard = &mut shards[shard_of(place)];
+        let is_same = |number| fingerprint_of(chunks, *begin, number) == &id.fingerprint;
+        let Some(slot) = shard.find(place, is_same) else { return false };
+        let number = number_of(*begin, shard.number(slot));
         if number >= *unkept || blocks[block_of(blocks, number)].state != BlockState::Settled {
             return false;
         }
-        *entry = *next as u32;
+        shard.set_number(slot, *next as u32);
         replaced.insert(*next, number);
         self.push(*id);
         true
@@ -211,9 +216,7 @@ impl Index {
         if self.claims.is_empty() {
             return None;
         }
-        let place = self.places.of(&id.fingerprint);
-        let is_same = |number: &u32| fingerprint_of(&self.chunks, self.begin, *number) == &id.fingerprint;
-        let number = number_of(self.begin, *self.shards[shard_of(place)].find(place, is_same)?);
+        let number = self.find(&id.fingerprint)?;
         self.claims.get(&number).copied()
     }
 
@@ -284,6 +287,7 @@ impl Index {
 
     /// Takes in a block as it was stored. To be called in the order of their times.
     pub fn restore(&mut self, at: KeptBlock, ids: &[BatchId], claims: &[Claim], transaction: Option<ProducerId>) {
+        self.look_ahead(ids);
         for (place, id) in ids.iter().enumerate() {
             // What is known already is known from an older block: this one counts.
             self.offer(id, Timestamp::MAX, transaction);
@@ -344,6 +348,14 @@ impl Index {
         base_offsets
     }
 
+    /// The number of the newest id of a fingerprint.
+    fn find(&self, fingerprint: &Fingerprint) -> Option<u64> {
+        let place = self.places.of(fingerprint);
+        let shard = &self.shards[shard_of(place)];
+        let slot = shard.find(place, |number| fingerprint_of(&self.chunks, self.begin, number) == fingerprint)?;
+        Some(number_of(self.begin, shard.number(slot)))
+    }
+
     fn id(&self, number: u64) -> &BatchId {
         &self.chunks[(number - self.begin) as usize / CHUNK_IDS][number as usize % CHUNK_IDS]
     }
@@ -365,11 +377,11 @@ impl Index {
             return;
         }
         let Self { places, shards, chunks, begin, .. } = self;
-        let hash = |number: &u32| places.of(fingerprint_of(chunks, *begin, *number));
-        let shard = &mut shards[shard_of(hash(&(old as u32)))];
-        let bytes_before = shard.allocation_size();
-        shard.insert_unique(hash(&(old as u32)), old as u32, hash);
-        self.shards_bytes = self.shards_bytes - bytes_before + shard.allocation_size();
+        let place = places.of(fingerprint_of(chunks, *begin, old as u32));
+        let shard = &mut shards[shard_of(place)];
+        let bytes_before = shard.bytes();
+        shard.insert(place, old as u32);
+        self.shards_bytes = self.shards_bytes - bytes_before + shard.bytes();
         self.count += 1;
     }
 
@@ -379,16 +391,12 @@ impl Index {
             self.claims.remove(&number);
         }
         let place = self.places.of(&self.id(number).fingerprint);
-        let Self { places, shards, chunks, begin, .. } = self;
-        let shard = &mut shards[shard_of(place)];
-        let Ok(entry) = shard.find_entry(place, |stored| *stored == number as u32) else { return };
-        entry.remove();
+        let shard = &mut self.shards[shard_of(place)];
+        let Some(slot) = shard.find(place, |stored| stored == number as u32) else { return };
+        let bytes_before = shard.bytes();
+        shard.remove(slot);
+        self.shards_bytes = self.shards_bytes - bytes_before + shard.bytes();
         self.count -= 1;
-        if shard.capacity() > 64 && shard.len() * 4 < shard.capacity() {
-            let bytes_before = shard.allocation_size();
-            shard.shrink_to(shard.len() * 2, |number| places.of(fingerprint_of(chunks, *begin, *number)));
-            self.shards_bytes = self.shards_bytes - bytes_before + shard.allocation_size();
-        }
     }
 
     /// Gives the memory of the oldest block back, whose ids are out of the table.
@@ -407,8 +415,8 @@ impl Index {
 }
 
 fn shard_of(place: u64) -> usize {
-    // The table itself uses the upper seven bits and the lower ones.
-    (place >> 40) as usize & ((1 << SHARD_BITS) - 1)
+    // The tables themselves use the upper half.
+    place as usize & ((1 << SHARD_BITS) - 1)
 }
 
 /// The number of which the table holds the lower half.

@@ -18,6 +18,7 @@ mod fingerprint;
 mod index;
 mod place;
 mod sequences;
+mod table;
 mod versions;
 
 pub use claim::{Claim, OfferedClaim};

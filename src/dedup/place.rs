@@ -9,7 +9,7 @@
 //! does: they are in no answer and no row.
 //!
 //! What follows turns each place into another, one to one, and so keeps all that. It is there because ids that rise by one would
-//! otherwise lie at equal distances, and tables that probe neighbours want better.
+//! otherwise lie at equal distances, and a table that probes neighbours wants better than any two alike: its factor is secret, too.
 
 use super::fingerprint::Fingerprint;
 
@@ -18,12 +18,14 @@ use super::fingerprint::Fingerprint;
 pub(super) struct Places {
     factors: [u128; 2],
     offset: u128,
+    /// Odd.
+    mixer: u64,
 }
 
 impl Places {
-    /// `random` are three numbers of 128 bits that nobody outside knows.
-    pub(super) fn new(random: [u128; 3]) -> Self {
-        Self { factors: [random[0], random[1]], offset: random[2] }
+    /// `random` are four numbers of 128 bits that nobody outside knows.
+    pub(super) fn new(random: [u128; 4]) -> Self {
+        Self { factors: [random[0], random[1]], offset: random[2], mixer: random[3] as u64 | 1 }
     }
 
     /// The place of a fingerprint, of whose bits any may be used.
@@ -32,7 +34,7 @@ impl Places {
         let [high, low] = [both >> 64, both & u128::from(u64::MAX)];
         let products = self.factors[0].wrapping_mul(high).wrapping_add(self.factors[1].wrapping_mul(low));
         let drawn = (products.wrapping_add(self.offset) >> 64) as u64;
-        let mixed = (drawn ^ (drawn >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mixed = (drawn ^ (drawn >> 32)).wrapping_mul(self.mixer);
         mixed ^ (mixed >> 29)
     }
 }
@@ -86,7 +88,7 @@ mod tests {
         for secret in 0..8 {
             let places = Secret::new([secret; 16]).places();
             for (pattern, ids) in patterns() {
-                for shift in [0, 40, 64 - BITS] {
+                for shift in [0, 32, 64 - BITS] {
                     let of =
                         |id: &u128| (places.of(&Fingerprint(id.to_be_bytes())) >> shift) as usize & ((1 << BITS) - 1);
                     let (fullest, empty) = spread(ids.iter().map(of));

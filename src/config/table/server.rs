@@ -338,7 +338,7 @@ pub const SERVER: &[Setting] = &[
         Kind::Long,
         "268435456",
         "Memory of the message ids of all topics together. Beyond it, the topic with most ids forgets its oldest, or new ids are told to \
-         come again later where message.dedup.overflow is throttle. An id takes about 30 bytes in batches of 100, 70 in a batch of its own.",
+         come again later where message.dedup.overflow is throttle. An id takes about 32 bytes in batches of 100, 80 in a batch of its own.",
     )
     .at_least(0),
     Setting::new(
