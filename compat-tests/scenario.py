@@ -9,6 +9,15 @@ import traceback
 import uuid
 
 
+# A topic of einmal that leaves out records whose id it knows, so that batches have holes: Kafka knows no such setting and has no holes.
+HOLES = {"message.dedup.mode": "window"}
+# One batch each, by the ids of its records, which are their values: nothing, the first, one in the middle and the last are missing.
+HOLED_BATCHES = [["a", "b"], ["b", "c", "d"], ["e", "a", "f"], ["g", "b", "a"]]
+HOLED_LOG = [(0, "a"), (1, "b"), (3, "c"), (4, "d"), (5, "e"), (7, "f"), (8, "g")]
+# Requests of a reader that waits at the end for 3 s, 500 ms or more each, and as many again for what goes on beside it.
+SPINNING = 20
+
+
 def _broker(command):
     """What the driver gave as BROKER_<command>."""
     done = subprocess.run(os.environ[f"BROKER_{command}"], shell=True, check=True, stdout=subprocess.PIPE, text=True)
@@ -37,6 +46,13 @@ def rebalances_since_start():
         return None
     counted = r'^(?:einmal_group_rebalances_total\{[^}]*\}|einmal_requests_total\{[^}]*api="JoinGroup"[^}]*\}) (\d+)'
     return sum(int(count) for count in re.findall(counted, _broker("METRICS"), re.MULTILINE))
+
+
+def fetches_answered():
+    """Fetch requests since the broker started; 0 of a broker that does not tell."""
+    if "BROKER_METRICS" not in os.environ:
+        return 0
+    return sum(int(count) for count in re.findall(r'^einmal_requests_total\{[^}]*api="Fetch"[^}]*\} (\d+)', _broker("METRICS"), re.MULTILINE))
 
 
 def fresh(name):

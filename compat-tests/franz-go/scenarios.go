@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -118,6 +119,7 @@ func scenarios(bootstrap string) int {
 		{"fetch_by_offset", fetchByOffset},
 		{"fetch_by_time", fetchByTime},
 		{"tail_with_long_poll", tailWithLongPoll},
+		{"read_past_records_that_are_missing", readPastMissing},
 		{"commit_and_read_offsets", commitAndReadOffsets},
 		{"kill_and_restart_in_between", killAndRestartInBetween},
 	}
@@ -282,6 +284,72 @@ func tailWithLongPoll(b broker) error {
 		return err
 	}
 	return <-sent
+}
+
+// sendWithIds produces one batch with a record for each letter, which is its id and its value.
+func sendWithIds(b broker, client *kgo.Client, topic, letters string) error {
+	var records []*kgo.Record
+	for _, letter := range letters {
+		id := []byte(string(letter))
+		records = append(records, &kgo.Record{Topic: topic, Value: id, Headers: []kgo.RecordHeader{{Key: "message-id", Value: id}}})
+	}
+	return client.ProduceSync(b.ctx, records...).FirstErr()
+}
+
+// fetchCounter counts the answers to Fetch.
+type fetchCounter struct{ count atomic.Int64 }
+
+func (c *fetchCounter) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if key == 1 {
+		c.count.Add(1)
+	}
+}
+
+// readPastMissing reads batches of which the first record, one in the middle and the last are missing, the last one of them at the
+// end of the log.
+func readPastMissing(b broker) error {
+	producer := b.client(kgo.ProducerLinger(200 * time.Millisecond))
+	defer producer.Close()
+	topic, window := "holes-"+b.run, "window"
+	configs := map[string]*string{"message.dedup.mode": &window}
+	if _, err := kadm.NewClient(producer).CreateTopic(b.ctx, 1, 1, configs, topic); err != nil {
+		return err
+	}
+	for _, letters := range []string{"ab", "bcd", "eaf", "gba"} {
+		if err := sendWithIds(b, producer, topic, letters); err != nil {
+			return err
+		}
+	}
+	fetches := &fetchCounter{}
+	start := map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}
+	reader := b.client(kgo.ConsumePartitions(start), kgo.WithHooks(fetches))
+	defer reader.Close()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	found := ""
+	readTo := func(length int) error {
+		for len(found) < length && ctx.Err() == nil {
+			for _, record := range reader.PollFetches(ctx).Records() {
+				found += fmt.Sprint(record.Offset) + string(record.Value)
+			}
+		}
+		return ctx.Err()
+	}
+	if err := readTo(14); err != nil || found != "0a1b3c4d5e7f8g" {
+		return fmt.Errorf("found %s: %w", found, err)
+	}
+	before := fetches.count.Load()
+	time.Sleep(2 * time.Second)
+	if spins := fetches.count.Load() - before; spins > 10 {
+		return fmt.Errorf("%d fetches in 2 s at the end", spins)
+	}
+	if err := sendWithIds(b, producer, topic, "h"); err != nil {
+		return err
+	}
+	if err := readTo(17); err != nil || found != "0a1b3c4d5e7f8g11h" {
+		return fmt.Errorf("found %s: %w", found, err)
+	}
+	return nil
 }
 
 func commitAndReadOffsets(b broker) error {

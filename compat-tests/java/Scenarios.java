@@ -45,6 +45,7 @@ public class Scenarios {
         scenarios.put("fetch_by_offset", Scenarios::fetchByOffset);
         scenarios.put("fetch_by_time", Scenarios::fetchByTime);
         scenarios.put("tail_with_long_poll", Scenarios::tailWithLongPoll);
+        scenarios.put("read_past_records_that_are_missing", Scenarios::readPastMissing);
         scenarios.put("commit_and_read_offsets", Scenarios::commitAndReadOffsets);
         scenarios.put("describe_cluster_and_configs", Scenarios::describeClusterAndConfigs);
         scenarios.put("kill_and_restart_in_between", Scenarios::killAndRestartInBetween);
@@ -250,6 +251,47 @@ public class Scenarios {
             check(consumer.poll(Duration.ofSeconds(20)).count() == 1, "nothing came");
             sent.get();
         }
+    }
+
+    /** Batches of which the first record, one in the middle and the last are missing, the last one of them at the end of the log. */
+    static void readPastMissing() throws Exception {
+        String topic = create("holes", 1, Map.of("message.dedup.mode", "window"));
+        var place = new TopicPartition(topic, 0);
+        var found = new ArrayList<String>();
+        try (var producer = producer("linger.ms", "200"); var consumer = consumer("reader")) {
+            for (String batch : List.of("ab", "bcd", "eaf", "gba")) {
+                sendWithIds(producer, topic, batch);
+            }
+            consumer.assign(List.of(place));
+            consumer.seek(place, 0);
+            long deadline = System.nanoTime() + Duration.ofSeconds(30).toNanos();
+            while (found.size() < 7 && System.nanoTime() < deadline) {
+                consumer.poll(Duration.ofMillis(200)).forEach(record -> found.add(record.offset() + record.value()));
+            }
+            check(found.equals(List.of("0a", "1b", "3c", "4d", "5e", "7f", "8g")), found);
+            double fetches = fetches(consumer);
+            check(consumer.poll(Duration.ofSeconds(3)).isEmpty(), "more than there is");
+            check(fetches(consumer) - fetches < 20, "it spins at the end");
+            sendWithIds(producer, topic, "h");
+            check(consumer.poll(Duration.ofSeconds(20)).count() == 1, "nothing came");
+        }
+    }
+
+    /** One batch with a record for each letter, which is its id and its value. */
+    static void sendWithIds(KafkaProducer<String, String> producer, String topic, String letters) throws Exception {
+        var sent = new ArrayList<Future<RecordMetadata>>();
+        for (String letter : letters.split("")) {
+            var record = new ProducerRecord<String, String>(topic, 0, null, letter);
+            record.headers().add("message-id", letter.getBytes());
+            sent.add(producer.send(record));
+        }
+        producer.flush();
+        for (var future : sent) future.get(30, TimeUnit.SECONDS);
+    }
+
+    static double fetches(KafkaConsumer<?, ?> consumer) {
+        return consumer.metrics().entrySet().stream().filter(metric -> metric.getKey().name().equals("fetch-total"))
+            .mapToDouble(metric -> (double) metric.getValue().metricValue()).sum();
     }
 
     static void commitAndReadOffsets() throws Exception {

@@ -6,7 +6,7 @@ from client import consumer, create, producer, read, send, values
 from groups import GROUPS
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
-from scenario import fresh, restart_broker, run, until
+from scenario import HOLED_BATCHES, HOLED_LOG, HOLES, SPINNING, fetches_answered, fresh, restart_broker, run, until
 
 
 def create_topic_explicitly():
@@ -97,6 +97,25 @@ def tail_with_long_poll():
     reader.close()
 
 
+def read_past_records_that_are_missing():
+    topic, gaps = create(fresh("holes"), configs=HOLES), producer(linger_ms=200)
+    for names in HOLED_BATCHES:
+        sent = [gaps.send(topic, name.encode(), headers=[("message-id", name.encode())]) for name in names]
+        gaps.flush(30)
+        assert all(future.succeeded() for future in sent)
+    reader, place, found = consumer(fetch_max_wait_ms=1000), TopicPartition(topic, 0), []
+    reader.assign([place])
+    reader.seek_to_beginning()
+    until(lambda: found.extend(reader.poll(1000).get(place, [])) or len(found) >= len(HOLED_LOG))
+    assert [(record.offset, record.value.decode()) for record in found] == HOLED_LOG, found
+    fetches = fetches_answered()
+    assert not reader.poll(3000)
+    assert fetches_answered() - fetches < SPINNING, "it spins at the end"
+    send(gaps, topic, ["h"], headers=[("message-id", b"h")])
+    assert values(until(lambda: reader.poll(1000).get(place))) == ["h"]
+    reader.close()
+
+
 def commit_and_read_offsets():
     topic, group = create(fresh("commit"), 2), fresh("group")
     first, second = TopicPartition(topic, 0), TopicPartition(topic, 1)
@@ -141,6 +160,7 @@ run([
     fetch_by_offset,
     fetch_by_time,
     tail_with_long_poll,
+    read_past_records_that_are_missing,
     commit_and_read_offsets,
     kill_and_restart_in_between,
     *GROUPS,

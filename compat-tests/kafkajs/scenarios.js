@@ -12,9 +12,9 @@ const kafka = new Kafka({
 const run = Date.now().toString(36);
 const admin = kafka.admin();
 
-const create = async (name, partitions = 1) => {
+const create = async (name, partitions = 1, configEntries = []) => {
   const topic = `${name}-${run}`;
-  await admin.createTopics({ topics: [{ topic, numPartitions: partitions, replicationFactor: 1 }] });
+  await admin.createTopics({ topics: [{ topic, numPartitions: partitions, replicationFactor: 1, configEntries }] });
   return topic;
 };
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => ({ partition: 0, value: `${from + i}` }));
@@ -128,6 +128,24 @@ const scenarios = {
     const member = await join(`consume-${run}`, topic);
     await until(() => member.values.length === 10);
     assert.deepStrictEqual(member.values, numbers(0, 10).map(({ value }) => value));
+    await member.consumer.disconnect();
+  },
+  async read_past_records_that_are_missing() {
+    const topic = await create("holes", 1, [{ name: "message.dedup.mode", value: "window" }]);
+    const withIds = (letters) => send(topic, [...letters].map((value) => ({ partition: 0, value, headers: { "message-id": value } })));
+    // The first record is missing, one in the middle, and the last, at the end of the log.
+    for (const letters of ["ab", "bcd", "eaf", "gba"]) await withIds(letters);
+    const member = await join(`holes-${run}`, topic);
+    let fetches = 0;
+    member.consumer.on(member.consumer.events.FETCH, () => (fetches += 1));
+    await until(() => member.values.length >= 7);
+    assert.deepStrictEqual(member.values, [..."abcdefg"]);
+    fetches = 0;
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    assert.ok(fetches < 20, `${fetches} fetches in 2 s of at least 200 ms: it spins at the end`);
+    await withIds("h");
+    await until(() => member.values.length >= 8);
+    assert.strictEqual(member.values[7], "h");
     await member.consumer.disconnect();
   },
   async group_shares_partitions() {

@@ -6,7 +6,7 @@ from client import BOOTSTRAP, END, consumer, create, producer, read, send, value
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from groups import GROUPS
-from scenario import fresh, restart_broker, run, until
+from scenario import HOLED_BATCHES, HOLED_LOG, HOLES, SPINNING, fetches_answered, fresh, restart_broker, run, until
 
 
 def create_topic_explicitly():
@@ -96,6 +96,25 @@ def tail_with_long_poll():
     assert message.value() == b"at last"
 
 
+def read_past_records_that_are_missing():
+    topic, gaps = create(fresh("holes"), configs=HOLES), producer(linger_ms="200")
+    for names in HOLED_BATCHES:
+        for name in names:
+            gaps.produce(topic, name, headers=[("message-id", name.encode())])
+        assert gaps.flush(30) == 0
+    reader, found = consumer(), []
+    reader.assign([TopicPartition(topic, 0, 0)])
+    until(lambda: found.extend(reader.consume(10, 1)) or len(found) >= len(HOLED_LOG))
+    assert [(message.offset(), message.value().decode()) for message in found] == HOLED_LOG, found
+    fetches = fetches_answered()
+    assert reader.poll(3) is None
+    assert fetches_answered() - fetches < SPINNING, "it spins at the end"
+    send(gaps, topic, ["h"], headers=[("message-id", b"h")])
+    message = until(lambda: reader.poll(1))
+    assert message.value() == b"h"
+    reader.close()
+
+
 def commit_and_read_offsets():
     topic, group = create(fresh("commit"), 2), fresh("group")
     writer = consumer(group)
@@ -133,6 +152,7 @@ run([
     fetch_by_offset,
     fetch_by_time,
     tail_with_long_poll,
+    read_past_records_that_are_missing,
     commit_and_read_offsets,
     kill_and_restart_in_between,
     *GROUPS,
