@@ -65,6 +65,6 @@ def _create(broker, topic, settings):
 
 def _counted(broker, family):
     """What einmal has counted over all topics; 0 if it has not counted any."""
-    with urllib.request.urlopen(f"http://{broker.admin}/metrics", timeout=30) as told:
+    with urllib.request.urlopen(f"{broker.admin}/metrics", timeout=30) as told:
         lines = told.read().decode().splitlines()
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(family))

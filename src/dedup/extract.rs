@@ -15,6 +15,9 @@ use crate::record::validate::{RECORD_ERRORS_MAX, RecordError};
 use crate::record::{BatchHeader, HEADER_BYTES};
 use crate::types::{ErrorCode, PartitionId};
 
+/// Bytes of a record with nothing in it: its length, and six fields of a byte each.
+const RECORD_BYTES_MIN: usize = 7;
+
 /// The ids of a batch, under the settings that they were read by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchIds {
@@ -168,7 +171,9 @@ impl Extractor {
             return Ok(BatchIds { versions, ..BatchIds::none(config) });
         }
         let mut reader = IdReader::new(*self, &config.identity, partition);
-        let mut ids = Vec::new();
+        // As many as there are records, unless the header promises more than can be.
+        let records_max = plain.len() / RECORD_BYTES_MIN;
+        let mut ids = Vec::with_capacity(usize::try_from(header.record_count).unwrap_or(0).min(records_max));
         let mut claims = Vec::new();
         let (mut missing, mut too_long, mut no_claim) = (Vec::new(), Vec::new(), Vec::new());
         let is_ledger = config.is_ledger();

@@ -1,7 +1,7 @@
 //! The ids that a topic remembers, in memory: found by fingerprint, forgotten in the order in which they came.
 //!
 //! Ids lie in the order of their appends, those of one batch side by side in a *block* that says where the batch is and when it
-//! was appended. A table finds them by the number of their place, about 12 bytes each, and is cut into shards: one of millions of entries
+//! was appended. A table finds them by the number of their place, 11 to 13 bytes each, and is cut into shards: one of millions of entries
 //! that grows would hold up the one writer for half a second. What is forgotten is forgotten by blocks, oldest first, as the rows
 //! are that stand behind them.
 //!

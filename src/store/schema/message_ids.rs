@@ -53,6 +53,7 @@ impl RowValue for IdBlock {
     const VERSION: u8 = 2;
 
     fn write(&self, fields: &mut Fields) {
+        fields.reserve(32 + size_of::<BatchId>() * self.ids.len() + size_of::<Claim>() * self.claims.len());
         fields.i64(self.time);
         fields.i64(self.transaction.map_or(-1, |producer_id| producer_id.0));
         let is_dense = (0..).zip(&self.ids).all(|(place, id)| id.offset_delta == place);

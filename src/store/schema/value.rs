@@ -54,6 +54,10 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Makes room for what will be written, bytes.
+    pub(super) fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
     pub(super) fn array<const N: usize>(&mut self, field: [u8; N]) {
         self.bytes.extend_from_slice(&field);
     }
