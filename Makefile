@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites bench bench-full bench-smoke experiments instructions docs demo clean need-build need-lints need-counts need-clients need-java dashboards pictures images
+.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites lag bench bench-full bench-smoke experiments instructions docs demo clean need-build need-lints need-counts need-clients need-java dashboards pictures images
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -53,6 +53,9 @@ compat: build need-clients ## every client's scenarios, long form
 
 suites: build ## the clients' own test suites beside this repository, if they are there
 	compat-tests/suites
+
+lag: build need-clients ## kafka_exporter (on the path, or named by EXPORTER) and Burrow beside `einmal group lag`
+	compat-tests/lag/check
 
 dashboards: build need-clients ## check Grafana's boards and the alert rules against a broker under load
 	grafana/check
