@@ -36,12 +36,12 @@ def built():
     return CACHE / "dist"
 
 
-def shoot(url, path, width, height):
-    """A picture of a page."""
+def shoot(url, path, width, height, budget=("--virtual-time-budget=20000",)):
+    """A picture of a page; `budget` lets it ask for data before."""
     subprocess.run([HERE.parent / "scripts" / "need", "chromium"], check=True)
     with tempfile.TemporaryDirectory() as profile:
         subprocess.run(
-            ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}", f"--window-size={width},{height}", "--virtual-time-budget=20000", f"--screenshot={path}", url],
+            ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={profile}", f"--window-size={width},{height}", *budget, f"--screenshot={path}", url],
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -70,4 +70,4 @@ def draw(prometheus, admin, directory, minutes=5):
             shoot(page, directory / f"{path.stem}.png", 1600, min(bottom * 34 + 60, 1900))
         server.shutdown()
     if admin:
-        shoot(f"{admin}/", directory / "admin.png", 1100, 900)
+        shoot(f"{admin}/", directory / "admin.png", 1100, 900, ())
