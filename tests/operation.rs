@@ -36,6 +36,31 @@ fn hangup_takes_the_log_level_over_and_ends_nothing() {
 }
 
 #[test]
+fn warnings_that_repeat_are_written_a_few_times_and_counted() {
+    const STRAYS: usize = 40;
+    const WRONG: &str = "an HTTP client is on the Kafka port";
+    let mut server = TestServer::start();
+    for _ in 0..STRAYS {
+        let mut stray = std::net::TcpStream::connect(server.address).expect("it listens");
+        stray.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it is taken");
+        // Closed once it was looked at.
+        let mut answer = Vec::new();
+        let _ = std::io::Read::read_to_end(&mut stray, &mut answer);
+    }
+    assert!(server.terminate().success());
+    let log = server.log_with(&["a warning that repeats was left out"]);
+    let of = |line: &&str| line.contains("was left out") && line.contains(WRONG);
+    let left_out: usize = log
+        .lines()
+        .filter(of)
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["lines"].as_u64().expect("a count") as usize)
+        .sum();
+    let written = log.lines().filter(|line| line.contains(WRONG) && !line.contains("was left out")).count();
+    assert_eq!(written + left_out, STRAYS, "{log}");
+    assert!(written < STRAYS, "{log}");
+}
+
+#[test]
 fn a_broker_takes_no_huge_pages_of_which_it_would_use_a_part() {
     assert!(!TestServer::start().takes_huge_pages());
 }

@@ -69,7 +69,7 @@ pub struct Manner {
 
 /// Runs a broker until it is told to stop.
 pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> {
-    let loggers = output::install(&loaded.config.log_level)?;
+    let (loggers, repetition) = output::install(&loaded.config.log_level)?;
     huge_pages::refuse();
     let recorder = recorder::install()?;
     let Build { version, revision, rustc } = build;
@@ -91,9 +91,11 @@ pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> 
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
     let ended = runtime.block_on(async {
+        tokio::spawn(output::tell_left_out(repetition.clone()));
         tokio::spawn(reload_on_hangup(loggers.clone(), manner.reload).map_err(Failure::Runtime)?);
         broker(config, loggers, observed, manner.speaks_as_kafka).await
     });
+    output::say_left_out(&repetition);
     // What still runs is a parked read at most; nobody waits for its answer.
     runtime.shutdown_background();
     ended

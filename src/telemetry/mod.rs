@@ -8,10 +8,12 @@
 pub mod admin;
 pub mod collector;
 pub mod exposition;
+pub mod fields;
 pub mod health;
 pub mod output;
 pub mod overview;
 pub mod page;
 mod process;
 pub mod recorder;
+pub mod repetition;
 pub mod stability;

@@ -1,4 +1,5 @@
-//! The program's own words: one line per event on stderr, text for people, JSON for machines.
+//! The program's own words: one line per event on stderr, text for people, JSON for machines. What they may hold is in `fields`; warnings
+//! that repeat are left out (`repetition`).
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
+use super::repetition::{Repetition, WINDOW};
 use crate::config::loggers::{Levels, Loggers};
 use crate::metrics::LOG_MESSAGES_TOTAL;
 
@@ -42,11 +44,13 @@ fn chosen(level: &str) -> Result<(String, EnvFilter), InvalidFilter> {
     Ok((text, read))
 }
 
-/// Sends events to stderr from here on: those that `RUST_LOG` lets through, or else `level` (`einmal.log.level`).
-pub fn install(level: &str) -> Result<Arc<Loggers>, InvalidFilter> {
+/// Sends events to stderr from here on: those that `RUST_LOG` lets through, or else `level` (`einmal.log.level`). Answers also who knows
+/// what was left out.
+pub fn install(level: &str) -> Result<(Arc<Loggers>, Repetition), InvalidFilter> {
     let (text, read) = chosen(level)?;
     let (filter, handle) = reload::Layer::new(read);
-    let registry = tracing_subscriber::registry().with(filter).with(Counted);
+    let repetition = Repetition::default();
+    let registry = tracing_subscriber::registry().with(filter).with(repetition.clone()).with(Counted);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // Fails only where a subscriber exists: then a test has set up its own.
     let _ = if std::io::stderr().is_terminal() {
@@ -54,7 +58,25 @@ pub fn install(level: &str) -> Result<Arc<Loggers>, InvalidFilter> {
     } else {
         registry.with(lines.json().flatten_event(true)).try_init()
     };
-    Ok(Arc::new(Loggers::new(Levels::of(&text), move |levels| put_in_force(&handle, levels))))
+    let loggers = Loggers::new(Levels::of(&text), move |levels| put_in_force(&handle, levels));
+    Ok((Arc::new(loggers), repetition))
+}
+
+/// Tells of warnings that were left out, for ever.
+pub async fn tell_left_out(repetition: Repetition) {
+    let mut interval = tokio::time::interval(WINDOW);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        say_left_out(&repetition);
+    }
+}
+
+/// Tells of those that were left out since this was last done.
+pub fn say_left_out(repetition: &Repetition) {
+    for (repeated, lines) in repetition.drain() {
+        tracing::warn!(repeated, lines, "a warning that repeats was left out");
+    }
 }
 
 /// Lets through what `levels` say.

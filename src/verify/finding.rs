@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::progress::Progress;
 use crate::cli::output::{Cell, Format, Listing};
 use crate::types::Offset;
 
@@ -30,6 +31,7 @@ pub struct Report {
     pub(super) batches: u64,
     pub(super) batch_bytes: u64,
     pub(super) rows: u64,
+    pub(super) progress: Progress,
 }
 
 impl Report {
@@ -40,6 +42,11 @@ impl Report {
         } else {
             self.unlisted += 1;
         }
+    }
+
+    /// Lets those who watch know that something of `place` was read.
+    pub(super) fn read(&mut self, place: &str) {
+        self.progress.draw(self.partitions, place, self.batch_bytes);
     }
 
     /// What was found, in the order of the walk.

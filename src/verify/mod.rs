@@ -9,6 +9,7 @@ mod finding;
 mod groups;
 mod partition;
 mod producers;
+mod progress;
 mod shelf;
 mod transactions;
 mod walk;
@@ -66,6 +67,7 @@ pub fn run(options: &Options) -> Result<bool, VerifyError> {
         report.damage("write-ahead log", None, format!("{} ({})", damage.what, damage.place));
     }
     walk(&store, &mut report);
+    report.progress.end();
     report.print(options.output)?;
     if inspected.is_torn {
         eprintln!(

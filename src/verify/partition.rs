@@ -33,6 +33,7 @@ pub(super) fn check(shelf: &dyn Shelf, ground: &Ground<'_>, report: &mut Report)
     let scanned = shelf.facts(*id, row.log_start, &mut |key| {
         report.batches += 1;
         report.batch_bytes += u64::from(key.size_bytes);
+        report.read(place);
         let reaches_back = key.base_offset < expected && !is_first;
         if reaches_back {
             let until = key.last_offset().min(expected - 1);

@@ -114,6 +114,7 @@ fn partitions(shelf: &dyn Shelf, topics: &BTreeMap<TopicNo, TopicRow>, report: &
     };
     each(shelf, &producers_prefix(None), producer_of_key, "producer", report, producer);
     let with_ids = message_ids(shelf, report);
+    report.progress.begin(topics.values().map(|topic| u64::from(topic.partitions)).sum());
     for (no, topic) in topics {
         for index in 0..topic.partitions {
             let id = PartitionId { topic: *no, index };

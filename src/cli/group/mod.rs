@@ -24,7 +24,7 @@ pub enum Command {
     /// Show how far groups are behind, partition by partition
     Lag(lag::Options),
     /// Set where a group without members goes on
-    #[command(after_help = reset::EXAMPLES)]
+    #[command(visible_alias = "seek", after_help = reset::EXAMPLES)]
     Reset(reset::Options),
     /// Delete groups without members, with their committed offsets
     Delete(delete::Options),
