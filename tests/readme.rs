@@ -176,6 +176,8 @@ fn links_within_the_repository_lead_somewhere() {
             }
         }
     }
+    // For those who look at what was followed (`--nocapture`).
+    println!("\nlinks of {} pages followed", pages.len());
     assert!(dead.is_empty(), "links that lead nowhere:\n{}", dead.join("\n"));
 }
 
