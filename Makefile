@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites lag bench bench-full bench-smoke experiments instructions docs demo clean need-build need-lints need-counts need-clients need-java dashboards pictures images
+.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites lag bench bench-full bench-smoke experiments instructions docs demo truth-table clean need-build need-lints need-counts need-clients need-java dashboards pictures images
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -31,6 +31,9 @@ test: need-build need-lints need-counts need-clients ## the whole gate
 
 demo: build need-clients ## the red packets: watch money get lost and doubled, and each guarantee put an end to a part of it (2 minutes)
 	demo/run
+
+truth-table: build need-clients ## what becomes of a message: 12 points of failure, 7 ways to consume, each cell tried (2 minutes)
+	examples/truth-table/run
 
 crash: build need-clients ## kill -9 the broker 100 times under idempotent producers, check the history
 	compat-tests/crash/run 100
