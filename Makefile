@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites lag bench bench-full bench-smoke experiments instructions docs demo truth-table clean need-build need-lints need-counts need-clients need-java dashboards pictures images
+.PHONY: help run build binary test crash crash-groups crash-transactions crash-streams fuzz compat suites lag bench bench-full bench-smoke experiments instructions docs demo truth-table examples clean need-build need-lints need-counts need-clients need-java need-postgresql dashboards pictures images
 
 # On CI the build lives outside the clone, so that RocksDB is compiled once per machine.
 ifdef CI
@@ -34,6 +34,9 @@ demo: build need-clients ## the red packets: watch money get lost and doubled, a
 
 truth-table: build need-clients ## what becomes of a message: 12 points of failure, 7 ways to consume, each cell tried (2 minutes)
 	examples/truth-table/run
+
+examples: build need-clients need-java need-postgresql ## the recipes for consumers, in each language: killed at each step, the effects counted
+	examples/check
 
 crash: build need-clients ## kill -9 the broker 100 times under idempotent producers, check the history
 	compat-tests/crash/run 100
@@ -104,3 +107,6 @@ need-clients:
 
 need-java:
 	@scripts/need java
+
+need-postgresql:
+	@scripts/need postgresql
