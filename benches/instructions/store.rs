@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use einmal::store::disk::DiskSpace;
 use einmal::store::schema::LogKey;
+use einmal::store::slices::{MemorySlices, SliceFiles};
 use einmal::store::{BatchSpace, KeyAndValue, Rows, Store, StoreError, StoreStats, StoredBatch};
 use einmal::types::{Offset, PartitionId};
 
@@ -100,6 +101,10 @@ impl Store for NullStore {
 
     fn batch_space(&self) -> BatchSpace {
         BatchSpace::default()
+    }
+
+    fn slices(&self) -> Arc<dyn SliceFiles> {
+        Arc::new(MemorySlices::default())
     }
 
     fn disk_space(&self) -> Option<DiskSpace> {

@@ -2,6 +2,7 @@
 
 use std::hash::Hasher;
 
+use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use super::place::Places;
@@ -59,6 +60,15 @@ impl Secret {
             let hash = hasher.finish128();
             u128::from(hash.h1) << 64 | u128::from(hash.h2)
         }))
+    }
+}
+
+impl Secret {
+    /// Where a fingerprint belongs in a slice. Files are in this order: it is the same in every version.
+    pub fn sealed_place(self, fingerprint: &Fingerprint) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0[0], self.0[1]);
+        hasher.write(&fingerprint.0);
+        hasher.finish()
     }
 }
 

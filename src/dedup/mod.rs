@@ -18,6 +18,7 @@ mod fingerprint;
 mod index;
 mod place;
 mod sequences;
+pub mod slice;
 mod table;
 mod versions;
 

@@ -70,6 +70,11 @@ macro_rules! as_below {
             self.$below.batch_space()
         }
     };
+    (@slices $below:ident) => {
+        fn slices(&self) -> std::sync::Arc<dyn $crate::store::slices::SliceFiles> {
+            self.$below.slices()
+        }
+    };
     (@disk_space $below:ident) => {
         fn disk_space(&self) -> Option<$crate::store::disk::DiskSpace> {
             self.$below.disk_space()

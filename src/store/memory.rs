@@ -4,12 +4,13 @@
 //! used by the broker itself.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::disk::DiskSpace;
 use super::schema::{LogKey, log_prefix, log_seek_key, next_prefix};
+use super::slices::{MemorySlices, SliceFiles};
 use super::{BatchSpace, KeyAndValue, Row, Rows, Store, StoreError, StoreStats, StoredBatch};
 use crate::types::{Offset, PartitionId};
 
@@ -69,6 +70,8 @@ struct State {
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    /// Message ids in slices.
+    pub slices: MemorySlices,
 }
 
 impl MemoryStore {
@@ -93,7 +96,8 @@ impl MemoryStore {
         }
         let state =
             State { durable_rows: rows.clone(), rows, durable_sequence: sequence, sequence, ..State::default() };
-        Self { state: Mutex::new(state) }
+        let slices = self.slices.crash(keep_unsynced < usize::MAX, keep_unsynced);
+        Self { state: Mutex::new(state), slices }
     }
 
     /// Lets `calls` more writes succeed and fails all later ones. A failed write applies nothing.
@@ -273,6 +277,10 @@ impl Store for MemoryStore {
 
     fn batch_space(&self) -> BatchSpace {
         BatchSpace::default()
+    }
+
+    fn slices(&self) -> Arc<dyn SliceFiles> {
+        Arc::new(self.slices.clone())
     }
 
     fn disk_space(&self) -> Option<DiskSpace> {

@@ -14,7 +14,10 @@ pub mod memory;
 mod processor;
 pub mod rocks;
 pub mod schema;
+pub mod slices;
 mod wal;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -200,6 +203,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the files of record batches take. Cheap.
     fn batch_space(&self) -> BatchSpace;
+
+    /// Files of message ids beside the rows. No part of writes and syncs: each is durable by itself.
+    fn slices(&self) -> Arc<dyn slices::SliceFiles>;
 
     /// Space of the disk under the rows; none if there is none or nobody can tell. Cheap, but a call of the system.
     fn disk_space(&self) -> Option<disk::DiskSpace>;

@@ -225,7 +225,7 @@ impl EndlessLog {
 impl Store for EndlessLog {
     as_below!(
         rows: write, sync, sequence, get, scan, scan_range, last_before, read_log, reclaim_log_range, move_log_range,
-        move_oldest_batches, batch_space, disk_space, stats, close,
+        move_oldest_batches, batch_space, slices, disk_space, stats, close,
     );
 
     fn scan_log(

@@ -147,7 +147,7 @@ impl GatedStore {
 }
 
 impl Store for GatedStore {
-    as_below!(memory: sequence, get, scan, scan_range, last_before, read_log, disk_space, stats, close);
+    as_below!(memory: sequence, get, scan, scan_range, last_before, read_log, slices, disk_space, stats, close);
 
     fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
         assert!(synced <= self.memory.sequence(), "a sync of what is not written yet");

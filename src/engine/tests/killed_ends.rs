@@ -65,7 +65,7 @@ fn die() -> ! {
 impl Store for DyingStore {
     as_below!(
         rocks: sync, sequence, get, scan, scan_range, last_before, read_log, scan_log, reclaim_log_range, move_log_range,
-        move_oldest_batches, batch_space, disk_space, stats, close,
+        move_oldest_batches, batch_space, slices, disk_space, stats, close,
     );
 
     fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {

@@ -1,8 +1,8 @@
 //! Rows in RocksDB: one database, one column family, record batches in blob files.
 //!
 //! One column family, because with more RocksDB fsyncs each write-ahead log before a flush, which doubles the bytes that reach
-//! the device in page-cache mode. The data directory holds `FORMAT`, `einmal.lock`, `SYNCED`, the database in `db`, and what
-//! recovery set aside in `cut`.
+//! the device in page-cache mode. The data directory holds `FORMAT`, `einmal.lock`, `SYNCED`, the database in `db`, slices of
+//! message ids in `dedup` ([`super::slices`]), and what recovery set aside in `cut`.
 //!
 //! Invariant: log rows are the only ones that range deletes touch, so reads of the log may ignore them: a reader never asks
 //! below the log start.
@@ -21,6 +21,7 @@ mod reclaim;
 mod stats;
 mod values;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -38,6 +39,7 @@ use self::reclaim::Batches;
 use super::directory::DirectoryLock;
 use super::disk::DiskSpace;
 use super::schema::{LogKey, next_prefix};
+use super::slices::{SliceFiles, SliceFolder};
 use super::wal::{self, Keeper};
 use super::{BatchSpace, KeyAndValue, Row, Rows, Store, StoreError, StoreStats, StoredBatch};
 use crate::types::{Offset, PartitionId};
@@ -248,6 +250,10 @@ impl Store for RocksStore {
     fn batch_space(&self) -> BatchSpace {
         let value = |property| self.database.db.property_int_value(property).ok().flatten().unwrap_or(0);
         BatchSpace { bytes: value(stats::BLOB_BYTES), garbage_bytes: value(stats::BLOB_GARBAGE_BYTES) }
+    }
+
+    fn slices(&self) -> Arc<dyn SliceFiles> {
+        Arc::new(SliceFolder::of(self.database.db.path().parent().unwrap_or_else(|| Path::new(""))))
     }
 
     fn disk_space(&self) -> Option<DiskSpace> {
