@@ -79,6 +79,9 @@ families! {
     DEDUP_REJECTED_TOTAL = "einmal_dedup_rejected_total" Counter ["topic"] "Batches refused for a record that was known, a claim of another or another version (INVALID_RECORD)";
     DEDUP_PENDING_CONFLICTS_TOTAL = "einmal_dedup_pending_conflicts_total" Counter ["topic"] "Batches refused until a transaction with the same message ends (NOT_ENOUGH_REPLICAS)";
     DEDUP_EVICTED_TOTAL = "einmal_dedup_evicted_total" Counter ["topic"] "Message ids forgotten before their window was over, for want of room";
+    DEDUP_SLICES = "einmal_dedup_slices" Gauge [] "Files of message ids that have left memory";
+    DEDUP_SEALED_BYTES = "einmal_dedup_sealed_bytes" Gauge [] "Bytes of these files on disk; about 1.4 of 38 are in memory, too";
+    DEDUP_SEAL_SECONDS = "einmal_dedup_seal_seconds" Histogram [] "Time that it took to write such a file";
     PRODUCER_DUPLICATE_AGE_SECONDS = "einmal_producer_duplicate_age_seconds" Histogram [] "Age of the original batch, by its timestamps, when its retry arrives";
     PRODUCER_STATE_BYTES = "einmal_producer_state_bytes" Gauge [] "Memory of producer states, over all partitions";
     PRODUCER_IDS_ALLOCATED_TOTAL = "einmal_producer_ids_allocated_total" Counter [] "Producer ids handed out";

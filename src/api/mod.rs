@@ -79,6 +79,7 @@ use crate::coordinator::Coordinator;
 use crate::dedup::Extractor;
 use crate::engine::Engine;
 use crate::engine::environment::{Environment, SystemEnvironment};
+use crate::engine::sealing::SealedIds;
 use crate::log::catalog::{Catalog, Topic};
 use crate::log::offsets::CommittedOffsets;
 use crate::log::partition::Partition;
@@ -124,6 +125,8 @@ pub struct Broker {
     pub reader: LogReader,
     /// Reads message ids of batches.
     pub extractor: Extractor,
+    /// Looks them up in slices.
+    pub sealed_ids: SealedIds,
     /// Committed offsets of groups.
     pub offsets: Arc<CommittedOffsets>,
     /// Groups and their members.

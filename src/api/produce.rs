@@ -23,11 +23,12 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apis::{count_error, frame};
 use super::{Answer, Context, partition_of, topic_name};
+use crate::dedup::BatchIds;
 use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
 use crate::record::codec::Codec;
 use crate::transaction::TransactionVersion;
-use crate::types::{Arrival, ErrorCode, Offset, Timestamp};
+use crate::types::{Arrival, ErrorCode, Offset, PartitionId, Timestamp};
 use crate::wire::produce_request::{
     self, ProducePartition, ProduceRequest, ProduceTopic, RECORD_BATCH_FROM, TopicRef, encode_unsupported_format,
 };
@@ -306,11 +307,26 @@ fn check_partition(
         None => None,
         Some(dedup) => {
             let read = || cx.broker.extractor.ids(dedup, partition.id, &bytes, &header);
-            let ids = if header.codec() == Ok(Codec::None) { read() } else { aside(read) }?;
+            let mut ids = if header.codec() == Ok(Codec::None) { read() } else { aside(read) }?;
+            look_up_sealed(cx, partition.id, &mut ids)?;
             Some(Box::new(ids))
         }
     };
     Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None, ids })
+}
+
+/// Looks up which ids of the batch are no longer in memory, so that the one writer need not.
+fn look_up_sealed(cx: &Context, partition: PartitionId, ids: &mut BatchIds) -> Result<(), Refusal> {
+    let perhaps = cx.broker.sealed_ids.ask(partition.topic, &ids.ids);
+    let is_none = perhaps.is_none();
+    let read = || perhaps.read(&ids.ids);
+    // Of a cold file a read takes as long as the disk does.
+    let found = if is_none { read() } else { aside(read) };
+    ids.sealed = found.map_err(|error| {
+        tracing::error!(%partition, %error, "message ids cannot be looked up");
+        Refusal::of(ErrorCode::KAFKA_STORAGE_ERROR)
+    })?;
+    Ok(())
 }
 
 /// Runs long work where it is, so that its connection's order is kept, while other connections go on on another thread.

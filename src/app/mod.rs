@@ -230,6 +230,7 @@ async fn serve(
         disk_low,
         open_transactions,
         extractor,
+        sealed_ids,
     } = started;
     create_first_topics(&engine, &config).await?;
     let fsync_disabled = config.topic_defaults.is_relaxed();
@@ -259,6 +260,7 @@ async fn serve(
     let _ = observed.engine.set(engine.clone());
     let broker = Arc::new(Broker {
         extractor,
+        sealed_ids,
         cluster_id,
         directory_id,
         leader_epoch,

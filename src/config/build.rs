@@ -120,6 +120,8 @@ impl Config {
             producer_id_check_interval: values.duration_ms("producer.id.expiration.check.interval.ms")?,
             producer_ids_max: values.number("einmal.producer.ids.max")?,
             dedup_memory_bytes: values.number("einmal.dedup.memory.bytes")?,
+            dedup_open_ids_max: values.number("einmal.dedup.open.max.ids")?,
+            dedup_slices_per_window: values.number("einmal.dedup.slices.per.window")?,
             dedup_id_bytes_max: values.number("einmal.dedup.id.max.bytes")?,
             dedup_batch_bytes_max: values.number("einmal.dedup.batch.max.bytes")?,
             partitions_max: values.number("einmal.partitions.max")?,

@@ -172,6 +172,10 @@ pub struct Config {
     pub producer_ids_max: usize,
     /// `einmal.dedup.memory.bytes`: message ids of all topics together.
     pub dedup_memory_bytes: usize,
+    /// `einmal.dedup.open.max.ids`, ≥ 16: of one topic, before some are sealed.
+    pub dedup_open_ids_max: usize,
+    /// `einmal.dedup.slices.per.window`, ≥ 1.
+    pub dedup_slices_per_window: usize,
     /// `einmal.dedup.id.max.bytes`: longest id.
     pub dedup_id_bytes_max: usize,
     /// `einmal.dedup.batch.max.bytes`: what a compressed batch with ids may become.

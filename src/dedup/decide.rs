@@ -55,9 +55,16 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> Ve
     let expired_until = batch.now.saturating_sub(config.window_ms);
     let mut known = Vec::new();
     index.look_ahead(&batch.ids.ids);
+    let mut sealed = batch.ids.sealed.known(expired_until).peekable();
     for (place, id) in batch.ids.ids.iter().enumerate() {
         let claim = batch.ids.claims.get(place);
-        let original = match index.offer(id, expired_until, batch.transaction) {
+        let sealed = sealed.next_if(|(at, _)| *at as usize == place).filter(|_| !index.holds(id));
+        let offered = match sealed {
+            Some((_, original)) => Offered::Known(original),
+            // What is in memory is newer.
+            None => index.offer(id, expired_until, batch.transaction),
+        };
+        let original = match offered {
             Offered::New => {
                 if let Some(claim) = claim {
                     index.note_claim(claim.claim(batch.now));

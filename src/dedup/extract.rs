@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::BatchId;
 use super::claim::OfferedClaim;
 use super::fingerprint::{self, Fingerprint, Secret};
+use super::sealed::SealedFindings;
 use super::sequences::BatchNumber;
 use super::versions::VersionedRecord;
 use crate::config::DedupConfig;
@@ -31,6 +32,8 @@ pub struct BatchIds {
     pub numbers: Vec<BatchNumber>,
     /// With `message.version.check`, of the records with keys, in their order; otherwise none.
     pub versions: Vec<VersionedRecord>,
+    /// Which of `ids` are no longer in memory, as far as somebody looked.
+    pub sealed: SealedFindings,
 }
 
 impl BatchIds {
@@ -42,6 +45,7 @@ impl BatchIds {
             claims: Vec::new(),
             numbers: Vec::new(),
             versions: Vec::new(),
+            sealed: SealedFindings::default(),
         }
     }
 

@@ -8,6 +8,8 @@
 //! Invariant: every entry of the table is an id of a block that is neither forgotten nor aborted, and of each fingerprint there is
 //! one: the newest.
 
+mod settled;
+
 use std::collections::{HashMap, VecDeque};
 
 use super::BatchId;

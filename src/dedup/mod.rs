@@ -3,11 +3,12 @@
 //! Kafka's idempotence ends with the producer's process. Here a message carries an id, and its topic remembers ids for a window of
 //! time and number, whoever sends them (`message.dedup.*`). [`extract`] makes fingerprints of ids on the connection that brings a
 //! batch, [`Index`] remembers them, [`decide`] says what happens to a batch. The engine asks once per batch of a topic that wants
-//! it, in the order of the log, and writes what is to be remembered as one row beside the batch.
+//! it, in the order of the log, and writes what is to be remembered as one row beside the batch. Of long
+//! windows most ids are in files ([`slice`](mod@slice)), where they are looked up before.
 //!
 //! Senders that count need no window: [`Sequences`] has one number for each, for ever (`message.dedup.mode=sequence`).
 //!
-//! Invariant: an id is called known only by an entry that holds all of its fingerprint; there is no filter that may err.
+//! Invariant: an id is called known only by an entry that holds all of its fingerprint; a filter says "perhaps", never "yes".
 //! Invariant: every id in the index is that of a record which is in the log or was, or is in the write being decided; ids that were
 //! forgotten for their age, for want of room or with an aborted transaction are in none.
 
@@ -17,6 +18,7 @@ pub mod extract;
 mod fingerprint;
 mod index;
 mod place;
+mod sealed;
 mod sequences;
 pub mod slice;
 mod table;
@@ -27,6 +29,7 @@ pub use decide::{Judged, Original, Verdict, decide};
 pub use extract::{BatchIds, Extractor, IdsRefused};
 pub use fingerprint::{Fingerprint, Secret};
 pub use index::{Index, KeptBlock};
+pub use sealed::SealedFindings;
 pub use sequences::{BatchNumber, JudgedNumbers, Moved, Place, Reached, SEQUENCES_TOPIC, Sequence, Sequences};
 pub use versions::VersionedRecord;
 

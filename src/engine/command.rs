@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::expiry_clock::ExpiryClock;
+use super::sealing::Sealed;
 use super::transactions::end::Ended;
 use crate::config::TopicConfig;
 use crate::dedup::BatchIds;
@@ -345,6 +346,11 @@ pub(super) enum Command {
     Compact {
         compacted: Compacted,
         reply: Reply<bool>,
+    },
+    /// Message ids have left memory, or could not.
+    Sealed {
+        sealed: Sealed,
+        reply: Reply<()>,
     },
     /// The time by which records expire.
     ExpiryClock {

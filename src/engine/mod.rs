@@ -9,7 +9,8 @@
 //! [`seat`] says on whose thread the writer runs; `append`, `markers`, `topics`, `transactions`, `delete_records`, `compact`,
 //! `commit_offsets`, `groups`, `producer_ids` and `issued_ids` decide, each its own kind of command, and `housekeeping` and `purge` what the writer does unasked,
 //! when a [`look`] is due. [`retention`] and [`cleaner`] look for records that are not to be kept; `producer_states` keeps what
-//! partitions know of their producers, `message_ids` the ids that topics remember; [`group`] holds what was decided,
+//! partitions know of their producers, `message_ids` the ids that topics remember, `sealing` those of
+//! long windows in files; [`group`] holds what was decided,
 //! [`expiry_clock`] the time by which things expire.
 //!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
@@ -42,6 +43,7 @@ mod producer_states;
 mod purge;
 mod reclaimer;
 mod retention;
+pub mod sealing;
 mod seat;
 pub mod settings;
 mod sparse_index;

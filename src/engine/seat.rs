@@ -191,6 +191,13 @@ pub(super) mod for_tests {
             Held { seat: self, writer: Some(writer) }
         }
 
+        /// Tells when the thread that makes slices has done all that it was told before.
+        pub fn sealer_rests(&self, reply: crate::engine::command::Reply<()>) {
+            if let Some(writer) = self.hold().writer.as_ref().and_then(|seat| seat.as_ref()) {
+                writer.sealing().rest(reply);
+            }
+        }
+
         /// One round without a command: the time in which the writer removes what is dead.
         pub fn idle_round(&self) {
             if let Some(writer) = self.hold().writer.as_mut().and_then(|seat| seat.as_mut()) {

@@ -46,6 +46,10 @@ pub struct Settings {
     pub transaction_slice: usize,
     /// Memory of message ids, all topics together, bytes (`einmal.dedup.memory.bytes`).
     pub dedup_memory_bytes: usize,
+    /// Message ids of one topic that are in memory before some are sealed (`einmal.dedup.open.max.ids`).
+    pub dedup_open_ids_max: usize,
+    /// Into how many slices a window is cut, about, ≥ 1 (`einmal.dedup.slices.per.window`).
+    pub dedup_slices_per_window: usize,
     /// Longest message id, bytes (`einmal.dedup.id.max.bytes`).
     pub dedup_id_bytes_max: usize,
     /// What a compressed batch with message ids may become, bytes (`einmal.dedup.batch.max.bytes`).
@@ -102,6 +106,8 @@ impl From<&Config> for Settings {
             producer_ids_max: config.producer_ids_max,
             transaction_slice: SLICE,
             dedup_memory_bytes: config.dedup_memory_bytes,
+            dedup_open_ids_max: config.dedup_open_ids_max,
+            dedup_slices_per_window: config.dedup_slices_per_window,
             dedup_id_bytes_max: config.dedup_id_bytes_max,
             dedup_batch_bytes_max: config.dedup_batch_bytes_max,
             partitions_max: config.partitions_max,

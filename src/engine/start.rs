@@ -18,6 +18,7 @@ use super::offset_index::OffsetIndex;
 use super::producer_ids;
 use super::reclaimer::{self, Reclaimer};
 use super::retention::Retention;
+use super::sealing::{self, SealLimits, SealedIds};
 use super::seat::Seat;
 use super::settings::Settings;
 use super::state::{Counters, Dead, ProducerIds, State};
@@ -70,6 +71,8 @@ pub struct Started {
     pub open_transactions: Arc<OpenTransactions>,
     /// Reads message ids of batches before they are appended.
     pub extractor: Extractor,
+    /// Looks them up in slices.
+    pub sealed_ids: SealedIds,
 }
 
 /// Groups as they were stored, by id.
@@ -160,7 +163,7 @@ impl Engine {
             tail_cache: TailCache::new(settings.tail_cache_bytes),
             producer_ids,
             issued_ids,
-            message_ids: MessageIds::new(extractor, settings.dedup_memory_bytes, environment.monotonic_ms()),
+            message_ids: MessageIds::new(extractor, seal_limits(&settings), environment.monotonic_ms()),
             producer_state_count: 0,
             offsets: Arc::default(),
             offset_index: OffsetIndex::default(),
@@ -206,7 +209,12 @@ impl Engine {
             reserve_bytes: settings.disk_reserve_bytes,
             disk_low: Arc::clone(&disk_low),
         })?;
+        let sealed_ids = state.message_ids.sealing.shared();
+        let seal_jobs = state.message_ids.sealing.take_queue();
         let seat = Seat::start(|queue| Writer::new(state, queue, gauge, environment, syncer, &catalog, reclaimer))?;
+        if let Some(jobs) = seal_jobs {
+            sealing::start(Arc::clone(&store), extractor.secret, jobs, Arc::downgrade(&seat), queued.clone())?;
+        }
         let asker = Asker { seat, queued };
         let retention = Retention {
             store: Arc::clone(&store),
@@ -235,7 +243,16 @@ impl Engine {
             disk_low,
             open_transactions,
             extractor,
+            sealed_ids,
         })
+    }
+}
+
+fn seal_limits(settings: &Settings) -> SealLimits {
+    SealLimits {
+        open_ids_max: settings.dedup_open_ids_max,
+        slices_per_window: settings.dedup_slices_per_window.max(1),
+        bytes_max: settings.dedup_memory_bytes,
     }
 }
 

@@ -21,6 +21,7 @@ mod producers;
 mod reads;
 mod reclaimer;
 mod retention;
+mod sealing;
 mod sequences;
 mod simulation;
 mod split_end;

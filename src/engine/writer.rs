@@ -155,6 +155,11 @@ impl Writer {
     }
 
     #[cfg(test)]
+    pub fn sealing(&self) -> &super::sealing::Sealing {
+        &self.state.message_ids.sealing
+    }
+
+    #[cfg(test)]
     pub fn idle_round(&mut self) {
         self.turn(None);
     }
@@ -322,6 +327,13 @@ impl Writer {
                 let mut refused = markers::stage(state, group, marker, &partitions, now);
                 refused.extend(transactions::offsets_partitions::end(state, group, &marker, &offsets));
                 answer_synced(group, reply, refused);
+            }
+            Command::Sealed { sealed, reply } => {
+                state.message_ids.note_sealed(group, &state.topics, sealed);
+                group.when_written.answers.push(Box::new(move || {
+                    // The thread has ended with the engine.
+                    let _ = reply.send(());
+                }));
             }
             Command::DescribeProducers { partition, reply } => {
                 let described = producer_states::describe(state, group, partition);

@@ -338,9 +338,27 @@ pub const SERVER: &[Setting] = &[
         Kind::Long,
         "268435456",
         "Memory of the message ids of all topics together. Beyond it, the topic with most ids forgets its oldest, or new ids are told to \
-         come again later where message.dedup.overflow is throttle. An id takes about 32 bytes in batches of 100, 80 in a batch of its own.",
+         come again later where message.dedup.overflow is throttle. An id takes about 32 bytes in batches of 100, 80 in a batch of its own, \
+         and 1.4 bytes once it is sealed.",
     )
     .at_least(0),
+    Setting::new(
+        "einmal.dedup.open.max.ids",
+        Kind::Int,
+        "4000000",
+        "Message ids of one topic that are in memory before they are sealed: written to a file, of which a filter stays in memory. From a \
+         sixteenth of this on they are sealed earlier, when they are a part of the window (einmal.dedup.slices.per.window) or memory is \
+         short (einmal.dedup.memory.bytes). The ids of ledgers and of open transactions are not sealed.",
+    )
+    .at_least(16),
+    Setting::new(
+        "einmal.dedup.slices.per.window",
+        Kind::Int,
+        "8",
+        "Parts of a window, by time and by number, that are sealed and forgotten whole: an id is remembered that much longer than \
+         message.dedup.window.ms, and where message.dedup.window.max.ids is reached so many are forgotten at once.",
+    )
+    .valid(Valid::Range(1, 64)),
     Setting::new(
         "einmal.dedup.id.max.bytes",
         Kind::Int,

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::dedup::{IdSource, Identity};
-use crate::dedup::{BatchId, Fingerprint, KeptBlock, Secret};
+use crate::dedup::{BatchId, Fingerprint, KeptBlock, SealedFindings, Secret};
 
 fn config(on_duplicate: OnDuplicate) -> DedupConfig {
     DedupConfig {
@@ -27,6 +27,7 @@ fn ids(word: &str) -> BatchIds {
         claims: Vec::new(),
         numbers: Vec::new(),
         versions: Vec::new(),
+        sealed: SealedFindings::default(),
     }
 }
 

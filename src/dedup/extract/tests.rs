@@ -267,6 +267,7 @@ fn ids_read_under_other_settings_are_read_again() {
         claims: Vec::new(),
         numbers: Vec::new(),
         versions: Vec::new(),
+        sealed: SealedFindings::default(),
     };
     assert!(ids.are_of(&config));
     assert!(ids.are_of(&Arc::new(DedupConfig { window_ms: 7, ..usual() })), "how long is another matter");

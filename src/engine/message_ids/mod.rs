@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::command::{AppendBatch, Marker};
 use super::group::Group;
+use super::sealing::{SealLimits, Sealed, Sealing};
 use super::state::Dead;
 use crate::config::DedupConfig;
 use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Verdict, decide};
@@ -23,6 +24,7 @@ use crate::log::catalog::{Topic, Topics};
 use crate::record::amend::{self, Amended};
 use crate::record::records::RecordsInvalid;
 use crate::store::schema::{IdBlock, MessageIdTime, RowValue, id_block_key};
+use crate::store::slices::Slice;
 use crate::store::{Rows, Store};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
 use numbers::Numbers;
@@ -43,8 +45,11 @@ pub(super) struct MessageIds {
     extractor: Extractor,
     /// `einmal.dedup.memory.bytes`.
     bytes_max: usize,
+    /// Of `by_topic`.
     bytes: usize,
     by_topic: HashMap<TopicNo, Index>,
+    /// What has left `by_topic` for files.
+    pub sealing: Sealing,
     clock: RunningTime,
     numbers: Numbers,
 }
@@ -67,12 +72,13 @@ pub(super) enum Outcome {
 
 impl MessageIds {
     /// None yet.
-    pub fn new(extractor: Extractor, bytes_max: usize, monotonic_ms: u64) -> Self {
+    pub fn new(extractor: Extractor, limits: SealLimits, monotonic_ms: u64) -> Self {
         Self {
             extractor,
-            bytes_max,
+            bytes_max: limits.bytes_max,
             bytes: 0,
             by_topic: HashMap::new(),
+            sealing: Sealing::new(extractor.secret, limits),
             clock: RunningTime::start(monotonic_ms),
             numbers: Numbers::default(),
         }
@@ -104,7 +110,7 @@ impl MessageIds {
         if config.checks_versions {
             return self.judge_versions(store, group, topic, config, batch, base_offset);
         }
-        let ids = match self.ids_of(config, batch) {
+        let mut ids = match self.ids_of(config, batch) {
             Ok(ids) => ids,
             Err(outcome) => return outcome,
         };
@@ -120,6 +126,14 @@ impl MessageIds {
                 format!("the batch has more message ids than message.dedup.window.max.ids={}", config.window_ids_max);
             return Outcome::Refused(ErrorCode::INVALID_RECORD, message);
         }
+        let generation = self.sealing.generation();
+        if ids.sealed.generation < generation
+            && let Err(refused) = self.look_up_newer(topic, &mut ids)
+        {
+            return refused;
+        }
+        // Those of a log that has lost its end do not count: slices are from before.
+        ids.sealed.found.retain(|(_, id)| topic.has_reached(id.partition, id.offset));
         let index = self.by_topic.entry(topic.no).or_insert_with(|| {
             let index = Index::new(self.extractor.secret);
             self.bytes += index.bytes();
@@ -135,11 +149,12 @@ impl MessageIds {
             now: self.clock.now(),
         };
         let verdict = decide(index, &judged, config);
-        let is_full = index.len() > config.window_ids_max
+        let sealed = self.sealing.ids(topic.no);
+        let is_full = index.len() + sealed > config.window_ids_max
             || !index.has_numbers_for(0)
-            || self.bytes + self.numbers.bytes() > self.bytes_max;
+            || self.bytes + self.numbers.bytes() + self.sealing.memory_bytes() > self.bytes_max;
         // Nothing can be forgotten before the oldest, and that belongs to an open transaction: without a bound it would be memory's.
-        let is_held = index.blocks() > 0 && index.oldest().is_none();
+        let is_held = index.blocks() > 0 && index.oldest().is_none() && sealed == 0;
         let throttled = (config.throttles || is_held) && is_full && index.new_ids().len() > 0;
         if throttled {
             index.drop_new();
@@ -278,10 +293,16 @@ impl MessageIds {
         {
             left = left.saturating_sub(forget_oldest(index, group, partition.topic, oldest).max(1));
         }
+        let window_ids_max = config.window_ids_max;
+        while index.len() + self.sealing.ids(topic.no) > window_ids_max
+            && let Some(slice) = self.sealing.drop_oldest(group, topic.no)
+        {
+            count_evicted(topic, &slice, time.saturating_sub(config.window_ms));
+        }
         // What is left where the limit was lowered, or a transaction was in the way, goes with the next appends.
         while left > 0
             && index.blocks() > 1
-            && index.len() > config.window_ids_max
+            && index.len() + self.sealing.ids(topic.no) > window_ids_max
             && let Some(oldest) = index.oldest()
         {
             let forgotten = forget_oldest(index, group, partition.topic, oldest);
@@ -295,16 +316,29 @@ impl MessageIds {
 
     /// Whether all ids together take more memory than they may.
     pub fn is_over(&self) -> bool {
-        self.bytes + self.numbers.bytes() > self.bytes_max
+        self.bytes + self.numbers.bytes() + self.sealing.memory_bytes() > self.bytes_max
     }
 
     /// Forgets the oldest ids of the topic that has most, while there are too many. The newest of each topic stay.
     pub fn make_room(&mut self, group: &mut Group, topics: &Topics) {
         let throttles = |topic: &TopicNo| dedup_of(topics, *topic).is_some_and(|dedup| dedup.throttles);
         while self.is_over() {
+            let sealed = self.sealing.droppable_bytes().filter(|(topic, _)| !throttles(topic));
+            let most_sealed = sealed.max_by_key(|(_, bytes)| *bytes);
             let evictable = self.by_topic.iter_mut().filter(|(topic, index)| index.blocks() > 1 && !throttles(topic));
             let with_oldest = evictable.filter_map(|(topic, index)| Some((topic, index.oldest()?, index)));
             let largest = with_oldest.max_by_key(|(_, _, index)| index.bytes());
+            if let Some((topic, bytes)) = most_sealed
+                && largest.as_ref().is_none_or(|(_, _, index)| index.bytes() < bytes)
+                && let Some(slice) = self.sealing.drop_oldest(group, topic)
+            {
+                if let Some(topic) = topics.by_no.get(&topic)
+                    && let Some(dedup) = &topic.config.dedup
+                {
+                    count_evicted(topic, &slice, self.clock.now().saturating_sub(dedup.window_ms));
+                }
+                continue;
+            }
             let Some((topic, oldest, index)) = largest else { return };
             let bytes_before = index.bytes();
             let forgotten = forget_oldest(index, group, *topic, oldest);
@@ -337,16 +371,17 @@ impl MessageIds {
 
     /// Whether no topic remembers anything.
     pub fn is_empty(&self) -> bool {
-        self.by_topic.is_empty() && self.numbers.is_empty()
+        self.by_topic.is_empty() && self.numbers.is_empty() && self.sealing.is_empty()
     }
 
-    /// Forgets ids whose time is over, and all of a topic that does not look at them any more, as far as one round goes; answers whether
+    /// Forgets ids whose time is over, those that a slice has taken over, and all of a topic that does not look at them any more, as far as one round goes; answers whether
     /// more are left.
     pub fn expire(&mut self, group: &mut Group, topics: &Topics) -> bool {
         let mut left = IDS_PER_ROUND;
         for (topic, index) in &mut self.by_topic {
             let dedup = dedup_of(topics, *topic).filter(|dedup| dedup.sequence.is_none());
-            let until = dedup.map_or(Timestamp::MAX, |dedup| self.clock.now().saturating_sub(dedup.window_ms));
+            let expired_until = dedup.map_or(Timestamp::MAX, |dedup| self.clock.now().saturating_sub(dedup.window_ms));
+            let until = self.sealing.leaving.get(topic).copied().unwrap_or(Timestamp::MIN).max(expired_until);
             let bytes_before = index.bytes();
             while left > 0
                 && let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= until)
@@ -355,6 +390,16 @@ impl MessageIds {
             }
             self.bytes = self.bytes + index.bytes() - bytes_before;
         }
+        if left > 0 {
+            // The loop came to the end of all.
+            self.sealing.leaving.clear();
+        }
+        let now = self.clock.now();
+        self.sealing.drop_expired(group, |topic| {
+            let dedup = dedup_of(topics, topic).filter(|dedup| dedup.sequence.is_none());
+            dedup.map_or(Timestamp::MAX, |dedup| now.saturating_sub(dedup.window_ms))
+        });
+        self.sealing.begin(group, &mut self.by_topic, topics, (now, self.bytes));
         let bytes = &mut self.bytes;
         self.by_topic.retain(|_, index| {
             if index.is_empty() {
@@ -365,8 +410,32 @@ impl MessageIds {
         self.numbers.expire(group, topics, self.clock.now()) || left == 0
     }
 
+    /// Takes in what became of a slice that was to be made.
+    pub fn note_sealed(&mut self, group: &mut Group, topics: &Topics, sealed: Sealed) {
+        let exists = topics.by_no.contains_key(&sealed.topic);
+        self.sealing.note(group, sealed, exists, self.clock.now());
+    }
+
+    /// Looks ids up in slices that were made since a connection looked, or in all if none did. Rare: it may read files.
+    #[inline(never)]
+    fn look_up_newer(&self, topic: &Topic, ids: &mut BatchIds) -> Result<(), Outcome> {
+        let perhaps = self.sealing.shared().ask_newer(topic.no, &ids.ids, ids.sealed.generation);
+        match perhaps.read(&ids.ids) {
+            Ok(found) => {
+                ids.sealed.merge(found);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(topic = &*topic.name, %error, "message ids cannot be looked up");
+                let message = "the message ids of the topic cannot be read".to_owned();
+                Err(Outcome::Refused(ErrorCode::KAFKA_STORAGE_ERROR, message))
+            }
+        }
+    }
+
     /// Forgets a deleted topic; its rows go later.
     pub fn remove_topic(&mut self, group: &mut Group, topic: &Topic) {
+        self.sealing.remove_topic(group, topic.no);
         let index = self.by_topic.remove(&topic.no);
         self.bytes -= index.as_ref().map_or(0, Index::bytes);
         let has_versions = topic.config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions);
@@ -383,6 +452,12 @@ pub(super) fn transaction_of(batch: &AppendBatch) -> Option<ProducerId> {
 
 fn dedup_of(topics: &Topics, topic: TopicNo) -> Option<&DedupConfig> {
     topics.by_no.get(&topic)?.config.dedup.as_deref()
+}
+
+fn count_evicted(topic: &Topic, slice: &Slice, expired_until: Timestamp) {
+    if slice.head.newest > expired_until {
+        count(&topic.traffic.dedup_evicted, slice.head.ids as usize);
+    }
 }
 
 /// Adds to one of the counters of a topic.

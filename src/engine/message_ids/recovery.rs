@@ -49,6 +49,12 @@ impl MessageIds {
             let at = KeptBlock { partition: partition.index, base_offset, time: block.time };
             index.restore(at, &block.ids, &block.claims, transaction);
         }
+        // A stop came before they left.
+        if let Some(until) = self.sealing.sealed_until(topic)
+            && index.oldest().is_some_and(|oldest| oldest.time <= until)
+        {
+            self.sealing.leaving.insert(topic, until);
+        }
         self.bytes += index.bytes();
         self.by_topic.insert(topic, index);
         Ok(())
@@ -69,6 +75,11 @@ pub(in crate::engine) fn recover(
 ) -> Result<Vec<TopicNo>, StoreError> {
     if let Some(time) = store.get(&MessageIdTime::KEY)? {
         message_ids.clock.at_least(MessageIdTime::decode(&time)?.0);
+    }
+    message_ids.sealing.recover(store.slices().as_ref(), &exists)?;
+    if let Some(until) = message_ids.sealing.newest_until() {
+        // What comes now is later than what is sealed.
+        message_ids.clock.at_least(until.saturating_add(1));
     }
     let mut gone = numbers::recover(message_ids, store, &exists)?;
     let with_versions = versions::gone(store, |topic| exists(topic) || gone.contains(&topic))?;

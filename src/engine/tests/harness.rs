@@ -102,6 +102,8 @@ pub fn settings() -> Settings {
         transaction_timeout_check_interval_ms: 10_000,
         transaction_slice: SLICE,
         dedup_memory_bytes: usize::MAX,
+        dedup_open_ids_max: usize::MAX,
+        dedup_slices_per_window: 8,
         dedup_id_bytes_max: 512,
         dedup_batch_bytes_max: 1 << 24,
         partitions_max: 100,

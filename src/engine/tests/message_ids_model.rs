@@ -31,6 +31,8 @@ enum Step {
         codec: Codec,
         waits: bool,
         ids_are_read: bool,
+        /// Ids leave memory between the look at slices and the append.
+        seals_between: bool,
     },
     /// The newest batch of the partition's idempotent producer once more.
     Retry {
@@ -49,6 +51,13 @@ enum Step {
     HoldSyncs,
     OpenSyncs,
     Restart,
+    /// Ids leave memory, if there are enough.
+    Seal,
+    /// The same, and after so many steps of it a kill, or a power cut that leaves so many of the unsynced writes.
+    KillSealing {
+        steps: usize,
+        keep: Option<usize>,
+    },
     /// A power cut that leaves so many of the unsynced writes.
     PowerCut {
         keep: usize,
@@ -59,10 +68,18 @@ fn step() -> impl Strategy<Value = Step> {
     let sender =
         prop_oneof![Just(Sender::Plain), Just(Sender::Idempotent), (0..2_i64).prop_map(Sender::Transactional),];
     let codec = prop_oneof![3 => Just(Codec::None), 1 => Just(Codec::Zstd)];
-    let send = (0..2_usize, prop::collection::vec(0..16_u8, 1..6), sender, codec, any::<bool>(), any::<bool>());
+    let send = (
+        0..2_usize,
+        prop::collection::vec(0..16_u8, 1..6),
+        sender,
+        codec,
+        any::<bool>(),
+        any::<bool>(),
+        prop::bool::weighted(0.1),
+    );
     prop_oneof![
-        16 => send.prop_map(|(partition, ids, sender, codec, waits, ids_are_read)| {
-            Step::Send { partition, ids, sender, codec, waits, ids_are_read }
+        16 => send.prop_map(|(partition, ids, sender, codec, waits, ids_are_read, seals_between)| {
+            Step::Send { partition, ids, sender, codec, waits, ids_are_read, seals_between }
         }),
         2 => (0..2_usize).prop_map(|partition| Step::Retry { partition }),
         4 => (0..2_i64, any::<bool>()).prop_map(|(producer, commits)| Step::End { producer, commits }),
@@ -71,6 +88,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::HoldSyncs),
         2 => Just(Step::OpenSyncs),
         1 => Just(Step::Restart),
+        2 => Just(Step::Seal),
+        1 => (0..14_usize, prop::option::of(0..5_usize)).prop_map(|(steps, keep)| Step::KillSealing { steps, keep }),
         1 => (0..5_usize).prop_map(|keep| Step::PowerCut { keep }),
     ]
 }
@@ -111,8 +130,8 @@ fn names(ids: &[u8]) -> Vec<String> {
 }
 
 impl Model {
-    async fn new(tail_cache_bytes: usize) -> Self {
-        let broker = TestEngine::start_with(Settings { tail_cache_bytes, ..settings() });
+    async fn new(tail_cache_bytes: usize, dedup_open_ids_max: usize) -> Self {
+        let broker = TestEngine::start_with(Settings { tail_cache_bytes, dedup_open_ids_max, ..settings() });
         let window = WINDOW_MS.to_string();
         let overrides = [("message.dedup.mode", "window"), ("message.dedup.window.ms", window.as_str())];
         let created = broker.engine().create_topics(vec![new_topic("t", 2, &overrides)], false).await;
@@ -154,13 +173,13 @@ impl Model {
     }
 
     async fn append(
-        &self,
+        &mut self,
         index: usize,
         ids: &[u8],
         sender: Sender,
         sequence: i32,
-        // How it is compressed, and whether its ids are read before the engine has it.
-        (codec, read): (Codec, bool),
+        // How it is compressed, whether its ids are read before the engine has it, and whether ids leave memory in between.
+        (codec, read, seals_between): (Codec, bool, bool),
         acks: Acks,
     ) -> Appended {
         let names = names(ids);
@@ -172,11 +191,14 @@ impl Model {
             batch = batch.transactional();
         }
         let id = self.partition(index);
-        let batch = if read { self.broker.with_ids(id, &batch) } else { to(id, &batch) };
+        let batch = if read { self.broker.looked_up(id, &batch) } else { to(id, &batch) };
+        if seals_between {
+            self.seal().await;
+        }
         self.broker.engine().append(acks, vec![batch]).await.expect("answered").remove(0)
     }
 
-    async fn send(&mut self, index: usize, ids: &[u8], sender: Sender, form: (Codec, bool), waits: bool) {
+    async fn send(&mut self, index: usize, ids: &[u8], sender: Sender, form: (Codec, bool, bool), waits: bool) {
         let owner = match sender {
             Sender::Transactional(producer) => Some(producer),
             _ => None,
@@ -230,7 +252,7 @@ impl Model {
         let Some(Newest { ids, sequence, answer }) = self.newest[index].clone() else { return };
         let before = self.log_end(index);
         let acks = if self.held { Acks::Leader } else { Acks::All };
-        let again = self.append(index, &ids, Sender::Idempotent, sequence, (Codec::None, true), acks).await;
+        let again = self.append(index, &ids, Sender::Idempotent, sequence, (Codec::None, true, false), acks).await;
         assert_eq!((again.error, again.base_offset, self.log_end(index)), (ErrorCode::NONE, answer, before));
     }
 
@@ -265,10 +287,10 @@ impl Model {
 
     async fn run(mut self, step: Step) -> Self {
         match step {
-            Step::Send { partition, ids, sender, codec, waits, ids_are_read } => {
+            Step::Send { partition, ids, sender, codec, waits, ids_are_read, seals_between } => {
                 // Of one time there is one append, so that the model can tell the newest.
                 self.advance(1);
-                self.send(partition, &ids, sender, (codec, ids_are_read), waits).await;
+                self.send(partition, &ids, sender, (codec, ids_are_read, seals_between), waits).await;
             }
             Step::Retry { partition } => self.retry(partition).await,
             Step::End { producer, commits } => self.end(producer, commits).await,
@@ -287,10 +309,28 @@ impl Model {
                 self.open_syncs();
                 self.broker = self.broker.restart().await;
             }
+            Step::Seal => self.seal().await,
+            Step::KillSealing { steps, keep } => {
+                self.broker.store.memory.slices.fail_after(steps);
+                self.seal().await;
+                self = self.power_cut(keep.unwrap_or(usize::MAX)).await;
+            }
             Step::PowerCut { keep } => self = self.power_cut(keep).await,
         }
         self.check_logs().await;
         self
+    }
+
+    /// Looks for ids that are to leave memory, and lets them.
+    async fn seal(&mut self) {
+        for _ in 0..3 {
+            self.advance(1000);
+            self.broker.idle_round();
+            if !self.held {
+                self.broker.synced().await;
+            }
+            self.broker.sealer_rests().await;
+        }
     }
 
     fn advance(&mut self, ms: i64) {
@@ -327,11 +367,12 @@ proptest! {
     #[test]
     fn message_is_stored_exactly_if_no_record_with_its_id_is_remembered(
         tail_cache_bytes in prop_oneof![Just(0_usize), Just(1 << 20)],
+        open_ids_max in prop_oneof![1 => Just(usize::MAX), 3 => Just(16_usize)],
         steps in prop::collection::vec(step(), 1..60),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(async {
-            let mut model = Model::new(tail_cache_bytes).await;
+            let mut model = Model::new(tail_cache_bytes, open_ids_max).await;
             for step in steps {
                 model = model.run(step).await;
             }

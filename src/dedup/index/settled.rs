@@ -1,0 +1,28 @@
+//! Which ids of an index may leave memory for a slice.
+
+use super::{BatchId, Index, block_of};
+use crate::types::Timestamp;
+
+impl Index {
+    /// Whether the id is remembered here, expired or not.
+    pub(in crate::dedup) fn holds(&self, id: &BatchId) -> bool {
+        self.find(&id.fingerprint).is_some()
+    }
+
+    /// Whether ids of it are claimed.
+    pub fn has_claims(&self) -> bool {
+        !self.claims.is_empty()
+    }
+
+    /// The latest time, at most `until`, up to which no block belongs to an open transaction, and about how many ids there are with it;
+    /// none where there are none.
+    pub fn settled_until(&self, until: Timestamp) -> Option<(Timestamp, u32)> {
+        let first_open = self.open.values().flatten().min();
+        let first_open = first_open.map(|first| self.blocks[block_of(&self.blocks, *first)].time);
+        let until = first_open.map_or(until, |open| until.min(open.saturating_sub(1)));
+        let count = self.blocks.partition_point(|block| block.time <= until);
+        let (first, last) = (self.blocks.front()?, self.blocks.get(count.checked_sub(1)?)?);
+        let ids = last.first + u64::from(last.ids) - first.first;
+        Some((until, u32::try_from(ids).expect("an index has fewer than 2^32 ids")))
+    }
+}

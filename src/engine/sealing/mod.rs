@@ -1,0 +1,324 @@
+//! Long windows: ids leave memory for *slices*, files that are written once ([`crate::dedup::slice`], [`crate::store::slices`]).
+//!
+//! 1. **Begin.** Once a second the writer looks whether a topic has so many ids in memory that some should leave
+//!    ([`Sealing::begin`]), and chooses a time: all ids of blocks up to it are in no open transaction, and no later block has that time.
+//!    The group of that round is synced before anything else happens, so no id is sealed whose record could still be lost.
+//! 2. **Make.** A thread of its own reads the rows of those ids and makes a slice ([`sealer`]), which is durable before the writer hears
+//!    of it.
+//! 3. **Publish.** The writer shows it to connections ([`SealedIds`]), which look ids up in slices before a batch is queued.
+//! 4. **Leave.** From the next look on, blocks leave memory, and their rows go by point deletes, some thousand ids with a write. A batch
+//!    that was looked up before the slice was shown says so, and the writer looks into the slice itself: at most a second's worth of
+//!    batches, by a filter in memory; it reads a file only for ids that are there, or where the filter errs.
+//! 5. **Drop.** A slice goes whole: when its newest id has expired, when the window is full or memory is short (those are its topic's
+//!    oldest ids, an eighth of the window, about), or with its topic. The file is removed after the sync of the group that dropped it.
+//!
+//! A crash between any of these leaves ids in memory, in a file, or in both, never in none; what is in both leaves memory after the
+//! start. What a deleted topic leaves is removed by the start.
+//!
+//! Ledgers stay in memory: a claim is changed by a takeover, a slice is not. So do topics with few ids, and those of a short window.
+//! Slices are those of one topic each. The filters count as memory of message ids (`einmal.dedup.memory.bytes`).
+
+mod look_up;
+mod sealer;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+pub use look_up::{PerhapsSealed, SealedIds};
+pub(super) use sealer::start;
+
+use super::group::Group;
+use crate::config::DedupConfig;
+use crate::dedup::{Index, Secret};
+use crate::log::catalog::Topics;
+use crate::store::StoreError;
+use crate::store::slices::{Slice, SliceFiles};
+use crate::types::{Timestamp, TopicNo};
+
+/// Part of `einmal.dedup.open.max.ids` below which nothing leaves memory: files of few ids cost more than they give.
+const IDS_MIN_PART: usize = 16;
+/// Time before another try after a failure, ms.
+const RETRY_MS: Timestamp = 60_000;
+
+/// When ids leave memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SealLimits {
+    /// `einmal.dedup.open.max.ids`.
+    pub open_ids_max: usize,
+    /// `einmal.dedup.slices.per.window`, ≥ 1.
+    pub slices_per_window: usize,
+    /// `einmal.dedup.memory.bytes`.
+    pub bytes_max: usize,
+}
+
+/// Work for the thread that makes and removes slices.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Makes a slice of all ids of `topic` that were appended `until` then, about `ids` of them.
+    Seal { topic: TopicNo, number: u64, until: Timestamp, ids: u32 },
+    /// Removes the file of a slice that was dropped.
+    Remove(Arc<Slice>),
+    /// Tells a test that all before it is done.
+    #[cfg(test)]
+    Rest(super::command::Reply<()>),
+}
+
+/// What became of [`Job::Seal`]; none: it failed.
+#[derive(Debug)]
+pub(super) struct Sealed {
+    pub topic: TopicNo,
+    pub slice: Option<Slice>,
+}
+
+/// Slices as the writer knows them.
+pub(super) struct Sealing {
+    limits: SealLimits,
+    shared: SealedIds,
+    /// Oldest first; none is empty.
+    by_topic: HashMap<TopicNo, VecDeque<Arc<Slice>>>,
+    memory_bytes: usize,
+    next_number: u64,
+    /// The highest number of those that were taken in.
+    generation: u64,
+    /// A slice is being made, of this topic.
+    made: Option<TopicNo>,
+    /// Topics whose ids up to a time are in a slice, and leave memory.
+    pub leaving: HashMap<TopicNo, Timestamp>,
+    /// After a failure, by the clock of message ids.
+    not_before: Timestamp,
+    jobs: Sender<Job>,
+    queue: Option<Receiver<Job>>,
+    slices: metrics::Gauge,
+    sealed_bytes: metrics::Gauge,
+}
+
+impl Sealing {
+    /// Without any.
+    pub fn new(secret: Secret, limits: SealLimits) -> Self {
+        let (jobs, queue) = channel();
+        Self {
+            limits,
+            shared: SealedIds::new(secret),
+            by_topic: HashMap::new(),
+            memory_bytes: 0,
+            next_number: 1,
+            generation: 0,
+            made: None,
+            leaving: HashMap::new(),
+            not_before: Timestamp::MIN,
+            jobs,
+            queue: Some(queue),
+            slices: metrics::gauge!(crate::metrics::DEDUP_SLICES),
+            sealed_bytes: metrics::gauge!(crate::metrics::DEDUP_SEALED_BYTES),
+        }
+    }
+
+    /// Opens what is there; removes what was begun, and what deleted topics have left.
+    pub fn recover(&mut self, files: &dyn SliceFiles, exists: impl Fn(TopicNo) -> bool) -> Result<(), StoreError> {
+        files.remove_unfinished()?;
+        for number in files.numbers()? {
+            let slice = Slice::open(files, number)?;
+            self.next_number = number.saturating_add(1);
+            if exists(slice.head.topic) {
+                self.push(Arc::new(slice));
+            } else {
+                files.remove(number)?;
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    /// The way of connections to the slices.
+    pub fn shared(&self) -> SealedIds {
+        self.shared.clone()
+    }
+
+    /// The way of the writer to the thread, for [`start`], once.
+    pub fn take_queue(&mut self) -> Option<Receiver<Job>> {
+        self.queue.take()
+    }
+
+    /// Number of the newest slice that was taken in.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Has the thread tell when it has done all that it was told before.
+    #[cfg(test)]
+    pub fn rest(&self, reply: super::command::Reply<()>) {
+        let _ = self.jobs.send(Job::Rest(reply));
+    }
+
+    /// Memory of filters and directories, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_topic.is_empty()
+    }
+
+    /// Ids of a topic that are in slices and not in memory.
+    pub fn ids(&self, topic: TopicNo) -> usize {
+        let Some(slices) = self.by_topic.get(&topic) else { return 0 };
+        let ids = |slice: &Arc<Slice>| slice.head.ids as usize;
+        let all: usize = slices.iter().map(ids).sum();
+        // Those of the newest are still in memory.
+        if self.leaving.contains_key(&topic) { all - slices.back().map_or(0, ids) } else { all }
+    }
+
+    /// Memory of one topic's filters and directories, bytes, if a slice of it can be dropped.
+    pub fn droppable_bytes(&self) -> impl Iterator<Item = (TopicNo, usize)> {
+        self.by_topic
+            .iter()
+            .filter(|(topic, slices)| self.can_drop(**topic, slices))
+            .map(|(topic, slices)| (*topic, slices.iter().map(|slice| slice.memory_bytes()).sum()))
+    }
+
+    fn can_drop(&self, topic: TopicNo, slices: &VecDeque<Arc<Slice>>) -> bool {
+        slices.len() > usize::from(self.leaving.contains_key(&topic))
+    }
+
+    /// The latest time up to which all ids of a topic are in slices.
+    pub fn sealed_until(&self, topic: TopicNo) -> Option<Timestamp> {
+        self.by_topic.get(&topic)?.back().map(|slice| slice.head.until)
+    }
+
+    /// The latest such time of all topics.
+    pub fn newest_until(&self) -> Option<Timestamp> {
+        self.by_topic.values().flatten().map(|slice| slice.head.until).max()
+    }
+
+    /// Drops the oldest slice of a topic for want of room; answers it.
+    pub fn drop_oldest(&mut self, group: &mut Group, topic: TopicNo) -> Option<Arc<Slice>> {
+        let slices = self.by_topic.get(&topic).filter(|slices| self.can_drop(topic, slices))?;
+        let oldest = Arc::clone(slices.front()?);
+        self.drop_slice(group, topic);
+        self.publish();
+        Some(oldest)
+    }
+
+    /// Drops the slices whose newest id has expired.
+    pub fn drop_expired(&mut self, group: &mut Group, expired_until: impl Fn(TopicNo) -> Timestamp) {
+        let mut dropped = false;
+        let topics: Vec<TopicNo> = self.by_topic.keys().copied().collect();
+        for topic in topics {
+            let until = expired_until(topic);
+            let is_over =
+                |slices: &VecDeque<Arc<Slice>>| slices.front().is_some_and(|oldest| oldest.head.newest <= until);
+            while self.by_topic.get(&topic).is_some_and(is_over) {
+                self.drop_slice(group, topic);
+                dropped = true;
+            }
+        }
+        if dropped {
+            self.publish();
+        }
+    }
+
+    /// Drops all of a deleted topic.
+    pub fn remove_topic(&mut self, group: &mut Group, topic: TopicNo) {
+        self.leaving.remove(&topic);
+        if self.by_topic.contains_key(&topic) {
+            while self.by_topic.contains_key(&topic) {
+                self.drop_slice(group, topic);
+            }
+            self.publish();
+        }
+    }
+
+    fn drop_slice(&mut self, group: &mut Group, topic: TopicNo) {
+        let Some(slices) = self.by_topic.get_mut(&topic) else { return };
+        if let Some(slice) = slices.pop_front() {
+            self.memory_bytes -= slice.memory_bytes();
+            self.remove_file(group, slice);
+        }
+        if self.by_topic.get(&topic).is_some_and(VecDeque::is_empty) {
+            self.by_topic.remove(&topic);
+        }
+    }
+
+    /// Not before the group is durable: a power cut that brings a deleted topic back must find its slices.
+    fn remove_file(&self, group: &mut Group, slice: Arc<Slice>) {
+        let jobs = self.jobs.clone();
+        group.when_synced.answers.push(Box::new(move || {
+            // Without the thread the file stays until the next start.
+            let _ = jobs.send(Job::Remove(slice));
+        }));
+    }
+
+    fn push(&mut self, slice: Arc<Slice>) {
+        self.memory_bytes += slice.memory_bytes();
+        self.generation = self.generation.max(slice.head.number);
+        self.by_topic.entry(slice.head.topic).or_default().push_back(slice);
+    }
+
+    fn publish(&mut self) {
+        self.shared.publish(self.generation, &self.by_topic);
+        let all = || self.by_topic.values().flatten();
+        self.slices.set(all().count() as f64);
+        self.sealed_bytes.set(all().map(|slice| slice.head.file_bytes()).sum::<u64>() as f64);
+    }
+
+    /// Has a slice made, if a topic has enough ids in memory: so many as may be, or so many that they are a part of a window worth a
+    /// slice, by time or number, or that other topics want the memory. `open_bytes` is the memory of all ids that are in it.
+    pub fn begin(
+        &mut self,
+        group: &mut Group,
+        indexes: &mut HashMap<TopicNo, Index>,
+        topics: &Topics,
+        (now, open_bytes): (Timestamp, usize),
+    ) {
+        if self.made.is_some() || !self.leaving.is_empty() || now < self.not_before {
+            return;
+        }
+        let SealLimits { open_ids_max, slices_per_window, bytes_max } = self.limits;
+        let is_short = open_bytes > bytes_max.saturating_sub(self.memory_bytes) / 2;
+        let is_due = |index: &mut Index, dedup: &DedupConfig| {
+            let ids = index.len();
+            let window_ms = dedup.window_ms / Timestamp::try_from(slices_per_window).unwrap_or(Timestamp::MAX);
+            let is_part = |index: &mut Index| {
+                is_short
+                    || ids >= dedup.window_ids_max / slices_per_window
+                    || index.oldest().is_some_and(|oldest| oldest.time <= now.saturating_sub(window_ms))
+            };
+            ids >= open_ids_max || (ids > 0 && ids >= open_ids_max / IDS_MIN_PART && is_part(index))
+        };
+        let due = indexes.iter_mut().filter_map(|(topic, index)| {
+            let dedup = topics.by_no.get(topic)?.config.dedup.as_deref()?;
+            let is_kept = dedup.sequence.is_some() || dedup.is_ledger() || index.has_claims();
+            if is_kept || !is_due(index, dedup) {
+                return None;
+            }
+            // What comes later in this millisecond must not have the time of what is sealed.
+            let (until, ids) = index.settled_until(now.saturating_sub(1))?;
+            (ids as usize >= open_ids_max / IDS_MIN_PART / 2).then_some((index.bytes(), *topic, until, ids))
+        });
+        let Some((_, topic, until, ids)) = due.max_by_key(|(bytes, ..)| *bytes) else { return };
+        let job = Job::Seal { topic, number: self.next_number, until, ids };
+        self.next_number += 1;
+        self.made = Some(topic);
+        let jobs = self.jobs.clone();
+        group.when_synced.answers.push(Box::new(move || {
+            // Without the thread ids stay in memory.
+            let _ = jobs.send(job);
+        }));
+    }
+
+    /// Takes a slice in that was made.
+    pub fn note(&mut self, group: &mut Group, sealed: Sealed, exists: bool, now: Timestamp) {
+        self.made = None;
+        match sealed.slice {
+            Some(slice) if exists => {
+                self.leaving.insert(sealed.topic, slice.head.until);
+                self.push(Arc::new(slice));
+                self.publish();
+            }
+            Some(slice) => self.remove_file(group, Arc::new(slice)),
+            None => self.not_before = now.saturating_add(RETRY_MS),
+        }
+    }
+}
