@@ -55,7 +55,9 @@ final class Recipe {
         if (!names.contains(name)) throw new IllegalArgumentException("no step of this recipe: " + name);
         if (!name.equals(System.getenv("KILL_AT")) || --passingsLeft != 0) return;
         var signal = System.getenv().getOrDefault("KILL_SIGNAL", "KILL");
-        new ProcessBuilder("kill", "-" + signal, Long.toString(ProcessHandle.current().pid())).start().waitFor();
+        // It returns when the program stands: a signal reaches the first thread of a JVM first, which is not this one.
+        var kill = "kill -$0 $1; while grep -qs '^State:.[^TZ]' /proc/$1/status; do sleep 0.01; done";
+        new ProcessBuilder("sh", "-c", kill, signal, Long.toString(ProcessHandle.current().pid())).start().waitFor();
     }
 
     /** A consumer that is the member OWNER of GROUP. */
