@@ -35,7 +35,7 @@ demo: build need-clients ## the red packets: watch money get lost and doubled, a
 truth-table: build need-clients ## what becomes of a message: 12 points of failure, 7 ways to consume, each cell tried (2 minutes)
 	examples/truth-table/run
 
-examples: build need-clients need-postgresql ## the recipes for consumers in Python: killed at each step, the effects counted
+examples: build need-clients need-java need-postgresql ## the recipes for consumers in Python, Java and Rust: killed at each step, the effects counted
 	examples/check
 
 crash: build need-clients ## kill -9 the broker 100 times under idempotent producers, check the history

@@ -71,6 +71,8 @@ def planned(check, languages, recipes, short):
     """Each case as language, recipe, store, title, command, function, and whether it has to go wrong."""
     for language, recipe in itertools.product(languages, recipes):
         command = language.command(recipe)
+        *_, noticing = language.faults[recipe]
+        faulty = language.faulty(recipe, check.fresh("faulty"))
         for store in WORLDS[recipe].stores:
             # Where a second database differs is when two instances meet.
             zombie_alone = short and store != WORLDS[recipe].stores[0]
@@ -79,8 +81,6 @@ def planned(check, languages, recipes, short):
             for title, case in cases.TROUBLES.items():
                 if case is cases.zombie or not zombie_alone:
                     yield language, recipe, store, title, command, case, False
-            *_, noticing = language.faults[recipe]
-            faulty = language.faulty(recipe, check.fresh("faulty"))
             yield language, recipe, store, f"planted fault, seen by: {noticing}", faulty, cases.NOTICING[noticing], True
 
 
@@ -106,7 +106,7 @@ def main():
     parser.add_argument("--languages", default=",".join(LANGUAGES), help="of " + ",".join(LANGUAGES))
     parser.add_argument("--cases", default="", help="only those whose title holds this")
     parser.add_argument("--short", action="store_true", help="of a second database only what differs there")
-    parser.add_argument("--jobs", type=int, default=10, help="cases at a time; they wait more than they work")
+    parser.add_argument("--jobs", type=int, default=6, help="cases at a time; they wait more than they work")
     given = parser.parse_args()
     for name in set(given.recipes) - WORLDS.keys() | set(given.languages.split(",")) - LANGUAGES.keys():
         parser.error(f"no recipe or language: {name}")

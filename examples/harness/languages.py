@@ -1,6 +1,8 @@
 """How the recipes of each language are built and run, and how a fault is planted in them."""
 
+import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -36,13 +38,86 @@ class Python:
         return [sys.executable, variant]
 
 
+class Java:
+    """One class a recipe, in one Maven project."""
+
+    name = "java"
+    faults = {
+        "watermark": ("        WHERE watermarks.last_offset < excluded.last_offset\n", "", "zombie"),
+        "transactional-ledger": ("        if (!done.get(record.partition()).add(id)) return;\n", "", "repeated"),
+        "claim-ledger": ("            return false;\n", "            return true;\n", "zombie"),
+        "sequence-chaining": ('inputId + "/" + place.partition()', 'Recipe.INPUT + "/" + place.partition()', "recreated"),
+    }
+
+    def build(self, recipes):
+        self._classes = built("java")
+
+    def command(self, recipe):
+        return self._run(self._classes, recipe)
+
+    def faulty(self, recipe, directory):
+        line, instead, _ = self.faults[recipe]
+        source = directory / f"{camel(recipe)}.java"
+        source.write_text(planted((EXAMPLES / "java" / "src" / "main" / "java" / source.name).read_text(), line, instead))
+        subprocess.run(["javac", "-d", directory, "-cp", self._classes, source], check=True)
+        return self._run(f"{directory}:{self._classes}", recipe)
+
+    def _run(self, classes, recipe):
+        # They live for a second: the second compiler would not pay.
+        return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", classes, camel(recipe)]
+
+
+class Rust:
+    """One program a recipe, in one package."""
+
+    name = "rust"
+    faults = {
+        "watermark": ("    WHERE watermarks.last_offset < excluded.last_offset", "", "zombie"),
+        "transactional-ledger": ("    if is_new {\n", "    if is_new || true {\n", "repeated"),
+        "claim-ledger": ("RDKafkaErrorCode::InvalidRecord)) => Ok(false)", "RDKafkaErrorCode::InvalidRecord)) => Ok(true)", "zombie"),
+        "sequence-chaining": ('format!("{input_id}/{}"', 'format!("{}/{}", setting("INPUT")', "recreated"),
+    }
+
+    def build(self, recipes):
+        self._programs = pathlib.Path(built("rust"))
+
+    def command(self, recipe):
+        return [self._programs / recipe.replace("-", "_")]
+
+    def faulty(self, recipe, directory):
+        """Compiled with what the right ones are made of, under a name of its own beside them."""
+        name, (line, instead, _) = recipe.replace("-", "_"), self.faults[recipe]
+        package = directory / "rust"
+        shutil.copytree(EXAMPLES / "rust", package, ignore=shutil.ignore_patterns("target", "bin"))
+        manifest = package / "Cargo.toml"
+        renamed = planted(manifest.read_text(), 'name = "recipes"', 'name = "recipes-faulty"')
+        manifest.write_text(renamed + '[lib]\nname = "recipes"\n')
+        source = package / "src" / "bin" / f"faulty_{name}.rs"
+        source.parent.mkdir()
+        source.write_text(planted((EXAMPLES / "rust" / "src" / "bin" / f"{name}.rs").read_text(), line, instead))
+        environment = {**os.environ, "CARGO_TARGET_DIR": str(self._programs.parent)}
+        # There, Cargo finds the same settings, and with them what it has built.
+        build = ["cargo", "build", "--quiet", "--release", "--manifest-path", manifest]
+        subprocess.run(build, cwd=EXAMPLES / "rust", env=environment, check=True)
+        return [self._programs / source.stem]
+
+
+def built(language):
+    """What its script prints."""
+    return subprocess.run([EXAMPLES / language / "build"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def camel(recipe):
+    return "".join(word.capitalize() for word in recipe.split("-"))
+
+
 def planted(source, line, instead):
     if source.count(line) != 1:
         raise SystemExit(f"the line for the planted fault stands {source.count(line)} times: {line.strip()}")
     return source.replace(line, instead)
 
 
-LANGUAGES = {language.name: language for language in [Python()]}
+LANGUAGES = {language.name: language for language in [Python(), Java(), Rust()]}
 
 
 def steps(command):
