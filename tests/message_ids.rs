@@ -530,3 +530,23 @@ fn changes_of_keys_that_get_lost_are_warned_of() {
     assert!(warned.len() == 1 && warned[0].contains("changes"), "{log}");
     assert!(!warned[0].contains("claims"), "{log}");
 }
+
+#[test]
+fn ids_are_taken_up_to_the_limit_and_longer_ones_leave_nothing_behind() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "lengths", 1, &[("mode", "window")]);
+    let (shortest, longest, too_long) = ("a", "b".repeat(512), "c".repeat(513));
+    assert_eq!(send(&mut client, "lengths", &[&too_long]), (INVALID_RECORD, -1));
+    assert_eq!(send(&mut client, "lengths", &["x", &too_long]), (INVALID_RECORD, -1), "with what was sent beside it");
+    // Nothing was stored and no id was remembered: the first offset is free, and so is x.
+    assert_eq!(send(&mut client, "lengths", &["x"]), (NONE, 0));
+    for (id, offset) in [(shortest, 1), (longest.as_str(), 2)] {
+        assert_eq!(send(&mut client, "lengths", &[id]), (NONE, offset));
+        assert_eq!(send(&mut client, "lengths", &[id]), (NONE, offset));
+    }
+    // A record without one is taken unchecked unless the topic says otherwise.
+    assert_eq!([send(&mut client, "lengths", &[""]), send(&mut client, "lengths", &[""])], [(NONE, 3), (NONE, 4)]);
+    create(&mut client, "strict", 1, &[("mode", "window"), ("missing.id", "reject")]);
+    assert_eq!(send(&mut client, "strict", &[""]), (INVALID_RECORD, -1));
+}
