@@ -6,7 +6,6 @@ import sqlite3
 import sys
 import time
 
-import psycopg
 from confluent_kafka import (
     OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition,
 )
@@ -131,6 +130,9 @@ def connect(url):
 
 class Postgres:
     def __init__(self, url):
+        # Here, for it takes a second to load that programs on SQLite need not wait.
+        import psycopg
+
         self._connection = psycopg.connect(url, autocommit=True)
 
     def execute(self, sql, values=()):
