@@ -31,6 +31,8 @@ pub struct Report {
     pub(super) batches: u64,
     pub(super) batch_bytes: u64,
     pub(super) rows: u64,
+    /// Files of message ids.
+    pub(super) slices: u64,
     pub(super) progress: Progress,
 }
 
@@ -62,13 +64,14 @@ impl Report {
 
     /// The whole in a sentence.
     pub fn sum(&self) -> String {
-        let Self { topics, partitions, batches, batch_bytes, rows, .. } = self;
+        let Self { topics, partitions, batches, batch_bytes, rows, slices, .. } = self;
         let verdict = match self.damage.len() as u64 + self.unlisted {
             0 => "no damage".to_owned(),
             count => format!("{count} places are damaged"),
         };
+        let files = if *slices > 0 { format!(", {slices} files of message ids") } else { String::new() };
         format!(
-            "{verdict}: {topics} topics, {partitions} partitions, {batches} batches of {batch_bytes} bytes, {rows} other rows read"
+            "{verdict}: {topics} topics, {partitions} partitions, {batches} batches of {batch_bytes} bytes, {rows} other rows{files} read"
         )
     }
 

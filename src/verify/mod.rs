@@ -1,7 +1,7 @@
 //! `einmal verify`: walks a data directory that no broker uses, and reports damage with place and range.
 //!
 //! Nothing is written. Each batch is read and compared with its key and its checksum, offsets must follow each other, and every other
-//! row must decode and agree with the log that it is about. What a running broker would refuse at its start, and what it would find
+//! row must decode and agree with the log that it is about. So must files of message ids. What a running broker would refuse at its start, and what it would find
 //! only when somebody reads there, are both damage.
 
 mod batch;
@@ -11,6 +11,7 @@ mod partition;
 mod producers;
 mod progress;
 mod shelf;
+mod slices;
 mod transactions;
 mod walk;
 
@@ -23,6 +24,7 @@ use walk::walk;
 
 use crate::cli::output::Format;
 use crate::store::rocks::{OpenError, ReadOnlyStore};
+use crate::store::slices::SliceFolder;
 
 /// What to look at.
 #[derive(Debug, Clone, Args)]
@@ -67,6 +69,7 @@ pub fn run(options: &Options) -> Result<bool, VerifyError> {
         report.damage("write-ahead log", None, format!("{} ({})", damage.what, damage.place));
     }
     walk(&store, &mut report);
+    slices::check(&SliceFolder::of(&options.data_dir), &store, &mut report);
     report.progress.end();
     report.print(options.output)?;
     if inspected.is_torn {
