@@ -52,7 +52,7 @@ class Experiments:
 
     def run(self, kind, directory=None, cgroup=None, environment=None, **parameters):
         """One measurement; its figures."""
-        parameters = {name: value // self.scale if name in ("mb", "partitions", "keep") and value > 100 else value for name, value in parameters.items()}
+        parameters = {name: value // self.scale if name in ("mb", "partitions", "keep", "ids") and value > 100 else value for name, value in parameters.items()}
         if self.scale > 1 and "seconds" in parameters:
             parameters["seconds"] = 1
         with contextlib.ExitStack() as stack:
@@ -136,6 +136,11 @@ class Experiments:
             path = found.split("=>")[1].strip()
             yield {"allocator": name, **self.run("write", environment={"LD_PRELOAD": path}, **churn)}
 
+    def e13(self):
+        """Message ids in files: 100 million in 25 files, then 4 million that nobody had, looked up 100 at a time; and fewer files."""
+        for slices, ids in ((25, 4_000_000), (8, 12_500_000), (8, 1_250_000)):
+            yield {"files": slices, "ids of each": ids, **self.run("slices", slices=slices, ids=ids)}
+
 
 @contextlib.contextmanager
 def memory_cgroup():
@@ -178,7 +183,7 @@ def main():
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     experiments = Experiments(built(), options.quick)
-    chosen = [each.upper() for each in options.only.split(",") if each] or ["E1", "E2", "E3", "E6", "E8", "E9", "E12"]
+    chosen = [each.upper() for each in options.only.split(",") if each] or ["E1", "E2", "E3", "E6", "E8", "E9", "E12", "E13"]
     began, found = time.monotonic(), {}
     out = options.out or (Path(tempfile.mkdtemp(prefix="einmal-experiments-")) if options.quick else REPOSITORY / "bench/results")
     with memory.prepared(not options.quick) as prepared:

@@ -1,12 +1,13 @@
 //! What decides the shape of the store, measured on the store alone: `bench/experiments.py` runs this program once for each
 //! measurement, so that none inherits another's memory, and writes the page.
 //!
-//! `experiments KIND NAME=VALUE ...` prints one JSON object. Kinds: `write`, `sync`, `fill`, `crash`, `open`, `batch`; see the
+//! `experiments KIND NAME=VALUE ...` prints one JSON object. Kinds: `write`, `sync`, `fill`, `crash`, `open`, `batch`, `slices`; see the
 //! modules for what they take.
 
 mod batch;
 mod load;
 mod meter;
+mod slices;
 mod start;
 mod sync;
 mod write;
@@ -67,6 +68,7 @@ fn main() -> Outcome<()> {
         "crash" => start::crash(&parameters)?,
         "open" => start::open(&parameters)?,
         "batch" => batch::measure(&parameters)?,
+        "slices" => slices::measure(&parameters)?,
         "build" => json!({ "optimised": !cfg!(debug_assertions) }),
         other => return Err(format!("no experiment is called '{other}'").into()),
     };

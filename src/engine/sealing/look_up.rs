@@ -33,6 +33,17 @@ impl fmt::Debug for SealedIds {
 }
 
 impl SealedIds {
+    /// Those in `slices`, oldest first: for measurements.
+    pub fn of(secret: Secret, slices: impl IntoIterator<Item = Arc<Slice>>) -> Self {
+        let mut by_topic: HashMap<TopicNo, VecDeque<_>> = HashMap::new();
+        for slice in slices {
+            by_topic.entry(slice.head.topic).or_default().push_back(slice);
+        }
+        let all = Self::new(secret);
+        all.publish(by_topic.values().flatten().map(|slice| slice.head.number).max().unwrap_or(0), &by_topic);
+        all
+    }
+
     pub(super) fn new(secret: Secret) -> Self {
         Self { secret, shown: Arc::default() }
     }
@@ -85,6 +96,11 @@ impl PerhapsSealed {
     /// Whether none of the ids is in a slice, for sure: [`PerhapsSealed::read`] reads nothing then.
     pub fn is_none(&self) -> bool {
         self.candidates.is_empty()
+    }
+
+    /// How many reads it takes at most.
+    pub fn candidates(&self) -> usize {
+        self.candidates.len()
     }
 
     /// Reads the slices that perhaps hold one of `ids`, which are those that were asked for.
