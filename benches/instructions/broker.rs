@@ -98,6 +98,7 @@ impl BenchBroker {
             engine: started.engine,
             reader: started.reader,
             extractor: started.extractor,
+            sealed_ids: started.sealed_ids,
             offsets: started.offsets,
             fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
             fetch_memory: FetchMemory::new(config.fetch_memory_bytes),

@@ -39,9 +39,9 @@ pub(in crate::engine) fn start(
                     #[cfg(test)]
                     Job::Rest(reply) => drop(reply),
                     Job::Remove(slice) => {
-                        let number = slice.head.number;
-                        if let Err(error) = files.remove(number) {
-                            tracing::warn!(number, %error, "a slice of message ids stays until the next start");
+                        // The error names the file.
+                        if let Err(error) = files.remove(slice.head.number) {
+                            tracing::warn!(%error, "a file of dropped message ids stays until the next start");
                         }
                     }
                     Job::Seal { topic, number, until, ids } => {
