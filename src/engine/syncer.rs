@@ -29,49 +29,16 @@ struct Shared {
     synced: AtomicU64,
     /// Newest sequence number whose consequences have run.
     published: AtomicU64,
-    written: Written,
+    /// Newest sequence number written.
+    written: AtomicU64,
     /// A write or sync has failed: nothing more is answered.
     failed: AtomicBool,
     fatal: std::sync::Mutex<Option<Fatal>>,
 }
 
-/// The newest sequence number written, and whether a sync of it is coming by itself.
-///
-/// Of the writes to relaxed topics only the first after a sync has to wake the thread: what is written until the time comes is synced
-/// with it. That needs an order that both keep. The writer stores the number before it looks whether a sync is `expected`; the thread
-/// takes that back before it reads the number. So who finds a sync expected is covered by it.
-struct Written {
-    sequence: AtomicU64,
-    expected: AtomicBool,
-}
-
-impl Written {
-    fn new(sequence: u64) -> Self {
-        Self { sequence: AtomicU64::new(sequence), expected: AtomicBool::new(false) }
-    }
-
-    fn store(&self, sequence: u64) {
-        self.sequence.store(sequence, Ordering::SeqCst);
-    }
-
-    /// Answers whether a sync that covers everything stored so far was expected, and has one expected from now on.
-    fn expect_sync(&self) -> bool {
-        self.expected.swap(true, Ordering::SeqCst)
-    }
-
-    /// What the sync that follows covers. `between` is for what the writer does between both steps.
-    fn take(&self, between: impl FnOnce()) -> u64 {
-        self.expected.store(false, Ordering::SeqCst);
-        between();
-        self.sequence.load(Ordering::SeqCst)
-    }
-}
-
 /// The writer's end of the sync thread; the thread ends when it is dropped.
 pub(super) struct Syncer {
     jobs: Sender<Job>,
-    /// When the sync comes that is expected of itself, if one is.
-    expected_at: Instant,
     shared: Arc<Shared>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -89,7 +56,7 @@ impl Syncer {
         let shared = Arc::new(Shared {
             synced: AtomicU64::new(sequence),
             published: AtomicU64::new(sequence),
-            written: Written::new(sequence),
+            written: AtomicU64::new(sequence),
             failed: AtomicBool::new(false),
             fatal: std::sync::Mutex::new(Some(fatal)),
         });
@@ -105,7 +72,7 @@ impl Syncer {
             let _watch = watch;
             thread.run(&queue);
         })?;
-        Ok(Self { jobs, expected_at: Instant::now(), shared, thread })
+        Ok(Self { jobs, shared, thread })
     }
 
     /// Newest sequence number that a sync covers.
@@ -125,7 +92,7 @@ impl Syncer {
 
     /// Takes note of a write.
     pub fn written(&self, sequence: u64) {
-        self.shared.written.store(sequence);
+        self.shared.written.store(sequence, Ordering::Release);
     }
 
     /// Runs `consequences` once everything up to `sequence` is durable.
@@ -134,15 +101,12 @@ impl Syncer {
         let _ = self.jobs.send(Job::Group { sequence, consequences });
     }
 
-    /// Has everything up to `sequence`, which is written, durable within the time.
-    pub fn sync_within(&mut self, sequence: u64, within: Duration) {
+    /// Has everything up to `sequence` durable within the time.
+    pub fn sync_within(&self, sequence: u64, within: Duration) {
         // A time that the clock cannot express is never.
-        let Some(at) = Instant::now().checked_add(within) else { return };
-        if self.shared.written.expect_sync() && self.expected_at <= at {
-            return;
+        if let Some(at) = Instant::now().checked_add(within) {
+            let _ = self.jobs.send(Job::Within { sequence, at });
         }
-        self.expected_at = at;
-        let _ = self.jobs.send(Job::Within { sequence, at });
     }
 
     /// Tells of a failed write.
@@ -233,7 +197,7 @@ impl Thread {
         if sequence <= self.shared.synced.load(Ordering::Acquire) {
             return Ok(());
         }
-        let written = self.shared.written.take(|| ());
+        let written = self.shared.written.load(Ordering::Acquire);
         let began = Instant::now();
         self.store.sync()?;
         self.syncs.record(began.elapsed());
@@ -261,24 +225,6 @@ impl Due {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn who_finds_a_sync_expected_is_covered_by_it() {
-        let written = Written::new(0);
-        written.store(1);
-        assert!(!written.expect_sync(), "nothing is expected at first");
-        written.store(2);
-        assert!(written.expect_sync());
-        let mut is_expected = false;
-        let covered = written.take(|| {
-            written.store(3);
-            is_expected = written.expect_sync();
-        });
-        assert!(covered >= if is_expected { 3 } else { 2 });
-        written.store(4);
-        assert!(written.expect_sync() || covered < 4, "the write in between has asked for the next one");
-        assert_eq!(written.take(|| ()), 4);
-    }
 
     #[test]
     fn sync_is_due_at_the_earliest_time_and_until_the_newest_write_is_durable() {
