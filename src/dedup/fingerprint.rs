@@ -61,9 +61,7 @@ impl Secret {
             u128::from(hash.h1) << 64 | u128::from(hash.h2)
         }))
     }
-}
 
-impl Secret {
     /// Where a fingerprint belongs in a slice. Files are in this order: it is the same in every version.
     pub fn sealed_place(self, fingerprint: &Fingerprint) -> u64 {
         let mut hasher = SipHasher13::new_with_keys(self.0[0], self.0[1]);
