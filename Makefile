@@ -23,7 +23,8 @@ run: build ## install what is missing, build, start the broker on localhost:9092
 build: need-build ## build the broker (RocksDB once per machine: about 15 minutes)
 	scripts/heartbeat cargo build --release
 
-binary: ## print the path of the built binary
+binary: ## print the path of the built binary; built first where there is none
+	@[ -x $(BINARY) ] || $(MAKE) --no-print-directory build >&2
 	@echo $(BINARY)
 
 test: need-build need-lints need-counts need-clients ## the whole gate

@@ -78,29 +78,28 @@ def resent(cell):
 
 
 def dies_before(cell):
+    if cell.condition != "if another takes over":
+        return dies_at(cell, cell.way)
     cell.create_topics()
     cell.send(MESSAGE)
-    if cell.condition == "if another takes over":
-        cell.start("one", KILL_AT=cell.way, **SOON, **LEASE).dies()
-        cell.consume("two", **LEASE)
-        return seen(cell, taken_over=cell.asked("SELECT count(*) FROM done WHERE owner = 'two' AND job = ?", MESSAGE) > 0)
-    cell.start(KILL_AT=cell.way).dies()
-    cell.consume()
-    return seen(cell)
+    cell.start("one", KILL_AT=cell.way, **SOON, **LEASE).dies()
+    cell.consume("two", **LEASE)
+    return seen(cell, taken_over=cell.asked("SELECT count(*) FROM done WHERE owner = 'two' AND job = ?", MESSAGE) > 0)
 
 
 def dies_after(cell):
-    cell.create_topics()
-    cell.send(MESSAGE)
-    cell.start(KILL_AT=cell.way).dies()
-    cell.consume()
-    return seen(cell)
+    return dies_at(cell, cell.way)
 
 
 def commit_first(cell):
+    return dies_at(cell, "committed")
+
+
+def dies_at(cell, step):
+    """The owner dies there, and comes back."""
     cell.create_topics()
     cell.send(MESSAGE)
-    cell.start(KILL_AT="committed").dies()
+    cell.start(KILL_AT=step).dies()
     cell.consume()
     return seen(cell)
 

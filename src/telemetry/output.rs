@@ -102,12 +102,14 @@ fn filter(origin: &'static str, text: String) -> Result<EnvFilter, InvalidFilter
     EnvFilter::try_new(&text).map_err(|error| InvalidFilter { origin, filter: text, detail: error.to_string() })
 }
 
-/// Counts what is written, by level.
+/// Counts what is said, by level.
 struct Counted;
 
 impl<S: Subscriber> Layer<S> for Counted {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+    // Asked of the outermost layer first, so that also what `Repetition` then leaves out is counted: rules on errors must not go blind.
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         metrics::counter!(LOG_MESSAGES_TOTAL, "level" => level_name(*event.metadata().level())).increment(1);
+        true
     }
 }
 
@@ -124,7 +126,20 @@ fn level_name(level: Level) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
     use super::*;
+
+    #[test]
+    fn warnings_that_are_left_out_are_counted() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let subscriber = tracing_subscriber::registry().with(Repetition::default()).with(Counted);
+        metrics::with_local_recorder(&recorder, || {
+            tracing::subscriber::with_default(subscriber, || (0..30).for_each(|_| tracing::warn!("the same mistake")));
+        });
+        let text = recorder.handle().render();
+        assert!(text.contains("einmal_log_messages_total{level=\"warn\"} 30"), "{text}");
+    }
 
     #[test]
     fn a_word_that_is_no_level_is_refused_instead_of_silencing_everything() {

@@ -17,6 +17,9 @@ use tracing_subscriber::layer::{Context, Layer};
 /// How often one warning is written in [`WINDOW`].
 const WRITTEN_MAX: u32 = 10;
 
+/// Field of the event that tells how often something was left out; such an event never is.
+const SUMMARY: &str = "repeated";
+
 /// Time after which it is written again.
 pub const WINDOW: Duration = Duration::from_secs(10);
 
@@ -66,7 +69,7 @@ impl Repetition {
     }
 
     fn admits(&self, event: &Event<'_>, now: Instant) -> bool {
-        if *event.metadata().level() > Level::WARN {
+        if *event.metadata().level() > Level::WARN || event.metadata().fields().field(SUMMARY).is_some() {
             return true;
         }
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,10 +139,14 @@ mod tests {
                 tracing::info!(peer, "news");
             }
             tracing::warn!("another one");
+            for _ in 0..30 {
+                tracing::warn!(repeated = "the same mistake", lines = 20, "a summary");
+            }
         });
         let count =
             |message: &str| written.0.lock().expect("one thread").iter().filter(|written| *written == message).count();
         assert_eq!((count("the same mistake"), count("news"), count("another one")), (10, 30, 1));
+        assert_eq!(count("a summary"), 30, "what tells of others is not left out itself");
         assert_eq!(repetition.drain(), [("the same mistake".to_owned(), 20)]);
         assert!(repetition.drain().is_empty(), "told once");
     }
