@@ -78,6 +78,7 @@ families! {
     DEDUP_SUPPRESSED_BATCHES_TOTAL = "einmal_dedup_suppressed_batches_total" Counter ["topic"] "Batches that were not stored because all of their records were known";
     DEDUP_REJECTED_TOTAL = "einmal_dedup_rejected_total" Counter ["topic"] "Batches refused for a record that was known, a claim of another or another version (INVALID_RECORD)";
     DEDUP_PENDING_CONFLICTS_TOTAL = "einmal_dedup_pending_conflicts_total" Counter ["topic"] "Batches refused until a transaction with the same message ends (NOT_ENOUGH_REPLICAS)";
+    DEDUP_BYPASSED_TOTAL = "einmal_dedup_bypassed_total" Counter ["topic"] "Records that were stored unchecked for their sender (message.dedup.bypass.principals)";
     DEDUP_EVICTED_TOTAL = "einmal_dedup_evicted_total" Counter ["topic"] "Message ids forgotten before their window was over, for want of room";
     DEDUP_SLICES = "einmal_dedup_slices" Gauge [] "Files of message ids that have left memory";
     DEDUP_SEALED_BYTES = "einmal_dedup_sealed_bytes" Gauge [] "Bytes of these files on disk; about 1.4 of 38 are in memory, too";

@@ -290,6 +290,87 @@ fn bad_ids_are_refused_with_the_records_named() {
     assert_eq!(send(&mut client, "once", &["2"]), (NONE, 2), "nothing of it was remembered");
 }
 
+/// A batch of one record with these headers.
+fn with_headers(headers: &[(&str, &[u8])], codec: Codec) -> Bytes {
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_bytes(), Some(*value))).collect();
+    BatchBuilder::new().codec(codec).record_with_headers(1, None, Some(b"v"), &headers).build().freeze()
+}
+
+#[test]
+fn whatever_is_wrong_with_ids_has_its_code_and_nothing_is_stored_or_remembered() {
+    let server = TestServer::start_with(&["einmal.dedup.batch.max.bytes=100000"]);
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "once", 1, &[("mode", "window"), ("missing.id", "reject"), ("id.headers", "message-id,a+b")]);
+    let (longest, too_long, bomb) = ([b'x'; 512], [b'x'; 513], vec![0; 10 << 20]);
+    for codec in CODECS {
+        for (what, headers, code) in [
+            ("empty", &[("message-id", &b""[..])][..], INVALID_RECORD),
+            ("too long", &[("message-id", &too_long)], INVALID_RECORD),
+            ("too long in two parts", &[("a", &longest), ("b", b"x")], INVALID_RECORD),
+            ("half of an id", &[("a", b"x")], INVALID_RECORD),
+            ("a part of it empty", &[("a", b"x"), ("b", b"")], INVALID_RECORD),
+            ("an empty one last", &[("message-id", b"x"), ("message-id", b"")], INVALID_RECORD),
+            ("too long a one last", &[("message-id", b"x"), ("message-id", &too_long)], INVALID_RECORD),
+            ("another name", &[("Message-Id", b"x"), ("message-id ", b"x"), ("", b"x")], INVALID_RECORD),
+        ] {
+            let refused = send_batch(&mut client, "once", with_headers(headers, codec));
+            assert_eq!(refused, (code, -1), "{what}, {codec}");
+        }
+        if codec != Codec::None {
+            // A thousandth as long on the wire, behind a good id and as the id itself.
+            for headers in [&[("message-id", &b"x"[..]), ("bomb", &bomb)][..], &[("message-id", &bomb)]] {
+                let bytes = with_headers(headers, codec);
+                assert!(bytes.len() < 1_000_000, "{} bytes, {codec}", bytes.len());
+                assert_eq!(send_batch(&mut client, "once", bytes), (MESSAGE_TOO_LARGE, -1), "{codec}");
+            }
+        }
+    }
+    let mut damaged = BytesMut::from(&with_headers(&[("message-id", b"x")], Codec::None)[..]);
+    damaged.truncate(damaged.len() - 1);
+    assert_ne!(send_batch(&mut client, "once", damaged.freeze()).0, NONE);
+    // Of several headers the last counts, and nothing of the above is known.
+    let several = with_headers(&[("message-id", &too_long), ("message-id", b""), ("message-id", b"x")], Codec::None);
+    assert_eq!(send_batch(&mut client, "once", several), (NONE, 0));
+    assert_eq!(send_batch(&mut client, "once", with_headers(&[("message-id", b"x")], Codec::Zstd)), (NONE, 0));
+    assert_eq!(send_batch(&mut client, "once", with_headers(&[("message-id", &longest)], Codec::None)), (NONE, 1));
+    assert_eq!(server.metric("einmal_dedup_checked_records_total", &["topic=\"once\""]), Some(3.0));
+}
+
+#[test]
+fn headers_name_a_namespace_only_where_the_topic_lets_them() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    let of = |tenant: &[u8]| with_headers(&[("message-id", b"x"), ("tenant", tenant)], Codec::None);
+    for (topic, namespace, expected) in
+        [("open", "header:tenant", [0, 1, 2, 1]), ("closed", "principal", [0; 4]), ("none", "none", [0; 4])]
+    {
+        assert_eq!(create(&mut client, topic, 1, &[("mode", "window"), ("namespace", namespace)]), NONE);
+        let tenants = [&b"a"[..], b"User:ANONYMOUS", b"", b"User:ANONYMOUS"];
+        let offsets = tenants.map(|tenant| send_batch(&mut client, topic, of(tenant)));
+        assert_eq!(offsets, expected.map(|offset| (NONE, offset)), "{namespace}");
+    }
+}
+
+#[test]
+fn everybody_is_anonymous_and_passes_unchecked_where_the_topic_says_so_also_after_sigkill() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    let refused = create(&mut client, "bad", 1, &[("mode", "window"), ("bypass.principals", "mirror")]);
+    assert_eq!(refused, INVALID_CONFIG);
+    create(&mut client, "other", 1, &[("mode", "window"), ("bypass.principals", "User:mirror")]);
+    create(&mut client, "open", 1, &[("mode", "window"), ("bypass.principals", "User:mirror;User:ANONYMOUS")]);
+    for (again, offset) in [(false, 0), (true, 1)] {
+        assert_eq!(send(&mut client, "other", &["x"]), (NONE, 0), "again: {again}");
+        assert_eq!(send(&mut client, "open", &["x"]), (NONE, offset));
+    }
+    assert_eq!(server.metric("einmal_dedup_bypassed_total", &["topic=\"open\""]), Some(2.0));
+    server.kill9();
+    let server = server.restart();
+    let mut client = TestClient::connect(&server);
+    assert_eq!(send(&mut client, "open", &["x"]), (NONE, 2));
+    expect_log(&mut client, "open", &[(0, "x"), (1, "x"), (2, "x")]);
+}
+
 #[test]
 fn requests_without_acknowledgement_are_checked_as_well() {
     let server = TestServer::start();
@@ -477,7 +558,7 @@ fn what_became_of_repeated_messages_is_counted_by_topic() {
 fn settings_are_checked_when_they_are_given_and_shown() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);
-    for (name, value) in [("mode", "always"), ("id.headers", "+"), ("namespace", "principal"), ("window.ms", "0")] {
+    for (name, value) in [("mode", "always"), ("id.headers", "+"), ("namespace", "principals"), ("window.ms", "0")] {
         assert_eq!(create(&mut client, "bad", 1, &[(name, value)]), INVALID_CONFIG, "{name}={value}");
     }
     create(&mut client, "once", 1, &[("mode", "window"), ("id.headers", "id")]);

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apis::{count_error, frame};
 use super::{Answer, Context, partition_of, topic_name};
-use crate::dedup::BatchIds;
+use crate::dedup::{BatchIds, Sender};
 use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
 use crate::record::codec::Codec;
@@ -120,9 +120,8 @@ impl Appending {
         let version = header.api_version;
         let protocol = if version >= ADDS_PARTITIONS_FROM { TransactionVersion::V2 } else { TransactionVersion::V1 };
         let topics = cx.broker.catalog.topics();
-        let now = super::now();
+        let mut arriving = Arriving { cx, header: &header, now: super::now(), memory: Vec::new(), sender: None };
         let mut batches = Vec::new();
-        let mut memory = Vec::new();
         let mut appending = Vec::with_capacity(request.topics.len());
         for ProduceTopic { topic: named, partitions } in request.topics {
             let topic = find(&topics, &named).cloned();
@@ -131,7 +130,7 @@ impl Appending {
                 let checked = match (acks, &topic) {
                     (None, _) => Err(Refusal::of(ErrorCode::INVALID_REQUIRED_ACKS)),
                     (_, None) => Err(Refusal::of(missing(&named))),
-                    (_, Some(topic)) => check_partition(cx, topic, partition, header.api_version, now, &mut memory),
+                    (_, Some(topic)) => arriving.check(topic, partition),
                 };
                 match checked {
                     Ok(mut batch) => {
@@ -147,6 +146,7 @@ impl Appending {
             let partitions = partitions.collect();
             appending.push(AppendingTopic { named, topic, partitions });
         }
+        let memory = arriving.memory;
         let batches = name_transactions(&mut appending, batches, request.transactional_id.as_deref(), protocol);
         if let Some(acks) = acks {
             metrics::counter!(crate::metrics::PRODUCE_ACKS_TOTAL, "acks" => acks_label(acks)).increment(1);
@@ -280,39 +280,53 @@ fn pins_too_much(batch_bytes: usize, frame_bytes: usize) -> bool {
     batch_bytes.saturating_mul(PINNED_FACTOR_MAX) < frame_bytes
 }
 
-fn check_partition(
-    cx: &Context,
-    topic: &Topic,
-    named: ProducePartition,
-    version: i16,
+/// A request whose batches are being checked.
+struct Arriving<'r> {
+    cx: &'r Context,
+    header: &'r RequestHeader,
     now: Timestamp,
-    memory: &mut Vec<OwnedSemaphorePermit>,
-) -> Result<AppendBatch, Refusal> {
-    let partition =
-        partition_of(topic, named.index).ok_or_else(|| Refusal::of(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
-    // Clients that got hold of the name must not think that they wrote offsets or transactions.
-    if topic_name::is_internal(&topic.name) {
-        return Err(Refusal::of(ErrorCode::INVALID_TOPIC_EXCEPTION));
-    }
-    let mut bytes = named.records.unwrap_or_default();
-    let check = || check::check_batch(&topic.config, &bytes, version, now);
-    let mut header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
-    if let Some(to) = header.codec().ok().and_then(|codec| recompress::target(&topic.config, codec)) {
-        let budget = &cx.broker.recompress_memory;
-        let made = aside(|| recompress::recompressed(&bytes, &header, to, &topic.config, budget))?;
-        (bytes, header) = (made.bytes, made.header);
-        memory.push(made.permit);
-    }
-    let ids = match &topic.config.dedup {
-        None => None,
-        Some(dedup) => {
-            let read = || cx.broker.extractor.ids(dedup, partition.id, &bytes, &header);
-            let mut ids = if header.codec() == Ok(Codec::None) { read() } else { aside(read) }?;
-            look_up_sealed(cx, partition.id, &mut ids)?;
-            Some(Box::new(ids))
+    /// As in [`Appending`].
+    memory: Vec<OwnedSemaphorePermit>,
+    /// Who sends it, once a topic has asked.
+    sender: Option<Arc<Sender>>,
+}
+
+impl Arriving<'_> {
+    fn check(&mut self, topic: &Topic, named: ProducePartition) -> Result<AppendBatch, Refusal> {
+        let Self { cx, now, .. } = *self;
+        let partition =
+            partition_of(topic, named.index).ok_or_else(|| Refusal::of(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
+        // Clients that got hold of the name must not think that they wrote offsets or transactions.
+        if topic_name::is_internal(&topic.name) {
+            return Err(Refusal::of(ErrorCode::INVALID_TOPIC_EXCEPTION));
         }
-    };
-    Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None, ids })
+        let mut bytes = named.records.unwrap_or_default();
+        let check = || check::check_batch(&topic.config, &bytes, self.header.api_version, now);
+        let mut header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
+        if let Some(to) = header.codec().ok().and_then(|codec| recompress::target(&topic.config, codec)) {
+            let budget = &cx.broker.recompress_memory;
+            let made = aside(|| recompress::recompressed(&bytes, &header, to, &topic.config, budget))?;
+            (bytes, header) = (made.bytes, made.header);
+            self.memory.push(made.permit);
+        }
+        let ids = match &topic.config.dedup {
+            None => None,
+            Some(dedup) => {
+                let sender = self.sender();
+                let read = || cx.broker.extractor.ids(dedup, &sender, partition.id, &bytes, &header);
+                let mut ids = if header.codec() == Ok(Codec::None) { read() } else { aside(read) }?;
+                look_up_sealed(cx, partition.id, &mut ids)?;
+                Some(Box::new(ids))
+            }
+        };
+        Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None, ids })
+    }
+
+    fn sender(&mut self) -> Arc<Sender> {
+        let header = self.header;
+        let client_id = || header.client_id.as_deref().unwrap_or_default();
+        Arc::clone(self.sender.get_or_insert_with(|| Arc::new(Sender::anonymous(client_id()))))
+    }
 }
 
 /// Looks up which ids of the batch are no longer in memory, so that the one writer need not.

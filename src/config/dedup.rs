@@ -13,6 +13,7 @@ const MODE: &str = "message.dedup.mode";
 const ID_SOURCE: &str = "message.dedup.id.source";
 const ID_HEADERS: &str = "message.dedup.id.headers";
 const NAMESPACE: &str = "message.dedup.namespace";
+const BYPASS_PRINCIPALS: &str = "message.dedup.bypass.principals";
 const SCOPE: &str = "message.dedup.scope";
 const WINDOW_MS: &str = "message.dedup.window.ms";
 const WINDOW_MAX_IDS: &str = "message.dedup.window.max.ids";
@@ -39,6 +40,8 @@ pub struct DedupConfig {
     pub needs_id: bool,
     /// `message.dedup.on.duplicate`.
     pub on_duplicate: OnDuplicate,
+    /// `message.dedup.bypass.principals`: what these send is remembered, not checked.
+    pub bypass_principals: Vec<String>,
     /// For `message.dedup.mode=sequence`, where records are told apart by numbers and not by ids.
     pub sequence: Option<SequenceConfig>,
     /// `message.version.check`: records may say which version their key must have. Nothing else is looked at then.
@@ -61,10 +64,19 @@ pub struct SequenceConfig {
 pub struct Identity {
     /// `message.dedup.id.source` with `message.dedup.id.headers`.
     pub source: IdSource,
-    /// `message.dedup.namespace` `header:<name>`: the header whose value separates the ids of different writers.
-    pub namespace: Option<String>,
+    /// `message.dedup.namespace`: what separates the ids of different writers.
+    pub namespace: Option<Namespace>,
     /// `message.dedup.scope` is `partition`: the same id in another partition is another message.
     pub is_per_partition: bool,
+}
+
+/// What separates the ids of different writers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Namespace {
+    /// Who sends them, as the broker knows it: nobody can claim another's.
+    Principal,
+    /// The value of this header, which every sender can claim.
+    Header(String),
 }
 
 /// Where the id of a record stands.
@@ -92,6 +104,16 @@ pub enum OnDuplicate {
 }
 
 impl DedupConfig {
+    /// Whether what this principal sends is remembered and not checked.
+    pub fn bypasses(&self, principal: &str) -> bool {
+        self.bypass_principals.iter().any(|name| name == principal)
+    }
+
+    /// Whether it matters who sends a batch.
+    pub fn asks_for_principal(&self) -> bool {
+        !self.bypass_principals.is_empty() || self.identity.namespace == Some(Namespace::Principal)
+    }
+
     /// Whether records are claims of their keys by the owners that their values name: `message.dedup.on.duplicate=reject` with
     /// `message.dedup.id.source=key`.
     pub fn is_ledger(&self) -> bool {
@@ -147,6 +169,7 @@ impl DedupConfig {
                 "mark" => OnDuplicate::Mark,
                 _ => OnDuplicate::Drop,
             },
+            bypass_principals: principals(text(BYPASS_PRINCIPALS))?,
             sequence: (text(MODE) == "sequence").then_some(sequence),
             checks_versions: text(VERSION_CHECK) == "true",
         };
@@ -251,15 +274,34 @@ fn sequence_headers(text: &str) -> Result<(String, String), InvalidSetting> {
     }
 }
 
-fn namespace(text: &str) -> Result<Option<String>, InvalidSetting> {
+fn namespace(text: &str) -> Result<Option<Namespace>, InvalidSetting> {
     match text.strip_prefix("header:").map(str::trim) {
         None if text == "none" => Ok(None),
-        Some(name) if !name.is_empty() => Ok(Some(name.to_owned())),
+        None if text == "principal" => Ok(Some(Namespace::Principal)),
+        Some(name) if !name.is_empty() => Ok(Some(Namespace::Header(name.to_owned()))),
         _ => Err(InvalidSetting {
             name: NAMESPACE.to_owned(),
-            reason: format!("Invalid value {text} for configuration {NAMESPACE}: must be none or header:<name>"),
+            reason: format!(
+                "Invalid value {text} for configuration {NAMESPACE}: must be none, principal or header:<name>"
+            ),
         }),
     }
+}
+
+/// Names of principals have commas in them where they come from certificates, so that they are parted as in Kafka's `super.users`.
+fn principals(text: &str) -> Result<Vec<String>, InvalidSetting> {
+    let names: Vec<_> = text.split(';').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let is_principal =
+        |name: &String| name.split_once(':').is_some_and(|(kind, name)| !kind.is_empty() && !name.is_empty());
+    if names.iter().all(is_principal) {
+        return Ok(names);
+    }
+    Err(InvalidSetting {
+        name: BYPASS_PRINCIPALS.to_owned(),
+        reason: format!(
+            "Invalid value {text} for configuration {BYPASS_PRINCIPALS}: must be principals such as User:mirror with semicolons between them"
+        ),
+    })
 }
 
 fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, InvalidSetting> {
@@ -301,6 +343,7 @@ mod tests {
             throttles: false,
             needs_id: false,
             on_duplicate: OnDuplicate::Drop,
+            bypass_principals: Vec::new(),
             sequence: None,
             checks_versions: false,
         };
@@ -319,14 +362,20 @@ mod tests {
             ("overflow", "throttle"),
             ("missing.id", "reject"),
             ("on.duplicate", "mark"),
+            ("bypass.principals", "User:mirror; User:CN=replay,O=x;"),
         ];
         let expected = DedupConfig {
-            identity: Identity { source: IdSource::Key, namespace: Some("tenant".to_owned()), is_per_partition: true },
+            identity: Identity {
+                source: IdSource::Key,
+                namespace: Some(Namespace::Header("tenant".to_owned())),
+                is_per_partition: true,
+            },
             window_ms: 7,
             window_ids_max: 8,
             throttles: true,
             needs_id: true,
             on_duplicate: OnDuplicate::Mark,
+            bypass_principals: vec!["User:mirror".to_owned(), "User:CN=replay,O=x".to_owned()],
             sequence: None,
             checks_versions: false,
         };
@@ -410,6 +459,9 @@ mod tests {
             ("id.headers", "a++b"),
             ("namespace", "header:"),
             ("namespace", "principals"),
+            ("bypass.principals", "mirror"),
+            ("bypass.principals", "User:a;User:"),
+            ("bypass.principals", ":a"),
             ("mode", "sometimes"),
             ("window.ms", "0"),
             ("window.max.ids", "0"),

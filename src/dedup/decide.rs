@@ -106,6 +106,20 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> Ve
     verdict
 }
 
+/// Takes the ids of a batch in that is stored whatever is known of them, as those of its records: of several records with one id the
+/// newest counts, even while others are in open transactions. [`Index::keep`] or [`Index::drop_new`] has to follow.
+pub fn take_in(index: &mut Index, batch: &Judged<'_>) -> Verdict {
+    index.look_ahead(&batch.ids.ids);
+    for (place, id) in batch.ids.ids.iter().enumerate() {
+        if index.take_in(id)
+            && let Some(claim) = batch.ids.claims.get(place)
+        {
+            index.note_claim(claim.claim(batch.now));
+        }
+    }
+    Verdict::Store
+}
+
 /// What happens to a batch of so many records of which these are known, where those do not spoil it.
 pub(super) fn of_known(known: Vec<(u32, Original)>, record_count: i32, on_duplicate: OnDuplicate) -> Verdict {
     let Some((_, first)) = known.first().copied() else { return Verdict::Store };

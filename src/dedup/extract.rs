@@ -6,10 +6,11 @@ use super::BatchId;
 use super::claim::OfferedClaim;
 use super::fingerprint::{self, Fingerprint, Secret};
 use super::sealed::SealedFindings;
+use super::sender::Sender;
 use super::sequences::BatchNumber;
 use super::versions::VersionedRecord;
 use crate::config::DedupConfig;
-use crate::config::dedup::{IdSource, Identity, SequenceConfig};
+use crate::config::dedup::{IdSource, Identity, Namespace, SequenceConfig};
 use crate::record::codec::{DecompressError, DecompressionLimits, decompress};
 use crate::record::records::{RecordView, RecordsInvalid, records};
 use crate::record::validate::{RECORD_ERRORS_MAX, RecordError};
@@ -24,6 +25,8 @@ const RECORD_BYTES_MIN: usize = 7;
 pub struct BatchIds {
     /// Of the topic when the ids were read.
     pub config: Arc<DedupConfig>,
+    /// Who brings the batch.
+    pub sender: Arc<Sender>,
     /// Of the records that have one, in their order.
     pub ids: Vec<BatchId>,
     /// In a ledger, one for each id; in other topics none.
@@ -38,9 +41,10 @@ pub struct BatchIds {
 
 impl BatchIds {
     /// Those of records of which none has one.
-    fn none(config: &Arc<DedupConfig>) -> Self {
+    fn none(config: &Arc<DedupConfig>, sender: &Arc<Sender>) -> Self {
         Self {
             config: Arc::clone(config),
+            sender: Arc::clone(sender),
             ids: Vec::new(),
             claims: Vec::new(),
             numbers: Vec::new(),
@@ -49,10 +53,16 @@ impl BatchIds {
         }
     }
 
+    /// Whether they are remembered and not checked.
+    pub fn is_bypassed(&self) -> bool {
+        self.config.bypasses(&self.sender.principal)
+    }
+
     /// Whether they would be the same under `config`.
     pub fn are_of(&self, config: &Arc<DedupConfig>) -> bool {
         Arc::ptr_eq(&self.config, config)
             || self.config.checks_versions == config.checks_versions
+                && self.is_bypassed() == config.bypasses(&self.sender.principal)
                 && (&self.config.identity, self.config.needs_id, self.config.is_ledger(), &self.config.sequence)
                     == (&config.identity, config.needs_id, config.is_ledger(), &config.sequence)
     }
@@ -152,13 +162,15 @@ impl Extractor {
         DecompressionLimits { bytes_max: self.batch_bytes_max, ratio_max: u64::MAX }
     }
 
-    /// The ids of the batch in `bytes`, a valid one for `partition`.
+    /// The ids of the batch in `bytes`, a valid one for `partition` that `sender` brings. Of one who is not checked a record may have no
+    /// id; what has one must be fit to be remembered.
     ///
     /// # Errors
     /// [`IdsRefused`].
     pub fn ids(
         &self,
         config: &Arc<DedupConfig>,
+        sender: &Arc<Sender>,
         partition: PartitionId,
         bytes: &[u8],
         header: &BatchHeader,
@@ -167,20 +179,22 @@ impl Extractor {
         let compressed = bytes.get(HEADER_BYTES..).unwrap_or_default();
         let plain = decompress(codec, compressed, self.limits()).map_err(RecordsInvalid::from)?;
         if let Some(sequence) = &config.sequence {
-            let numbers = self.numbers(config, sequence, &plain, header.record_count)?;
-            return Ok(BatchIds { numbers, ..BatchIds::none(config) });
+            let needs_number = config.needs_id && !config.bypasses(&sender.principal);
+            let numbers = self.numbers(needs_number, sequence, &plain, header.record_count)?;
+            return Ok(BatchIds { numbers, ..BatchIds::none(config, sender) });
         }
         if config.checks_versions {
             let versions = self.versions(&plain, header.record_count)?;
-            return Ok(BatchIds { versions, ..BatchIds::none(config) });
+            return Ok(BatchIds { versions, ..BatchIds::none(config, sender) });
         }
-        let mut reader = IdReader::new(*self, &config.identity, partition);
+        let mut reader = IdReader::new(*self, &config.identity, partition, &sender.principal);
         // As many as there are records, unless the header promises more than can be.
         let records_max = plain.len() / RECORD_BYTES_MIN;
         let mut ids = Vec::with_capacity(usize::try_from(header.record_count).unwrap_or(0).min(records_max));
         let mut claims = Vec::new();
         let (mut missing, mut too_long, mut no_claim) = (Vec::new(), Vec::new(), Vec::new());
         let is_ledger = config.is_ledger();
+        let is_checked = !config.bypasses(&sender.principal);
         for record in numbered(&plain, header.record_count) {
             let (index, record) = record?;
             match reader.id_of(&record) {
@@ -189,10 +203,14 @@ impl Extractor {
                     match is_ledger.then(|| OfferedClaim::of(&record, self.secret)) {
                         None => {}
                         Some(Ok(claim)) => claims.push(claim),
-                        Some(Err(why)) => note(&mut no_claim, index, || why.to_owned()),
+                        Some(Err(why)) if is_checked => note(&mut no_claim, index, || why.to_owned()),
+                        // There is no claim to remember.
+                        Some(Err(_)) => drop(ids.pop()),
                     }
                 }
-                Found::Nothing if config.needs_id => note(&mut missing, index, || "it has no message id".to_owned()),
+                Found::Nothing if config.needs_id && is_checked => {
+                    note(&mut missing, index, || "it has no message id".to_owned())
+                }
                 Found::Nothing => {}
                 Found::TooLong(bytes) => {
                     let message = || format!("its message id has {bytes} bytes, more than {}", self.id_bytes_max);
@@ -209,7 +227,7 @@ impl Extractor {
         if !no_claim.is_empty() {
             return Err(IdsRefused::NoClaim { records: no_claim });
         }
-        Ok(BatchIds { ids, claims, ..BatchIds::none(config) })
+        Ok(BatchIds { ids, claims, ..BatchIds::none(config, sender) })
     }
 
     /// What the records in `plain` say of versions.
@@ -229,7 +247,7 @@ impl Extractor {
     /// The numbers of the records in `plain`.
     fn numbers(
         &self,
-        config: &DedupConfig,
+        needs_number: bool,
         sequence: &SequenceConfig,
         plain: &[u8],
         record_count: i32,
@@ -245,7 +263,7 @@ impl Extractor {
                     let name = known.unwrap_or_else(|| Arc::from(name));
                     numbers.push(BatchNumber { name, number, offset_delta: index.unsigned_abs() });
                 }
-                Ok(None) if config.needs_id => note(&mut missing, index, || "it has no name and number".to_owned()),
+                Ok(None) if needs_number => note(&mut missing, index, || "it has no name and number".to_owned()),
                 Ok(None) => {}
                 Err(why) => note(&mut wrong, index, || why.to_owned()),
             }
@@ -318,6 +336,8 @@ fn note(records: &mut Vec<RecordError>, batch_index: i32, message: impl FnOnce()
 struct IdReader<'c, 'r> {
     extractor: Extractor,
     identity: &'c Identity,
+    /// The sender, where ids of different ones differ.
+    principal: Option<&'c str>,
     /// Of the topic's partition, where ids of different ones differ.
     scope: Option<[u8; 4]>,
     /// Whether a UUID may stand for itself.
@@ -329,16 +349,20 @@ struct IdReader<'c, 'r> {
 }
 
 impl<'c, 'r> IdReader<'c, 'r> {
-    fn new(extractor: Extractor, identity: &'c Identity, partition: PartitionId) -> Self {
+    fn new(extractor: Extractor, identity: &'c Identity, partition: PartitionId, principal: &'c str) -> Self {
         let alternatives = match &identity.source {
             IdSource::Headers(alternatives) => alternatives.as_slice(),
             _ => &[],
         };
-        let names = alternatives.iter().flatten().chain(&identity.namespace).map(|name| name.as_bytes());
-        let names: Vec<_> = names.collect();
+        let namespace = match &identity.namespace {
+            Some(Namespace::Header(name)) => Some(name),
+            _ => None,
+        };
+        let names: Vec<_> = alternatives.iter().flatten().chain(namespace).map(|name| name.as_bytes()).collect();
         Self {
             extractor,
             identity,
+            principal: (identity.namespace == Some(Namespace::Principal)).then_some(principal),
             scope: identity.is_per_partition.then(|| partition.index.to_be_bytes()),
             is_plain: identity.namespace.is_none() && !identity.is_per_partition,
             values: vec![None; names.len()],
@@ -398,9 +422,13 @@ impl<'c, 'r> IdReader<'c, 'r> {
     }
 
     fn hashed<'a>(&'a self, parts: impl IntoIterator<Item = Option<&'a [u8]>>) -> Fingerprint {
-        let namespace = self.identity.namespace.as_ref().and(self.values.last()).copied();
         let scope = self.scope.as_ref().map(|scope| Some(&scope[..]));
-        self.extractor.secret.fingerprint(namespace.into_iter().chain(scope).chain(parts))
+        let secret = self.extractor.secret;
+        match (self.principal, &self.identity.namespace) {
+            (Some(principal), _) => secret.fingerprint_of(principal, scope.into_iter().chain(parts)),
+            (None, Some(_)) => secret.fingerprint(self.values.last().copied().into_iter().chain(scope).chain(parts)),
+            (None, None) => secret.fingerprint(scope.into_iter().chain(parts)),
+        }
     }
 }
 

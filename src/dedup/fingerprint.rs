@@ -10,6 +10,8 @@ use crate::types::Uuid;
 
 /// Characters of a UUID as text.
 const UUID_TEXT_BYTES: usize = 36;
+/// Stands where otherwise the length of the first part does. No slice has it.
+const PRINCIPAL: u64 = u64::MAX - 1;
 
 /// 128 bits that stand for an id: a UUID itself, the keyed hash of anything else. Two of 10⁹ ids have the same by accident once in
 /// about 10²¹ topics.
@@ -33,15 +35,18 @@ impl Secret {
 
     /// The fingerprint of `parts`, which stay apart: `ab`, `c` is another id than `a`, `bc`, and none another than an empty one.
     pub(super) fn fingerprint<'a>(self, parts: impl IntoIterator<Item = Option<&'a [u8]>>) -> Fingerprint {
+        hashed(SipHasher24::new_with_keys(self.0[0], self.0[1]), parts)
+    }
+
+    /// The same in the namespace of a principal: no parts without one have this fingerprint, whatever is in them.
+    pub(super) fn fingerprint_of<'a>(
+        self,
+        principal: &'a str,
+        parts: impl IntoIterator<Item = Option<&'a [u8]>>,
+    ) -> Fingerprint {
         let mut hasher = SipHasher24::new_with_keys(self.0[0], self.0[1]);
-        for part in parts {
-            // No slice has this length.
-            let length = part.map_or(u64::MAX, |part| part.len() as u64);
-            hasher.write(&length.to_le_bytes());
-            hasher.write(part.unwrap_or_default());
-        }
-        let hash = hasher.finish128();
-        Fingerprint((u128::from(hash.h1) << 64 | u128::from(hash.h2)).to_be_bytes())
+        hasher.write(&PRINCIPAL.to_le_bytes());
+        hashed(hasher, std::iter::once(Some(principal.as_bytes())).chain(parts))
     }
 
     /// What stands for the owner of a claim.
@@ -68,6 +73,17 @@ impl Secret {
         hasher.write(&fingerprint.0);
         hasher.finish()
     }
+}
+
+fn hashed<'a>(mut hasher: SipHasher24, parts: impl IntoIterator<Item = Option<&'a [u8]>>) -> Fingerprint {
+    for part in parts {
+        // No slice has this length.
+        let length = part.map_or(u64::MAX, |part| part.len() as u64);
+        hasher.write(&length.to_le_bytes());
+        hasher.write(part.unwrap_or_default());
+    }
+    let hash = hasher.finish128();
+    Fingerprint((u128::from(hash.h1) << 64 | u128::from(hash.h2)).to_be_bytes())
 }
 
 impl std::fmt::Debug for Secret {
@@ -118,9 +134,11 @@ mod tests {
         ];
         let mut prints: Vec<_> = ids.iter().map(|parts| secret.fingerprint(parts.iter().copied()).0).collect();
         prints.push(Secret::new([8; 16]).fingerprint([Some(&b"abc"[..])]).0);
+        prints.push(secret.fingerprint_of("ab", [Some(&b"c"[..])]).0);
+        prints.push(secret.fingerprint_of("a", [Some(&b"bc"[..])]).0);
         prints.sort_unstable();
         prints.dedup();
-        assert_eq!(prints.len(), ids.len() + 1);
+        assert_eq!(prints.len(), ids.len() + 3);
     }
 
     #[test]

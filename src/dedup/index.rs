@@ -45,7 +45,7 @@ pub struct Index {
     count: usize,
     /// In a ledger, of all ids of blocks that are neither forgotten nor aborted.
     claims: HashMap<u64, Claim>,
-    /// The claims that those of open transactions, and those not in a block yet, stand in place of.
+    /// What ids of open transactions, and those not in a block yet, stand in place of, where that has to come back without them.
     replaced: HashMap<u64, u64>,
     /// Blocks of open transactions, by the number of their first id.
     open: HashMap<(u32, ProducerId), Vec<u64>>,
@@ -213,6 +213,31 @@ impl Index {
         true
     }
 
+    /// Takes an id in, whatever is known of it. False: it is that of an earlier record of the same batch.
+    pub(super) fn take_in(&mut self, id: &BatchId) -> bool {
+        let Self { places, shards, chunks, begin, next, unkept, replaced, .. } = self;
+        let place = places.of(&id.fingerprint);
+        let shard = &mut shards[shard_of(place)];
+        match shard.find(place, |number| fingerprint_of(chunks, *begin, number) == &id.fingerprint) {
+            None => {
+                let bytes_before = shard.bytes();
+                shard.insert(place, *next as u32);
+                self.shards_bytes = self.shards_bytes - bytes_before + shard.bytes();
+                self.count += 1;
+            }
+            Some(slot) => {
+                let number = number_of(*begin, shard.number(slot));
+                if number >= *unkept {
+                    return false;
+                }
+                shard.set_number(slot, *next as u32);
+                replaced.insert(*next, number);
+            }
+        }
+        self.push(*id);
+        true
+    }
+
     /// The claim on a known id, if it was claimed.
     pub(super) fn claim_of(&self, id: &BatchId) -> Option<Claim> {
         if self.claims.is_empty() {
@@ -292,8 +317,9 @@ impl Index {
         self.look_ahead(ids);
         for (place, id) in ids.iter().enumerate() {
             // What is known already is known from an older block: this one counts.
-            self.offer(id, Timestamp::MAX, transaction);
-            if let Some(claim) = claims.get(place) {
+            if self.take_in(id)
+                && let Some(claim) = claims.get(place)
+            {
                 self.note_claim(*claim);
             }
         }
@@ -373,10 +399,20 @@ impl Index {
 
     /// Takes an id out as if it had never come: what it stood in place of is known again.
     fn take_back(&mut self, number: u64) {
-        self.remove(number);
-        let Some(old) = self.replaced.remove(&number) else { return };
-        if self.blocks.front().is_none_or(|oldest| old < oldest.first) {
+        // If a newer one stands in its place, that one's end decides.
+        if !self.remove(number) {
             return;
+        }
+        let mut old = number;
+        loop {
+            let Some(older) = self.replaced.remove(&old) else { return };
+            if self.blocks.front().is_none_or(|oldest| older < oldest.first) {
+                return;
+            }
+            old = older;
+            if self.blocks[block_of(&self.blocks, old)].state != BlockState::Aborted {
+                break;
+            }
         }
         let Self { places, shards, chunks, begin, .. } = self;
         let place = places.of(fingerprint_of(chunks, *begin, old as u32));
@@ -387,23 +423,26 @@ impl Index {
         self.count += 1;
     }
 
-    /// Takes an id out of the table, if it is still the newest of its fingerprint.
-    fn remove(&mut self, number: u64) {
+    /// Takes an id out of the table; false if it is not the newest of its fingerprint.
+    fn remove(&mut self, number: u64) -> bool {
         if !self.claims.is_empty() {
             self.claims.remove(&number);
         }
         let place = self.places.of(&self.id(number).fingerprint);
         let shard = &mut self.shards[shard_of(place)];
-        let Some(slot) = shard.find(place, |stored| stored == number as u32) else { return };
+        let Some(slot) = shard.find(place, |stored| stored == number as u32) else { return false };
         let bytes_before = shard.bytes();
         shard.remove(slot);
         self.shards_bytes = self.shards_bytes - bytes_before + shard.bytes();
         self.count -= 1;
+        true
     }
 
     /// Gives the memory of the oldest block back, whose ids are out of the table.
     fn release_oldest(&mut self) {
-        self.blocks.pop_front();
+        if let Some(block) = self.blocks.pop_front() {
+            self.settle(block.first..block.first + u64::from(block.ids));
+        }
         let oldest = self.blocks.front().map_or(self.unkept, |block| block.first);
         // The newest chunk stays: more will come into it.
         while self.begin + (CHUNK_IDS as u64) <= oldest && self.chunks.len() > 1 {

@@ -19,17 +19,19 @@ mod fingerprint;
 mod index;
 mod place;
 mod sealed;
+mod sender;
 mod sequences;
 pub mod slice;
 mod table;
 mod versions;
 
 pub use claim::{Claim, OfferedClaim};
-pub use decide::{Judged, Original, Verdict, decide};
+pub use decide::{Judged, Original, Verdict, decide, take_in};
 pub use extract::{BatchIds, Extractor, IdsRefused};
 pub use fingerprint::{Fingerprint, Secret};
 pub use index::{Index, KeptBlock};
 pub use sealed::SealedFindings;
+pub use sender::Sender;
 pub use sequences::{BatchNumber, JudgedNumbers, Moved, Place, Reached, SEQUENCES_TOPIC, Sequence, Sequences};
 pub use versions::VersionedRecord;
 

@@ -87,6 +87,8 @@ pub struct JudgedNumbers<'a> {
     pub transaction: Option<ProducerId>,
     /// `message.dedup.on.duplicate`.
     pub on_duplicate: OnDuplicate,
+    /// Not for a sender of `message.dedup.bypass.principals`: his numbers move names, and none is one that was sent before.
+    pub is_checked: bool,
 }
 
 /// How far names have come by a batch.
@@ -142,6 +144,7 @@ impl Sequences {
             };
             let offset = batch.base_offset + Offset::from(*offset_delta);
             match reached {
+                Some(reached) if number <= reached.number && !batch.is_checked => {}
                 Some(reached) if number <= reached.number => {
                     let first = reached.offset_of(number).or_else(|| settled?.offset_of(number));
                     let original = Original { partition: batch.partition, offset: first.unwrap_or(-1) };

@@ -22,6 +22,7 @@ mod reads;
 mod reclaimer;
 mod retention;
 mod sealing;
+mod senders;
 mod sequences;
 mod simulation;
 mod split_end;

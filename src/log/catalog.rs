@@ -68,6 +68,8 @@ pub struct Traffic {
     pub dedup_rejected: AtomicU64,
     /// `einmal_dedup_pending_conflicts_total`.
     pub dedup_pending_conflicts: AtomicU64,
+    /// `einmal_dedup_bypassed_total`.
+    pub dedup_bypassed: AtomicU64,
     /// `einmal_dedup_evicted_total`.
     pub dedup_evicted: AtomicU64,
     /// `einmal_producer_duplicate_records_total`; counted by the engine.

@@ -59,6 +59,6 @@ macro_rules! defaults {
 }
 
 defaults! {
-    "id.headers" "id.source" "missing.id" "mode" "namespace" "on.duplicate" "overflow" "scope" "sequence.headers"
+    "bypass.principals" "id.headers" "id.source" "missing.id" "mode" "namespace" "on.duplicate" "overflow" "scope" "sequence.headers"
     "sequence.retention.ms" "window.max.ids" "window.ms"
 }

@@ -127,6 +127,15 @@ pub const TOPICS: &[Setting] = &[
         .at_least(0)
         .synonyms(&[same("message.max.bytes")]),
     Setting::new(
+        "message.dedup.bypass.principals",
+        Kind::String,
+        "",
+        "Who sends what was checked elsewhere, or is to be stored again: mirrors and replays. With semicolons between them, as \
+         User:mirror;User:replay. The ids and numbers of their records are remembered and not checked, and records without one are \
+         taken. einmal knows everybody as User:ANONYMOUS.",
+    )
+    .synonyms(&[same("einmal.message.dedup.bypass.principals")]),
+    Setting::new(
         "message.dedup.id.headers",
         Kind::List,
         "message-id,ce_source+ce_id",
@@ -165,7 +174,8 @@ pub const TOPICS: &[Setting] = &[
         "message.dedup.namespace",
         Kind::String,
         "none",
-        "header:<name>: the value of that header keeps the ids of different senders apart.",
+        "What keeps the ids of different senders apart: principal, as the broker knows them (einmal knows everybody as User:ANONYMOUS), or \
+         with header:<name> the value of that header, in which a sender can name another.",
     )
     .synonyms(&[same("einmal.message.dedup.namespace")]),
     Setting::new(

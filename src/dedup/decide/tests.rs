@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::dedup::{IdSource, Identity};
-use crate::dedup::{BatchId, Fingerprint, KeptBlock, SealedFindings, Secret};
+use crate::dedup::{BatchId, Fingerprint, KeptBlock, SealedFindings, Secret, Sender};
 
 fn config(on_duplicate: OnDuplicate) -> DedupConfig {
     DedupConfig {
@@ -12,6 +12,7 @@ fn config(on_duplicate: OnDuplicate) -> DedupConfig {
         throttles: false,
         needs_id: false,
         on_duplicate,
+        bypass_principals: Vec::new(),
         sequence: None,
         checks_versions: false,
     }
@@ -23,6 +24,7 @@ fn ids(word: &str) -> BatchIds {
     let ids = ids.map(|(letter, offset_delta)| BatchId { fingerprint: Fingerprint([letter; 16]), offset_delta });
     BatchIds {
         config: Arc::new(config(OnDuplicate::Drop)),
+        sender: Arc::new(Sender::anonymous("test")),
         ids: ids.collect(),
         claims: Vec::new(),
         numbers: Vec::new(),

@@ -21,6 +21,7 @@ fn config(source: IdSource) -> DedupConfig {
         throttles: false,
         needs_id: false,
         on_duplicate: OnDuplicate::Drop,
+        bypass_principals: Vec::new(),
         sequence: None,
         checks_versions: false,
     }
@@ -33,6 +34,10 @@ fn headers(alternatives: &[&[&str]]) -> IdSource {
 
 fn usual() -> DedupConfig {
     config(headers(&[&["message-id"], &["ce_source", "ce_id"]]))
+}
+
+fn anonymous() -> Arc<Sender> {
+    Arc::new(Sender::anonymous("test"))
 }
 
 fn extractor() -> Extractor {
@@ -56,7 +61,7 @@ fn read_in(
     let bytes = batch(records, codec);
     let header = BatchHeader::parse(&bytes).expect("a batch");
     let partition = PartitionId { topic: TopicNo(1), index: partition };
-    extractor().ids(&Arc::new(config), partition, &bytes, &header).map(|ids| ids.ids)
+    extractor().ids(&Arc::new(config), &anonymous(), partition, &bytes, &header).map(|ids| ids.ids)
 }
 
 fn read(config: DedupConfig, records: &[Record<'_>]) -> Vec<BatchId> {
@@ -126,8 +131,10 @@ fn keys_and_values_can_be_ids() {
 
 #[test]
 fn namespaces_and_partitions_keep_ids_apart() {
-    let in_namespace =
-        || DedupConfig { identity: Identity { namespace: Some("tenant".to_owned()), ..usual().identity }, ..usual() };
+    let in_namespace = || DedupConfig {
+        identity: Identity { namespace: Some(Namespace::Header("tenant".to_owned())), ..usual().identity },
+        ..usual()
+    };
     let of = |tenant: Option<&'static [u8]>| {
         let headers: Vec<Header<'_>> = tenant
             .map(|tenant| (&b"tenant"[..], Some(tenant)))
@@ -193,7 +200,7 @@ fn records_that_are_none_or_out_of_order_are_refused() {
     let mut bytes = batch(&[(None, None, &[]), (None, None, &[])], Codec::None);
     let header = BatchHeader::parse(&bytes).expect("a batch");
     let partition = PartitionId { topic: TopicNo(1), index: 0 };
-    let ids = |bytes: &[u8]| extractor().ids(&Arc::new(usual()), partition, bytes, &header);
+    let ids = |bytes: &[u8]| extractor().ids(&Arc::new(usual()), &anonymous(), partition, bytes, &header);
     // Length, attributes, time, then the offset of the second record.
     let second_offset = HEADER_BYTES + 7 + 3;
     assert_eq!(bytes[second_offset], 2);
@@ -209,7 +216,7 @@ fn read_numbers(headers: &[Header<'_>]) -> Result<Vec<(String, u64)>, IdsRefused
     let config = Arc::new(DedupConfig { sequence: Some(sequence), ..usual() });
     let bytes = batch(&[(None, None, headers)], Codec::None);
     let header = BatchHeader::parse(&bytes).expect("a batch");
-    let read = extractor().ids(&config, PartitionId { topic: TopicNo(1), index: 0 }, &bytes, &header)?;
+    let read = extractor().ids(&config, &anonymous(), PartitionId { topic: TopicNo(1), index: 0 }, &bytes, &header)?;
     assert!(read.ids.is_empty());
     Ok(read.numbers.iter().map(|number| (number.name.to_string(), number.number)).collect())
 }
@@ -263,6 +270,7 @@ fn ids_read_under_other_settings_are_read_again() {
     let config = Arc::new(usual());
     let ids = BatchIds {
         config: Arc::clone(&config),
+        sender: anonymous(),
         ids: Vec::new(),
         claims: Vec::new(),
         numbers: Vec::new(),
@@ -270,6 +278,9 @@ fn ids_read_under_other_settings_are_read_again() {
         sealed: SealedFindings::default(),
     };
     assert!(ids.are_of(&config));
+    let bypass = |principal: &str| DedupConfig { bypass_principals: vec![principal.to_owned()], ..usual() };
+    assert!(ids.are_of(&Arc::new(bypass("User:mirror"))), "that is another");
+    assert!(!ids.are_of(&Arc::new(bypass(Sender::ANONYMOUS))));
     assert!(ids.are_of(&Arc::new(DedupConfig { window_ms: 7, ..usual() })), "how long is another matter");
     assert!(!ids.are_of(&Arc::new(DedupConfig { needs_id: true, ..usual() })));
     assert!(!ids.are_of(&Arc::new(DedupConfig {

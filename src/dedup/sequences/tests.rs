@@ -18,7 +18,15 @@ fn judge(
 ) -> Verdict {
     let numbers = numbers(of);
     let record_count = i32::try_from(of.len()).expect("few");
-    let batch = JudgedNumbers { numbers: &numbers, record_count, partition: 0, base_offset, transaction, on_duplicate };
+    let batch = JudgedNumbers {
+        numbers: &numbers,
+        record_count,
+        partition: 0,
+        base_offset,
+        transaction,
+        on_duplicate,
+        is_checked: true,
+    };
     let (verdict, moved) = sequences.judge(&batch);
     if matches!(verdict, Verdict::Store | Verdict::StoreWithout(_) | Verdict::Mark(_)) {
         sequences.keep(0, &moved, transaction, base_offset);

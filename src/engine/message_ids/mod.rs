@@ -19,7 +19,7 @@ use super::group::Group;
 use super::sealing::{SealLimits, Sealed, Sealing};
 use super::state::Dead;
 use crate::config::DedupConfig;
-use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Verdict, decide};
+use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Sender, Verdict, decide, take_in};
 use crate::log::catalog::{Topic, Topics};
 use crate::record::amend::{self, Amended};
 use crate::record::records::RecordsInvalid;
@@ -114,10 +114,12 @@ impl MessageIds {
             Ok(ids) => ids,
             Err(outcome) => return outcome,
         };
+        if ids.is_bypassed() {
+            count(&topic.traffic.dedup_bypassed, usize::try_from(batch.header.record_count).unwrap_or(0));
+        }
         if let Some(sequence) = &config.sequence {
-            let counted = ids.numbers.len();
-            return match self.judge_numbers(topic, (config, sequence), batch, &ids.numbers, base_offset) {
-                Ok(verdict) => self.outcome(topic, batch, counted, verdict),
+            return match self.judge_numbers(topic, (config, sequence), batch, &ids, base_offset) {
+                Ok(verdict) => self.outcome(topic, batch, &ids, verdict),
                 Err(refused) => refused,
             };
         }
@@ -148,7 +150,7 @@ impl MessageIds {
             transaction: transaction_of(batch),
             now: self.clock.now(),
         };
-        let verdict = decide(index, &judged, config);
+        let verdict = if ids.is_bypassed() { take_in(index, &judged) } else { decide(index, &judged, config) };
         let sealed = self.sealing.ids(topic.no);
         let is_full = index.len() + sealed > config.window_ids_max
             || !index.has_numbers_for(0)
@@ -164,11 +166,12 @@ impl MessageIds {
             let message = "the topic remembers as many message ids as it may; older ones have to expire first";
             return Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message.to_owned());
         }
-        self.outcome(topic, batch, ids.ids.len(), verdict)
+        self.outcome(topic, batch, &ids, verdict)
     }
 
-    /// Counts a verdict over so many records with ids, and makes the batch what it says.
-    fn outcome(&mut self, topic: &Topic, batch: &mut AppendBatch, checked: usize, verdict: Verdict) -> Outcome {
+    /// Counts a verdict, and makes the batch what it says.
+    fn outcome(&mut self, topic: &Topic, batch: &mut AppendBatch, ids: &BatchIds, verdict: Verdict) -> Outcome {
+        let checked = ids.ids.len() + ids.numbers.len();
         let known = match &verdict {
             Verdict::StoreWithout(deltas) => deltas.len(),
             Verdict::Mark(originals) => originals.len(),
@@ -178,7 +181,9 @@ impl MessageIds {
         };
         let traffic = &topic.traffic;
         let records = usize::try_from(batch.header.record_count).unwrap_or(0);
-        count(&traffic.dedup_checked, checked);
+        if !ids.is_bypassed() {
+            count(&traffic.dedup_checked, checked);
+        }
         count(&traffic.dedup_duplicates, known);
         match &verdict {
             Verdict::Reject(..) => count(&traffic.dedup_rejected, 1),
@@ -235,10 +240,24 @@ impl MessageIds {
     fn ids_of(&self, config: &Arc<DedupConfig>, batch: &mut AppendBatch) -> Result<Box<BatchIds>, Outcome> {
         match batch.ids.take() {
             Some(ids) if ids.are_of(config) => Ok(ids),
-            _ => match self.extractor.ids(config, batch.partition, &batch.bytes, &batch.header) {
-                Ok(ids) => Ok(Box::new(ids)),
-                Err(refused) => Err(Outcome::Refused(refused.error(), refused.to_string())),
-            },
+            Some(ids) => self.read_ids(config, &ids.sender, batch),
+            None if config.asks_for_principal() => {
+                let message = "the topic has begun to ask for senders while the batch was on its way";
+                Err(Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message.to_owned()))
+            }
+            None => self.read_ids(config, &Arc::new(Sender::anonymous("")), batch),
+        }
+    }
+
+    fn read_ids(
+        &self,
+        config: &Arc<DedupConfig>,
+        sender: &Arc<Sender>,
+        batch: &AppendBatch,
+    ) -> Result<Box<BatchIds>, Outcome> {
+        match self.extractor.ids(config, sender, batch.partition, &batch.bytes, &batch.header) {
+            Ok(ids) => Ok(Box::new(ids)),
+            Err(refused) => Err(Outcome::Refused(refused.error(), refused.to_string())),
         }
     }
 

@@ -16,7 +16,7 @@ use super::super::state::State;
 use super::super::topics;
 use super::{MessageIds, Outcome, transaction_of};
 use crate::config::dedup::{DedupConfig, SequenceConfig};
-use crate::dedup::{BatchNumber, JudgedNumbers, Moved, Place, SEQUENCES_TOPIC, Sequence, Sequences, Verdict};
+use crate::dedup::{BatchIds, BatchNumber, JudgedNumbers, Moved, Place, SEQUENCES_TOPIC, Sequence, Sequences, Verdict};
 use crate::log::catalog::{Topic, Topics};
 use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
@@ -191,9 +191,10 @@ impl MessageIds {
         topic: &Topic,
         (config, sequence): (&DedupConfig, &SequenceConfig),
         batch: &AppendBatch,
-        numbers: &[BatchNumber],
+        ids: &BatchIds,
         base_offset: Offset,
     ) -> Result<Verdict, Outcome> {
+        let numbers = ids.numbers.as_slice();
         let partition = batch.partition.index;
         if let Some(retention_ms) = sequence.retention_ms {
             let until = self.clock.now().saturating_sub(retention_ms);
@@ -212,6 +213,7 @@ impl MessageIds {
             base_offset,
             transaction: transaction_of(batch),
             on_duplicate: config.on_duplicate,
+            is_checked: !ids.is_bypassed(),
         };
         let (verdict, moved) = sequences.judge(&judged);
         let new = moved.keys().filter(|name| sequences.get(partition, name).is_none());

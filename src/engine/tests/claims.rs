@@ -160,7 +160,9 @@ fn of_two_that_claim_the_same_at_once_one_wins() {
                 scope.spawn(move || {
                     let rounds = (0..ROUNDS).map(|round| {
                         let batch = to(id, &claim(&round.to_string(), owner, &[]));
-                        let ids = extractor.ids(dedup, id, &batch.bytes, &batch.header).expect("good claims");
+                        let ids = extractor
+                            .ids(dedup, &super::message_ids::anonymous(), id, &batch.bytes, &batch.header)
+                            .expect("good claims");
                         let batch = AppendBatch { ids: Some(Box::new(ids)), ..batch };
                         if round % 64 == 0 {
                             barrier.wait();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::harness::*;
+use crate::dedup::Sender;
 use crate::engine::command::{Acks, AppendBatch, Appended, TopicRef};
 use crate::engine::settings::Settings;
 use crate::record::build::BatchBuilder;
@@ -41,14 +42,24 @@ pub fn records_of(bytes: &[u8]) -> Vec<(Offset, String)> {
     records.map(|record| (header.base_offset + Offset::from(record.offset_delta), text(record.value))).collect()
 }
 
+/// Who sends all batches but those of tests about senders.
+pub fn anonymous() -> Arc<Sender> {
+    Arc::new(Sender::anonymous("test"))
+}
+
 impl TestEngine {
     /// As [`to`], with the ids read as a connection reads them.
     pub fn with_ids(&self, partition: PartitionId, batch: &BatchBuilder) -> AppendBatch {
+        self.with_ids_of(&anonymous(), partition, batch)
+    }
+
+    /// The same of a batch that `sender` brings.
+    pub fn with_ids_of(&self, sender: &Arc<Sender>, partition: PartitionId, batch: &BatchBuilder) -> AppendBatch {
         let batch = to(partition, batch);
         let topics = self.started.catalog.topics();
         let dedup = topics.by_no.get(&partition.topic).and_then(|topic| topic.config.dedup.as_ref());
         let ids = dedup.map(|dedup| {
-            let ids = self.started.extractor.ids(dedup, partition, &batch.bytes, &batch.header);
+            let ids = self.started.extractor.ids(dedup, sender, partition, &batch.bytes, &batch.header);
             Box::new(ids.expect("good ids"))
         });
         AppendBatch { ids, ..batch }
@@ -470,7 +481,8 @@ fn of_two_that_send_the_same_message_at_once_one_stores_it() {
                 scope.spawn(move || {
                     let rounds = (0..ROUNDS).map(|round| {
                         let batch = to(id, &identified(&[&round.to_string()]));
-                        let ids = extractor.ids(dedup, id, &batch.bytes, &batch.header).expect("good ids");
+                        let ids =
+                            extractor.ids(dedup, &anonymous(), id, &batch.bytes, &batch.header).expect("good ids");
                         let batch = AppendBatch { ids: Some(Box::new(ids)), ..batch };
                         // Now and then together, else as it comes.
                         if round % 64 == 0 {

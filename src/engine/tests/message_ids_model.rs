@@ -1,11 +1,15 @@
 //! A model that remembers every id for ever, and judges every answer: over restarts, power cuts, jumps of the clock, transactions.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::harness::*;
-use super::message_ids::{identified, records_of};
+use super::message_ids::{anonymous, identified, records_of};
+use super::senders::sender as principal;
+use crate::config::DedupConfig;
 use crate::engine::command::{Acks, Appended};
 use crate::engine::settings::Settings;
 use crate::record::codec::Codec;
@@ -31,6 +35,8 @@ enum Step {
         codec: Codec,
         waits: bool,
         ids_are_read: bool,
+        /// By a principal that is not checked.
+        is_mirror: bool,
         /// Ids leave memory between the look at slices and the append.
         seals_between: bool,
     },
@@ -76,10 +82,11 @@ fn step() -> impl Strategy<Value = Step> {
         any::<bool>(),
         any::<bool>(),
         prop::bool::weighted(0.1),
+        prop::bool::weighted(0.15),
     );
     prop_oneof![
-        16 => send.prop_map(|(partition, ids, sender, codec, waits, ids_are_read, seals_between)| {
-            Step::Send { partition, ids, sender, codec, waits, ids_are_read, seals_between }
+        16 => send.prop_map(|(partition, ids, sender, codec, waits, ids_are_read, seals_between, is_mirror)| {
+            Step::Send { partition, ids, sender, codec, waits, ids_are_read, is_mirror, seals_between }
         }),
         2 => (0..2_usize).prop_map(|partition| Step::Retry { partition }),
         4 => (0..2_i64, any::<bool>()).prop_map(|(producer, commits)| Step::End { producer, commits }),
@@ -104,6 +111,16 @@ struct Record {
     /// Whose transaction it is in, if that is open.
     owner: Option<i64>,
     is_aborted: bool,
+}
+
+/// How a batch is sent.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    codec: Codec,
+    /// Its ids are read before the engine has it.
+    ids_are_read: bool,
+    is_mirror: bool,
+    seals_between: bool,
 }
 
 /// The newest batch of an idempotent producer, and what it was answered.
@@ -133,7 +150,11 @@ impl Model {
     async fn new(tail_cache_bytes: usize, dedup_open_ids_max: usize) -> Self {
         let broker = TestEngine::start_with(Settings { tail_cache_bytes, dedup_open_ids_max, ..settings() });
         let window = WINDOW_MS.to_string();
-        let overrides = [("message.dedup.mode", "window"), ("message.dedup.window.ms", window.as_str())];
+        let overrides = [
+            ("message.dedup.mode", "window"),
+            ("message.dedup.window.ms", window.as_str()),
+            ("message.dedup.bypass.principals", "User:mirror"),
+        ];
         let created = broker.engine().create_topics(vec![new_topic("t", 2, &overrides)], false).await;
         created.expect("engine runs").remove(0).expect("created");
         Self {
@@ -160,8 +181,8 @@ impl Model {
         let records =
             self.logs.iter().enumerate().flat_map(|(index, log)| log.iter().map(move |record| (index, *record)));
         let same = records.filter(|(_, record)| record.id == id && !record.is_aborted);
-        // Of one time and one id there is one.
-        same.max_by_key(|(_, record)| record.time)
+        // Of one time and one id there are several only in a mirror's batch, of which the first counts.
+        same.max_by_key(|(_, record)| (record.time, Reverse(record.offset)))
     }
 
     fn producer(&self, sender: Sender) -> Option<i64> {
@@ -178,12 +199,11 @@ impl Model {
         ids: &[u8],
         sender: Sender,
         sequence: i32,
-        // How it is compressed, whether its ids are read before the engine has it, and whether ids leave memory in between.
-        (codec, read, seals_between): (Codec, bool, bool),
+        form: Form,
         acks: Acks,
     ) -> Appended {
         let names = names(ids);
-        let mut batch = identified(&names.iter().map(String::as_str).collect::<Vec<_>>()).codec(codec);
+        let mut batch = identified(&names.iter().map(String::as_str).collect::<Vec<_>>()).codec(form.codec);
         if let Some(producer) = self.producer(sender) {
             batch = batch.producer(ProducerId(producer), ProducerEpoch(0), sequence);
         }
@@ -191,14 +211,20 @@ impl Model {
             batch = batch.transactional();
         }
         let id = self.partition(index);
-        let batch = if read { self.broker.looked_up(id, &batch) } else { to(id, &batch) };
-        if seals_between {
+        let by = if form.is_mirror { principal("User:mirror") } else { anonymous() };
+        let mut batch = self.broker.looked_up_of(&by, id, &batch);
+        if let Some(ids) = batch.ids.as_mut().filter(|_| !form.ids_are_read) {
+            // Under settings that are others by now.
+            ids.config = Arc::new(DedupConfig { needs_id: true, ..(*ids.config).clone() });
+            ids.ids.clear();
+        }
+        if form.seals_between {
             self.seal().await;
         }
         self.broker.engine().append(acks, vec![batch]).await.expect("answered").remove(0)
     }
 
-    async fn send(&mut self, index: usize, ids: &[u8], sender: Sender, form: (Codec, bool, bool), waits: bool) {
+    async fn send(&mut self, index: usize, ids: &[u8], sender: Sender, form: Form, waits: bool) {
         let owner = match sender {
             Sender::Transactional(producer) => Some(producer),
             _ => None,
@@ -210,7 +236,7 @@ impl Model {
         let answer = self.append(index, ids, sender, sequence, form, acks).await;
         let after = self.log_end(index);
         let of_another = |(_, record): &(usize, Record)| record.owner.is_some() && record.owner != owner;
-        if ids.iter().filter_map(|id| self.known(*id)).any(|known| of_another(&known)) {
+        if !form.is_mirror && ids.iter().filter_map(|id| self.known(*id)).any(|known| of_another(&known)) {
             assert_eq!((answer.error, after), (ErrorCode::NOT_ENOUGH_REPLICAS, before), "{ids:?}");
             return;
         }
@@ -230,7 +256,11 @@ impl Model {
                 known.is_some_and(|(_, record)| record.owner.is_some() || self.passed_ms - record.time < WINDOW_MS);
             let is_stored = found.get(&(before + delta)) == Some(id);
             let is_first = in_batch.insert(*id);
-            assert!(!is_stored || (is_first && !is_remembered), "{id} of {ids:?} is stored twice: {known:?}");
+            assert!(is_stored || !form.is_mirror, "{id} of {ids:?} is lost, which was not to be checked");
+            assert!(
+                !is_stored || form.is_mirror || (is_first && !is_remembered),
+                "{id} of {ids:?} is stored twice: {known:?}"
+            );
             assert!(is_stored || !is_first || known.is_some(), "{id} of {ids:?} is lost");
             if is_stored {
                 new.push(Record { offset: before + delta, id: *id, time: self.passed_ms, owner, is_aborted: false });
@@ -252,7 +282,8 @@ impl Model {
         let Some(Newest { ids, sequence, answer }) = self.newest[index].clone() else { return };
         let before = self.log_end(index);
         let acks = if self.held { Acks::Leader } else { Acks::All };
-        let again = self.append(index, &ids, Sender::Idempotent, sequence, (Codec::None, true, false), acks).await;
+        let form = Form { codec: Codec::None, ids_are_read: true, is_mirror: false, seals_between: false };
+        let again = self.append(index, &ids, Sender::Idempotent, sequence, form, acks).await;
         assert_eq!((again.error, again.base_offset, self.log_end(index)), (ErrorCode::NONE, answer, before));
     }
 
@@ -287,10 +318,11 @@ impl Model {
 
     async fn run(mut self, step: Step) -> Self {
         match step {
-            Step::Send { partition, ids, sender, codec, waits, ids_are_read, seals_between } => {
+            Step::Send { partition, ids, sender, codec, waits, ids_are_read, is_mirror, seals_between } => {
                 // Of one time there is one append, so that the model can tell the newest.
                 self.advance(1);
-                self.send(partition, &ids, sender, (codec, ids_are_read, seals_between), waits).await;
+                let form = Form { codec, ids_are_read, is_mirror, seals_between };
+                self.send(partition, &ids, sender, form, waits).await;
             }
             Step::Retry { partition } => self.retry(partition).await,
             Step::End { producer, commits } => self.end(producer, commits).await,

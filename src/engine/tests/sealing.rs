@@ -1,7 +1,10 @@
 //! Ids that leave memory for slices are known as before; whatever happens in between.
 
+use std::sync::Arc;
+
 use super::harness::*;
-use super::message_ids::identified;
+use super::message_ids::{anonymous, identified};
+use crate::dedup::Sender;
 use crate::engine::command::{Acks, AppendBatch, Appended, TopicRef};
 use crate::engine::settings::Settings;
 use crate::record::BatchHeader;
@@ -44,7 +47,12 @@ impl TestEngine {
 
     /// As [`TestEngine::with_ids`], and looked up in slices as a connection does.
     pub fn looked_up(&self, partition: PartitionId, batch: &BatchBuilder) -> AppendBatch {
-        let mut batch = self.with_ids(partition, batch);
+        self.looked_up_of(&anonymous(), partition, batch)
+    }
+
+    /// The same of a batch that `sender` brings.
+    pub fn looked_up_of(&self, sender: &Arc<Sender>, partition: PartitionId, batch: &BatchBuilder) -> AppendBatch {
+        let mut batch = self.with_ids_of(sender, partition, batch);
         if let Some(ids) = &mut batch.ids {
             ids.sealed = self.started.sealed_ids.ask(partition.topic, &ids.ids).read(&ids.ids).expect("sound");
         }

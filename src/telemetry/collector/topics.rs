@@ -33,6 +33,7 @@ pub(super) const BY_TOPIC: &[(&str, TrafficCounter)] = &[
     (catalogue::DEDUP_SUPPRESSED_BATCHES_TOTAL, |traffic| count(&traffic.dedup_suppressed_batches)),
     (catalogue::DEDUP_REJECTED_TOTAL, |traffic| count(&traffic.dedup_rejected)),
     (catalogue::DEDUP_PENDING_CONFLICTS_TOTAL, |traffic| count(&traffic.dedup_pending_conflicts)),
+    (catalogue::DEDUP_BYPASSED_TOTAL, |traffic| count(&traffic.dedup_bypassed)),
     (catalogue::DEDUP_EVICTED_TOTAL, |traffic| count(&traffic.dedup_evicted)),
     (catalogue::PRODUCER_OUT_OF_ORDER_TOTAL, |traffic| count(&traffic.out_of_order)),
 ];
