@@ -74,7 +74,9 @@ CASES = {
     | of("einmal_group_last_commit_timestamp_seconds", flat(0), (3600, 60), ',group="g"'),
     "EinmalGroupEmptyWithLag": of("einmal_group_members", flat(0), flat(0), ',group="g"')
     | of("einmal_group_lag_records", rising(10), flat(600), ',group="g",topic="t"'),
-    "EinmalRebalanceStorm": of("einmal_group_rebalances_total", rising(3), flat(180), ',group="g"'),
+    # Neither reason alone is a storm.
+    "EinmalRebalanceStorm": of("einmal_group_rebalances_total", rising(1), flat(60), ',group="g",reason="join"')
+    | of("einmal_group_rebalances_total", rising(1), flat(60), ',group="g",reason="leave"'),
 }
 
 # Also silent over these series, which only look like trouble.

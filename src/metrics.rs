@@ -111,13 +111,13 @@ families! {
     GROUPS = "einmal_groups" Gauge ["protocol", "state"] "Groups with members, or that had some, by protocol and state";
     GROUP_MEMBERS = "einmal_group_members" Gauge ["group"] "Members of a group";
     GROUP_MEMBERS_BYTES = "einmal_group_members_bytes" Gauge [] "Memory of groups and their members";
-    GROUP_REBALANCES_TOTAL = "einmal_group_rebalances_total" Counter ["group"] "Generations that a group began, and assignments that a consumer group was given";
+    GROUP_REBALANCES_TOTAL = "einmal_group_rebalances_total" Counter ["group", "reason"] "Generations that a group began, and assignments that a consumer group was given, by what caused them first";
     GROUP_LAG_RECORDS = "einmal_group_lag_records" Gauge ["group", "topic"] "Records between a group's committed offsets and the high watermarks";
     GROUP_LAG_COMMITTED_RECORDS = "einmal_group_lag_committed_records" Gauge ["group", "topic"] "The same to the last stable offsets, where a transaction holds these back: what read_committed readers may read";
     GROUP_LAG_SECONDS = "einmal_group_lag_seconds" Gauge ["group", "topic"] "Age of the oldest record that a group has not committed, 0 if it has all";
     GROUP_LAG_RECORDS_MAX = "einmal_group_lag_records_max" Gauge ["group"] "Lag of a group in the partition where it is largest";
     GROUP_LAST_COMMIT_TIMESTAMP_SECONDS = "einmal_group_last_commit_timestamp_seconds" Gauge ["group"] "When a group last committed, Unix time";
-    GROUP_COMMITS_TOTAL = "einmal_group_commits_total" Counter ["group"] "Offsets that a group committed since the start";
+    GROUP_COMMITS_TOTAL = "einmal_group_commits_total" Counter ["group", "result"] "Offsets that a group committed since the start, and that were refused";
     GROUP_OFFSETS = "einmal_group_offsets" Gauge [] "Committed offsets, over all groups";
     GROUP_OFFSETS_EXPIRED_TOTAL = "einmal_group_offsets_expired_total" Counter [] "Committed offsets forgotten after offsets.retention.minutes or a time of their own";
 

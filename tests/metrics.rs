@@ -182,6 +182,45 @@ fn transactions_are_told_by_age_outcome_and_what_they_hold_back() {
 }
 
 #[test]
+fn rebalances_are_told_by_reason_and_commits_by_result() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    let rebalances = |group: &str, reason: &str| {
+        let labels = [format!("group=\"{group}\""), format!("reason=\"{reason}\"")];
+        server.metric("einmal_group_rebalances_total", &labels.each_ref().map(String::as_str))
+    };
+    let commits =
+        |result| server.metric("einmal_group_commits_total", &["group=\"g\"", &format!("result=\"{result}\"")]);
+    // A group that does not exist is no series: its name is the client's.
+    assert_ne!(commit(&mut client, 7, "nobody", 3, 0), 0);
+    assert_eq!(commits("refused"), None);
+    // Nobody is a member, but it has offsets.
+    assert_eq!(commit(&mut client, 7, "", -1, 0), 0);
+    assert_ne!(commit(&mut client, 7, "nobody", 3, 0), 0);
+    assert_eq!((commits("committed"), commits("refused")), (Some(1.0), Some(1.0)));
+    let mut heartbeat = |member: &str, epoch: i32| {
+        let beat = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(group())
+            .with_member_id(text(member))
+            .with_member_epoch(epoch)
+            .with_rebalance_timeout_ms(60_000)
+            .with_subscribed_topic_names(Some(vec![topic_name("t")]))
+            .with_topic_partitions(Some(vec![]));
+        client.call(&beat, 1).member_epoch
+    };
+    let epoch = heartbeat("one", 0);
+    assert_eq!(heartbeat("two", 0), epoch + 1);
+    assert_eq!(heartbeat("two", -1), -1);
+    assert_eq!(heartbeat("one", epoch), epoch + 2);
+    assert_eq!((rebalances("g", "join"), rebalances("g", "leave")), (Some(2.0), Some(1.0)));
+    assert_eq!(rebalances("g", "session_timeout"), Some(0.0));
+    assert_eq!(commit(&mut client, 9, "one", epoch + 2, 0), 0);
+    assert_ne!(commit(&mut client, 9, "nobody", epoch, 0), 0);
+    assert_eq!((commits("committed"), commits("refused")), (Some(2.0), Some(2.0)));
+}
+
+#[test]
 fn the_series_of_a_deleted_group_vanish() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);

@@ -55,12 +55,18 @@ pub async fn offset_commit(
         Ok(committed) => (None, committed.stored().await.map_err(|_| Close::Ending)?),
         Err(error) => (Some(error), BTreeMap::new()),
     };
-    Ok(answer(&header, &request, |topic, partition| match (judge(topic, partition), refusal) {
+    let answer = answer(&header, &request, |topic, partition| match (judge(topic, partition), refusal) {
         (Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), _) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         (_, Some(refusal)) => refusal,
         (Err(error), None) => error,
         (Ok((id, _)), None) => not_stored.get(&id).copied().unwrap_or(ErrorCode::NONE),
-    }))
+    });
+    let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+    let refused = partitions.filter(|partition| partition.error_code != ErrorCode::NONE.0).count();
+    if refused > 0 {
+        cx.broker.coordinator.count_refused(&request.group_id, refused);
+    }
+    Ok(answer)
 }
 
 /// An empty group id is one too, as in Kafka: old tools commit with it.

@@ -56,12 +56,18 @@ pub async fn txn_offset_commit(
         },
         Err(error) => Err(error),
     };
-    Ok(answer(&header, &request, |topic, partition| match (judge(topic, partition), &staged) {
+    let answer = answer(&header, &request, |topic, partition| match (judge(topic, partition), &staged) {
         (Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION), _) => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         (_, Err(refusal)) => *refusal,
         (Err(error), Ok(_)) => error,
         (Ok((id, _)), Ok(not_staged)) => not_staged.get(&id).copied().unwrap_or(ErrorCode::NONE),
-    }))
+    });
+    let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
+    let refused = partitions.filter(|partition| partition.error_code != ErrorCode::NONE.0).count();
+    if refused > 0 {
+        cx.broker.coordinator.count_refused(&request.group_id, refused);
+    }
+    Ok(answer)
 }
 
 fn plain(partition: &TxnOffsetCommitRequestPartition) -> OffsetCommitRequestPartition {

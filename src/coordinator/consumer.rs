@@ -16,6 +16,7 @@ use crate::group::consumer::{
     ConsumerGroup, Context, HeartbeatAnswer, HeartbeatRejected, HeartbeatRequest, Settings, check_upgrading, heartbeat,
 };
 use crate::group::migration;
+use crate::group::rebalance_reason::RebalanceReason;
 use crate::types::ErrorCode;
 
 /// What the decisions of one group depend on besides the group, as it is at one moment.
@@ -204,13 +205,14 @@ impl Coordinator {
             return;
         }
         let is_settled = group.state().phase() == GroupPhase::Stable;
+        let reason = group.pending_reason().unwrap_or(RebalanceReason::Leave);
         let mut classic = migration::downgraded(group, &around.topics, now);
         // Of what this change has put nothing is needed any more.
         effects.rows.retain(|row| row.value.is_none());
         effects.rows.extend(state.group.deletions());
         effects.moved = Moved::Downgraded(Some(classic.to_stored()));
         if !is_settled {
-            classic.rebalance(now, terms, &mut effects.classic);
+            classic.rebalance(now, terms, reason, &mut effects.classic);
         }
         state.group = Group::Classic(classic);
     }

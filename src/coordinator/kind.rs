@@ -5,6 +5,7 @@ use crate::group::classic::{self, ClassicGroup, StoredGroup};
 use crate::group::consumer::ConsumerGroup;
 use crate::group::consumer::change::Change;
 use crate::group::consumer::codec::Row;
+use crate::group::rebalance_reason::RebalanceReason;
 
 /// A group: which protocol it is of may change (`crate::group::migration`).
 #[derive(Debug)]
@@ -29,11 +30,11 @@ impl Group {
         }
     }
 
-    /// Which targets a consumer group has.
-    pub fn assignment_epoch(&self) -> Option<i32> {
+    /// Why a consumer group has computed targets since the last call. A classic group tells of its generations in its effects.
+    pub fn take_rebalances(&mut self) -> Vec<RebalanceReason> {
         match self {
-            Self::Classic(_) => None,
-            Self::Consumer(group) => Some(group.state().epochs.assignment_epoch),
+            Self::Classic(_) => Vec::new(),
+            Self::Consumer(group) => group.take_rebalances(),
         }
     }
 

@@ -119,6 +119,15 @@ impl Coordinator {
         Ok(self.queue_commit(group_id, offsets.unwrap_or_default(), NotStored::new()))
     }
 
+    /// Counts offsets that were not committed for a group that exists: what clients call groups must not grow the metrics.
+    pub fn count_refused(&self, group_id: &str, offsets: usize) {
+        let refused = offsets as u64;
+        match self.slot(group_id) {
+            Some(slot) => drop(slot.look(|state| state.refused_commits += refused)),
+            None => self.offsets.count_refused(group_id, refused),
+        }
+    }
+
     fn queue_commit(&self, group_id: &str, offsets: Vec<OffsetToCommit>, refused: NotStored) -> QueuedCommit {
         QueuedCommit { stored: self.engine.commit_offsets(group_id.to_owned(), offsets), refused }
     }

@@ -9,6 +9,7 @@ use crate::group::consumer::assignment::Partitions;
 use crate::group::consumer::member::Member;
 use crate::group::consumer::{Assignor, ConsumerGroup};
 use crate::group::embedded::PROTOCOL_TYPE;
+use crate::group::rebalance_reason::Rebalances;
 
 /// Types of groups, as ListGroups names them (`Group.GroupType`).
 const CLASSIC: &str = "classic";
@@ -88,7 +89,9 @@ pub struct GroupFigures {
     /// How many there are.
     pub members: usize,
     /// Generations, and assignments of a consumer group, that began since the start of the broker.
-    pub rebalances: u64,
+    pub rebalances: Rebalances,
+    /// Offsets that were not committed for it since then.
+    pub refused_commits: u64,
 }
 
 impl Coordinator {
@@ -106,6 +109,7 @@ impl Coordinator {
                 state: state.group.state_name(),
                 members: state.group.member_count(),
                 rebalances: state.rebalances,
+                refused_commits: state.refused_commits,
             }));
         }
         figures.sort_by(|one, other| one.group_id.cmp(&other.group_id));

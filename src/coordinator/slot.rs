@@ -9,6 +9,7 @@ use tokio::sync::{oneshot, watch};
 use super::kind::{Effects, Group};
 use super::{Coordinator, EngineGone, GROUP_BYTES};
 use crate::group::classic::{self, JoinAnswer, Now, SyncAnswer, Ticket};
+use crate::group::rebalance_reason::Rebalances;
 
 /// A group behind its lock.
 pub(super) struct Slot {
@@ -33,7 +34,9 @@ pub(super) struct SlotState {
     queued: u64,
     counted_bytes: Option<usize>,
     /// Generations, and assignments of a consumer group, that began since the start of the broker.
-    pub rebalances: u64,
+    pub rebalances: Rebalances,
+    /// Offsets that were not committed for it since then.
+    pub refused_commits: u64,
 }
 
 /// Until it is passed, a change that was queued before is not stored.
@@ -69,7 +72,8 @@ impl Slot {
             is_gone: false,
             queued: 0,
             counted_bytes: None,
-            rebalances: 0,
+            rebalances: Rebalances::default(),
+            refused_commits: 0,
         };
         Self { state: Mutex::new(state), stored: watch::Sender::new(0) }
     }
@@ -91,14 +95,11 @@ impl Coordinator {
     ) -> Option<(T, Barrier)> {
         let mut effects = Effects::default();
         slot.look(|state| {
-            let assignment_before = state.group.assignment_epoch();
             let decided = decide(state, self.clock.now(), &mut effects);
-            let assignment_now = state.group.assignment_epoch();
-            effects.classic.generations += u64::from(assignment_now.is_some() && assignment_now != assignment_before);
-            state.rebalances += effects.classic.generations;
-            if effects.classic.generations > 0 {
+            for reason in effects.classic.generations.drain(..).chain(state.group.take_rebalances()) {
+                state.rebalances.count(reason);
                 let (state, members) = (state.group.state_name(), state.group.member_count());
-                tracing::debug!(group_id, state, members, "the group is shared anew");
+                tracing::debug!(group_id, state, members, reason = reason.name(), "the group is shared anew");
             }
             // Gone in the call: what was to be stored of it is its deletion, which is queued already.
             let change = if state.is_gone { None } else { effects.take_to_store(&state.group) };

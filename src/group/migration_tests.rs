@@ -27,6 +27,7 @@ use crate::group::consumer::state::GroupPhase;
 use crate::group::consumer::topics::TopicMetadata;
 use crate::group::consumer::{Assignor, HeartbeatRejected, HeartbeatRequest, Settings, heartbeat};
 use crate::group::random::Random;
+use crate::group::rebalance_reason::RebalanceReason;
 use crate::types::{ErrorCode, Uuid};
 
 const TOPIC_ID: Uuid = Uuid::from_u128(7);
@@ -188,7 +189,7 @@ impl World {
             let mut classic = downgraded(group, &OneTopic, now);
             downgraded_to = Some(classic.to_stored());
             if !is_settled {
-                classic.rebalance(now, &terms(), &mut effects);
+                classic.rebalance(now, &terms(), RebalanceReason::Leave, &mut effects);
             }
             self.group = Group::Classic(classic);
             self.downgrades += 1;

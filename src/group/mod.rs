@@ -14,5 +14,8 @@ pub mod embedded;
 pub mod migration;
 
 pub mod offsets_partition;
+
+pub mod rebalance_reason;
+
 #[cfg(test)]
 mod random;

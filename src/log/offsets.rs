@@ -34,6 +34,8 @@ struct GroupOffsets {
     pending: BTreeMap<PartitionId, u32>,
     /// Offsets taken over since the start.
     commits: u64,
+    /// Those that were refused.
+    refused: u64,
 }
 
 impl GroupOffsets {
@@ -69,6 +71,8 @@ pub struct Standing {
     pub positions: Vec<(PartitionId, Offset)>,
     /// Offsets that it has committed since the start of the broker.
     pub commits: u64,
+    /// Offsets that were refused, while it had no members since the start.
+    pub refused: u64,
     /// When it last committed; none if it only will, with a transaction.
     pub newest: Option<Timestamp>,
 }
@@ -121,9 +125,9 @@ impl CommittedOffsets {
             if let Some(offsets) = self.groups.get(&group) {
                 let positions = offsets.committed.iter().map(|(partition, committed)| (*partition, committed.offset));
                 let newest = offsets.committed.values().map(|committed| committed.commit_timestamp).max();
-                let (positions, commits) = (positions.collect(), offsets.commits);
+                let (positions, commits, refused) = (positions.collect(), offsets.commits, offsets.refused);
                 drop(offsets);
-                standings.push(Standing { group, positions, commits, newest });
+                standings.push(Standing { group, positions, commits, refused, newest });
             }
         }
         standings.sort_by(|one, other| one.group.cmp(&other.group));
@@ -136,6 +140,13 @@ impl CommittedOffsets {
         let offsets = &mut *offsets;
         let (commits, committed_before) = (&mut offsets.commits, &mut offsets.committed);
         committed_before.extend(committed.into_iter().inspect(|_| *commits += 1));
+    }
+
+    /// Counts offsets that `group` would have committed, if it has any.
+    pub(crate) fn count_refused(&self, group: &str, refused: u64) {
+        if let Some(mut offsets) = self.groups.get_mut(group) {
+            offsets.refused += refused;
+        }
     }
 
     /// Takes note of what a transaction may commit.

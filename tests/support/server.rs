@@ -225,6 +225,13 @@ impl TestServer {
         })?;
         line.rsplit(' ').next()?.parse().ok()
     }
+
+    /// Values of all series of `family` on `/metrics`, together.
+    pub fn metric_sum(&self, family: &str) -> f64 {
+        let (_, body) = self.admin_get("/metrics");
+        let of_family = body.lines().filter(|line| line.split(['{', ' ']).next() == Some(family));
+        of_family.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
 }
 
 impl Drop for TestServer {

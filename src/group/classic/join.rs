@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{ClassicGroup, Effects, MemberId, Now, State, StoredMember, Terms, Ticket, Timer, id};
+use super::{ClassicGroup, Effects, Member, MemberId, Now, State, StoredMember, Terms, Ticket, Timer, id};
+use crate::group::rebalance_reason::RebalanceReason;
 use crate::types::ErrorCode;
 
 /// Time for a new member to be answered: it has no session yet, and may have gone (Kafka's `NEW_MEMBER_JOIN_TIMEOUT_MS`).
@@ -222,7 +223,7 @@ impl ClassicGroup {
         if let Some(initial) = &mut self.initial {
             initial.has_new_member = true;
         }
-        self.rebalance_or_complete(now, terms, effects);
+        self.rebalance_or_complete(now, terms, RebalanceReason::Join, effects);
     }
 
     fn update_then_rebalance(
@@ -233,8 +234,14 @@ impl ClassicGroup {
         member_id: &str,
         effects: &mut Effects,
     ) {
+        let names_same = |member: &Member| {
+            let before = member.stored.protocols.iter().map(|(name, _)| name);
+            before.eq(request.protocols.iter().map(|(name, _)| name))
+        };
+        let is_same = self.members.get(member_id).is_none_or(names_same);
+        let reason = if is_same { RebalanceReason::Metadata } else { RebalanceReason::Assignor };
         self.update(request, member_id, effects);
-        self.rebalance_or_complete(now, terms, effects);
+        self.rebalance_or_complete(now, terms, reason, effects);
     }
 
     fn update(&mut self, request: &JoinRequest, member_id: &str, effects: &mut Effects) {
@@ -261,7 +268,7 @@ impl ClassicGroup {
         self.update(request, &new_id, effects);
         self.keep_alive(now, &new_id);
         if self.state() != State::Stable || self.vote() != self.protocol_name {
-            return self.rebalance_or_complete(now, terms, effects);
+            return self.rebalance_or_complete(now, terms, RebalanceReason::Join, effects);
         }
         effects.store = true;
         let Some(ticket) = self.take_join(&new_id) else { return };

@@ -1,6 +1,7 @@
 //! LeaveGroup.
 
 use super::{ClassicGroup, Effects, Now, Terms, Timer, id};
+use crate::group::rebalance_reason::RebalanceReason;
 use crate::types::ErrorCode;
 
 /// A member that leaves.
@@ -23,7 +24,7 @@ impl ClassicGroup {
         };
         let outcomes = leaving.iter().map(&mut leave).collect();
         if is_left {
-            self.rebalance_without(now, terms, effects);
+            self.rebalance_without(now, terms, RebalanceReason::Leave, effects);
         }
         outcomes
     }

@@ -44,6 +44,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::rebalance_reason::RebalanceReason;
 use crate::types::{ErrorCode, Timestamp};
 pub use commit::{Committer, Retention};
 pub use join::{JoinAnswer, JoinRequest, JoinedMember, PROTOCOLS_PER_MEMBER_MAX};
@@ -113,8 +114,8 @@ pub struct Effects {
     pub synced: Vec<(Ticket, SyncAnswer)>,
     /// The group must be stored ([`ClassicGroup::to_stored`]) before anything of this or a later call is answered.
     pub store: bool,
-    /// Generations that began.
-    pub generations: u64,
+    /// Generations that began, each by what began it.
+    pub generations: Vec<RebalanceReason>,
 }
 
 /// Members, generation and state of one group.
@@ -137,6 +138,8 @@ pub struct ClassicGroup {
     awaiting_join: usize,
     /// Set while the first members of an empty group are waited for.
     initial: Option<InitialRebalance>,
+    /// Of the rebalance that is under way, or was last.
+    reason: RebalanceReason,
     timers: Timers,
     bytes: usize,
 }
@@ -282,16 +285,16 @@ impl ClassicGroup {
         // a fixed time, since it may have gone without anybody noticing.
         if member.is_new || !member.is_awaiting() {
             self.remove_member(member_id, effects);
-            self.rebalance_without(now, terms, effects);
+            self.rebalance_without(now, terms, RebalanceReason::SessionTimeout, effects);
         }
     }
 
     /// After members have gone.
-    fn rebalance_without(&mut self, now: Now, terms: &Terms, effects: &mut Effects) {
+    fn rebalance_without(&mut self, now: Now, terms: &Terms, reason: RebalanceReason, effects: &mut Effects) {
         match self.state() {
             State::Empty => {}
             State::PreparingRebalance => self.maybe_complete_join(now, effects),
-            State::CompletingRebalance | State::Stable => self.prepare_rebalance(now, terms, effects),
+            State::CompletingRebalance | State::Stable => self.prepare_rebalance(now, terms, reason, effects),
         }
     }
 

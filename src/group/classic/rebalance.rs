@@ -5,19 +5,34 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{ClassicGroup, Effects, InitialRebalance, MemberId, Now, State, SyncAnswer, Terms, Timer};
+use crate::group::rebalance_reason::RebalanceReason;
 use crate::types::ErrorCode;
 
 impl ClassicGroup {
     /// After a member has come or changed.
-    pub(super) fn rebalance_or_complete(&mut self, now: Now, terms: &Terms, effects: &mut Effects) {
+    pub(super) fn rebalance_or_complete(
+        &mut self,
+        now: Now,
+        terms: &Terms,
+        reason: RebalanceReason,
+        effects: &mut Effects,
+    ) {
         match self.state() {
             State::PreparingRebalance => self.maybe_complete_join(now, effects),
-            State::Empty | State::CompletingRebalance | State::Stable => self.prepare_rebalance(now, terms, effects),
+            State::Empty | State::CompletingRebalance | State::Stable => {
+                self.prepare_rebalance(now, terms, reason, effects);
+            }
         }
     }
 
     /// Begins to wait for members. The first of an empty group are given `group.initial.rebalance.delay.ms` to come together.
-    pub(super) fn prepare_rebalance(&mut self, now: Now, terms: &Terms, effects: &mut Effects) {
+    pub(super) fn prepare_rebalance(
+        &mut self,
+        now: Now,
+        terms: &Terms,
+        reason: RebalanceReason,
+        effects: &mut Effects,
+    ) {
         if self.state() == State::CompletingRebalance {
             self.drop_assignments(ErrorCode::REBALANCE_IN_PROGRESS, now, effects);
         }
@@ -25,6 +40,7 @@ impl ClassicGroup {
         self.timers.clear(&Timer::Sync);
         let is_initial = self.state() == State::Empty;
         self.enter(now, State::PreparingRebalance);
+        self.reason = reason;
         let delay_ms = terms.initial_rebalance_delay_ms;
         if is_initial && delay_ms > 0 {
             let remaining_ms = self.rebalance_timeout_ms().saturating_sub(delay_ms);
@@ -87,7 +103,7 @@ impl ClassicGroup {
             return self.wait_for_joins(now);
         }
         self.generation_id = self.generation_id.wrapping_add(1).max(1);
-        effects.generations += 1;
+        effects.generations.push(self.reason);
         effects.store = true;
         if self.members.is_empty() {
             self.protocol_name = None;
@@ -166,6 +182,6 @@ impl ClassicGroup {
         for member_id in &late {
             self.remove_member(member_id, effects);
         }
-        self.prepare_rebalance(now, terms, effects);
+        self.prepare_rebalance(now, terms, RebalanceReason::RebalanceTimeout, effects);
     }
 }

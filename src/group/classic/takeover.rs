@@ -1,6 +1,7 @@
 //! The way from and to a consumer group of KIP-848.
 
 use super::{ClassicGroup, Effects, JoinAnswer, MemberId, Now, StoredGroup, SyncAnswer, Terms};
+use crate::group::rebalance_reason::RebalanceReason;
 use crate::types::ErrorCode;
 
 impl ClassicGroup {
@@ -12,8 +13,8 @@ impl ClassicGroup {
     }
 
     /// Has its members join again, for partitions have become free.
-    pub fn rebalance(&mut self, now: Now, terms: &Terms, effects: &mut Effects) {
-        self.prepare_rebalance(now, terms, effects);
+    pub fn rebalance(&mut self, now: Now, terms: &Terms, reason: RebalanceReason, effects: &mut Effects) {
+        self.prepare_rebalance(now, terms, reason, effects);
     }
 
     /// Before it becomes a consumer group: whoever waits is to join that one.

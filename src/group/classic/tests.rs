@@ -2,6 +2,7 @@
 
 mod harness;
 mod members;
+mod reasons;
 mod restart;
 mod schedule;
 mod table;

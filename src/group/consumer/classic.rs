@@ -21,6 +21,7 @@ use super::settle::{News, Subject, settle};
 use super::topics::TopicsImage;
 use crate::group::classic::{JoinAnswer, JoinRequest, Leaving, SyncAnswer, SyncRequest};
 use crate::group::embedded::{Assignment, NamedPartitions, PROTOCOL_TYPE, Subscription};
+use crate::group::rebalance_reason::RebalanceReason;
 use crate::types::ErrorCode;
 
 impl ConsumerGroup {
@@ -183,7 +184,7 @@ impl ConsumerGroup {
         let mut changes = Changes::default();
         let mut leave = |leaving: &Leaving| match self.leaving_member(leaving) {
             Ok(id) => {
-                self.remove_member(&id, cx.topics, &mut changes);
+                self.remove_member(&id, RebalanceReason::Leave, cx.topics, &mut changes);
                 ErrorCode::NONE
             }
             Err(error) => error,

@@ -13,6 +13,7 @@ use super::regex::REGEX_PATTERN_BYTES_MAX;
 use super::request::{Context, HeartbeatAnswer, HeartbeatRequest, Settings};
 use super::state::{GroupState, MEMBER_BYTES, NAME_BYTES, PARTITION_BYTES};
 use super::topics::{Matching, TopicsImage, metadata_hash};
+use crate::group::rebalance_reason::RebalanceReason;
 use crate::types::Uuid;
 
 /// Patterns are matched against new topics no more often than this, however many topics are created. Kafka waits 10 s.
@@ -36,6 +37,10 @@ pub struct ConsumerGroup {
     topics_seen: Option<u64>,
     /// Version of the topics against which the patterns were last matched, and when.
     regexes_seen: Option<(u64, i64)>,
+    /// What made the targets old, first.
+    reason: Option<RebalanceReason>,
+    /// Why targets were computed, since this was last asked for.
+    rebalances: Vec<RebalanceReason>,
 }
 
 /// What a decision returns: state has moved, and this remains to be done.
@@ -93,6 +98,16 @@ impl ConsumerGroup {
         self.state.members.get(member_id).is_some_and(|member| member.current.epoch == epoch)
     }
 
+    /// Why targets were computed since the last call, each time for itself.
+    pub fn take_rebalances(&mut self) -> Vec<RebalanceReason> {
+        std::mem::take(&mut self.rebalances)
+    }
+
+    /// What made the targets old; none: they are of now, or of before a start.
+    pub fn pending_reason(&self) -> Option<RebalanceReason> {
+        self.reason
+    }
+
     /// Deadlines of its members.
     pub fn deadlines(&self) -> &Deadlines {
         &self.deadlines
@@ -124,7 +139,11 @@ impl ConsumerGroup {
     pub fn expire(&mut self, cx: &Context<'_>) -> Option<Expired> {
         let (member_id, timeout) = self.deadlines.due(cx.now_ms).map(|(id, timeout)| (Arc::clone(id), timeout))?;
         let mut changes = Changes::default();
-        self.remove_member(&member_id, cx.topics, &mut changes);
+        let reason = match timeout {
+            Timeout::Session => RebalanceReason::SessionTimeout,
+            Timeout::Rebalance | Timeout::Join | Timeout::Sync => RebalanceReason::RebalanceTimeout,
+        };
+        self.remove_member(&member_id, reason, cx.topics, &mut changes);
         Some(Expired { member_id, timeout, rows: changes.rows() })
     }
 
@@ -139,7 +158,14 @@ impl ConsumerGroup {
     }
 
     /// Takes `id` out for good. What it had is free at once; the others' targets follow with the next heartbeat.
-    pub(super) fn remove_member(&mut self, id: &Arc<str>, topics: &dyn TopicsImage, changes: &mut Changes) {
+    pub(super) fn remove_member(
+        &mut self,
+        id: &Arc<str>,
+        reason: RebalanceReason,
+        topics: &dyn TopicsImage,
+        changes: &mut Changes,
+    ) {
+        self.reason.get_or_insert(reason);
         let regex = self.state.members.get(id).and_then(|member| member.metadata.subscribed_topic_regex.clone());
         self.drop_member(id, changes);
         if let Some(regex) = regex {
@@ -234,21 +260,24 @@ impl ConsumerGroup {
         }
     }
 
-    /// Raises the group epoch if `must_raise` or the subscribed topics are not what they were, then computes targets if they
+    /// Raises the group epoch for a reason that is given or if the subscribed topics are not what they were, then computes targets if they
     /// are older than it (`TargetAssignmentBuilder`).
-    pub(super) fn update_targets(&mut self, must_raise: bool, cx: &Context<'_>, changes: &mut Changes) {
+    pub(super) fn update_targets(&mut self, reason: Option<RebalanceReason>, cx: &Context<'_>, changes: &mut Changes) {
         let mut epochs = self.state.epochs;
         let version = cx.topics.version();
-        if must_raise || self.topics_seen != Some(version) {
+        if reason.is_some() || self.topics_seen != Some(version) {
             self.topics_seen = Some(version);
             let hash = self.metadata_hash(cx.topics);
-            if must_raise || hash != epochs.metadata_hash {
+            if reason.is_some() || hash != epochs.metadata_hash {
+                self.reason.get_or_insert(reason.unwrap_or(RebalanceReason::Metadata));
                 epochs.group_epoch += 1;
                 epochs.metadata_hash = hash;
             }
         }
         if epochs.group_epoch > epochs.assignment_epoch {
             epochs.assignment_epoch = epochs.group_epoch;
+            // A group whose targets were old when the broker started has no reason any more: a member had gone.
+            self.rebalances.push(self.reason.take().unwrap_or(RebalanceReason::Leave));
             for (id, target) in self.new_targets(cx) {
                 changes.make(&mut self.state, Change::Target(id, Some(target)));
             }

@@ -17,6 +17,7 @@ use super::request::{
     Context, HeartbeatAnswer, HeartbeatRejected, HeartbeatRequest, MEMBER_TEXT_BYTES_MAX, Settings, check,
 };
 use super::settle::{News, Subject, settle};
+use crate::group::rebalance_reason::RebalanceReason;
 
 /// Decides a heartbeat of `api_version` for `group`, which is new where there is none yet: whoever calls keeps it only if it
 /// [is not new](ConsumerGroup::is_new) afterwards. `new_member_id` is for a client that leaves the choice to the broker.
@@ -259,7 +260,7 @@ fn leave(
             group.deadlines.clear(&id, Timeout::Rebalance);
         }
     } else {
-        group.remove_member(&id, cx.topics, &mut changes);
+        group.remove_member(&id, RebalanceReason::Leave, cx.topics, &mut changes);
     }
     let answer = HeartbeatAnswer {
         member_id: id.to_string(),

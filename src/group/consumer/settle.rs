@@ -10,6 +10,7 @@ use super::member::{CurrentAssignment, JOIN_EPOCH, MemberMetadata, MemberState};
 use super::reconcile::{Surroundings, reconcile};
 use super::request::Context;
 use super::topics::Matching;
+use crate::group::rebalance_reason::RebalanceReason;
 
 /// Whose request it is.
 pub(super) enum Subject {
@@ -74,8 +75,12 @@ pub(super) fn settle(
         }
     }
     group.refresh_regexes(cx, changes);
-    let must_raise = subscription_changed || group.is_new();
-    group.update_targets(must_raise, cx, changes);
+    let reason = match subject {
+        Subject::New(_) if subscription_changed || group.is_new() => Some(RebalanceReason::Join),
+        _ if subscription_changed || group.is_new() => Some(RebalanceReason::Metadata),
+        _ => None,
+    };
+    group.update_targets(reason, cx, changes);
     let reassigned = advance(group, id, subscription_changed, news.reported, cx, changes);
     group.keep_alive(id, cx);
     reassigned

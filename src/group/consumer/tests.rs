@@ -421,3 +421,35 @@ fn patterns_are_matched_by_others_and_waited_for() {
     assert_eq!(world.run("n 0 no=names regex=w"), "3 =");
     assert_eq!(stale(&world), ["[uv]", "w"]);
 }
+
+/// Each targets that are computed are told by what made the former ones old, first.
+#[test]
+fn each_rebalance_is_told_by_what_began_it() {
+    use crate::group::rebalance_reason::RebalanceReason::*;
+    let mut world = World::new();
+    for (lines, expected) in [
+        (&["m 0"][..], &[Join][..]),
+        (&["m 1"], &[]),
+        (&["n 0"], &[Join]),
+        (&["grow t 5", "m 1 own=t0,t1"], &[Metadata]),
+        (&["n 2 names=t,u own="], &[Metadata]),
+        // An assignor that somebody prefers alone makes no targets old.
+        (&["n 2 assignor=range"], &[]),
+        (&["n -1"], &[]),
+        (&["o 0"], &[Leave]),
+    ] {
+        lines.iter().for_each(|line| drop(world.run(line)));
+        assert_eq!(world.group.take_rebalances(), expected, "{lines:?}");
+    }
+    let mut world = World::new();
+    for (lines, expected) in [
+        (&["m 0", "o 0"][..], &[Join, Join][..]),
+        // It is to give something up, and does not.
+        (&["m 1 own=t0,t1,t2,t3", "wait 10000", "o 0"], &[RebalanceTimeout]),
+        (&["p 0"], &[Join]),
+        (&["wait 40000", "o 0", "wait 6000", "o 0"], &[SessionTimeout]),
+    ] {
+        lines.iter().for_each(|line| drop(world.run(line)));
+        assert_eq!(world.group.take_rebalances(), expected, "{lines:?}");
+    }
+}

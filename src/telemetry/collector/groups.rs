@@ -50,6 +50,8 @@ pub struct GroupLag {
     pub figures: Option<GroupFigures>,
     /// Offsets committed since the start.
     pub commits: u64,
+    /// Offsets that were not committed since then.
+    pub refused_commits: u64,
     /// When it last committed.
     pub newest: Option<Timestamp>,
 }
@@ -69,7 +71,7 @@ pub(super) fn lags(
     asking: &mut Asking<'_>,
 ) -> Vec<GroupLag> {
     let mut groups: BTreeMap<String, GroupLag> = BTreeMap::new();
-    for Standing { group, positions, commits, newest } in standings {
+    for Standing { group, positions, commits, refused, newest } in standings {
         let mut of_topics: BTreeMap<Arc<str>, TopicLag> = BTreeMap::new();
         for (id, offset) in positions {
             let Some(topic) = topics.by_no.get(&id.topic) else { continue };
@@ -92,13 +94,29 @@ pub(super) fn lags(
                 lag.oldest_unread = Some(lag.oldest_unread.map_or(timestamp, |oldest| oldest.min(timestamp)));
             }
         }
-        groups.insert(group.clone(), GroupLag { group, topics: of_topics, figures: None, commits, newest });
+        let lag = GroupLag {
+            group: group.clone(),
+            topics: of_topics,
+            figures: None,
+            commits,
+            refused_commits: refused,
+            newest,
+        };
+        groups.insert(group, lag);
     }
     for figures in figures {
         let group = figures.group_id.clone();
-        let none =
-            || GroupLag { group: group.clone(), topics: BTreeMap::new(), figures: None, commits: 0, newest: None };
-        groups.entry(group.clone()).or_insert_with(none).figures = Some(figures);
+        let none = || GroupLag {
+            group: group.clone(),
+            topics: BTreeMap::new(),
+            figures: None,
+            commits: 0,
+            refused_commits: 0,
+            newest: None,
+        };
+        let lag = groups.entry(group.clone()).or_insert_with(none);
+        lag.refused_commits += figures.refused_commits;
+        lag.figures = Some(figures);
     }
     groups.into_values().collect()
 }
@@ -126,8 +144,21 @@ pub(super) fn by_group(writer: &mut Writer<'_>, groups: &[GroupLag], now: Timest
     // Those that only have offsets have no members, which is worth knowing while they lag.
     let of_groups = |of: fn(&GroupLag) -> f64| groups.iter().map(move |group| (vec![&*group.group], of(group)));
     writer.series(family(catalogue::GROUP_MEMBERS), Fold::Sum, of_groups(|group| group.members() as f64));
-    let rebalances = |group: &GroupLag| group.figures.as_ref().map_or(0.0, |figures| figures.rebalances as f64);
-    writer.series(family(catalogue::GROUP_REBALANCES_TOTAL), Fold::Sum, of_groups(rebalances));
+    let mut rebalances = Vec::new();
+    for group in groups {
+        let counts = group.figures.as_ref().map(|figures| figures.rebalances).unwrap_or_default();
+        rebalances.extend(counts.by_reason().map(|(reason, count)| (&*group.group, reason.name(), count as f64)));
+    }
+    let counted = rebalances.iter().map(|(group, reason, count)| (vec![*group, *reason], *count));
+    writer.series(family(catalogue::GROUP_REBALANCES_TOTAL), Fold::Sum, counted);
+    let commits: Vec<_> = groups
+        .iter()
+        .flat_map(|group| {
+            [("committed", group.commits), ("refused", group.refused_commits)].map(|of| (&*group.group, of))
+        })
+        .collect();
+    let counted = commits.iter().map(|(group, (result, count))| (vec![*group, *result], *count as f64));
+    writer.series(family(catalogue::GROUP_COMMITS_TOTAL), Fold::Sum, counted);
 
     let standing: Vec<&GroupLag> = groups.iter().filter(|group| group.newest.is_some()).collect();
     let of_standing = |of: fn(&GroupLag) -> f64| standing.iter().map(move |group| (vec![&*group.group], of(group)));
@@ -141,7 +172,6 @@ pub(super) fn by_group(writer: &mut Writer<'_>, groups: &[GroupLag], now: Timest
         Fold::Max,
         of_standing(|group| group.newest.unwrap_or(0) as f64 / 1_000.0),
     );
-    writer.series(family(catalogue::GROUP_COMMITS_TOTAL), Fold::Sum, of_standing(|group| group.commits as f64));
 
     let lags = by_topic(groups, |_| true);
     writer.series(family(catalogue::GROUP_LAG_RECORDS), Fold::Sum, series(&lags, |lag| lag.records as f64));

@@ -213,7 +213,8 @@ fn lag_is_told_in_records_and_in_time_and_apart_where_a_transaction_holds_back()
     let apart = of("lag_seconds", "slow", "orders")[0] - of("lag_seconds", "held", "orders")[0];
     assert!((apart - 5.0).abs() < 0.01, "{apart}");
     assert_eq!(values(&text, "einmal_group_lag_records_max{group=\"slow\"}"), [6.0]);
-    assert_eq!(values(&text, "einmal_group_commits_total{group=\"slow\"}"), [3.0]);
+    assert_eq!(values(&text, "einmal_group_commits_total{group=\"slow\",result=\"committed\"}"), [3.0]);
+    assert_eq!(values(&text, "einmal_group_commits_total{group=\"slow\",result=\"refused\"}"), [0.0]);
     assert_eq!(values(&text, "einmal_group_members{group=\"slow\"}"), [0.0]);
     assert_eq!(values(&text, "einmal_group_last_commit_timestamp_seconds{group=\"slow\"}"), [5.01]);
     assert_eq!(values(&text, "einmal_partition_lso_lag_records{topic=\"orders\",partition=\"1\"}"), [1.0]);

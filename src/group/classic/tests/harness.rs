@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use crate::group::classic::*;
+use crate::group::rebalance_reason::RebalanceReason;
 
 pub const SESSION_MS: i32 = 10_000;
 pub const REBALANCE_MS: i32 = 60_000;
@@ -17,6 +18,7 @@ pub struct TestGroup {
     pub synced: HashMap<Ticket, SyncAnswer>,
     pub stored: Option<StoredGroup>,
     pub generations: u64,
+    pub reasons: Vec<RebalanceReason>,
 }
 
 pub fn join_of(member_id: &str, new_member_id: &str) -> JoinRequest {
@@ -60,6 +62,7 @@ impl TestGroup {
             synced: HashMap::new(),
             stored: None,
             generations: 0,
+            reasons: Vec::new(),
         }
     }
 
@@ -80,7 +83,8 @@ impl TestGroup {
         if effects.store {
             self.stored = Some(self.group.to_stored());
         }
-        self.generations += effects.generations;
+        self.generations += effects.generations.len() as u64;
+        self.reasons.extend(effects.generations);
         answer
     }
 
