@@ -45,6 +45,7 @@ families! {
     CONFIG_INFO = "einmal_config_info" Gauge ["durability", "mode"] "Always 1; the labels tell the default durability and the mode";
 
     REQUEST_DURATION_SECONDS = "einmal_request_duration_seconds" Histogram ["api"] "From a parsed request to its queued answer, deliberate waiting included";
+    REQUEST_PHASE_SECONDS = "einmal_request_phase_seconds" Histogram ["api", "phase"] "Where the time of requests goes: queue, behind an earlier request of the connection; handle, on a thread; wait, for the disk, for records or for others; send, until the socket has taken the answer";
     REQUESTS_TOTAL = "einmal_requests_total" Counter ["api", "version"] "Requests by API and version";
     REQUEST_ERRORS_TOTAL = "einmal_request_errors_total" Counter ["api", "error"] "Error codes answered, per partition or item";
     REQUESTS_IN_FLIGHT = "einmal_requests_in_flight" Gauge ["api"] "Requests parsed and not yet answered";
@@ -61,6 +62,7 @@ families! {
     TOPIC_BYTES_IN_TOTAL = "einmal_topic_bytes_in_total" Counter ["topic"] "Bytes of appended batches";
     TOPIC_BYTES_OUT_TOTAL = "einmal_topic_bytes_out_total" Counter ["topic"] "Bytes of fetched batches";
     TOPIC_RECORDS_IN_TOTAL = "einmal_topic_records_in_total" Counter ["topic"] "Records appended";
+    TOPIC_RECORDS_OUT_TOTAL = "einmal_topic_records_out_total" Counter ["topic"] "Records of fetched batches, markers left out";
     TOPIC_BATCHES_IN_TOTAL = "einmal_topic_batches_in_total" Counter ["topic"] "Batches appended";
     TOPIC_PRODUCE_FAILED_TOTAL = "einmal_topic_produce_failed_total" Counter ["topic"] "Batches refused";
     TOPIC_FETCH_FAILED_TOTAL = "einmal_topic_fetch_failed_total" Counter ["topic"] "Partitions of fetches answered with an error";
@@ -99,6 +101,7 @@ families! {
     TXN_DURATION_SECONDS = "einmal_txn_duration_seconds" Histogram ["result"] "From the first participant of a transaction to the decision of its end";
     TXN_END_DURATION_SECONDS = "einmal_txn_end_duration_seconds" Histogram ["result"] "From EndTxn to its durable end";
     TXN_PARTITIONS = "einmal_txn_partitions" Histogram [] "Partitions of an ended transaction";
+    TXN_RECORDS = "einmal_txn_records" Histogram [] "Records of an ended transaction, as far as they came since the start of the broker";
     TXN_MARKERS_PENDING = "einmal_txn_markers_pending" Gauge [] "Decided transactions that are too large for one write and not carried out everywhere";
     TXN_FENCED_TOTAL = "einmal_txn_fenced_total" Counter ["reason"] "Producers shut out: an open transaction aborted in their stead, or a request of an older epoch refused";
     TXN_VERIFICATION_FAILED_TOTAL = "einmal_txn_verification_failed_total" Counter ["reason"] "Batches refused that are not of the transaction that they claim to be of";
@@ -132,6 +135,7 @@ families! {
     APPEND_DURATION_SECONDS = "einmal_append_duration_seconds" Histogram ["durability"] "From a queued append to its answer";
     ENGINE_THREAD_PANICS_TOTAL = "einmal_engine_thread_panics_total" Counter ["thread"] "Threads beside the writer that panicked: retention, compaction or the return of space stand still until a restart";
     ENGINE_QUEUE_COMMANDS = "einmal_engine_queue_commands" Gauge [] "Commands that wait for the writer";
+    ENGINE_QUEUE_BYTES = "einmal_engine_queue_bytes" Gauge [] "Bytes of batches in these commands, and of what groups store";
     ENGINE_GROUP_COMMANDS = "einmal_engine_group_commands" Histogram [] "Commands per commit group";
     ENGINE_BUSY_SECONDS_TOTAL = "einmal_engine_busy_seconds_total" Counter [] "Time the one writer worked";
     WAL_SYNC_DURATION_SECONDS = "einmal_wal_sync_duration_seconds" Histogram [] "One fsync of the write-ahead log";
@@ -177,12 +181,15 @@ families! {
     CONNECTIONS_OPENED_TOTAL = "einmal_connections_opened_total" Counter ["listener"] "Connections accepted";
     CONNECTIONS_CLOSED_TOTAL = "einmal_connections_closed_total" Counter ["listener", "cause"] "Connections closed";
     CONNECTIONS_REJECTED_TOTAL = "einmal_connections_rejected_total" Counter ["listener", "reason"] "Connections refused at accept";
+    BOOTSTRAP_ONLY_CONNECTIONS_TOTAL = "einmal_bootstrap_only_connections_total" Counter ["listener"] "Connections that asked for nothing but metadata for 30 s, of clients that do nothing else: their advertised address may be wrong";
+    CLIENT_SOFTWARE = "einmal_client_software" Gauge ["name", "version"] "Open connections by what clients say they run; other: below the 50 most used, or not said";
     METRICS_FOLDED = "einmal_metrics_folded" Gauge ["family"] "1 if series were folded together or left out to keep the family small";
     LOG_MESSAGES_TOTAL = "einmal_log_messages_total" Counter ["level"] "Log lines by level";
     PANICS_TOTAL = "einmal_panics_total" Counter [] "Panics caught";
 
     RUNTIME_WORKERS = "einmal_runtime_workers" Gauge [] "Threads that serve connections";
     RUNTIME_TASKS = "einmal_runtime_tasks" Gauge [] "Tasks on them: connections, parked requests, timers";
+    RUNTIME_POLL_DELAY_SECONDS = "einmal_runtime_poll_delay_seconds" Histogram [] "How long a task that is ready waits for one of them, tried four times a second";
     RUNTIME_BUSY_SECONDS_TOTAL = "einmal_runtime_busy_seconds_total" Counter [] "Time they worked, over all of them";
 
     PROCESS_CPU_SECONDS_TOTAL = "process_cpu_seconds_total" Counter [] "User and system time";
@@ -195,3 +202,4 @@ families! {
 }
 
 pub mod compat;
+pub mod phases;

@@ -5,9 +5,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 
-use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DeleteTopicsRequest};
-use support::groups::{commit, group, text};
-use support::requests::{Producer, batch, create_topic, drain, produce, topic_name};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DeleteTopicsRequest,
+};
+use support::groups::{ask_until, commit, group, text};
+use support::requests::{Producer, batch, create_topic, drain, fetch, fetch_request, produce, topic_name};
 use support::transactions::{Protocol, TransactionalProducer};
 use support::{TestClient, TestServer};
 
@@ -36,6 +38,7 @@ fn traffic_moves_the_families_that_describe_it() {
         ("einmal_topic_batches_in_total", topic, 1.0),
         ("einmal_topic_bytes_in_total", topic, bytes),
         ("einmal_producer_duplicate_records_total", topic, 3.0),
+        ("einmal_topic_records_out_total", topic, 3.0),
         ("einmal_partition_high_watermark", topic, 3.0),
         ("einmal_producer_batches_total", &["outcome=\"appended\""], 1.0),
         ("einmal_producer_batches_total", &["outcome=\"duplicate\""], 1.0),
@@ -179,6 +182,14 @@ fn transactions_are_told_by_age_outcome_and_what_they_hold_back() {
         assert_eq!(server.metric(family, &["result=\"commit\""]), Some(1.0), "{family}");
     }
     assert_eq!(server.metric("einmal_txn_partitions_sum", &[]), Some(1.0));
+    assert_eq!(server.metric("einmal_txn_records_sum", &[]), Some(2.0));
+    // Neither a transaction's marker nor what the last one had is a record of the next.
+    producer.send(&mut client, "t", 0, &["c"]);
+    assert_eq!(producer.end(&mut client, false), 0);
+    assert_eq!(server.metric("einmal_txn_records_sum", &[]), Some(3.0));
+    assert_eq!(server.metric("einmal_txn_records_bucket", &["le=\"1\""]), Some(1.0));
+    fetch(&mut client, "t", 0, 0);
+    assert_eq!(server.metric("einmal_topic_records_out_total", &["topic=\"t\""]), Some(3.0));
 }
 
 #[test]
@@ -218,6 +229,69 @@ fn rebalances_are_told_by_reason_and_commits_by_result() {
     assert_eq!(commit(&mut client, 9, "one", epoch + 2, 0), 0);
     assert_ne!(commit(&mut client, 9, "nobody", epoch, 0), 0);
     assert_eq!((commits("committed"), commits("refused")), (Some(2.0), Some(2.0)));
+}
+
+#[test]
+fn the_time_of_requests_is_told_by_what_it_is_spent_in() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    produce(&mut client, "t", 0, batch(Producer::NONE, -1, &["a"]));
+    fetch(&mut client, "t", 0, 0);
+    let of = |what: &str, api: &str, phase: &str| {
+        let labels = [format!("api=\"{api}\""), format!("phase=\"{phase}\"")];
+        let family = format!("einmal_request_phase_seconds_{what}");
+        server.metric(&family, &labels.each_ref().map(String::as_str)).expect("there from the start")
+    };
+    for phase in ["queue", "handle", "wait", "send"] {
+        assert_eq!(of("count", "Produce", phase), 1.0, "{phase}");
+        // The client may have the answer before its sending is counted.
+        ask_until(|| (of("count", "Fetch", phase) == 1.0).then_some(()));
+        assert_eq!(of("count", "EndTxn", phase), 0.0, "{phase}");
+    }
+    assert!(of("sum", "Produce", "handle") > 0.0 && of("sum", "Produce", "send") > 0.0);
+    assert_eq!(of("sum", "Produce", "queue"), 0.0, "nothing was under way");
+    // The phases are all of a request's time but for its sending.
+    let whole = server.metric("einmal_request_duration_seconds_sum", &["api=\"Produce\""]).expect("one request");
+    let parts = of("sum", "Produce", "handle") + of("sum", "Produce", "wait");
+    assert!((whole - parts).abs() < 1e-6, "{whole} and {parts}");
+    // Who waits for records that are not there waits, and nobody works.
+    let parked = fetch_request("t", 0, 1).with_max_wait_ms(200).with_min_bytes(1);
+    client.call(&parked, 12);
+    assert!(of("sum", "Fetch", "wait") > 0.05);
+}
+
+#[test]
+fn clients_are_told_by_their_software_the_most_used_and_no_more() {
+    let server = TestServer::start();
+    let connections = |name: &str| server.metric("einmal_client_software", &[&format!("name=\"{name}\"")]);
+    let connect = |name: &str| {
+        let mut client = TestClient::connect(&server);
+        let hello = ApiVersionsRequest::default()
+            .with_client_software_name(text(name))
+            .with_client_software_version(text("1.0"));
+        assert_eq!(client.call(&hello, 3).error_code, 0);
+        client
+    };
+    assert_eq!(connections("other"), Some(0.0));
+    let twice = [connect("librdkafka"), connect("librdkafka")];
+    let silent = TestClient::connect(&server);
+    ask_until(|| connections("other").filter(|count| *count == 1.0));
+    assert_eq!(connections("librdkafka"), Some(2.0));
+    let many: Vec<_> = (0..55).map(|number| connect(&format!("made-up-{number}"))).collect();
+    let (_, page) = server.admin_get("/metrics");
+    assert_eq!(page.lines().filter(|line| line.starts_with("einmal_client_software{")).count(), 51);
+    // Most connections first, and then by name: 49 beside librdkafka. Six are left, and the one that says nothing.
+    assert_eq!((connections("librdkafka"), connections("other")), (Some(2.0), Some(7.0)));
+    drop((twice, silent, many));
+    ask_until(|| connections("other").filter(|count| *count == 0.0 && connections("librdkafka").is_none()));
+}
+
+#[test]
+fn the_waits_of_ready_tasks_are_taken_without_any_client() {
+    let server = TestServer::start();
+    ask_until(|| server.metric("einmal_runtime_poll_delay_seconds_count", &[]).filter(|count| *count > 0.0));
+    assert_eq!(server.metric("einmal_engine_queue_bytes", &[]), Some(0.0));
 }
 
 #[test]

@@ -26,11 +26,11 @@ const METADATA_VERSION: i16 = 30;
 const METADATA_VERSION_MIN: i16 = 7;
 
 /// Answers at any time, also before authentication.
-pub fn api_versions(_: Context, request: Request) -> Answer {
-    Answer::Serial(Box::pin(async move { answer(request).map(Some) }))
+pub fn api_versions(cx: Context, request: Request) -> Answer {
+    Answer::Serial(Box::pin(async move { answer(&cx, request).map(Some) }))
 }
 
-fn answer(request: Request) -> Result<Segments, Close> {
+fn answer(cx: &Context, request: Request) -> Result<Segments, Close> {
     let own = find(API_VERSIONS).expect("this handler stands in the table");
     let version = request.header.api_version;
     if version < own.versions.0 || version > own.versions.1 {
@@ -47,6 +47,10 @@ fn answer(request: Request) -> Result<Segments, Close> {
         count_error(&header, ErrorCode::INVALID_REQUEST);
         let refusal = ApiVersionsResponse::default().with_error_code(ErrorCode::INVALID_REQUEST.0);
         return frame(&header, &refusal);
+    }
+    if version >= 3 {
+        let (name, version) = (&request.client_software_name, &request.client_software_version);
+        cx.broker.clients.runs(cx.arrival.connection, name, version);
     }
     frame(&header, &all(&header))
 }

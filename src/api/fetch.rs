@@ -24,6 +24,7 @@ use super::topic_name::NAME_CHARACTERS_MAX;
 use super::{Answer, Context, partition_of, storage_error};
 use crate::log::catalog::Topic;
 use crate::log::partition::Partition;
+use crate::record::data_record_count;
 use crate::types::{ErrorCode, IsolationLevel, Offset};
 use crate::wire::fetch_response::{FetchPartition, FetchResponse, FetchTopic};
 use crate::wire::{Close, Request, RequestHeader};
@@ -392,6 +393,8 @@ fn count_traffic(topic: &Topic, answer: &FetchPartition) {
         let bytes = answer.records_bytes() as u64;
         if bytes > 0 {
             topic.traffic.bytes_out.fetch_add(bytes, Relaxed);
+            let records = answer.batches.iter().map(|batch| data_record_count(batch)).sum();
+            topic.traffic.records_out.fetch_add(records, Relaxed);
             topic.traffic.fetches.fetch_add(1, Relaxed);
         }
     } else {

@@ -10,6 +10,7 @@ pub mod apis;
 mod authorized_operations;
 #[cfg(test)]
 mod classic_groups_tests;
+pub mod clients;
 pub mod cluster;
 mod config_resource;
 pub mod consumer_group;
@@ -70,6 +71,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::api::clients::Clients;
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::api::produce::RecompressMemory;
@@ -137,6 +139,8 @@ pub struct Broker {
     pub fetch_memory: FetchMemory,
     /// Memory of batches that are compressed anew, `RecompressMemory::new(config.queued_max_request_bytes)`.
     pub recompress_memory: RecompressMemory,
+    /// Who is connected.
+    pub clients: Arc<Clients>,
     /// Held while settings are judged and changed.
     pub config_changes: tokio::sync::Mutex<()>,
     /// Levels of what the program writes of itself.

@@ -84,6 +84,7 @@ impl TestBroker {
             fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
             fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
             recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
+            clients: Arc::default(),
             config_changes: tokio::sync::Mutex::default(),
             loggers: Arc::new(Loggers::new(Levels::of(&config.log_level), |_| ())),
             endpoints,

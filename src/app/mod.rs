@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::api::clients::Clients;
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::api::produce::RecompressMemory;
@@ -35,6 +36,7 @@ use crate::engine::command::{EngineGone, NewTopic};
 use crate::engine::environment::SystemEnvironment;
 use crate::engine::settings::Settings;
 use crate::engine::{Engine, StartError, Started};
+use crate::metrics::phases::RequestPhases;
 use crate::server::reach::{Place, Reach, reach};
 use crate::server::{self, Bound};
 use crate::store::rocks::{Opened, RocksStore, StoreOptions};
@@ -43,6 +45,7 @@ use crate::telemetry::admin::{self, Observed};
 use crate::telemetry::collector::{self, Collector, Sources, collects};
 use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::output;
+use crate::telemetry::poll_delay;
 use crate::telemetry::recorder;
 use crate::telemetry::stability::LOOK_INTERVAL;
 use crate::types::{ErrorCode, LeaderEpoch};
@@ -90,6 +93,7 @@ pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> 
         engine: OnceLock::new(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
+    poll_delay::measure(runtime.handle().clone()).map_err(Failure::Runtime)?;
     let ended = runtime.block_on(async {
         tokio::spawn(output::tell_left_out(repetition.clone()));
         tokio::spawn(reload_on_hangup(loggers.clone(), manner.reload).map_err(Failure::Runtime)?);
@@ -229,6 +233,7 @@ async fn serve(
         leader_epoch,
         disk_low,
         open_transactions,
+        busy,
         extractor,
         sealed_ids,
     } = started;
@@ -241,6 +246,7 @@ async fn serve(
         groups,
         coordinator::Settings::from(&config),
     );
+    let (clients, phases): (Arc<Clients>, Arc<RequestPhases>) = Default::default();
     let endpoints = endpoints(&bound);
     let advertised = endpoints.first().map(Endpoint::address);
     let sources = Sources {
@@ -250,6 +256,9 @@ async fn serve(
         store,
         disk_low,
         open_transactions,
+        busy,
+        clients: clients.clone(),
+        phases: phases.clone(),
     };
     let settings =
         collector::Settings { advertised: advertised.unwrap_or_default(), ..collector::Settings::from(&config) };
@@ -272,6 +281,7 @@ async fn serve(
         fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
         fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
         recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
+        clients: clients.clone(),
         config_changes: tokio::sync::Mutex::default(),
         loggers,
         endpoints,
@@ -281,7 +291,7 @@ async fn serve(
     // Not waited for: a resolver may take its time.
     tokio::spawn(server::warn_of_unknown_hosts(broker.endpoints.clone()));
     introduce(&broker, &reach(&bound, Place::of_this_process()), leader_epoch, fsync_disabled);
-    let serving = server::serve(bound, broker, stopping);
+    let serving = server::serve(bound, broker, phases, stopping);
     observed.health.enter(Phase::Serving);
     announce(lines);
     let notifier = Notifier::from_environment();

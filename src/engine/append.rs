@@ -102,6 +102,10 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     }
     if batch.header.is_idempotent() {
         state.counters.appended.increment(1);
+        if let Some(producer) = &batch.transaction {
+            let records = u64::try_from(batch.header.record_count).unwrap_or(0);
+            state.transactions.count_records(&producer.transactional_id, records);
+        }
     } else {
         state.counters.nonidempotent.increment(1);
     }

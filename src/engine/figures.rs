@@ -1,5 +1,6 @@
 //! What the writer measures of itself, under the names of the catalogue.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::state::State;
@@ -10,8 +11,24 @@ use crate::types::ProducerId;
 /// What a producer's state takes in one partition; the table that it stands in is not counted.
 const PRODUCER_STATE_BYTES: usize = size_of::<(ProducerId, ProducerState)>();
 
+/// Time that the writer has worked. The recorder's counters are whole numbers, which of seconds would show steps.
+#[derive(Debug, Default)]
+pub struct Busy {
+    nanoseconds: AtomicU64,
+}
+
+impl Busy {
+    fn count(&self, busy: Duration) {
+        self.nanoseconds.fetch_add(u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// All of it, since the start.
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed))
+    }
+}
+
 pub(super) struct Figures {
-    busy_seconds: f64,
     pub group_commands: metrics::Histogram,
     pub append_synced: metrics::Histogram,
     pub append_relaxed: metrics::Histogram,
@@ -29,7 +46,6 @@ pub(super) struct Figures {
 impl Figures {
     pub fn new() -> Self {
         Self {
-            busy_seconds: 0.0,
             group_commands: metrics::histogram!(crate::metrics::ENGINE_GROUP_COMMANDS),
             append_synced: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "fsync"),
             append_relaxed: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "os"),
@@ -49,13 +65,7 @@ impl Figures {
 
     /// Counts time that was spent in a round, and shows what `state` holds after it.
     pub fn count_busy(&mut self, busy: Duration, state: &mut State) {
-        self.busy_seconds += busy.as_secs_f64();
-        // The crate's counters are whole numbers, so seconds are counted as they fill up.
-        let whole = self.busy_seconds.floor();
-        if whole >= 1.0 {
-            metrics::counter!(crate::metrics::ENGINE_BUSY_SECONDS_TOTAL).increment(whole as u64);
-            self.busy_seconds -= whole;
-        }
+        state.busy.count(busy);
         self.tail_cache_bytes.set(state.tail_cache.bytes() as f64);
         self.group_offsets.set(state.offset_index.count() as f64);
         self.producer_ids.set(state.producer_state_count as f64);

@@ -71,6 +71,7 @@ use command::{
     ListedTransaction, Marker, NewTopic, OffsetToCommit, OffsetsPartitions, Refused, Reply, Staged, TopicRef,
     TransactionProducer,
 };
+pub use figures::Busy;
 pub use issued_ids::ISSUED_IDS_MAX;
 use settings::CleanerSettings;
 pub use start::{StartError, Started, StoredGroups};

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
-use super::asker::Asker;
+use super::asker::{Asker, Queued};
 use super::cleaner::Cleaner;
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
 use super::expiry_clock::ExpiryClock;
+use super::figures::Busy;
 use super::issued_ids::IssuedIds;
 use super::message_ids::{self, MessageIds};
 use super::mutant::Mutant;
@@ -69,6 +70,8 @@ pub struct Started {
     pub disk_low: Arc<AtomicBool>,
     /// Age and timeout of open transactions.
     pub open_transactions: Arc<OpenTransactions>,
+    /// Time that the writer has worked.
+    pub busy: Arc<Busy>,
     /// Reads message ids of batches before they are appended.
     pub extractor: Extractor,
     /// Looks them up in slices.
@@ -171,6 +174,7 @@ impl Engine {
             transactions: Transactions::new(settings.transaction_limits),
             commit_number: 0,
             counters: Counters::new(),
+            busy: Arc::default(),
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
             dead: Default::default(),
             purged_to: None,
@@ -196,12 +200,13 @@ impl Engine {
         state.disk.look(store.as_ref(), environment.now());
         let disk_low = state.disk.flag();
         let open_transactions = state.transactions.open();
+        let busy = Arc::clone(&state.busy);
         let catalog = Arc::new(Catalog::default());
         catalog.publish(Arc::new(state.topics.clone()));
         let offsets = Arc::clone(&state.offsets);
         let syncer = Syncer::start(&store, &catalog, &offsets, fatal)?;
-        let queued = metrics::gauge!(crate::metrics::ENGINE_QUEUE_COMMANDS);
-        let gauge = queued.clone();
+        let queued = Queued::new();
+        let taken = queued.clone();
         let reclaimer = Reclaimer::start(reclaimer::Work {
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
@@ -211,7 +216,7 @@ impl Engine {
         })?;
         let sealed_ids = state.message_ids.sealing.shared();
         let seal_jobs = state.message_ids.sealing.take_queue();
-        let seat = Seat::start(|queue| Writer::new(state, queue, gauge, environment, syncer, &catalog, reclaimer))?;
+        let seat = Seat::start(|queue| Writer::new(state, queue, taken, environment, syncer, &catalog, reclaimer))?;
         if let Some(jobs) = seal_jobs {
             sealing::start(Arc::clone(&store), extractor.secret, jobs, Arc::downgrade(&seat), queued.clone())?;
         }
@@ -242,6 +247,7 @@ impl Engine {
             leader_epoch,
             disk_low,
             open_transactions,
+            busy,
             extractor,
             sealed_ids,
         })

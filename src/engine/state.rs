@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::disk_watch::DiskWatch;
 use super::expiry_clock::ExpiryClock;
+use super::figures::Busy;
 use super::issued_ids::IssuedIds;
 use super::message_ids::MessageIds;
 use super::offset_index::OffsetIndex;
@@ -46,6 +47,7 @@ pub(super) struct State {
     /// Offsets accepted so far, those of transactions included.
     pub commit_number: u64,
     pub counters: Counters,
+    pub busy: Arc<Busy>,
     pub disk: DiskWatch,
     /// By which what is kept for a time expires.
     pub expiry_clock: ExpiryClock,
@@ -74,6 +76,7 @@ pub(super) struct Ends {
     pub committed: EndsOf,
     pub aborted: EndsOf,
     pub partitions: metrics::Histogram,
+    pub records: metrics::Histogram,
 }
 
 /// The same of one outcome.
@@ -120,6 +123,7 @@ impl Counters {
                 committed: EndsOf::new("commit"),
                 aborted: EndsOf::new("abort"),
                 partitions: metrics::histogram!(crate::metrics::TXN_PARTITIONS),
+                records: metrics::histogram!(crate::metrics::TXN_RECORDS),
             },
         }
     }

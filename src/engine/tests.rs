@@ -18,6 +18,7 @@ mod model;
 mod mutants;
 mod offsets;
 mod producers;
+mod queued;
 mod reads;
 mod reclaimer;
 mod retention;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::asker::Queued;
 use super::command::{Acks, AppendBatch, Appended, Command, Reply};
 use super::environment::Environment;
 use super::figures::Figures;
@@ -57,7 +58,7 @@ pub(super) enum After {
 pub(super) struct Writer {
     state: State,
     queue: Queue,
-    queued: metrics::Gauge,
+    queued: Queued,
     environment: Box<dyn Environment>,
     syncer: Syncer,
     reclaimer: Reclaimer,
@@ -87,7 +88,7 @@ impl Writer {
     pub fn new(
         state: State,
         queue: Queue,
-        queued: metrics::Gauge,
+        queued: Queued,
         mut environment: Box<dyn Environment>,
         syncer: Syncer,
         catalog: &Arc<Catalog>,
@@ -233,7 +234,7 @@ impl Writer {
         } else {
             let is_due = now_ms.saturating_sub(self.last_own_round_ms) >= OWN_ROUND_INTERVAL_MS;
             self.is_owed_a_round = is_due && !self.state.dead.is_empty();
-            self.queued.decrement(commands as f64);
+            self.queued.take(commands, bytes);
             self.figures.group_commands.record(commands as f64);
         }
         // A group that is full leaves others waiting, who go before this.

@@ -46,6 +46,8 @@ pub struct Traffic {
     pub batches_in: AtomicU64,
     /// `einmal_topic_bytes_out_total`; counted by Fetch.
     pub bytes_out: AtomicU64,
+    /// `einmal_topic_records_out_total`; the same.
+    pub records_out: AtomicU64,
     /// `einmal_topic_produce_failed_total`; counted by Produce.
     pub produce_failed: AtomicU64,
     /// Partitions of fetches that were answered with records; Kafka's `TotalFetchRequestsPerSec`, about.

@@ -197,6 +197,14 @@ impl BatchHeader {
     }
 }
 
+/// How many records of producers the stored `batch` holds, by its header: none if it is a marker, or no batch.
+pub fn data_record_count(batch: &[u8]) -> u64 {
+    let Some(head) = batch.first_chunk::<HEADER_BYTES>() else { return 0 };
+    let is_control = i16::from_be_bytes(field(head, ATTRIBUTES_AT)) & CONTROL_BIT != 0;
+    let count = i32::from_be_bytes(field(head, RECORD_COUNT_AT));
+    if is_control { 0 } else { u64::try_from(count).unwrap_or(0) }
+}
+
 /// The sequence `increment` after `sequence`: 0 follows 2147483647 (`DefaultRecordBatch.incrementSequence`).
 /// Both are ≥ 0.
 pub fn advance_sequence(sequence: i32, increment: i32) -> i32 {

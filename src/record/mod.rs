@@ -19,4 +19,4 @@ pub mod rewrite;
 pub mod validate;
 
 pub(crate) use header::{ATTRIBUTES_AT, CONTROL_BIT, CRC_AT, LENGTH_AT, PRODUCER_ID_AT};
-pub use header::{BatchHeader, BatchInvalid, HEADER_BYTES, advance_sequence};
+pub use header::{BatchHeader, BatchInvalid, HEADER_BYTES, advance_sequence, data_record_count};

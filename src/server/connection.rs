@@ -31,14 +31,15 @@ use tokio::time::{Instant, Sleep};
 use crate::api::Answer;
 use crate::api::fetch_memory::FetchMemory;
 use crate::config::Config;
+use crate::metrics::phases::{ApiClass, Phase};
 use crate::types::{Arrival, ConnectionId};
 use crate::wire::{Close, Segments};
 
 use super::budget::RequestBudget;
-use super::in_flight::{Answered, Failure, InFlight, contain};
+use super::in_flight::{Answered, Begun, Failure, InFlight, contain};
 use super::inbound::{self, Broken, Frame, Inbound, Received};
 use super::outbound::{self, Patience};
-use super::table::{Dispatch, Table};
+use super::table::{Dispatch, Doing, Table};
 
 /// Requests under way per connection; more wait in the socket.
 const IN_FLIGHT_MAX: usize = 64;
@@ -152,6 +153,9 @@ pub(crate) async fn serve<D: Dispatch>(
         pipeline_bytes: 0,
         serial: None,
         held: None,
+        held_since: None,
+        doing: Doing::Nothing,
+        sending: Vec::new(),
         end: None,
         is_peer_gone: false,
         has_request: false,
@@ -175,6 +179,11 @@ struct Connection<'a, D> {
     serial: Option<InFlight>,
     /// Received and not begun: a serial request is under way, or there is no room.
     held: Option<Frame>,
+    /// Since when, if it could not be begun at once.
+    held_since: Option<Instant>,
+    doing: Doing,
+    /// Of the answers that are being sent, when they came.
+    sending: Vec<(ApiClass, Instant)>,
     /// Set once the connection takes no more requests.
     end: Option<End>,
     /// The peer sends no more: nobody waits for an answer that changes nothing.
@@ -217,7 +226,10 @@ impl<D: Dispatch> Connection<'_, D> {
                         return end;
                     }
                 }
-                Ok(Event::Received(Received::Frame(frame))) => self.held = Some(frame),
+                Ok(Event::Received(Received::Frame(frame))) => {
+                    self.held = Some(frame);
+                    self.held_since = (self.serial.is_some() || !self.has_room()).then(Instant::now);
+                }
                 // The frame's deadline is the next to come.
                 Ok(Event::Received(Received::Begun)) => {}
                 Ok(Event::Received(Received::End)) => {
@@ -286,6 +298,7 @@ impl<D: Dispatch> Connection<'_, D> {
         let Frame { bytes, charge } = frame;
         self.has_request = true;
         self.active_at = Instant::now();
+        let queued = self.held_since.take().map_or(Duration::ZERO, |since| self.active_at - since);
         let (line, request) = match self.shared.table.parse(bytes) {
             Ok(parsed) => parsed,
             Err((close, client_id)) => {
@@ -298,23 +311,29 @@ impl<D: Dispatch> Connection<'_, D> {
         if self.client_id != request.header.client_id {
             self.client_id.clone_from(&request.header.client_id);
         }
+        let doing = Doing::of(line.api.key);
+        if doing > self.doing {
+            self.doing = doing;
+            self.shared.dispatch.does(doing, self.peer, self.client_id.as_deref());
+        }
         let frame_bytes = request.frame_bytes;
+        let begun = Begun { started: self.active_at, queued, frame_bytes };
         let arrival = self.arrival(line.api.key, request.header.correlation_id);
         match contain(|| self.shared.dispatch.answer(line.api, self.peer, arrival, request)) {
             Ok(Answer::Pipelined(pending)) => {
                 self.pipeline_bytes += frame_bytes;
-                self.pipeline.push_back(InFlight::new(pending, line, self.active_at, frame_bytes, charge));
+                self.pipeline.push_back(InFlight::new(pending, line, begun, charge));
             }
             Ok(Answer::Serial(pending)) => {
-                self.serial = Some(InFlight::new(pending, line, self.active_at, frame_bytes, charge));
+                self.serial = Some(InFlight::new(pending, line, begun, charge));
             }
             Ok(Answer::Cancellable(_) | Answer::LongPoll(_)) if self.is_peer_gone => {}
             Ok(Answer::Cancellable(pending)) => {
-                let in_flight = InFlight::new(pending, line, self.active_at, frame_bytes, charge);
+                let in_flight = InFlight::new(pending, line, begun, charge);
                 self.serial = Some(in_flight.into_cancellable());
             }
             Ok(Answer::LongPoll(pending)) => {
-                let in_flight = InFlight::new(pending, line, self.active_at, frame_bytes, charge);
+                let in_flight = InFlight::new(pending, line, begun, charge);
                 self.serial = Some(in_flight.into_long_poll());
             }
             Ok(Answer::Close(close)) => self.stop(End::Close(close)),
@@ -348,6 +367,9 @@ impl<D: Dispatch> Connection<'_, D> {
             outbound::write(self.stream, segments, patience).await.map_err(End::Io)?;
         }
         self.active_at = Instant::now();
+        for (class, answered_at) in self.sending.drain(..) {
+            self.shared.table.phases.record(class, Phase::Send, self.active_at - answered_at);
+        }
         match failure {
             Some(failure) => Err(failure.into()),
             None => Ok(()),
@@ -358,7 +380,11 @@ impl<D: Dispatch> Connection<'_, D> {
     /// answered when none is left.
     fn collect(&mut self, answered: Answered, segments: &mut Vec<Bytes>) -> Result<(), Failure> {
         self.pipeline_bytes = self.pipeline_bytes.saturating_sub(answered.frame_bytes);
-        match answered.result? {
+        let answer = answered.result?;
+        if answer.is_some() {
+            self.sending.push((answered.class, answered.answered_at));
+        }
+        match answer {
             Some(answer) if segments.is_empty() => *segments = answer,
             Some(answer) => segments.extend(answer),
             None => {}

@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use crate::api::Pending;
+use crate::metrics::phases::{ApiClass, Phase};
 use crate::wire::{Close, Segments};
 
 use super::budget::Charge;
@@ -20,15 +21,31 @@ pub(crate) struct InFlight {
     pending: Pending,
     line: Arc<Line>,
     started: Instant,
+    /// Time before that, and in which a thread worked on it.
+    queued: Duration,
+    handled: Duration,
+    has_been_polled: bool,
     frame_bytes: usize,
     charge: Charge,
     is_cancellable: bool,
     is_long_poll: bool,
 }
 
+/// How a request began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Begun {
+    /// When it was taken up.
+    pub(crate) started: Instant,
+    /// How long it had lain before.
+    pub(crate) queued: Duration,
+    pub(crate) frame_bytes: usize,
+}
+
 /// How a request ended.
 pub(crate) struct Answered {
     pub(crate) frame_bytes: usize,
+    pub(crate) class: ApiClass,
+    pub(crate) answered_at: Instant,
     pub(crate) result: Result<Option<Segments>, Failure>,
 }
 
@@ -41,9 +58,21 @@ pub(crate) enum Failure {
 }
 
 impl InFlight {
-    pub(crate) fn new(pending: Pending, line: Arc<Line>, started: Instant, frame_bytes: usize, charge: Charge) -> Self {
+    pub(crate) fn new(pending: Pending, line: Arc<Line>, begun: Begun, charge: Charge) -> Self {
         line.in_flight.increment(1);
-        Self { pending, line, started, frame_bytes, charge, is_cancellable: false, is_long_poll: false }
+        let Begun { started, queued, frame_bytes } = begun;
+        Self {
+            pending,
+            line,
+            started,
+            queued,
+            handled: Duration::ZERO,
+            has_been_polled: false,
+            frame_bytes,
+            charge,
+            is_cancellable: false,
+            is_long_poll: false,
+        }
     }
 
     /// Nobody needs it once its client has gone.
@@ -77,7 +106,12 @@ impl Future for InFlight {
     type Output = Answered;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
+        // What was done before the first look belongs to it.
+        let entered = if self.has_been_polled { Instant::now() } else { self.started };
+        self.has_been_polled = true;
         let polled = contain(|| self.pending.as_mut().poll(cx));
+        let left = Instant::now();
+        self.handled += left - entered;
         let result = match polled {
             Ok(Poll::Pending) => {
                 if self.is_long_poll {
@@ -88,11 +122,16 @@ impl Future for InFlight {
             Ok(Poll::Ready(result)) => result.map_err(Failure::Close),
             Err(failure) => Err(failure),
         };
-        self.line.duration.record(self.started.elapsed().as_secs_f64());
+        let taken = left - self.started;
+        let Line { phases, class, duration, .. } = &*self.line;
+        duration.record(taken.as_secs_f64());
+        phases.record(*class, Phase::Queue, self.queued);
+        phases.record(*class, Phase::Handle, self.handled);
+        phases.record(*class, Phase::Wait, taken.saturating_sub(self.handled));
         if let Ok(Some(segments)) = &result {
             self.line.response_bytes.record(segments.iter().map(bytes::Bytes::len).sum::<usize>() as f64);
         }
-        Poll::Ready(Answered { frame_bytes: self.frame_bytes, result })
+        Poll::Ready(Answered { frame_bytes: self.frame_bytes, class: self.line.class, answered_at: left, result })
     }
 }
 

@@ -123,8 +123,28 @@ async fn serve<D: Dispatch>(
 ) {
     // Answers are written whole: waiting for more would only delay them. A socket that refuses works all the same.
     let _ = stream.set_nodelay(true);
+    let _connected = Connected::new(&shared.dispatch, &peer);
     let (end, client_id) = connection::serve(&stream, &peer, &shared, stopping).await;
     report(&end, &peer, client_id.as_deref());
+}
+
+/// Tells of a connection until it is dropped: a panic ends a connection, too.
+struct Connected<'a, D: Dispatch> {
+    dispatch: &'a D,
+    peer: &'a Peer,
+}
+
+impl<'a, D: Dispatch> Connected<'a, D> {
+    fn new(dispatch: &'a D, peer: &'a Peer) -> Self {
+        dispatch.opened(peer);
+        Self { dispatch, peer }
+    }
+}
+
+impl<D: Dispatch> Drop for Connected<'_, D> {
+    fn drop(&mut self) {
+        self.dispatch.closed(self.peer);
+    }
 }
 
 /// Counts and logs the end of a connection, once.

@@ -32,8 +32,12 @@ use std::sync::atomic::AtomicU64;
 
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Duration, Instant, MissedTickBehavior};
 
+use crate::api::clients::Clients;
 use crate::api::{self, Answer, Api, Broker, Context};
+use crate::metrics::BOOTSTRAP_ONLY_CONNECTIONS_TOTAL;
+use crate::metrics::phases::RequestPhases;
 use crate::types::Arrival;
 use crate::wire::Request;
 
@@ -43,13 +47,22 @@ use budget::RequestBudget;
 use connection::{Limits, Peer, Shared};
 use creation_rate::CreationRates;
 use slots::{ConnectionLimits, ConnectionSlots};
-use table::{Dispatch, Table};
+use table::{Dispatch, Doing, Table};
+
+/// Between two looks for connections that only bootstrap.
+const JUDGE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Serves `bound` until `stopping` is true, or its sender gone, and all connections have drained: no new ones are accepted,
 /// requests under way are answered (parked ones see [`Context::stopping`]), then connections are closed.
 ///
 /// How long that may take is the caller's: aborting the handle ends what is left at once.
-pub fn serve(bound: Vec<Bound>, broker: Arc<Broker>, stopping: watch::Receiver<bool>) -> JoinHandle<()> {
+pub fn serve(
+    bound: Vec<Bound>,
+    broker: Arc<Broker>,
+    phases: Arc<RequestPhases>,
+    stopping: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(tell_bootstrap_only(broker.clients.clone(), stopping.clone()));
     let config = broker.config.load_full();
     let settings = broker.clone();
     let slots = ConnectionSlots::new(move || {
@@ -61,7 +74,7 @@ pub fn serve(bound: Vec<Bound>, broker: Arc<Broker>, stopping: watch::Receiver<b
     let fetch_memory = broker.fetch_memory.clone();
     let dispatch = BrokerDispatch { broker, stopping: stopping.clone() };
     let shared = Shared {
-        table: Table::new(dispatch.apis(), config.socket_request_max_bytes),
+        table: Table::new(dispatch.apis(), config.socket_request_max_bytes, &phases),
         dispatch,
         budget: RequestBudget::new(config.queued_max_request_bytes),
         fetch_memory,
@@ -90,6 +103,21 @@ fn listen<D: Dispatch>(
     })
 }
 
+/// Counts the connections that only bootstrap, until the broker stops.
+async fn tell_bootstrap_only(clients: Arc<Clients>, mut stopping: watch::Receiver<bool>) {
+    let mut interval = tokio::time::interval(JUDGE_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = connection::stopped(&mut stopping) => return,
+            _ = interval.tick() => {}
+        }
+        for listener in clients.judge(Instant::now()) {
+            metrics::counter!(BOOTSTRAP_ONLY_CONNECTIONS_TOTAL, "listener" => listener).increment(1);
+        }
+    }
+}
+
 /// The broker behind its table.
 struct BrokerDispatch {
     broker: Arc<Broker>,
@@ -110,5 +138,24 @@ impl Dispatch for BrokerDispatch {
             stopping: self.stopping.clone(),
         };
         (api.handler)(context, request)
+    }
+
+    fn opened(&self, peer: &Peer) {
+        self.broker.clients.opened(peer.connection);
+    }
+
+    fn does(&self, doing: Doing, peer: &Peer, client_id: Option<&str>) {
+        let (clients, address) = (&self.broker.clients, peer.address.ip());
+        match doing {
+            Doing::Nothing => {}
+            Doing::Bootstraps => {
+                clients.bootstraps(peer.connection, &peer.listener, address, client_id, Instant::now());
+            }
+            Doing::Works => clients.works(peer.connection, address, client_id),
+        }
+    }
+
+    fn closed(&self, peer: &Peer) {
+        self.broker.clients.closed(peer.connection);
     }
 }

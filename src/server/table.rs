@@ -8,11 +8,16 @@ use metrics::{Counter, Gauge, Histogram};
 use crate::api::apis::API_VERSIONS;
 use crate::api::{Answer, Api};
 use crate::metrics as catalogue;
+use crate::metrics::phases::{ApiClass, RequestPhases};
 use crate::types::Arrival;
 use crate::wire::header::{self, HeaderVersion};
 use crate::wire::{Close, Request};
 
 use super::connection::Peer;
+
+const METADATA: i16 = 3;
+const FIND_COORDINATOR: i16 = 10;
+const DESCRIBE_CLUSTER: i16 = 60;
 
 /// Largest frame of a key that nobody serves: enough to read the client id and to close with a clear line.
 const UNKNOWN_FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -31,12 +36,44 @@ pub(crate) trait Dispatch: Send + Sync + 'static {
 
     /// Begins to answer a request of `api`.
     fn answer(&self, api: &'static Api, peer: &Peer, arrival: Arrival, request: Request) -> Answer;
+
+    /// A connection has been opened.
+    fn opened(&self, _peer: &Peer) {}
+
+    /// A connection does something for the first time.
+    fn does(&self, _doing: Doing, _peer: &Peer, _client_id: Option<&str>) {}
+
+    /// A connection has ended.
+    fn closed(&self, _peer: &Peer) {}
+}
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Doing {
+    /// It has asked for nothing, or for what can be asked.
+    Nothing,
+    /// It has asked where the broker is, and for nothing else.
+    Bootstraps,
+    /// It has asked for more.
+    Works,
+}
+
+impl Doing {
+    /// How far a request of this API brings a connection. Some clients ask for a coordinator where they ask for metadata.
+    pub(crate) fn of(api_key: i16) -> Self {
+        match api_key {
+            API_VERSIONS => Self::Nothing,
+            METADATA | FIND_COORDINATOR | DESCRIBE_CLUSTER => Self::Bootstraps,
+            _ => Self::Works,
+        }
+    }
 }
 
 /// The table with each line's metrics.
 pub(crate) struct Table {
     lines: Vec<Arc<Line>>,
     socket_request_max_bytes: usize,
+    pub(crate) phases: Arc<RequestPhases>,
 }
 
 /// One API and its metrics.
@@ -48,10 +85,13 @@ pub(crate) struct Line {
     pub(crate) request_bytes: Histogram,
     pub(crate) response_bytes: Histogram,
     pub(crate) in_flight: Gauge,
+    /// Where its requests' time goes.
+    pub(crate) phases: Arc<RequestPhases>,
+    pub(crate) class: ApiClass,
 }
 
 impl Line {
-    fn new(api: &'static Api) -> Self {
+    fn new(api: &'static Api, phases: &Arc<RequestPhases>) -> Self {
         let version_count = usize::try_from(api.versions.1 - api.versions.0 + 1).unwrap_or(0);
         Self {
             api,
@@ -60,6 +100,8 @@ impl Line {
             request_bytes: metrics::histogram!(catalogue::REQUEST_SIZE_BYTES, "api" => api.name),
             response_bytes: metrics::histogram!(catalogue::RESPONSE_SIZE_BYTES, "api" => api.name),
             in_flight: metrics::gauge!(catalogue::REQUESTS_IN_FLIGHT, "api" => api.name),
+            phases: Arc::clone(phases),
+            class: ApiClass::of(api.name),
         }
     }
 
@@ -82,8 +124,9 @@ impl Line {
 }
 
 impl Table {
-    pub(crate) fn new(apis: &'static [Api], socket_request_max_bytes: usize) -> Self {
-        Self { lines: apis.iter().map(|api| Arc::new(Line::new(api))).collect(), socket_request_max_bytes }
+    pub(crate) fn new(apis: &'static [Api], socket_request_max_bytes: usize, phases: &Arc<RequestPhases>) -> Self {
+        let lines = apis.iter().map(|api| Arc::new(Line::new(api, phases))).collect();
+        Self { lines, socket_request_max_bytes, phases: Arc::clone(phases) }
     }
 
     /// Largest frame of any kind.

@@ -19,11 +19,13 @@ use super::exposition::sample;
 use super::process;
 use super::recorder::family;
 use super::stability::{Found, Stability};
+use crate::api::clients::Clients;
 use crate::coordinator::{Coordinator, GroupFigures};
-use crate::engine::OpenTransactions;
+use crate::engine::{Busy, OpenTransactions};
 use crate::log::catalog::{Catalog, Topics};
 use crate::log::offsets::CommittedOffsets;
 use crate::metrics::compat::{self, Dialect};
+use crate::metrics::phases::RequestPhases;
 use crate::metrics::{self as catalogue, FAMILIES};
 use crate::store::{Store, StoreStats};
 use crate::types::Timestamp;
@@ -34,6 +36,9 @@ use writer::Writer;
 
 /// Above this number of partitions the families by partition are left out at [`Level::Topic`].
 const PARTITIONS_SHOWN_MAX: usize = 1_000;
+
+/// Software of clients that is told apart.
+const SOFTWARE_SHOWN_MAX: usize = 50;
 
 /// Statistics of the store are taken at most this often: RocksDB locks for some of them.
 const STORE_SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -111,6 +116,12 @@ pub struct Sources {
     pub disk_low: Arc<AtomicBool>,
     /// Age of transactions.
     pub open_transactions: Arc<OpenTransactions>,
+    /// Time that the writer has worked.
+    pub busy: Arc<Busy>,
+    /// Who is connected.
+    pub clients: Arc<Clients>,
+    /// Where the time of requests goes.
+    pub phases: Arc<RequestPhases>,
 }
 
 /// Observes and renders.
@@ -138,6 +149,7 @@ const SINGLE: &[&str] = &[
     catalogue::LSO_STALLED_SECONDS_MAX,
     catalogue::PARTITIONS_LATE_TXN,
     catalogue::TXN_TIMEOUT_MAX_SECONDS,
+    catalogue::ENGINE_BUSY_SECONDS_TOTAL,
     catalogue::RUNTIME_WORKERS,
     catalogue::RUNTIME_TASKS,
     catalogue::RUNTIME_BUSY_SECONDS_TOTAL,
@@ -150,7 +162,8 @@ pub fn collects(name: &str) -> bool {
         || name.starts_with("process_")
         || name.starts_with("einmal_storage_")
         || labels.iter().any(|label| ["topic", "group"].contains(label))
-        || [catalogue::GROUPS, catalogue::METRICS_FOLDED].contains(&name)
+        || [catalogue::GROUPS, catalogue::METRICS_FOLDED, catalogue::REQUEST_PHASE_SECONDS, catalogue::CLIENT_SOFTWARE]
+            .contains(&name)
         || BY_TOPIC.iter().any(|(family, _)| *family == name)
         || BY_PARTITION.iter().any(|(family, _)| *family == name)
 }
@@ -202,6 +215,7 @@ impl Collector {
         let recorded = self.settings.compat.contains(&Dialect::Jmx).then(|| text.clone());
         let mut writer = Writer::new(text, self.settings.series_max);
         self.singles(&mut writer, &topics, now);
+        self.of_requests(&mut writer);
         let figures = self.figures();
         groups::states(&mut writer, &figures);
         if self.settings.level > Level::Cluster {
@@ -225,10 +239,20 @@ impl Collector {
         writer.single(catalogue::LSO_LAG_RECORDS_MAX, lag_records_max as f64);
         writer.single(catalogue::LSO_STALLED_SECONDS_MAX, stalled_max.as_secs_f64());
         writer.single(catalogue::PARTITIONS_LATE_TXN, late_partitions as f64);
+        writer.single(catalogue::ENGINE_BUSY_SECONDS_TOTAL, self.sources.busy.total().as_secs_f64());
         let open = &self.sources.open_transactions;
         let oldest = open.oldest_start().map_or(0.0, |began| groups::age(now, began));
         writer.single(catalogue::TXN_OLDEST_OPEN_AGE_SECONDS, oldest);
         writer.single(catalogue::TXN_TIMEOUT_MAX_SECONDS, f64::from(open.timeout_max_ms()) / 1_000.0);
+    }
+
+    fn of_requests(&self, writer: &mut Writer<'_>) {
+        writer.family(family(catalogue::REQUEST_PHASE_SECONDS), |_, text| self.sources.phases.render(text));
+        writer.family(family(catalogue::CLIENT_SOFTWARE), |family, text| {
+            for ((name, version), count) in self.sources.clients.software(SOFTWARE_SHOWN_MAX) {
+                sample(text, family, &[&name, &version], count as f64);
+            }
+        });
     }
 
     fn broken_down(&self, writer: &mut Writer<'_>, topics: &Topics, figures: Vec<GroupFigures>, now: Timestamp) {

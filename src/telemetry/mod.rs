@@ -13,6 +13,7 @@ pub mod health;
 pub mod output;
 pub mod overview;
 pub mod page;
+pub mod poll_delay;
 mod process;
 pub mod recorder;
 pub mod repetition;

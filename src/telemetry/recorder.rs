@@ -36,6 +36,12 @@ const OPEN_BUCKETS: &[f64] = &[0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0
 /// Buckets of how old what is sent again is, seconds: from one timeout of a request to those who come back after a day.
 const AGE_BUCKETS: &[f64] = &[0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 86_400.0];
 
+/// Buckets of counts of records.
+const RECORD_BUCKETS: &[f64] = &[1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0, 10_000_000.0];
+
+/// Buckets of how long a ready task waits for a thread, seconds: tens of microseconds where threads are idle.
+const POLL_BUCKETS: &[f64] = &[0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
+
 /// Samples of histograms wait in memory until they are sorted into buckets; this is how long at most.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -85,9 +91,12 @@ fn build() -> Result<PrometheusRecorder, BuildError> {
     for (suffix, buckets) in [("_seconds", LATENCY_BUCKETS), ("_bytes", SIZE_BUCKETS)] {
         builder = builder.set_buckets_for_metric(Matcher::Suffix(suffix.to_owned()), buckets)?;
     }
-    for (name, buckets) in
-        [(catalogue::TXN_DURATION_SECONDS, OPEN_BUCKETS), (catalogue::PRODUCER_DUPLICATE_AGE_SECONDS, AGE_BUCKETS)]
-    {
+    for (name, buckets) in [
+        (catalogue::TXN_DURATION_SECONDS, OPEN_BUCKETS),
+        (catalogue::PRODUCER_DUPLICATE_AGE_SECONDS, AGE_BUCKETS),
+        (catalogue::TXN_RECORDS, RECORD_BUCKETS),
+        (catalogue::RUNTIME_POLL_DELAY_SECONDS, POLL_BUCKETS),
+    ] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
     }
     Ok(builder.build_recorder())
@@ -122,6 +131,7 @@ pub fn begin(listeners: &[&str], collected: impl Fn(&str) -> bool) {
         let own = ("listener", (*listener).to_owned());
         touch(family(catalogue::CONNECTIONS), vec![own.clone()]);
         touch(family(catalogue::CONNECTIONS_OPENED_TOTAL), vec![own.clone()]);
+        touch(family(catalogue::BOOTSTRAP_ONLY_CONNECTIONS_TOTAL), vec![own.clone()]);
         for cause in ["client", "idle", "error", "auth", "limit", "shutdown"] {
             touch(family(catalogue::CONNECTIONS_CLOSED_TOTAL), vec![own.clone(), ("cause", cause.to_owned())]);
         }

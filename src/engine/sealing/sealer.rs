@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::super::asker::Asker;
+use super::super::asker::{Asker, Queued};
 use super::super::background::until_panic;
 use super::super::command::Command;
 use super::super::seat::Seat;
@@ -28,7 +28,7 @@ pub(in crate::engine) fn start(
     secret: Secret,
     jobs: Receiver<Job>,
     seat: Weak<Seat>,
-    queued: metrics::Gauge,
+    queued: Queued,
 ) -> std::io::Result<()> {
     const THREAD: &str = "engine-sealer";
     std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {

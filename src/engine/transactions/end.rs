@@ -133,6 +133,7 @@ fn prepare(
         let open_ms = u64::try_from(now.saturating_sub(metadata.start_time)).unwrap_or(0);
         state.counters.ends.of(result).open.record(Duration::from_millis(open_ms));
         state.counters.ends.partitions.record(metadata.partitions.len() as f64);
+        state.counters.ends.records.record(transactions.take_records(id) as f64);
     }
     transactions.change(group, id, |metadata| {
         metadata.prepare(result, version, by, || next.expect("drawn for the last epoch"), now);

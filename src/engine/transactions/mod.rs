@@ -102,6 +102,8 @@ struct Entry {
     deadline_ms: Option<u64>,
     bytes: usize,
     connections: Connections,
+    /// Of the open transaction, as far as they came in this run.
+    records: u64,
 }
 
 impl Transactions {
@@ -124,6 +126,18 @@ impl Transactions {
     pub fn find(&self, transactional_id: &str) -> Result<(Arc<str>, &TransactionMetadata), TransactionRefused> {
         let found = self.by_id.get_key_value(transactional_id).ok_or(TransactionRefused::UnknownTransactionalId)?;
         Ok((Arc::clone(found.0), &found.1.metadata))
+    }
+
+    /// Counts records that a known id's open transaction has been given.
+    pub fn count_records(&mut self, transactional_id: &str, records: u64) {
+        if let Some(entry) = self.by_id.get_mut(transactional_id) {
+            entry.records += records;
+        }
+    }
+
+    /// The records that were counted for the open transaction, which is about to end.
+    fn take_records(&mut self, transactional_id: &str) -> u64 {
+        self.by_id.get_mut(transactional_id).map_or(0, |entry| std::mem::take(&mut entry.records))
     }
 
     /// How much there is; none if that is what it was at the last call.
@@ -196,8 +210,9 @@ impl Transactions {
         *self.states.entry(metadata.state).or_default() += 1;
         self.spans.replace(&id, None, open::span(&metadata));
         self.deadlines.extend(deadline_ms.map(|deadline_ms| (deadline_ms, Arc::clone(&id))));
-        let replaced =
-            self.by_id.insert(id, Entry { metadata, deadline_ms, bytes, connections: Connections::default() });
+        let replaced = self
+            .by_id
+            .insert(id, Entry { metadata, deadline_ms, bytes, connections: Connections::default(), records: 0 });
         assert!(replaced.is_none(), "a transactional id is taken in once");
     }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::{Answer, Api, Context, Endpoint, Pending};
+use crate::metrics::phases::RequestPhases;
 use crate::server::bind::Bound;
 use crate::server::budget::RequestBudget;
 use crate::server::connection::{Limits, Peer, Shared};
@@ -158,9 +159,10 @@ impl Server {
         let address = socket.local_addr().unwrap();
         let endpoint = Endpoint { listener: "TEST".into(), host: "127.0.0.1".to_owned(), port: address.port() };
         let budget = RequestBudget::new(options.budget_bytes);
+        let phases = Arc::<RequestPhases>::default();
         let shared = Shared {
             dispatch: Manual { begun: begun_sender },
-            table: Table::new(APIS, 8 << 20),
+            table: Table::new(APIS, 8 << 20, &phases),
             budget: budget.clone(),
             fetch_memory: options.fetch_memory,
             limits: options.limits,

@@ -20,6 +20,7 @@ pub(super) const BY_TOPIC: &[(&str, TrafficCounter)] = &[
     (catalogue::TOPIC_BYTES_IN_TOTAL, |traffic| count(&traffic.bytes_in)),
     (catalogue::TOPIC_BYTES_OUT_TOTAL, |traffic| count(&traffic.bytes_out)),
     (catalogue::TOPIC_RECORDS_IN_TOTAL, |traffic| count(&traffic.records_in)),
+    (catalogue::TOPIC_RECORDS_OUT_TOTAL, |traffic| count(&traffic.records_out)),
     (catalogue::TOPIC_BATCHES_IN_TOTAL, |traffic| count(&traffic.batches_in)),
     (catalogue::TOPIC_PRODUCE_FAILED_TOTAL, |traffic| count(&traffic.produce_failed)),
     (catalogue::TOPIC_FETCH_FAILED_TOTAL, |traffic| count(&traffic.fetch_failed)),
