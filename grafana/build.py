@@ -13,6 +13,8 @@ GROUP = BY + ',group=~"$group"'
 API = BY + ',api=~"$api"'
 APPENDED = BY + ',outcome="appended"'
 ACKS_ALL = BY + ',acks="all"'
+PRODUCE_PHASE = BY + ',api="Produce"'
+FETCH_PHASE = BY + ',api="Fetch"'
 LOUD = BY + ',level=~"error|warn"'
 DATASOURCE = {"type": "prometheus", "uid": "${DS_PROMETHEUS}"}
 GREEN, YELLOW, RED, BLUE = "green", "yellow", "red", "blue"
@@ -230,6 +232,12 @@ def total(metric, labels=BY):
     return f"sum({rate(metric, labels)})"
 
 
+def phases(labels):
+    """The mean time of each phase, which together are the mean of the whole."""
+    spent, count = (f"sum by (phase) ({rate(f'einmal_request_phase_seconds_{of}', labels)})" for of in ("sum", "count"))
+    return [(f"{spent} / ({count} > 0)", "{{phase}}")]
+
+
 def ratio(part, whole):
     """0 of nothing is 0, not the absence of an answer."""
     return f"({part}) / (({whole}) > 0) or vector(0)"
@@ -279,6 +287,9 @@ OVERVIEW = board(
                 series("Produce", [(quantile(q, "einmal_request_duration_seconds", BY + ',api="Produce"'), name) for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))], "s", "Time from a parsed produce request to its answer. The floor is one fsync.", 8),
                 heatmap("Produce, all of them", "einmal_request_duration_seconds", BY + ',api="Produce"', "s", "Two bands: some requests wait for something that others do not, such as a slow sync or a compaction.", 8),
                 series("p99 by API", [(quantile(0.99, "einmal_request_duration_seconds", BY + ',api=~"$api",api!~"Fetch|JoinGroup|SyncGroup"', ", api") + " > 0", "{{api}}")], "s", "Without those APIs that wait on purpose. One line high: that API; all lines high: the machine.", 8),
+                series("Phases of Produce", phases(PRODUCE_PHASE), "s", "Mean time of a produce request by what it is spent in. wait is the writer and its fsync; queue is a client with many requests in flight; handle is this machine's CPU; send is a slow network or client.", 8, stack=True),
+                series("Phases of Fetch", phases(FETCH_PHASE), "s", "The same of fetches. wait is mostly for records that are not there yet, up to fetch.max.wait.ms: no fault.", 8, stack=True),
+                series("Fetch, without waiting", [(quantile(q, "einmal_request_phase_seconds", FETCH_PHASE + ',phase="handle"'), name) for q, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))], "s", "Time that a thread works on a fetch. Rising: large answers, or the CPU is short.", 8),
             ],
         ),
         (
@@ -297,6 +308,8 @@ OVERVIEW = board(
                 series("Connections", [(f"sum by (listener) (einmal_connections{{{BY}}})", "{{listener}}")], "none", "Open connections by listener.", 8),
                 series("Opened and closed", [(f"sum by (listener) ({rate('einmal_connections_opened_total')})", "opened {{listener}}"), (f"sum by (cause) ({rate('einmal_connections_closed_total')})", "closed: {{cause}}")], "cps", "Many openings with few connections: clients that connect for each message.", 8),
                 series("Rejected", [(f"sum by (reason) ({rate('einmal_connections_rejected_total')})", "{{reason}}")], "cps", "Refused at accept: max.connections or max.connections.per.ip is reached.", 8),
+                table("Software", f"sum by (name, version) (einmal_client_software{{{BY}}}) > 0", {"name": "Client", "version": "Version", "Value": "Connections"}, "none", "What clients say they run. Old versions first, when a client is to be suspected.", 12),
+                series("Only bootstrap", [(f"sum by (listener) (increase(einmal_bootstrap_only_connections_total{{{BY}}}[$__rate_interval]))", "{{listener}}")], "none", "Connections that asked for metadata for half a minute and for nothing else. Any, while clients complain: they cannot reach the address that the listener advertises; `einmal doctor` says more.", 12, bars=True),
             ],
         ),
         (
@@ -304,6 +317,7 @@ OVERVIEW = board(
             [
                 series("CPU", [(f"rate(process_cpu_seconds_total{{{BY}}}[$__rate_interval])", "all"), (rate("einmal_runtime_busy_seconds_total"), "connections"), (rate("einmal_engine_busy_seconds_total"), "writer")], "percentunit", "Cores in use. The writer is one thread: near 100 % it is what limits.", 8),
                 series("Memory", [(f"process_resident_memory_bytes{{{BY}}}", "resident"), (f"einmal_tail_cache_bytes{{{BY}}}", "tail cache"), (f"sum by (instance) (einmal_storage_memtable_bytes{{{BY}}})", "memtables"), (f"sum by (instance) (einmal_storage_block_cache_usage_bytes{{{BY}}})", "block cache")], "bytes", "Resident memory and its largest known parts.", 8),
+                series("Waits of ready tasks", [(quantile(q, "einmal_runtime_poll_delay_seconds"), name) for q, name in ((0.5, "p50"), (0.99, "p99"))], "s", "How long a request that could go on waits for a thread. Above some milliseconds: the CPU is short, or something holds the threads.", 8),
                 series("File descriptors", [(f"process_open_fds{{{BY}}}", "open"), (f"process_max_fds{{{BY}}}", "limit")], "none", "At the limit no connection is accepted and no file opened.", 8),
             ],
         ),
@@ -351,6 +365,7 @@ EXACTLY_ONCE = board(
                 series("Shut out", [(f"sum by (reason) ({rate('einmal_txn_fenced_total')})", "{{reason}}"), (f"sum by (reason) ({rate('einmal_txn_verification_failed_total')})", "not verified: {{reason}}")], "cps", "newer_epoch: a zombie tried. not verified: a batch that is not of the transaction that it claims (KIP-890).", 8),
                 series("Offsets in transactions", [(f"sum by (result) ({rate('einmal_txn_offset_commits_total')})", "{{result}}")], "cps", "What became of consumer offsets sent with transactions. superseded: a plain commit came later.", 8),
                 series("Partitions per transaction", [(ratio(total("einmal_txn_partitions_sum"), total("einmal_txn_partitions_count")), "mean"), (f"sum(einmal_txn_markers_pending{{{BY}}})", "ends under way")], "none", "Ends with more than 10,000 partitions take several writes; ends under way is 0 but for these.", 8),
+                series("Records per transaction", [(quantile(0.5, "einmal_txn_records"), "p50"), (quantile(0.99, "einmal_txn_records"), "p99")], "none", "About 1: a transaction for each record, of which each end costs a write; raise commit.interval.ms or take more at a time. Millions: readers of committed records wait for long.", 8),
             ],
         ),
         (
@@ -397,9 +412,9 @@ TOPICS = board(
         (
             "Production against consumption",
             [
-                series("Records in, offsets committed", [(f"sum by (topic) ({rate('einmal_topic_records_in_total', TOPIC)})", "in {{topic}}"), (f"sum by (group) (rate(einmal_group_commits_total{{{GROUP}}}[$__rate_interval]))", "commits {{group}}")], "cps", "Records that come in beside commits of offsets, of which one covers many records.", 8),
+                series("Records in and out", [(f"sum by (topic) ({rate('einmal_topic_records_in_total', TOPIC)})", "in {{topic}}"), (f"sum by (topic) ({rate('einmal_topic_records_out_total', TOPIC)})", "out {{topic}}")], "cps", "Records appended beside records fetched, once for each reader. Less goes out than comes in: consumers fall behind.", 8),
                 series("Partition lag", [(f"topk(10, kafka_consumergroup_lag{{{BY},consumergroup=~\"$group\",topic=~\"$topic\"}})", "{{consumergroup}} / {{topic}}-{{partition}}")], "none", "The ten worst partitions. One alone: a key that dominates, or a member that hangs.", 8),
-                series("Skew of topics", [(f"max by (topic) (rate(einmal_partition_high_watermark{{{TOPIC}}}[$__rate_interval])) / (avg by (topic) (rate(einmal_partition_high_watermark{{{TOPIC}}}[$__rate_interval])) > 0) or vector(1)", "{{topic}}")], "none", "Busiest partition against the mean. 1 is even; as many as there are partitions: all records go to one.", 8),
+                series("Skew of topics", [(f"max by (topic) (rate(einmal_partition_high_watermark{{{TOPIC}}}[$__rate_interval])) / (avg by (topic) (rate(einmal_partition_high_watermark{{{TOPIC}}}[$__rate_interval])) > 0) or max by (topic) (einmal_partition_high_watermark{{{TOPIC}}}) * 0 + 1", "{{topic}}")], "none", "Busiest partition against the mean. 1 is even; as many as there are partitions: all records go to one.", 8),
             ],
         ),
         (
@@ -417,8 +432,8 @@ TOPICS = board(
             "Groups",
             [
                 series("Groups by state", [(f"sum by (protocol, state) (einmal_groups{{{BY}}})", "{{protocol}} {{state}}")], "none", "PreparingRebalance and Reconciling should pass within seconds.", 8, stack=True),
-                series("Rebalances", [(f"sum by (group) (increase(einmal_group_rebalances_total{{{BY}}}[$__rate_interval]))", "{{group}}")], "none", "Generations and assignments begun. Again and again: members miss max.poll.interval.ms or their session timeout.", 8, bars=True),
-                series("Commits", [(f"sum by (group) (rate(einmal_group_commits_total{{{GROUP}}}[$__rate_interval]))", "{{group}}")], "cps", "Offsets committed. Thousands per second: a commit for each record.", 8),
+                series("Rebalances", [(f"sum by (reason) (increase(einmal_group_rebalances_total{{{GROUP}}}[$__rate_interval]))", "{{reason}}")], "none", "Generations and assignments begun, by what caused them. session_timeout: members die or are cut off. leave, then join, again and again: members miss max.poll.interval.ms, or restart in a loop. rebalance_timeout: a member does not do its part in time.", 8, bars=True, stack=True),
+                series("Commits", [(f"sum by (group) (rate(einmal_group_commits_total{{{GROUP},result=\"committed\"}}[$__rate_interval]))", "{{group}}"), (f"sum by (group) (rate(einmal_group_commits_total{{{GROUP},result=\"refused\"}}[$__rate_interval])) > 0", "refused {{group}}")], "cps", "Offsets committed. Thousands per second: a commit for each record. Refused: by members that are none any more, which read on what others have been given.", 8),
             ],
         ),
     ],
@@ -451,7 +466,8 @@ STORAGE = board(
                 series("Append", [(f"histogram_quantile(0.99, sum by (le, durability) ({rate('einmal_append_duration_seconds_bucket')}))", "p99 {{durability}}"), (f"histogram_quantile(0.5, sum by (le, durability) ({rate('einmal_append_duration_seconds_bucket')}))", "p50 {{durability}}")], "s", "From a queued append to its answer.", 8),
                 series("Log and syncs", [(total("einmal_wal_syncs_total"), "syncs")], "ops", "Fsyncs per second. Few under load: each takes long.", 8),
                 series("Writer", [(rate("einmal_engine_busy_seconds_total"), "busy")], "percentunit", "Share of the one writer's time. Near 100 %: it is what limits.", 8, thresholds=steps((0.9, RED))),
-                series("Queue", [(f"einmal_engine_queue_commands{{{BY}}}", "commands")], "none", "Commands that wait for the writer. It is empty between bursts.", 8),
+                series("Queue", [(f"einmal_engine_queue_commands{{{BY}}}", "commands")], "none", "Commands that wait for the writer. It is empty between bursts.", 4),
+                series("Queue, bytes", [(f"einmal_engine_queue_bytes{{{BY}}}", "bytes")], "bytes", "Bytes of batches in these commands.", 4),
             ],
         ),
         (

@@ -115,6 +115,26 @@ def check(prometheus, interval):
     return wrong, count
 
 
+# Families that are there from the start, and that this load moves.
+MOVED = {
+    "einmal_bootstrap_only_connections_total": "",
+    "einmal_client_software": 'name="confluent-kafka-python"',
+    "einmal_group_commits_total": 'result="refused"',
+    "einmal_group_rebalances_total": 'reason="join"',
+    "einmal_request_phase_seconds_count": 'api="Produce",phase="send"',
+    "einmal_runtime_poll_delay_seconds_count": "",
+    "einmal_topic_records_out_total": 'topic="payments"',
+    "einmal_txn_records_sum": "",
+}
+
+
+def still(page):
+    """Which of them have not moved, by what was scraped under load and after it."""
+    samples = [line.rsplit(" ", 1) for line in page.splitlines() if line and not line.startswith("#")]
+    moved = lambda name, labels: any(series.split("{")[0] == name and labels in series and float(value) > 0 for series, value in samples)
+    return [f"{name} {labels}: has not moved" for name, labels in MOVED.items() if not moved(name, labels)]
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--seconds", type=float, default=40)
@@ -149,6 +169,8 @@ def main():
                 load.wait()
             elif load.wait() != 0:
                 wrong.append("the load failed")
+            else:
+                wrong += still((page + urllib.request.urlopen(f"http://{admin}/metrics").read()).decode())
         finally:
             if prometheus:
                 prometheus.stop()

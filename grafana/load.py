@@ -145,6 +145,16 @@ def err(bootstrap, deadline):
     consumer.close()
 
 
+def bootstrap_only(bootstrap, deadline):
+    """A client that was told an address which it cannot reach: it has but its first connection, and asks again there."""
+    host, port = bootstrap.rsplit(":", 1)
+    with socket.create_connection((host, int(port))) as connection:
+        for _ in until(deadline, 5):
+            frame = struct.pack(">hhih4si", 3, 1, 0, 4, b"lost", 0)
+            connection.sendall(struct.pack(">i", len(frame)) + frame)
+            connection.recv(struct.unpack(">i", connection.recv(4, socket.MSG_WAITALL))[0], socket.MSG_WAITALL)
+
+
 def main():
     bootstrap, seconds = sys.argv[1], float(sys.argv[2])
     deadline = time.monotonic() + seconds
@@ -172,6 +182,7 @@ def main():
         threading.Thread(target=err, args=(bootstrap, deadline)),
         threading.Thread(target=repeat, args=(bootstrap, deadline)),
         threading.Thread(target=fence, args=(bootstrap, deadline)),
+        threading.Thread(target=bootstrap_only, args=(bootstrap, deadline)),
     ]
     for thread in threads:
         thread.start()

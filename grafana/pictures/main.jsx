@@ -118,8 +118,8 @@ function Bars({ panel, results, width }) {
   const sorted = [...results].sort((one, other) => other.value[1] - one.value[1]).slice(0, 9);
   return sorted.map((series, index) => (
     <div className="bar" key={index}>
-      <span style={{ width: 110 }}>{series.legend}</span>
-      <div style={{ width: ((width - 220) * Number(series.value[1])) / most }} />
+      <span className="name" style={{ width: 160 }}>{series.legend}</span>
+      <div style={{ width: ((width - 260) * Number(series.value[1])) / most }} />
       <span>{shown(Number(series.value[1]), panel.fieldConfig.defaults.unit)}</span>
     </div>
   ));
