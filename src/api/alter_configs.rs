@@ -152,9 +152,7 @@ async fn alter_topic(
     match overrides {
         Err(error) => Ok(Err(refused_own(&error))),
         Ok(_) if validate_only => Ok(Ok(())),
-        Ok(overrides) => {
-            cx.broker.engine.set_topic_overrides(name.to_string(), overrides).await.map_err(|_| Close::Ending)
-        }
+        Ok(overrides) => cx.broker.engine.set_topic_overrides(topic.no, overrides).await.map_err(|_| Close::Ending),
     }
 }
 

@@ -12,7 +12,7 @@ use super::apis::count_error;
 use super::create_topics::check_replicas;
 use super::{COMMANDS_MAX, Context};
 use crate::engine::command::Refused;
-use crate::types::ErrorCode;
+use crate::types::{ErrorCode, TopicNo};
 use crate::wire::{Close, RequestHeader};
 
 /// Raises the counts. A topic that is named twice is answered once, and refused.
@@ -26,7 +26,7 @@ pub async fn create_partitions(
     let mut asked = Vec::with_capacity(counts.len());
     for topic in &request.topics {
         match counts.remove(topic.name.as_str()) {
-            Some(1) => asked.push((topic.name.clone(), check(&cx, topic).map(|total| (topic.name.to_string(), total)))),
+            Some(1) => asked.push((topic.name.clone(), check(&cx, topic))),
             Some(_) => {
                 asked.push((topic.name.clone(), Err(refused(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))))
             }
@@ -58,8 +58,8 @@ pub async fn create_partitions(
     Ok(CreatePartitionsResponse::default().with_results(results))
 }
 
-/// The new total. The engine refuses one that is not higher.
-fn check(cx: &Context, topic: &CreatePartitionsTopic) -> Result<u32, Refused> {
+/// Which topic, and the new total. The engine refuses one that is not higher.
+fn check(cx: &Context, topic: &CreatePartitionsTopic) -> Result<(TopicNo, u32), Refused> {
     let Some(found) = cx.broker.catalog.topic(&topic.name) else {
         // Kafka leaves the text to the client.
         return Err(refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ""));
@@ -78,7 +78,7 @@ fn check(cx: &Context, topic: &CreatePartitionsTopic) -> Result<u32, Refused> {
         check_assignments(cx, topic, added)
             .map_err(|message| refused(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message))?;
     }
-    Ok(total)
+    Ok((found.no, total))
 }
 
 fn check_assignments(cx: &Context, topic: &CreatePartitionsTopic, added: usize) -> Result<(), String> {

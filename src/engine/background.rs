@@ -13,7 +13,14 @@ pub(super) struct Background {
 }
 
 /// Tells the thread when to end.
-pub(super) struct Ending(Receiver<Infallible>);
+pub(super) struct Ending(Told);
+
+enum Told {
+    By(Receiver<Infallible>),
+    /// Never: counts what would be waited for, µs.
+    #[cfg(test)]
+    Never(std::sync::Arc<std::sync::atomic::AtomicU64>),
+}
 
 impl Background {
     /// Starts a thread.
@@ -25,7 +32,7 @@ impl Background {
         std::thread::Builder::new().name(name.to_owned()).spawn({
             let name = name.to_owned();
             move || {
-                until_panic(&name, || work(&Ending(told)));
+                until_panic(&name, || work(&Ending(Told::By(told))));
             }
         })?;
         Ok(Self { _ending })
@@ -56,7 +63,15 @@ fn message_of(panic: &(dyn Any + Send)) -> &str {
 impl Ending {
     /// Waits; answers whether the end came meanwhile.
     pub fn within(&self, time: Duration) -> bool {
-        matches!(self.0.recv_timeout(time), Err(RecvTimeoutError::Disconnected))
+        match &self.0 {
+            Told::By(told) => matches!(told.recv_timeout(time), Err(RecvTimeoutError::Disconnected)),
+            #[cfg(test)]
+            Told::Never(waited_us) => {
+                let time_us = u64::try_from(time.as_micros()).expect("not for ever");
+                waited_us.fetch_add(time_us, std::sync::atomic::Ordering::SeqCst);
+                false
+            }
+        }
     }
 
     /// Whether it has come.
@@ -64,12 +79,16 @@ impl Ending {
         self.within(Duration::ZERO)
     }
 
-    /// One that never comes.
+    /// One that never comes, and no time passes until it.
     #[cfg(test)]
     pub fn never() -> Self {
-        let (sender, told) = channel();
-        std::mem::forget(sender);
-        Self(told)
+        Self::counting(std::sync::Arc::default())
+    }
+
+    /// The same; counts what would be waited for, µs.
+    #[cfg(test)]
+    pub fn counting(waited_us: std::sync::Arc<std::sync::atomic::AtomicU64>) -> Self {
+        Self(Told::Never(waited_us))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::record::BatchHeader;
 use crate::store::schema::{LogKey, SparseRow};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{
-    Arrival, ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult, Uuid,
+    Arrival, ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo, TransactionResult, Uuid,
 };
 
 /// When an append is answered: what survives then is in the README under delivery guarantees.
@@ -245,15 +245,21 @@ pub(super) struct LogStart {
     pub old_bytes: u64,
 }
 
-/// What compaction found of some batches of a partition.
+/// A step of the compaction of a partition, in the order of a round.
 #[derive(Debug)]
-pub(super) struct Compacted {
-    pub partition: PartitionId,
-    pub replaced: Vec<Replaced>,
-    /// Rows of the indexes of times and of aborted transactions that say nothing any more.
-    pub index_keys: Vec<Vec<u8>>,
-    /// With the last of them.
-    pub done: Option<CompactedUpTo>,
+pub(super) enum Compaction {
+    /// Removes rows of the index of times and sizes: of what is compacted it says what was.
+    Forget(Vec<Vec<u8>>),
+    /// Puts into the place of batches what is left of them.
+    Replace {
+        replaced: Vec<Replaced>,
+        /// Rows of the index of aborted transactions that go with them.
+        aborted: Vec<Vec<u8>>,
+    },
+    /// Ends the round.
+    Done(CompactedUpTo),
+    /// Gives back the space of what has gone below an offset, of one round or more.
+    Reclaim { below: Offset },
 }
 
 /// A batch, and what takes its place.
@@ -270,13 +276,12 @@ pub(super) struct CompactedUpTo {
     pub first_dirty: Offset,
     /// The new index of times and sizes, by base offsets; bytes count from the log start.
     pub sparse: Vec<(Offset, SparseRow)>,
-    /// Whether the space of what has gone is given back at once.
-    pub is_reclaimed: bool,
 }
 
-impl Compacted {
+impl Compaction {
     fn bytes(&self) -> usize {
-        self.replaced.iter().filter_map(|replaced| replaced.new.as_ref()).map(|(_, bytes)| bytes.len()).sum()
+        let Self::Replace { replaced, .. } = self else { return 0 };
+        replaced.iter().filter_map(|replaced| replaced.new.as_ref()).map(|(_, bytes)| bytes.len()).sum()
     }
 }
 
@@ -312,13 +317,13 @@ pub(super) enum Command {
         reply: Reply<Vec<Result<Created, Refused>>>,
     },
     CreatePartitions {
-        topic: String,
+        topic: TopicNo,
         total: u32,
         validate_only: bool,
         reply: Reply<Result<(), Refused>>,
     },
     SetTopicOverrides {
-        topic: String,
+        topic: TopicNo,
         overrides: BTreeMap<String, String>,
         reply: Reply<Result<(), Refused>>,
     },
@@ -342,9 +347,10 @@ pub(super) enum Command {
         partitions: Vec<PartitionId>,
         reply: Reply<()>,
     },
-    /// Replaces batches; answers whether the partition is still there.
+    /// Compacts a partition; answers whether it is still there and to be compacted.
     Compact {
-        compacted: Compacted,
+        partition: PartitionId,
+        compaction: Compaction,
         reply: Reply<bool>,
     },
     /// Message ids have left memory, or could not.
@@ -436,7 +442,7 @@ impl Command {
         match self {
             Self::Append { batches, .. } => batches.iter().map(|batch| batch.bytes.len()).sum(),
             Self::ChangeGroup { change, .. } => change.bytes(),
-            Self::Compact { compacted, .. } => compacted.bytes(),
+            Self::Compact { compaction, .. } => compaction.bytes(),
             _ => 0,
         }
     }

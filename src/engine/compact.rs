@@ -2,26 +2,44 @@
 
 use std::sync::Arc;
 
-use super::command::{Compacted, CompactedUpTo};
+use super::command::{CompactedUpTo, Compaction, Replaced};
 use super::group::{Effect, Group};
 use super::reclaimer::Purged;
-use super::state::State;
+use super::state::{PartitionLog, State};
 use crate::store::schema::{CompactedRow, RowValue, SparseRow, compacted_key, log_range, sparse_key};
+use crate::types::PartitionId;
 
-/// Stages it; answers whether the partition is still there and to be compacted. What a setting had begun before it was changed is
+/// Stages a step; answers whether the partition is still there and to be compacted. What a setting had begun before it was changed is
 /// not gone on with once the change has been answered.
-pub(super) fn compact(state: &mut State, group: &mut Group, compacted: Compacted) -> bool {
-    let Compacted { partition, replaced, index_keys, done } = compacted;
+pub(super) fn compact(state: &mut State, group: &mut Group, partition: PartitionId, compaction: Compaction) -> bool {
     if !state.topic_of(partition).is_some_and(|topic| topic.config.compact) {
         return false;
     }
     let Some(log) = state.logs.get_mut(&partition) else { return false };
-    if !index_keys.is_empty() {
-        log.view.begin_removal();
-        group.when_synced.effects.push(Effect::Unindexed { partition: Arc::clone(&log.view) });
+    match compaction {
+        Compaction::Forget(index_keys) => remove_index(log, group, index_keys),
+        Compaction::Replace { replaced, aborted } => {
+            remove_index(log, group, aborted);
+            replace(log, group, replaced);
+        }
+        Compaction::Done(done) => end_round(log, group, done),
+        Compaction::Reclaim { below } => group.purged.push(Purged::Records(log_range(partition, 0, below))),
     }
-    index_keys.into_iter().for_each(|key| group.rows.delete(key));
-    let compacted_to = replaced.iter().map(|batch| batch.old.last_offset() + 1).max();
+    true
+}
+
+fn remove_index(log: &PartitionLog, group: &mut Group, keys: Vec<Vec<u8>>) {
+    if keys.is_empty() {
+        return;
+    }
+    // Before the write: a reader who finds the rows gone must not take that for what the index says.
+    log.view.begin_removal();
+    group.when_synced.effects.push(Effect::Unindexed { partition: Arc::clone(&log.view) });
+    keys.into_iter().for_each(|key| group.rows.delete(key));
+}
+
+fn replace(log: &mut PartitionLog, group: &mut Group, replaced: Vec<Replaced>) {
+    let Some(compacted_to) = replaced.iter().map(|batch| batch.old.last_offset() + 1).max() else { return };
     for batch in replaced {
         // Below the log start all goes in one piece; what is written there now might come after that.
         if batch.old.last_offset() < log.row.log_start {
@@ -36,25 +54,23 @@ pub(super) fn compact(state: &mut State, group: &mut Group, compacted: Compacted
         // Bytes that are gone count as bytes below the log start, so that the difference is what is left. A batch may have grown.
         log.row.start_bytes = (log.row.start_bytes + old_bytes).saturating_sub(new_bytes).min(log.row.size_bytes);
     }
-    if let Some(compacted_to) = compacted_to {
-        group.partitions.insert(partition);
-        group.when_synced.effects.push(Effect::Compacted {
-            partition: Arc::clone(&log.view),
-            compacted_to,
-            start_bytes: log.row.start_bytes,
-        });
-    }
-    if let Some(CompactedUpTo { seen_log_start, first_dirty, sparse, is_reclaimed }) = done {
-        if is_reclaimed {
-            group.purged.push(Purged::Records(log_range(partition, 0, first_dirty)));
+    group.partitions.insert(log.view.id);
+    group.when_synced.effects.push(Effect::Compacted {
+        partition: Arc::clone(&log.view),
+        compacted_to,
+        start_bytes: log.row.start_bytes,
+    });
+}
+
+fn end_round(log: &PartitionLog, group: &mut Group, done: CompactedUpTo) {
+    let CompactedUpTo { seen_log_start, first_dirty, sparse } = done;
+    let partition = log.view.id;
+    group.rows.put(compacted_key(partition), CompactedRow { first_dirty }.encode());
+    // Its bytes count from a log start: from another one they would be wrong, and without an index all is looked at.
+    if log.row.log_start == seen_log_start {
+        for (base_offset, row) in sparse {
+            let cumulative_bytes = log.row.start_bytes + row.cumulative_bytes;
+            group.rows.put(sparse_key(partition, base_offset), SparseRow { cumulative_bytes, ..row }.encode());
         }
-        group.rows.put(compacted_key(partition), CompactedRow { first_dirty }.encode());
-        if log.row.log_start == seen_log_start {
-            for (base_offset, row) in sparse {
-                let cumulative_bytes = log.row.start_bytes + row.cumulative_bytes;
-                group.rows.put(sparse_key(partition, base_offset), SparseRow { cumulative_bytes, ..row }.encode());
-            }
-        }
     }
-    true
 }

@@ -63,7 +63,7 @@ use tokio::sync::oneshot;
 
 use crate::config::TopicConfig;
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState};
-use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TopicNo, TransactionResult};
 use asker::Asker;
 use background::Background;
 use command::{
@@ -129,26 +129,26 @@ impl Engine {
         self.ask(|reply| Command::DeleteTopics { topics, reply }).await
     }
 
-    /// Raises the partition count of a topic to `total`.
+    /// Raises the partition count of a topic to `total`. By its number: one of the same name that came after it is another.
     ///
     /// # Errors
     /// [`EngineGone`].
     pub async fn create_partitions(
         &self,
-        topic: String,
+        topic: TopicNo,
         total: u32,
         validate_only: bool,
     ) -> Result<Result<(), Refused>, EngineGone> {
         self.ask(|reply| Command::CreatePartitions { topic, total, validate_only, reply }).await
     }
 
-    /// Replaces the topic's own settings; `overrides` is the whole new map.
+    /// Replaces the topic's own settings; `overrides` is the whole new map, made of those that the topic of this number has.
     ///
     /// # Errors
     /// [`EngineGone`].
     pub async fn set_topic_overrides(
         &self,
-        topic: String,
+        topic: TopicNo,
         overrides: BTreeMap<String, String>,
     ) -> Result<Result<(), Refused>, EngineGone> {
         self.ask(|reply| Command::SetTopicOverrides { topic, overrides, reply }).await

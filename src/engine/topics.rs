@@ -94,17 +94,17 @@ pub(super) fn delete(state: &mut State, group: &mut Group, which: &TopicRef) -> 
 pub(super) fn create_partitions(
     state: &mut State,
     group: &mut Group,
-    name: &str,
+    no: TopicNo,
     total: u32,
     validate_only: bool,
 ) -> Result<(), Refused> {
-    let topic = state.topics.by_name.get(name).cloned().ok_or_else(unknown_topic)?;
+    let topic = state.topics.by_no.get(&no).cloned().ok_or_else(unknown_topic)?;
     let count = topic.partitions.len();
     if total as usize <= count {
         let message = if total as usize == count {
             format!("Topic already has {count} partition(s).")
         } else {
-            format!("The topic {name} currently has {count} partition(s); {total} would not be an increase.")
+            format!("The topic {} currently has {count} partition(s); {total} would not be an increase.", topic.name)
         };
         return Err(refused(ErrorCode::INVALID_PARTITIONS, message));
     }
@@ -120,15 +120,15 @@ pub(super) fn create_partitions(
     Ok(())
 }
 
-/// Replaces the settings of one topic.
+/// Replaces the settings of one topic: of the very one of which they were read, not of one that has its name by now.
 pub(super) fn set_overrides(
     state: &mut State,
     group: &mut Group,
-    name: &str,
+    no: TopicNo,
     overrides: BTreeMap<String, String>,
 ) -> Result<(), Refused> {
-    let topic = state.topics.by_name.get(name).cloned().ok_or_else(unknown_topic)?;
-    let config = resolve(state, name, &overrides)?;
+    let topic = state.topics.by_no.get(&no).cloned().ok_or_else(unknown_topic)?;
+    let config = resolve(state, &topic.name, &overrides)?;
     let checks_versions = |config: &TopicConfig| config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions);
     if checks_versions(&topic.config) && !checks_versions(&config) {
         // Records that come meanwhile would leave versions behind that are not those of their keys.

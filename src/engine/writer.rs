@@ -282,11 +282,11 @@ impl Writer {
                 answer_synced(group, reply, deleted);
             }
             Command::CreatePartitions { topic, total, validate_only, reply } => {
-                let outcome = topics::create_partitions(state, group, &topic, total, validate_only);
+                let outcome = topics::create_partitions(state, group, topic, total, validate_only);
                 answer_synced(group, reply, outcome);
             }
             Command::SetTopicOverrides { topic, overrides, reply } => {
-                let outcome = topics::set_overrides(state, group, &topic, overrides);
+                let outcome = topics::set_overrides(state, group, topic, overrides);
                 answer_synced(group, reply, outcome);
             }
             Command::SetBrokerOverrides { overrides, topic_defaults, reply } => {
@@ -308,8 +308,8 @@ impl Writer {
                 delete_records::remove_records(state, group, &partitions);
                 answer_synced(group, reply, ());
             }
-            Command::Compact { compacted, reply } => {
-                let is_there = compact::compact(state, group, compacted);
+            Command::Compact { partition, compaction, reply } => {
+                let is_there = compact::compact(state, group, partition, compaction);
                 answer_synced(group, reply, is_there);
             }
             Command::ExpiryClock { reply } => {

@@ -115,7 +115,7 @@ fn dynamic_settings_are_those_whose_change_takes_effect() {
             crate::config::table::Valid::OneOf(values) => {
                 values.iter().copied().find(|value| Some(*value) != setting.default).expect("a choice")
             }
-            crate::config::table::Valid::Ratio => "0.25",
+            crate::config::table::Valid::Ratio | crate::config::table::Valid::Positive => "0.25",
             _ => ["17", "7", "77", "header:x", "a,b"]
                 .into_iter()
                 .find(|value| broker(&before, true, &[change(setting.name, Operation::Set, value)]).is_ok())

@@ -44,6 +44,8 @@ pub const LOGS: &[Setting] = &[
         "33554432",
         "Bytes a second that compaction reads and writes together. Kafka's default is no limit.",
     )
+    // Kafka takes any number: 0 halts its cleaner, and with a negative one or NaN it runs unlimited, which nobody means by them.
+    .valid(Valid::Positive)
     .dynamic(),
     Setting::new(
         "log.cleaner.max.compaction.lag.ms",

@@ -81,6 +81,8 @@ pub enum Valid {
     RangeOr(i64, i64, i64),
     /// Numbers from 0 to 1.
     Ratio,
+    /// Numbers above 0.
+    Positive,
     /// One of these texts; each element of a list is one of them.
     OneOf(&'static [&'static str]),
     /// The same, whatever the case of its letters.
@@ -98,6 +100,7 @@ impl fmt::Display for Valid {
             Self::Range(low, high) => write!(f, "[{low},...,{high}]"),
             Self::RangeOr(low, high, other) => write!(f, "[{low},...,{high}] or {other}"),
             Self::Ratio => write!(f, "[0,...,1]"),
+            Self::Positive => write!(f, "(0,...]"),
             Self::OneOf(values) | Self::AnyCase(values) => write!(f, "[{}]", values.join(", ")),
             Self::Replicas => write!(f, "[partitionId]:[brokerId],[partitionId]:[brokerId],..."),
         }
@@ -259,6 +262,8 @@ impl Setting {
             Valid::Ratio if value > 1.0 => Err(self.refuse(&format!("{value:?}"), "Value must be no more than 1")),
             Valid::Ratio if value >= 0.0 => Ok(()),
             Valid::Ratio => Err(self.refuse(&format!("{value:?}"), "Value must be at least 0")),
+            Valid::Positive if value > 0.0 => Ok(()),
+            Valid::Positive => Err(self.refuse(&format!("{value:?}"), "Value must be greater than 0")),
             _ => Ok(()),
         }
     }

@@ -125,6 +125,36 @@ fn values_are_kept_or_refused_in_kafkas_words() {
 }
 
 #[test]
+fn a_rate_of_compaction_is_above_zero() {
+    let setting = broker("log.cleaner.io.max.bytes.per.second").expect("in the table");
+    for (text, expected) in [
+        ("1.5", Ok("1.5")),
+        ("1.7976931348623157E308", Ok("1.7976931348623157E308")),
+        (
+            "0",
+            Err(
+                "Invalid value 0.0 for configuration log.cleaner.io.max.bytes.per.second: Value must be greater than 0",
+            ),
+        ),
+        (
+            "-1",
+            Err(
+                "Invalid value -1.0 for configuration log.cleaner.io.max.bytes.per.second: Value must be greater than 0",
+            ),
+        ),
+        (
+            "NaN",
+            Err(
+                "Invalid value NaN for configuration log.cleaner.io.max.bytes.per.second: Value must be greater than 0",
+            ),
+        ),
+    ] {
+        let checked = setting.check(text).map_err(|invalid| invalid.reason);
+        assert_eq!(checked.as_deref().map_err(String::as_str), expected, "{text}");
+    }
+}
+
+#[test]
 fn passwords_are_hidden_in_refusals_and_kept_untrimmed() {
     let setting = broker("sasl.jaas.config").expect("in the table");
     assert_eq!(setting.check(" secret ").as_deref(), Ok(" secret "));

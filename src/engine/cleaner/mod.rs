@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 
 use super::asker::Asker;
 use super::background::{Background, Ending};
-use super::command::{Command, Compacted, CompactedUpTo};
+use super::command::{Command, Compaction};
 use super::expiry_clock::ExpiryClock;
 use crate::log::catalog::{Catalog, Topic};
 use crate::log::partition::Partition;
@@ -37,7 +37,7 @@ use dirt::Dirt;
 use pace::Pace;
 use round::{Ended, Interrupted, Round};
 
-/// How long a shorter `log.cleaner.backoff.ms` takes to be noticed at most.
+/// How long a shorter `log.cleaner.backoff.ms` or a higher rate takes to be noticed at most.
 const SETTINGS_LOOK: Duration = Duration::from_secs(1);
 
 /// What limits compaction.
@@ -47,7 +47,7 @@ pub struct CleanerSettings {
     pub backoff: Duration,
     /// `log.cleaner.dedupe.buffer.size`.
     pub dedupe_bytes: u64,
-    /// `log.cleaner.io.max.bytes.per.second`.
+    /// `log.cleaner.io.max.bytes.per.second`, above 0.
     pub bytes_per_second: f64,
 }
 
@@ -164,14 +164,13 @@ impl Rounds {
             return;
         }
         for (partition, bytes) in std::mem::take(&mut self.gone) {
-            let Some((seen_log_start, (first_dirty, _))) = self.compacted.get(&partition).copied() else { continue };
+            let Some((_, (below, _))) = self.compacted.get(&partition).copied() else { continue };
             if bytes == 0 {
                 continue;
             }
-            let done = Some(CompactedUpTo { seen_log_start, first_dirty, sparse: Vec::new(), is_reclaimed: true });
-            let compacted = Compacted { partition, replaced: Vec::new(), index_keys: Vec::new(), done };
+            let compaction = Compaction::Reclaim { below };
             // One that has been deleted meanwhile gives its space back by that.
-            self.with.asker.ask(|reply| Command::Compact { compacted, reply });
+            self.with.asker.ask(|reply| Command::Compact { partition, compaction, reply });
         }
     }
 

@@ -12,7 +12,7 @@ use super::offset_map::OffsetMap;
 use super::pace::Pace;
 use super::transactions::Transactions;
 use crate::engine::background::Ending;
-use crate::engine::command::{Command, Compacted, CompactedUpTo, Replaced};
+use crate::engine::command::{Command, CompactedUpTo, Compaction, Replaced};
 use crate::engine::sparse_index::SPARSE_ENTRY_BYTES;
 use crate::log::aborted::all_aborted_in;
 use crate::log::catalog::Topic;
@@ -92,6 +92,16 @@ enum Verdict {
     Becomes(Bytes),
 }
 
+/// What one command is to replace.
+#[derive(Default)]
+struct Staged {
+    replaced: Vec<Replaced>,
+    /// Rows of the index of aborted transactions that go, each with a batch that does.
+    aborted: Vec<Vec<u8>>,
+    /// Of what comes.
+    bytes: usize,
+}
+
 /// What is left so far, for the index of times and sizes that is made anew.
 #[derive(Default)]
 struct Left {
@@ -129,9 +139,7 @@ impl Round<'_> {
         let left = self.rewrite(&map, end)?;
         let clean_bytes = left.bytes;
         let (seen_log_start, sparse) = (self.log_start, left.sparse);
-        // Whether that is worth it is said by all partitions together.
-        let done = CompactedUpTo { seen_log_start, first_dirty: end, sparse, is_reclaimed: false };
-        self.send(Compacted { done: Some(done), ..self.nothing() })?;
+        self.send(Compaction::Done(CompactedUpTo { seen_log_start, first_dirty: end, sparse }))?;
         Ok(Ended { first_dirty: end, clean_bytes })
     }
 
@@ -139,12 +147,9 @@ impl Round<'_> {
         self.with.store.as_ref()
     }
 
-    fn nothing(&self) -> Compacted {
-        Compacted { partition: self.id, replaced: Vec::new(), index_keys: Vec::new(), done: None }
-    }
-
-    fn send(&self, compacted: Compacted) -> Result<(), Interrupted> {
-        let is_taken = self.with.asker.ask(|reply| Command::Compact { compacted, reply });
+    fn send(&self, compaction: Compaction) -> Result<(), Interrupted> {
+        let partition = self.id;
+        let is_taken = self.with.asker.ask(|reply| Command::Compact { partition, compaction, reply });
         if is_taken == Some(true) { Ok(()) } else { Err(Interrupted::Gone) }
     }
 
@@ -171,7 +176,7 @@ impl Round<'_> {
                     return Ok(());
                 }
             }
-            self.pace.spend(bytes, self.ending);
+            self.pace.spend(bytes, |time| self.ending.within(time));
             if self.ending.has_come() {
                 return Err(Interrupted::Gone);
             }
@@ -235,7 +240,7 @@ impl Round<'_> {
             true
         })?;
         for keys in keys.chunks(COMMAND_KEYS) {
-            self.send(Compacted { index_keys: keys.to_vec(), ..self.nothing() })?;
+            self.send(Compaction::Forget(keys.to_vec()))?;
         }
         Ok(())
     }
@@ -244,12 +249,11 @@ impl Round<'_> {
         let last_of_producers = self.last_of_producers()?;
         let mut seen = Transactions::new(all_aborted_in(self.store(), self.id, self.log_start, end)?);
         let mut left = Left::default();
-        let mut staged = self.nothing();
-        let mut staged_bytes = 0;
+        let mut staged = Staged::default();
         self.batches(self.log_start, end, |round, batch| {
             let key = batch.key;
             let is_last = is_last_of_producer(&last_of_producers, &batch.header) || key.last_offset() + 1 == end;
-            let new = match round.judge(&batch, map, &mut seen, is_last, &mut staged.index_keys) {
+            let new = match round.judge(&batch, map, &mut seen, is_last, &mut staged.aborted) {
                 Verdict::Stays => {
                     left.add(&key);
                     return Ok(true);
@@ -258,15 +262,13 @@ impl Round<'_> {
                 Verdict::Becomes(bytes) => {
                     let new = key_of(round.id, &bytes)?;
                     left.add(&new);
-                    staged_bytes += bytes.len();
+                    staged.bytes += bytes.len();
                     Some((new, bytes))
                 }
             };
             staged.replaced.push(Replaced { old: key, new });
-            if staged_bytes >= COMMAND_BYTES || staged.replaced.len() >= COMMAND_BATCHES {
-                staged_bytes = 0;
-                let full = std::mem::replace(&mut staged, round.nothing());
-                round.write(full)?;
+            if staged.bytes >= COMMAND_BYTES || staged.replaced.len() >= COMMAND_BATCHES {
+                round.write(std::mem::take(&mut staged))?;
             }
             Ok(true)
         })?;
@@ -281,8 +283,9 @@ impl Round<'_> {
         Ok(left)
     }
 
-    fn write(&mut self, staged: Compacted) -> Result<(), Interrupted> {
-        if staged.replaced.is_empty() && staged.index_keys.is_empty() {
+    fn write(&mut self, staged: Staged) -> Result<(), Interrupted> {
+        let Staged { replaced, aborted, .. } = staged;
+        if replaced.is_empty() {
             return Ok(());
         }
         let sizes = |replaced: &Replaced| {
@@ -290,22 +293,22 @@ impl Round<'_> {
             (u64::from(replaced.old.size_bytes), new)
         };
         let (old, new) =
-            staged.replaced.iter().map(sizes).fold((0, 0), |sum: (u64, u64), size| (sum.0 + size.0, sum.1 + size.1));
-        self.send(staged)?;
+            replaced.iter().map(sizes).fold((0, 0), |sum: (u64, u64), size| (sum.0 + size.0, sum.1 + size.1));
+        self.send(Compaction::Replace { replaced, aborted })?;
         *self.gone_bytes += old;
         self.topic.traffic.deleted_by_compaction_bytes.fetch_add(old.saturating_sub(new), Ordering::Relaxed);
-        self.pace.spend(new, self.ending);
+        self.pace.spend(new, |time| self.ending.within(time));
         Ok(())
     }
 
-    /// What becomes of a batch, and the keys of index rows that go with it.
+    /// What becomes of a batch; an abort marker that goes takes its row of the index of `aborted` transactions along.
     fn judge(
         &self,
         batch: &Batch,
         map: &OffsetMap,
         seen: &mut Transactions,
         is_last: bool,
-        index_keys: &mut Vec<Vec<u8>>,
+        aborted: &mut Vec<Vec<u8>>,
     ) -> Verdict {
         let header = &batch.header;
         let is_past_horizon = header.delete_horizon().is_some_and(|horizon| horizon <= self.now);
@@ -326,7 +329,7 @@ impl Round<'_> {
             || if is_last { Verdict::Becomes(rewrite::without_records(header).freeze()) } else { Verdict::Goes };
         if goes {
             if marker == Some(TransactionResult::Abort) {
-                index_keys.push(aborted_key(self.id, header.last_offset()));
+                aborted.push(aborted_key(self.id, header.last_offset()));
             }
             return emptied();
         }

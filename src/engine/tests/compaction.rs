@@ -166,7 +166,7 @@ impl Model {
                     ("min.compaction.lag.ms", &min_lag_ms.to_string()),
                     ("delete.retention.ms", &delete_retention_ms.to_string()),
                 ];
-                let set = self.broker.engine().set_topic_overrides("t".to_owned(), texts(&overrides)).await;
+                let set = self.broker.engine().set_topic_overrides(self.broker.no("t"), texts(&overrides)).await;
                 assert_eq!(set, Ok(Ok(())));
             }
             Step::DeleteRecords { per_mille } => {

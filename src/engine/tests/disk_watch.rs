@@ -34,7 +34,7 @@ async fn a_disk_that_is_nearly_full_refuses_appends_and_topics_until_there_is_ro
         let created = broker.engine().create_topics(vec![new_topic("u", 1, &[])], validate_only).await;
         let refused = created.expect("engine runs").remove(0).expect_err("refused");
         assert_eq!(refused.error, ErrorCode::KAFKA_STORAGE_ERROR);
-        let grown = broker.engine().create_partitions("t".to_owned(), 2, validate_only).await.expect("engine runs");
+        let grown = broker.engine().create_partitions(broker.no("t"), 2, validate_only).await.expect("engine runs");
         assert_eq!(grown.expect_err("refused").error, ErrorCode::KAFKA_STORAGE_ERROR);
     }
     // A little more room is not enough to begin again.

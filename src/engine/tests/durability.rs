@@ -122,7 +122,7 @@ async fn topic_becomes_synced_with_its_setting() {
     let broker = TestEngine::start();
     broker.create("t", &[("flush.messages", "1000")]).await;
     broker.append("t", plain(&["a"])).await;
-    let set = broker.engine().set_topic_overrides("t".to_owned(), texts(&[])).await;
+    let set = broker.engine().set_topic_overrides(broker.no("t"), texts(&[])).await;
     assert_eq!(set, Ok(Ok(())));
     assert_eq!(broker.store.memory.unsynced_writes(), 0, "what was relaxed before is synced with the change");
     broker.store.syncs.hold();

@@ -31,7 +31,7 @@ use crate::record::{BatchHeader, HEADER_BYTES, control};
 use crate::store::memory::MemoryStore;
 use crate::store::{BatchSpace, Store, StoreError, StoredBatch};
 use crate::transaction::TransactionVersion;
-use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicNo, TransactionResult};
 
 pub const START_TIME: Timestamp = 1_000_000_000_000;
 
@@ -245,6 +245,11 @@ impl<S: Store> TestEngine<S> {
     pub async fn create(&self, name: &str, overrides: &[(&str, &str)]) -> Arc<Topic> {
         let created = self.engine().create_topics(vec![new_topic(name, 1, overrides)], false).await;
         created.expect("engine runs").remove(0).expect("created")
+    }
+
+    /// The number of the topic.
+    pub fn no(&self, topic: &str) -> TopicNo {
+        self.started.catalog.topic(topic).expect("exists").no
     }
 
     /// The first partition of the topic, as readers see it.

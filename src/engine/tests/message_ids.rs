@@ -87,7 +87,7 @@ impl TestEngine {
     }
 
     async fn set(&self, overrides: &[(&str, &str)]) {
-        let set = self.engine().set_topic_overrides("t".to_owned(), texts(overrides)).await;
+        let set = self.engine().set_topic_overrides(self.no("t"), texts(overrides)).await;
         set.expect("engine runs").expect("good settings");
     }
 }

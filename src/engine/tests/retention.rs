@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::harness::*;
-use crate::engine::command::{Acks, Command, Compacted, LogStart};
+use crate::engine::command::{Acks, Command, Compaction, LogStart};
 use crate::engine::retention::Passes;
 use crate::engine::settings::Settings;
 use crate::record::build::BatchBuilder;
@@ -123,7 +123,7 @@ impl Model {
                     ("retention.bytes", retention_bytes.to_string()),
                 ];
                 let overrides: BTreeMap<_, _> = overrides.map(|(name, text)| (name.to_owned(), text)).into();
-                let set = self.broker.engine().set_topic_overrides("t".to_owned(), overrides).await;
+                let set = self.broker.engine().set_topic_overrides(self.broker.no("t"), overrides).await;
                 assert_eq!(set, Ok(Ok(())));
             }
             Step::DeleteRecords { per_mille } => {
@@ -306,14 +306,14 @@ async fn a_limit_that_has_been_changed_no_longer_counts() {
         std::thread::scope(|scope| scope.spawn(ask).join().expect("no panic")).expect("answered")
     };
     let compacts = || {
-        let nothing = Compacted { partition, replaced: Vec::new(), index_keys: Vec::new(), done: None };
-        let ask = || asker.ask(|reply| Command::Compact { compacted: nothing, reply });
+        let compaction = Compaction::Forget(Vec::new());
+        let ask = || asker.ask(|reply| Command::Compact { partition, compaction, reply });
         std::thread::scope(|scope| scope.spawn(ask).join().expect("no panic")).expect("answered")
     };
     let configure = async |policy: &str, bytes: &str| {
         let overrides = [("cleanup.policy", policy), ("retention.ms", "-1"), ("retention.bytes", bytes)];
         let overrides = overrides.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
-        assert_eq!(broker.engine().set_topic_overrides("t".to_owned(), overrides).await, Ok(Ok(())));
+        assert_eq!(broker.engine().set_topic_overrides(broker.no("t"), overrides).await, Ok(Ok(())));
     };
     configure("compact", "0").await;
     assert_eq!(moves(start), [false], "to be deleted no more");

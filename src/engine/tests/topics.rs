@@ -158,9 +158,9 @@ async fn topic_and_what_it_became_survive_a_power_cut_once_answered() {
     let broker = TestEngine::start();
     broker.create("t", &[("retention.ms", "5")]).await;
     broker.append("t", plain(&["a"])).await;
-    let grown = broker.engine().create_partitions("t".to_owned(), 3, false).await;
+    let grown = broker.engine().create_partitions(broker.no("t"), 3, false).await;
     assert_eq!(grown, Ok(Ok(())));
-    let set = broker.engine().set_topic_overrides("t".to_owned(), texts(&[("retention.ms", "6")])).await;
+    let set = broker.engine().set_topic_overrides(broker.no("t"), texts(&[("retention.ms", "6")])).await;
     assert_eq!(set, Ok(Ok(())));
     let before = broker.started.catalog.topic("t").expect("exists");
     let broker = broker.crash(0);
@@ -175,16 +175,30 @@ async fn topic_and_what_it_became_survive_a_power_cut_once_answered() {
 async fn partitions_only_grow() {
     let broker = TestEngine::start();
     broker.create("t", &[]).await;
-    let cases = [
-        ("t", 1, ErrorCode::INVALID_PARTITIONS),
-        ("t", 0, ErrorCode::INVALID_PARTITIONS),
-        ("t", 101, ErrorCode::POLICY_VIOLATION),
-        ("none", 2, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-    ];
-    for (topic, total, expected) in cases {
-        let refused = broker.engine().create_partitions(topic.to_owned(), total, false).await.expect("engine runs");
-        assert_eq!(refused.expect_err("refused").error, expected, "{topic} {total}");
+    let cases =
+        [(1, ErrorCode::INVALID_PARTITIONS), (0, ErrorCode::INVALID_PARTITIONS), (101, ErrorCode::POLICY_VIOLATION)];
+    for (total, expected) in cases {
+        let refused = broker.engine().create_partitions(broker.no("t"), total, false).await.expect("engine runs");
+        assert_eq!(refused.expect_err("refused").error, expected, "{total}");
     }
+}
+
+#[tokio::test]
+async fn what_was_asked_of_a_topic_does_not_land_on_the_one_that_has_its_name_by_now() {
+    let broker = TestEngine::start();
+    let old = broker.create("t", &[("retention.ms", "7")]).await;
+    delete(&broker, "t").await;
+    let new = broker.create("t", &[("retention.ms", "-1")]).await;
+    assert_ne!(old.no, new.no);
+    let set = broker.engine().set_topic_overrides(old.no, old.overrides.clone()).await.expect("engine runs");
+    assert_eq!(set.expect_err("refused").error, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let grown = broker.engine().create_partitions(old.no, 2, false).await.expect("engine runs");
+    assert_eq!(grown.expect_err("refused").error, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let deleted = broker.engine().delete_records(old.partitions[0].id, 0).await.expect("engine runs");
+    assert_eq!(deleted.expect_err("refused").error, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let now = broker.started.catalog.topic("t").expect("exists");
+    assert_eq!((now.config.retention_ms, now.partitions.len()), (-1, 1));
+    assert_eq!(now.overrides, texts(&[("retention.ms", "-1")]));
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ async fn what_cannot_be_checked_is_refused() {
     let transactional = batch(&[(Some("a"), true, None)]).producer(ProducerId(1), ProducerEpoch(0), 0).transactional();
     assert_eq!(broker.write_batch(transactional).await.error, ErrorCode::INVALID_RECORD);
     assert_eq!(broker.offsets("t").log_end, 0);
-    let off = broker.engine().set_topic_overrides("t".to_owned(), texts(&[])).await.expect("engine runs");
+    let off = broker.engine().set_topic_overrides(broker.no("t"), texts(&[])).await.expect("engine runs");
     assert_eq!(off.expect_err("refused").error, ErrorCode::INVALID_CONFIG);
 }
 
