@@ -153,7 +153,7 @@ async fn batch_that_was_on_its_way_when_the_topic_began_to_ask_comes_again() {
     let early = to(partition, &identified(&["a"]));
     let known = broker.with_ids_of(&sender(MIRROR), partition, &identified(&["a"]));
     let again = broker.with_ids_of(&sender(MIRROR), partition, &identified(&["a"]));
-    let set = broker.engine().set_topic_overrides("t".to_owned(), texts(&[WINDOW, BYPASS])).await;
+    let set = broker.engine().set_topic_overrides(broker.no("t"), texts(&[WINDOW, BYPASS])).await;
     set.expect("engine runs").expect("good settings");
     let answers = broker.engine().append(Acks::All, vec![early, known, again]).await.expect("answered");
     let found: Vec<_> = answers.iter().map(|answer| (answer.error, answer.base_offset)).collect();
