@@ -109,11 +109,23 @@ fn who_sends_nothing_to_the_admin_port_holds_up_nobody_for_long() {
     let mut silent = std::net::TcpStream::connect(server.admin).expect("the admin port accepts");
     silent.write_all(b"GET /livez HTTP/1.1\r\n").expect("it reads");
     silent.set_read_timeout(Some(support::PATIENCE)).expect("a timeout above zero");
-    // The one connection is taken until it is closed.
-    assert_eq!(server.admin_get("/livez").0, 200);
     let mut rest = Vec::new();
     silent.read_to_end(&mut rest).expect("closed, not reset or hung");
     assert!(rest.is_empty(), "{rest:?}");
+}
+
+#[test]
+fn who_takes_all_connections_of_the_admin_port_hides_no_probe() {
+    let server = TestServer::start_with(&["einmal.admin.connections.max=1"]);
+    let silent = std::net::TcpStream::connect(server.admin).expect("the admin port accepts");
+    assert_eq!(server.admin_get("/livez").0, 200);
+    assert_eq!(server.admin_get("/readyz").0, 200);
+    let (status, body) = server.admin_get("/metrics");
+    assert_eq!(status, 503);
+    assert!(body.contains("einmal.admin.connections.max"), "{body}");
+    drop(silent);
+    // Until that was noticed.
+    while server.admin_get("/metrics").0 != 200 {}
 }
 
 /// Families that a broker under this load does not show a sample of, and why.

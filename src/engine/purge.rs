@@ -21,7 +21,7 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
     if state.dead.is_empty() {
         return;
     }
-    let State { dead: all, purged_to, store, disk, .. } = state;
+    let State { dead: all, purged_to, unremoved, store, disk, .. } = state;
     // With the disk low nothing is appended, so no compaction would come by that gives the space of records back.
     let mut slice = Slice { store: store.as_ref(), group, rows_left: ROWS_PER_SLICE, reclaim_all: disk.is_low() };
     for _ in 0..DEAD_PER_SLICE {
@@ -33,12 +33,22 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
                 break;
             }
             Ok(None) => {}
-            // Nobody can see what is left meanwhile, and the next start tries again.
-            Err(error) => tracing::warn!(?dead, %error, "deleted rows cannot be removed"),
+            // Nobody can see what is left meanwhile.
+            Err(error) => {
+                tracing::warn!(?dead, %error, "deleted rows cannot be removed, trying again later");
+                unremoved.retain(|earlier| !dead.includes(earlier));
+                unremoved.push(dead);
+            }
         }
         *purged_to = None;
         all.pop_front();
     }
+}
+
+/// Tries again to remove what could not be removed.
+pub(super) fn try_again(state: &mut State) {
+    // Published long ago.
+    state.dead.extend(state.unremoved.drain(..).map(|dead| (0, dead)));
 }
 
 /// What goes with one write.

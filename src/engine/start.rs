@@ -177,6 +177,7 @@ impl Engine {
             busy: Arc::default(),
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
             dead: Default::default(),
+            unremoved: Vec::new(),
             purged_to: None,
             disk: DiskWatch::new(settings.disk_reserve_bytes),
             expiry_clock: ExpiryClock::start(

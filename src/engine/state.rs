@@ -56,6 +56,8 @@ pub(super) struct State {
     pub dead: VecDeque<(u64, Dead)>,
     /// The row from which on the first of them is left, once its removal has begun.
     pub purged_to: Option<Vec<u8>>,
+    /// What is dead and could not be removed, for another try.
+    pub unremoved: Vec<Dead>,
 }
 
 /// Counters of the append path, looked up once.
@@ -145,6 +147,16 @@ pub(super) enum Dead {
     MessageIds(TopicNo),
     /// The other rows of a partition of a deleted topic.
     Partition(PartitionId),
+}
+
+impl Dead {
+    /// Whether whoever removes this removes `earlier`, too.
+    pub fn includes(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (Self::Records { partition, .. }, Self::Records { partition: earlier, .. }) => partition == earlier,
+            _ => self == earlier,
+        }
+    }
 }
 
 /// One partition as the writer sees it.

@@ -37,6 +37,9 @@ const OWN_ROUND_INTERVAL_MS: u64 = 1_000;
 /// Time between two looks for message ids to forget.
 const MESSAGE_IDS_CHECK_MS: u64 = 1_000;
 
+/// Time between two tries to remove what could not be removed.
+const UNREMOVED_CHECK_MS: u64 = 60_000;
+
 /// How long what is dead waits for its publication before it is looked at again.
 const PURGE_DELAY: Duration = Duration::from_millis(10);
 
@@ -73,6 +76,8 @@ pub(super) struct Writer {
     message_ids: Look,
     /// For transactional ids that nobody uses.
     transactional_ids: Look,
+    /// For what is dead and could not be removed.
+    unremoved: Look,
     /// When the writer last had a round without commands, and whether the next one is such a round though commands wait.
     last_own_round_ms: u64,
     is_owed_a_round: bool,
@@ -101,6 +106,7 @@ impl Writer {
         let timeouts = Look::after(now_ms, settings.transaction_timeout_check_interval_ms);
         let message_ids = Look::after(now_ms, MESSAGE_IDS_CHECK_MS);
         let transactional_ids = Look::after(now_ms, settings.transactional_id_check_interval_ms);
+        let unremoved = Look::after(now_ms, UNREMOVED_CHECK_MS);
         let sequence = state.store.sequence();
         let catalog = Arc::clone(catalog);
         Self {
@@ -116,6 +122,7 @@ impl Writer {
             timeouts,
             message_ids,
             transactional_ids,
+            unremoved,
             last_own_round_ms: now_ms,
             is_owed_a_round: false,
             sequence,
@@ -244,6 +251,10 @@ impl Writer {
             group.rows.put(ExpiryClockRow::KEY.to_vec(), self.state.expiry_clock.row().encode());
             self.state.message_ids.stage_time(&mut group.rows);
             self.producers.note_done(now_ms, self.state.settings.producer_id_check_interval_ms, false);
+        }
+        if self.unremoved.is_due(now_ms) {
+            purge::try_again(&mut self.state);
+            self.unremoved.note_done(now_ms, UNREMOVED_CHECK_MS, false);
         }
         if self.offsets.is_due(now_ms) {
             let has_more = !commit_offsets::expire(&mut self.state, &mut group);

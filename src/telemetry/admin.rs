@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper::server::conn::http1;
@@ -25,6 +25,11 @@ use super::overview::Overview;
 use super::page;
 use crate::engine::{Engine, ISSUED_IDS_MAX};
 
+/// Connections beyond `einmal.admin.connections.max` that are told whether the broker lives and is ready, and nothing else: whoever
+/// holds all others must not have the broker restarted.
+const PROBES_MAX: usize = 16;
+/// How long each of them may take. Probes are given one or a few seconds.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause after a failed accept, such as for want of descriptors.
 const ACCEPT_BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -77,10 +82,10 @@ pub struct Limits {
 
 /// Answers until the process ends.
 pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits) {
-    let routes = Router::new()
+    let probes = Router::new().route("/livez", get(|| async { "alive\n" })).route("/readyz", get(readiness));
+    let routes = probes
+        .clone()
         .route("/metrics", get(metrics))
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(readiness))
         .route("/", get(people))
         .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], page::STYLE) }))
         .route("/api/v1/overview", get(|observed| json(observed, Overview::summary_json)))
@@ -88,19 +93,26 @@ pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits)
         .route("/api/v1/transactions", get(|observed| json(observed, Overview::transactions_json)))
         .route("/api/v1/topics", get(|observed| json(observed, Overview::topics_json)))
         .route("/api/v1/ids", post(issue_ids))
-        .with_state(observed);
-    let slots = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
+        .with_state(Arc::clone(&observed));
+    let probes = probes.fallback(busy).with_state(observed);
+    let all = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
+    let probes_only = Arc::new(Semaphore::new(PROBES_MAX));
     loop {
-        // More wait in the system's backlog.
-        let Ok(slot) = slots.clone().acquire_owned().await else { return };
         match socket.accept().await {
             Ok((stream, _)) => {
+                // One that has neither waits here, the others in the system's backlog.
+                let (slot, routes, timeout) = tokio::select! {
+                    biased;
+                    slot = all.clone().acquire_owned() => (slot, &routes, limits.request_timeout),
+                    slot = probes_only.clone().acquire_owned() => (slot, &probes, PROBE_TIMEOUT.min(limits.request_timeout)),
+                };
+                let Ok(slot) = slot else { return };
                 let service = TowerToHyperService::new(routes.clone());
                 tokio::spawn(async move {
                     let connection =
                         http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
                     // How a request ends badly is the client's concern.
-                    let _ = tokio::time::timeout(limits.request_timeout, connection).await;
+                    let _ = tokio::time::timeout(timeout, connection).await;
                     drop(slot);
                 });
             }
@@ -110,6 +122,11 @@ pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits)
             }
         }
     }
+}
+
+async fn busy() -> Response {
+    let message = "all of einmal.admin.connections.max are taken; only /livez and /readyz answer\n";
+    (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
 }
 
 async fn metrics(State(observed): State<Arc<Observed>>) -> Response {
@@ -145,7 +162,10 @@ async fn json(State(observed): State<Arc<Observed>>, part: fn(&Overview) -> serd
 }
 
 /// Hands out `?count=` ids in a row, one unless told otherwise. A POST, for what is asked twice is given twice.
-async fn issue_ids(State(observed): State<Arc<Observed>>, RawQuery(query): RawQuery) -> Response {
+async fn issue_ids(State(observed): State<Arc<Observed>>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    if is_of_another_site(&headers) {
+        return (StatusCode::FORBIDDEN, "pages of other sites are given no ids\n").into_response();
+    }
     let count = match query.as_deref() {
         None => Some(1),
         Some(query) => query.strip_prefix("count=").and_then(|count| count.parse().ok()),
@@ -164,6 +184,14 @@ async fn issue_ids(State(observed): State<Arc<Observed>>, RawQuery(query): RawQu
     let last = first + i64::from(count) - 1;
     let ids = serde_json::json!({ "first": first.to_string(), "last": last.to_string(), "count": count });
     ([(header::CONTENT_TYPE, "application/json")], ids.to_string() + "\n").into_response()
+}
+
+/// Whether a browser sent it for a page that did not come from here. Others than browsers name no origin.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.as_bytes());
+    let Some(origin) = text(header::ORIGIN) else { return false };
+    let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    authority.is_none() || authority != text(header::HOST)
 }
 
 async fn readiness(State(observed): State<Arc<Observed>>) -> Response {

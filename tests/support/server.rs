@@ -196,19 +196,24 @@ impl TestServer {
 
     /// The same with another method, and nothing in the request's body.
     pub fn admin_ask(&self, method: &str, path: &str) -> (u16, String) {
-        let (head, body) = self.http(method, path);
+        self.admin_ask_with(method, path, "")
+    }
+
+    /// The same with more headers, each with its end of line.
+    pub fn admin_ask_with(&self, method: &str, path: &str, headers: &str) -> (u16, String) {
+        let (head, body) = self.http(method, path, headers);
         (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("an HTTP status line"), body)
     }
 
     /// Head and body of `GET path` on the admin port.
     pub fn admin_answer(&self, path: &str) -> (String, String) {
-        self.http("GET", path)
+        self.http("GET", path, "")
     }
 
-    fn http(&self, method: &str, path: &str) -> (String, String) {
+    fn http(&self, method: &str, path: &str, headers: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.admin).expect("the admin port accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin)
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n", self.admin)
             .expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the admin port answers in time");

@@ -60,7 +60,7 @@ pub const SERVER: &[Setting] = &[
         "einmal.admin.connections.max",
         Kind::Int,
         "64",
-        "Open connections of the admin port; more wait until others are closed.",
+        "Open connections of the admin port; more are told no more than whether the broker lives and is ready.",
     )
     .at_least(1),
     Setting::new(

@@ -79,6 +79,8 @@ pub struct GatedStore {
     pub reclaims: Gate,
     /// Ranges of the log whose space was reclaimed.
     pub reclaimed: (Mutex<Vec<Range>>, Condvar),
+    /// Scans of ranges that are yet to fail.
+    pub range_scans_failing: AtomicUsize,
     /// Keys of the log that were visited.
     pub log_keys_seen: AtomicUsize,
     /// What files of batches take, as tests say.
@@ -147,7 +149,7 @@ impl GatedStore {
 }
 
 impl Store for GatedStore {
-    as_below!(memory: sequence, get, scan, scan_range, last_before, read_log, slices, disk_space, stats, close);
+    as_below!(memory: sequence, get, scan, last_before, read_log, slices, disk_space, stats, close);
 
     fn write(&self, rows: &Rows, synced: u64) -> Result<u64, StoreError> {
         assert!(synced <= self.memory.sequence(), "a sync of what is not written yet");
@@ -167,6 +169,18 @@ impl Store for GatedStore {
             return Ok(());
         }
         self.memory.sync()
+    }
+    fn scan_range(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        let failing = &self.range_scans_failing;
+        if failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(StoreError::Failed("a scan".to_owned()));
+        }
+        self.memory.scan_range(from, to, visit)
     }
     fn scan_log(
         &self,

@@ -11,6 +11,7 @@ use crate::store::schema::{
 use crate::store::{Rows, Store};
 use crate::types::{ErrorCode, LeaderEpoch, Offset, TopicNo};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 fn committed(offset: Offset) -> CommittedOffset {
     CommittedOffset {
@@ -37,6 +38,28 @@ async fn purged(broker: &TestEngine, topic: TopicNo) {
     while topic_prefixes(topic).iter().any(|prefix| rows(broker, prefix) > 0) {
         broker.written().await;
     }
+}
+
+#[tokio::test]
+async fn deleted_rows_that_cannot_be_read_now_are_removed_later() {
+    let broker = TestEngine::start();
+    let topic = broker.create("t", &[]).await.no;
+    broker.append("t", idempotent(9, 0, &["a"])).await;
+    let left = || topic_prefixes(topic).iter().map(|prefix| rows(&broker, prefix)).sum::<usize>();
+    broker.store.range_scans_failing.store(usize::MAX, Ordering::SeqCst);
+    delete(&broker, "t").await;
+    for _ in 0..3 {
+        broker.idle_round();
+    }
+    assert!(left() > 0, "nothing could be found to be removed");
+    broker.store.range_scans_failing.store(0, Ordering::SeqCst);
+    broker.idle_round();
+    assert!(left() > 0, "tried again at once");
+    broker.time.advance(60_000);
+    for _ in 0..3 {
+        broker.idle_round();
+    }
+    assert_eq!(left(), 0);
 }
 
 #[tokio::test]
