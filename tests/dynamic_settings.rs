@@ -10,11 +10,18 @@ use support::requests::{create_topic_with, drain, keyed_batch, produce};
 use support::{Reply, TestClient, TestServer};
 
 fn set(client: &mut TestClient, name: &str, value: &str) {
+    let (error, message) = alter(client, name, value);
+    assert_eq!(error, 0, "{message}");
+}
+
+/// Code and message of the answer.
+fn alter(client: &mut TestClient, name: &str, value: &str) -> (i16, String) {
     let config =
         AlterableConfig::default().with_name(text(name)).with_config_operation(0).with_value(Some(text(value)));
     let broker = AlterConfigsResource::default().with_resource_type(4).with_configs(vec![config]);
     let answer = client.call(&IncrementalAlterConfigsRequest::default().with_resources(vec![broker]), 1);
-    assert_eq!(answer.responses[0].error_code, 0, "{:?}", answer.responses[0].error_message);
+    let answer = &answer.responses[0];
+    (answer.error_code, answer.error_message.as_ref().map(ToString::to_string).unwrap_or_default())
 }
 
 /// Whether a new connection is served.
@@ -35,6 +42,27 @@ fn limits_of_connections_hold_for_the_next_one_and_close_none() {
         assert!(!is_served(&server), "{limit}");
         set(&mut client, limit, "100");
         assert!(is_served(&server), "{limit}");
+    }
+}
+
+#[test]
+fn open_files_limit_connections_whatever_is_set() {
+    let server = TestServer::start_with_open_files(703);
+    let mut client = TestClient::connect(&server);
+    // Settings are put together anew.
+    set(&mut client, "max.connections.per.ip", "100");
+    let others = [TestClient::connect(&server), TestClient::connect(&server)];
+    assert!(!is_served(&server));
+    drop(others);
+    ask_until(|| is_served(&server).then_some(()));
+}
+
+#[test]
+fn nobody_can_lock_everybody_out() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    for limit in ["max.connections.per.ip", "max.connections"] {
+        assert_eq!(alter(&mut client, limit, "0").0, 42, "{limit}");
     }
 }
 

@@ -115,6 +115,8 @@ async fn alter(
     wish: Wish,
     validate_only: bool,
 ) -> Result<Result<(), Refused>, Close> {
+    // A request may name a hundred thousand resources: others have their turn in between.
+    tokio::task::yield_now().await;
     let _one_at_a_time = cx.broker.config_changes.lock().await;
     let config = cx.broker.config.load_full();
     match ConfigResource::from_wire(resource_type) {
@@ -256,6 +258,9 @@ fn unknown_type(resource_type: i8) -> Refused {
 
 /// Stores dynamic settings, and from then on goes by them.
 async fn put_in_force(cx: &Context, config: &Config, overrides: BrokerOverrides) -> Result<Result<(), Refused>, Close> {
+    if overrides == config.overrides {
+        return Ok(Ok(()));
+    }
     let changed = match config.with_overrides(overrides.clone()) {
         Ok(changed) => changed,
         Err(error) => return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message: error.to_string() })),

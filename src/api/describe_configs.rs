@@ -63,15 +63,16 @@ pub async fn describe_configs(
 fn distinct(resources: Vec<DescribeConfigsResource>) -> Vec<DescribeConfigsResource> {
     let mut places = HashMap::new();
     let mut distinct: Vec<DescribeConfigsResource> = Vec::new();
-    for resource in resources {
-        let keys = resource.configuration_keys.clone().filter(|keys| !keys.is_empty());
+    for mut resource in resources {
+        let keys = resource.configuration_keys.take().filter(|keys| !keys.is_empty());
         let place = places.entry((resource.resource_type, resource.resource_name.clone())).or_insert(distinct.len());
-        match distinct.get_mut(*place) {
-            None => distinct.push(resource.with_configuration_keys(keys)),
-            Some(first) => {
-                first.configuration_keys =
-                    first.configuration_keys.take().zip(keys).map(|(first, more)| [first, more].concat());
-            }
+        let Some(first) = distinct.get_mut(*place) else {
+            distinct.push(resource.with_configuration_keys(keys));
+            continue;
+        };
+        match (&mut first.configuration_keys, keys) {
+            (Some(first), Some(more)) => first.extend(more),
+            (all, _) => *all = None,
         }
     }
     distinct

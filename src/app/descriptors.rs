@@ -3,9 +3,9 @@
 /// Descriptors for everything but connections: files of the store, ports, the admin port, the runtime's own.
 const RESERVED: u64 = 700;
 
-/// Raises the soft limit of open files to the hard one, and answers how many of `wanted` connections fit.
-pub(super) fn connections_max(wanted: usize) -> usize {
-    let Some(limit) = raise() else { return wanted };
+/// How many connections fit, whatever the settings come to say while the broker runs; tells if those of the start ask for more.
+pub(super) fn connections_fitting(wanted: usize) -> usize {
+    let Some(limit) = raise() else { return usize::MAX };
     let fitting = usize::try_from(limit.saturating_sub(RESERVED)).unwrap_or(usize::MAX);
     if fitting < wanted {
         tracing::info!(
@@ -14,11 +14,11 @@ pub(super) fn connections_max(wanted: usize) -> usize {
             "open files limit connections further than max.connections"
         );
     }
-    wanted.min(fitting)
+    fitting
 }
 
-/// The limit now in force, or none if the system does not tell.
-fn raise() -> Option<u64> {
+/// Raises the soft limit of open files to the hard one; answers the limit now in force, or none if the system does not tell.
+pub(super) fn raise() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a whole rlimit of this stack frame.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {

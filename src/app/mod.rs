@@ -81,8 +81,8 @@ pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> 
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
     }
-    let mut config = loaded.config;
-    config.connections_max = descriptors::connections_max(config.connections_max);
+    let config = loaded.config;
+    descriptors::raise();
     let began = Instant::now();
     let observed = Arc::new(Observed {
         recorder,
@@ -238,6 +238,7 @@ async fn serve(
         sealed_ids,
     } = started;
     create_first_topics(&engine, &config).await?;
+    let connections_fitting = descriptors::connections_fitting(config.connections_max);
     let fsync_disabled = config.topic_defaults.is_relaxed();
     let coordinator = Coordinator::start(
         engine.clone(),
@@ -291,7 +292,7 @@ async fn serve(
     // Not waited for: a resolver may take its time.
     tokio::spawn(server::warn_of_unknown_hosts(broker.endpoints.clone()));
     introduce(&broker, &reach(&bound, Place::of_this_process()), leader_epoch, fsync_disabled);
-    let serving = server::serve(bound, broker, phases, stopping);
+    let serving = server::serve(bound, broker, phases, connections_fitting, stopping);
     observed.health.enter(Phase::Serving);
     announce(lines);
     let notifier = Notifier::from_environment();

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::command::{LogStart, Refused};
+use super::dead::Dead;
 use super::group::{Effect, Group};
 use super::sparse_index;
-use super::state::{Dead, PartitionLog, State};
+use super::state::{PartitionLog, State};
 use crate::log::partition::forget_epochs_before;
 use crate::store::schema::PartitionRow;
 use crate::store::{Store, StoreError};

@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
+use super::dead::Dead;
 use super::message_ids::Moved;
 use super::mutant::Mutant;
 use super::offset_index::Committed;
 use super::reclaimer::Purged;
-use super::state::{Dead, State};
+use super::state::State;
 use crate::log::catalog::{Catalog, Topics};
 use crate::log::offsets::{CommittedOffset, CommittedOffsets};
 use crate::log::partition::{Partition, Readable};

@@ -24,6 +24,7 @@ mod cleaner;
 pub mod command;
 mod commit_offsets;
 mod compact;
+mod dead;
 mod delete_records;
 mod disk_watch;
 pub mod environment;

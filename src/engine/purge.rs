@@ -1,9 +1,10 @@
 //! Removes the rows of deleted records and topics: a slice of them with one write, between commands, so that nobody waits for all of
 //! a topic that a million producers wrote to.
 
+use super::dead::Dead;
 use super::group::Group;
 use super::reclaimer::{Purged, Range};
-use super::state::{Dead, State};
+use super::state::State;
 use crate::store::schema::{
     aborted_key, aborted_prefix, compacted_key, id_blocks_prefix, log_range, next_prefix, partition_key,
     producers_prefix, sequences_prefix, sparse_key, sparse_prefix, topic_log_range, versions_prefix,
@@ -18,37 +19,30 @@ const ROWS_PER_SLICE: usize = 4096;
 
 /// Removes a slice of what is dead, as far as the groups up to `published` made it so: until readers know, they still read it.
 pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
-    if state.dead.is_empty() {
+    if state.dead.first_written().is_none() {
         return;
     }
-    let State { dead: all, purged_to, unremoved, store, disk, .. } = state;
+    let State { dead: all, store, disk, .. } = state;
     // With the disk low nothing is appended, so no compaction would come by that gives the space of records back.
     let mut slice = Slice { store: store.as_ref(), group, rows_left: ROWS_PER_SLICE, reclaim_all: disk.is_low() };
     for _ in 0..DEAD_PER_SLICE {
-        let Some(&(_, dead)) = all.front().filter(|(written, _)| *written <= published) else { break };
+        let Some((_, dead, purged_to)) = all.first().filter(|(written, ..)| *written <= published) else { break };
         match slice.remove(dead, purged_to) {
             // The first of the next slice goes on.
             Ok(rest @ Some(_)) => {
                 *purged_to = rest;
                 break;
             }
-            Ok(None) => {}
+            Ok(None) => {
+                all.remove_first();
+            }
             // Nobody can see what is left meanwhile.
             Err(error) => {
                 tracing::warn!(?dead, %error, "deleted rows cannot be removed, trying again later");
-                unremoved.retain(|earlier| !dead.includes(earlier));
-                unremoved.push(dead);
+                all.put_first_off();
             }
         }
-        *purged_to = None;
-        all.pop_front();
     }
-}
-
-/// Tries again to remove what could not be removed.
-pub(super) fn try_again(state: &mut State) {
-    // Published long ago.
-    state.dead.extend(state.unremoved.drain(..).map(|dead| (0, dead)));
 }
 
 /// What goes with one write.

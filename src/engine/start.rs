@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::asker::{Asker, Queued};
 use super::cleaner::Cleaner;
+use super::dead::Dead;
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
 use super::expiry_clock::ExpiryClock;
@@ -22,7 +23,7 @@ use super::retention::Retention;
 use super::sealing::{self, SealLimits, SealedIds};
 use super::seat::Seat;
 use super::settings::Settings;
-use super::state::{Counters, Dead, ProducerIds, State};
+use super::state::{Counters, ProducerIds, State};
 use super::syncer::Syncer;
 use super::topics;
 use super::transactions::{OpenTransactions, Transactions};
@@ -177,8 +178,6 @@ impl Engine {
             busy: Arc::default(),
             broker_overrides: Self::stored_broker_overrides(store.as_ref())?,
             dead: Default::default(),
-            unremoved: Vec::new(),
-            purged_to: None,
             disk: DiskWatch::new(settings.disk_reserve_bytes),
             expiry_clock: ExpiryClock::start(
                 read_row::<ExpiryClockRow>(store.as_ref(), &ExpiryClockRow::KEY)?.as_ref(),
@@ -337,12 +336,13 @@ fn recover_topics(state: &mut State) -> Result<(), StartError> {
     let begun = state.logs.iter().filter(|(_, log)| log.row.log_start > 0);
     let records =
         begun.map(|(id, log)| Dead::Records { partition: *id, log_start: log.row.log_start, is_reclaimed: false });
-    state.dead.extend(records.map(|dead| (0, dead)));
+    let records: Vec<_> = records.collect();
+    records.into_iter().for_each(|dead| state.dead.push(0, dead));
     // What is left belongs to topics that were deleted before their rows were removed.
     let left: BTreeSet<_> = rows.into_keys().collect();
     let topics: BTreeSet<_> = left.iter().map(|partition| partition.topic).collect();
-    state.dead.extend(topics.into_iter().map(|topic| (0, Dead::TopicLog(topic))));
-    state.dead.extend(left.into_iter().map(|partition| (0, Dead::Partition(partition))));
+    topics.into_iter().for_each(|topic| state.dead.push(0, Dead::TopicLog(topic)));
+    left.into_iter().for_each(|partition| state.dead.push(0, Dead::Partition(partition)));
     Ok(())
 }
 
@@ -350,7 +350,7 @@ fn recover_message_ids(state: &mut State) -> Result<(), StartError> {
     let topics = &state.topics;
     let exists = |topic| topics.by_no.contains_key(&topic);
     let gone = message_ids::recover(&mut state.message_ids, state.store.as_ref(), exists)?;
-    state.dead.extend(gone.into_iter().map(|topic| (0, Dead::MessageIds(topic))));
+    gone.into_iter().for_each(|topic| state.dead.push(0, Dead::MessageIds(topic)));
     Ok(())
 }
 

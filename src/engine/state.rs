@@ -1,8 +1,9 @@
 //! Everything that the one writer owns, as of its newest decision: it runs ahead of what is committed and published.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::dead::DeadQueue;
 use super::disk_watch::DiskWatch;
 use super::expiry_clock::ExpiryClock;
 use super::figures::Busy;
@@ -52,12 +53,8 @@ pub(super) struct State {
     /// By which what is kept for a time expires.
     pub expiry_clock: ExpiryClock,
     pub broker_overrides: BTreeMap<String, String>,
-    /// What is dead and still takes space, each with the sequence number of the write that made it so.
-    pub dead: VecDeque<(u64, Dead)>,
-    /// The row from which on the first of them is left, once its removal has begun.
-    pub purged_to: Option<Vec<u8>>,
-    /// What is dead and could not be removed, for another try.
-    pub unremoved: Vec<Dead>,
+    /// What is dead and still takes space.
+    pub dead: DeadQueue,
 }
 
 /// Counters of the append path, looked up once.
@@ -127,34 +124,6 @@ impl Counters {
                 partitions: metrics::histogram!(crate::metrics::TXN_PARTITIONS),
                 records: metrics::histogram!(crate::metrics::TXN_RECORDS),
             },
-        }
-    }
-}
-
-/// Rows that nobody can see any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dead {
-    /// Batches of `partition` that end below its log start.
-    Records {
-        partition: PartitionId,
-        log_start: Offset,
-        /// Whether their space is given back at once.
-        is_reclaimed: bool,
-    },
-    /// All batches of a deleted topic.
-    TopicLog(TopicNo),
-    /// Message ids that a deleted topic remembered.
-    MessageIds(TopicNo),
-    /// The other rows of a partition of a deleted topic.
-    Partition(PartitionId),
-}
-
-impl Dead {
-    /// Whether whoever removes this removes `earlier`, too.
-    pub fn includes(&self, earlier: &Self) -> bool {
-        match (self, earlier) {
-            (Self::Records { partition, .. }, Self::Records { partition: earlier, .. }) => partition == earlier,
-            _ => self == earlier,
         }
     }
 }

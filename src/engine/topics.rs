@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use super::command::{Created, NewTopic, Refused, TopicRef};
 use super::commit_offsets;
+use super::dead::Dead;
 use super::disk_watch;
 use super::environment::Environment;
 use super::group::{Effect, Group};
-use super::state::{Dead, PartitionLog, State};
+use super::state::{PartitionLog, State};
 use super::transactions;
 use crate::config::TopicConfig;
 use crate::log::catalog::Topic;
 use crate::log::partition::{Partition, Recovered};
-use crate::store::schema::{NextTopicNo, PartitionRow, RowValue, TopicRow, topic_key};
+use crate::store::schema::{NextTopicNo, PartitionRow, RowValue, TopicRow, partition_key, topic_key};
 use crate::types::{ErrorCode, PartitionId, TopicNo, Uuid};
 
 /// Creates one topic.
@@ -76,8 +77,12 @@ pub(super) fn delete(state: &mut State, group: &mut Group, which: &TopicRef) -> 
     state.metric_names.remove(&metric_name(&topic.name));
     state.partition_count -= topic.partitions.len();
     for partition in &topic.partitions {
-        let log = state.logs.remove(&partition.id);
-        state.producer_state_count -= log.and_then(|log| log.producers).map_or(0, |producers| producers.len());
+        let Some(log) = state.logs.remove(&partition.id) else { continue };
+        state.producer_state_count -= log.producers.map_or(0, |producers| producers.len());
+        // Appended to by the same group: a restart finds by this row what is left.
+        if group.partitions.remove(&partition.id) {
+            group.rows.put(partition_key(partition.id), log.row.encode());
+        }
     }
     group.dead.push(Dead::TopicLog(topic.no));
     group.dead.extend(topic.partitions.iter().map(|partition| Dead::Partition(partition.id)));
@@ -166,16 +171,28 @@ pub(super) fn set_defaults(state: &mut State, group: &mut Group, defaults: Topic
     }
 }
 
-/// The configuration of a topic that is there. A setting that this version does not take any more is no reason not to start.
+/// The configuration of a topic that is there. A setting that this version does not take any more is no reason not to start, and none to
+/// ignore the others: without its `retention.ms=-1` a topic would lose its records.
 pub(super) fn config_of_stored(
     defaults: &TopicConfig,
     topic: &str,
     overrides: &BTreeMap<String, String>,
 ) -> TopicConfig {
-    TopicConfig::resolve(defaults, topic, overrides).unwrap_or_else(|error| {
-        tracing::warn!(topic, %error, "settings of the topic are ignored");
-        defaults.clone()
-    })
+    if let Ok(config) = TopicConfig::resolve(defaults, topic, overrides) {
+        return config;
+    }
+    let (mut config, mut kept) = (defaults.clone(), BTreeMap::new());
+    for (name, text) in overrides {
+        kept.insert(name.clone(), text.clone());
+        match TopicConfig::resolve(defaults, topic, &kept) {
+            Ok(resolved) => config = resolved,
+            Err(error) => {
+                tracing::warn!(topic, setting = name, %error, "a setting of the topic is ignored");
+                kept.remove(name);
+            }
+        }
+    }
+    config
 }
 
 /// Takes a topic into the writer's state, as it is created and as it is found at the start.

@@ -196,12 +196,12 @@ impl Writer {
 
     /// How long to wait for a command before what is dead is looked at.
     pub fn sleep_max(&self) -> Duration {
-        match self.state.dead.front() {
+        match self.state.dead.first_written() {
             _ if [self.offsets, self.timeouts, self.message_ids].iter().any(Look::has_more) => Duration::ZERO,
             _ if self.state.transactions.is_ending() || self.state.message_ids.is_publishing() => Duration::ZERO,
             None if self.state.disk.is_low() => SLEEP_MAX_DISK_LOW,
             None => SLEEP_MAX,
-            Some((written, _)) if *written <= self.syncer.published() => Duration::ZERO,
+            Some(written) if written <= self.syncer.published() => Duration::ZERO,
             Some(_) => PURGE_DELAY,
         }
     }
@@ -240,7 +240,7 @@ impl Writer {
             (self.is_owed_a_round, self.last_own_round_ms) = (false, now_ms);
         } else {
             let is_due = now_ms.saturating_sub(self.last_own_round_ms) >= OWN_ROUND_INTERVAL_MS;
-            self.is_owed_a_round = is_due && !self.state.dead.is_empty();
+            self.is_owed_a_round = is_due && self.state.dead.first_written().is_some();
             self.queued.take(commands, bytes);
             self.figures.group_commands.record(commands as f64);
         }
@@ -253,7 +253,7 @@ impl Writer {
             self.producers.note_done(now_ms, self.state.settings.producer_id_check_interval_ms, false);
         }
         if self.unremoved.is_due(now_ms) {
-            purge::try_again(&mut self.state);
+            self.state.dead.try_again();
             self.unremoved.note_done(now_ms, UNREMOVED_CHECK_MS, false);
         }
         if self.offsets.is_due(now_ms) {
@@ -436,7 +436,7 @@ impl Writer {
             self.syncer.written(self.sequence);
         }
         group.purged.drain(..).for_each(|purged| self.reclaimer.hand_over(purged));
-        self.state.dead.extend(group.dead.drain(..).map(|dead| (self.sequence, dead)));
+        group.dead.drain(..).for_each(|dead| self.state.dead.push(self.sequence, dead));
         group.publish_appended(&mut self.state, self.sequence, self.syncer.synced());
         if !self.syncer.has_failed() {
             group.when_written.run(&self.catalog, &self.state.offsets);

@@ -55,11 +55,13 @@ const JUDGE_INTERVAL: Duration = Duration::from_secs(5);
 /// Serves `bound` until `stopping` is true, or its sender gone, and all connections have drained: no new ones are accepted,
 /// requests under way are answered (parked ones see [`Context::stopping`]), then connections are closed.
 ///
-/// How long that may take is the caller's: aborting the handle ends what is left at once.
+/// How long that may take is the caller's: aborting the handle ends what is left at once. Of connections there are never more than
+/// `connections_fitting`, whatever `max.connections` says.
 pub fn serve(
     bound: Vec<Bound>,
     broker: Arc<Broker>,
     phases: Arc<RequestPhases>,
+    connections_fitting: usize,
     stopping: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tokio::spawn(tell_bootstrap_only(broker.clients.clone(), stopping.clone()));
@@ -67,7 +69,7 @@ pub fn serve(
     let settings = broker.clone();
     let slots = ConnectionSlots::new(move || {
         let config = settings.config.load();
-        ConnectionLimits { all: config.connections_max, per_ip: config.connections_max_per_ip }
+        ConnectionLimits { all: config.connections_max.min(connections_fitting), per_ip: config.connections_max_per_ip }
     });
     let settings = broker.clone();
     let rate = move || settings.config.load().connection_creation_rate_max;

@@ -55,6 +55,7 @@ pub const FACTS: &[&str] = &[
     "repeated",
     "reserve_bytes",
     "room_bytes",
+    "setting",
     "state",
     "thread",
     "timeout",

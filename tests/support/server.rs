@@ -49,8 +49,18 @@ impl TestServer {
         Self::launch(data_dir, arguments.iter().copied().chain(settings).map(str::to_owned).collect())
     }
 
+    /// The same for a process that may have so many files open.
+    pub fn start_with_open_files(open_files_max: u32) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {open_files_max} && exec \"$0\" \"$@\"")]).arg(binary());
+        Self::launch_by(command, Arc::new(tempfile::tempdir().expect("a temporary directory")), Vec::new())
+    }
+
     fn launch(data_dir: Arc<TempDir>, arguments: Vec<String>) -> Self {
-        let mut command = Command::new(binary());
+        Self::launch_by(Command::new(binary()), data_dir, arguments)
+    }
+
+    fn launch_by(mut command: Command, data_dir: Arc<TempDir>, arguments: Vec<String>) -> Self {
         command.arg("start").arg("--data-dir").arg(data_dir.path());
         command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "einmal.admin.listener=127.0.0.1:0"]);
         command.args(&arguments);

@@ -122,11 +122,12 @@ pub const SERVER: &[Setting] = &[
         "Bytes of requests in memory per connection; beyond, reading from it waits. A single larger request is still taken.",
     )
     .at_least(1),
+    // Kafka takes 0, too. Here that could not be undone: only a client can change it back, and none could connect.
     Setting::new("max.connections", Kind::Int, "15000", "Open connections, all listeners together; more are refused.")
-        .at_least(0)
+        .at_least(1)
         .dynamic(),
     Setting::new("max.connections.per.ip", Kind::Int, "2000", "Open connections per client address; more are refused.")
-        .at_least(0)
+        .at_least(1)
         .dynamic(),
     Setting::new(
         "max.connection.creation.rate",
@@ -165,7 +166,7 @@ pub const SERVER: &[Setting] = &[
     Setting::new(
         "einmal.client.metrics.bytes.max",
         Kind::Int,
-        "1048576",
+        "65536",
         "Memory of subscriptions to clients' metrics, all together; more are refused.",
     )
     .at_least(0),

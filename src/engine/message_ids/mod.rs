@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::command::{AppendBatch, Marker};
+use super::dead::Dead;
 use super::group::Group;
 use super::sealing::{SealLimits, Sealed, Sealing};
-use super::state::Dead;
 use crate::config::DedupConfig;
 use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Sender, Verdict, decide, take_in};
 use crate::log::catalog::{Topic, Topics};

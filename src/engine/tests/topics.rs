@@ -1,7 +1,7 @@
 //! Topics come, change and go for everybody at once, and for good.
 
 use super::harness::*;
-use crate::engine::command::{NewTopic, OffsetToCommit, TopicRef};
+use crate::engine::command::{Acks, NewTopic, OffsetToCommit, TopicRef};
 use crate::log::offsets::CommittedOffset;
 use crate::log::partition::Waiter;
 use crate::store::schema::{
@@ -38,6 +38,33 @@ async fn purged(broker: &TestEngine, topic: TopicNo) {
     while topic_prefixes(topic).iter().any(|prefix| rows(broker, prefix) > 0) {
         broker.written().await;
     }
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_topic_that_one_write_appended_to_and_deleted() {
+    let broker = TestEngine::start();
+    let topic = broker.create("t", &[]).await.no;
+    broker.store.syncs.hold();
+    let held = broker.hold_writer();
+    let _appended = broker.send("t", Acks::Leader, plain(&["a"]));
+    let mut deletion = Box::pin(broker.engine().delete_topics(vec![TopicRef::Name("t".to_owned())]));
+    tokio::select! {
+        biased;
+        _ = &mut deletion => panic!("deleted while the writer is held"),
+        () = std::future::ready(()) => {}
+    }
+    drop(held);
+    broker.store.syncs.wait_until_reached();
+    // Not published, so nothing has been removed yet.
+    assert!(rows(&broker, &topic_log_range(topic).0) > 0, "its records are there");
+    let store = broker.store.memory.crash(usize::MAX);
+    broker.store.syncs.open();
+    let broker = TestEngine::start_on(store, broker.time.clone(), broker.settings.clone());
+    for _ in 0..3 {
+        broker.idle_round();
+    }
+    assert_eq!(topic_prefixes(topic).iter().map(|prefix| rows(&broker, prefix)).sum::<usize>(), 0);
+    assert_eq!(rows(&broker, &topic_log_range(topic).0), 0);
 }
 
 #[tokio::test]
@@ -247,7 +274,7 @@ async fn broker_defaults_change_beside_a_topic_with_a_setting_that_is_not_taken_
     // As a version left it that knew a setting of which this one knows nothing.
     let key = topic_key(old.no);
     let mut row = TopicRow::decode(&broker.store.get(&key).expect("reads").expect("there")).expect("decodes");
-    row.overrides = texts(&[("no.longer.known", "1")]);
+    row.overrides = texts(&[("no.longer.known", "1"), ("retention.bytes", "loud"), ("max.message.bytes", "2097152")]);
     let mut rows = Rows::default();
     rows.put(key, row.encode());
     broker.store.memory.write(&rows, 0).expect("writes");
@@ -258,6 +285,9 @@ async fn broker_defaults_change_beside_a_topic_with_a_setting_that_is_not_taken_
     for name in ["old", "plain"] {
         assert_eq!(broker.started.catalog.topic(name).expect("there").config.retention_ms, 7, "{name}");
     }
+    // What is still known stays in force.
+    let old = broker.started.catalog.topic("old").expect("there");
+    assert_eq!((old.config.max_message_bytes, old.config.retention_bytes), (2_097_152, -1));
 }
 
 #[tokio::test]

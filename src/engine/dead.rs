@@ -1,0 +1,173 @@
+//! What is dead and still takes space, in the order in which it became so. Pure.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::types::{Offset, PartitionId, TopicNo};
+
+/// Rows that nobody can see any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dead {
+    /// Batches of `partition` that end below its log start.
+    Records {
+        partition: PartitionId,
+        log_start: Offset,
+        /// Whether their space is given back at once.
+        is_reclaimed: bool,
+    },
+    /// All batches of a deleted topic.
+    TopicLog(TopicNo),
+    /// Message ids that a deleted topic remembered.
+    MessageIds(TopicNo),
+    /// The other rows of a partition of a deleted topic.
+    Partition(PartitionId),
+}
+
+impl Dead {
+    /// The partition whose records they are, if it goes on.
+    fn records_of(&self) -> Option<PartitionId> {
+        match self {
+            Self::Records { partition, .. } => Some(*partition),
+            Self::TopicLog(_) | Self::MessageIds(_) | Self::Partition(_) => None,
+        }
+    }
+
+    /// Both at once, of records of one partition.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (
+                Self::Records { partition, log_start, is_reclaimed },
+                Self::Records { log_start: other, is_reclaimed: is_other_reclaimed, .. },
+            ) => Self::Records {
+                partition,
+                log_start: log_start.max(other),
+                is_reclaimed: is_reclaimed || is_other_reclaimed,
+            },
+            (_, other) => other,
+        }
+    }
+}
+
+/// What is dead, each with the sequence number of the write that made it so.
+#[derive(Debug, Default)]
+pub(super) struct DeadQueue {
+    waiting: VecDeque<(u64, Dead)>,
+    /// Partitions of which records wait, and what came to them since: however often a client moves a log start, two places are taken.
+    behind: HashMap<PartitionId, Option<(u64, Dead)>>,
+    /// The row from which on the first is left, once its removal has begun.
+    purged_to: Option<Vec<u8>>,
+    /// What could not be removed.
+    unremoved: Vec<Dead>,
+}
+
+impl DeadQueue {
+    pub fn push(&mut self, written: u64, dead: Dead) {
+        let Some(partition) = dead.records_of() else { return self.waiting.push_back((written, dead)) };
+        match self.behind.get_mut(&partition) {
+            None => {
+                self.behind.insert(partition, None);
+                self.waiting.push_back((written, dead));
+            }
+            Some(behind) => {
+                let (earlier_written, earlier) = behind.unwrap_or((written, dead));
+                *behind = Some((written.max(earlier_written), earlier.and(dead)));
+            }
+        }
+    }
+
+    /// The first, and from which row on it is left.
+    pub fn first(&mut self) -> Option<(u64, Dead, &mut Option<Vec<u8>>)> {
+        self.waiting.front().map(|(written, dead)| (*written, *dead, &mut self.purged_to))
+    }
+
+    /// Which write made the first so.
+    pub fn first_written(&self) -> Option<u64> {
+        self.waiting.front().map(|(written, _)| *written)
+    }
+
+    /// The first is gone.
+    pub fn remove_first(&mut self) -> Option<Dead> {
+        self.purged_to = None;
+        let (_, dead) = self.waiting.pop_front()?;
+        if let Some(partition) = dead.records_of()
+            && let Some(Some((written, next))) = self.behind.remove(&partition)
+        {
+            self.push(written, next);
+        }
+        Some(dead)
+    }
+
+    /// The first cannot be removed now.
+    pub fn put_first_off(&mut self) {
+        if let Some(dead) = self.remove_first() {
+            self.unremoved.retain(|earlier| dead.records_of().is_none() || earlier.records_of() != dead.records_of());
+            self.unremoved.push(dead);
+        }
+    }
+
+    /// Has what was put off tried again.
+    pub fn try_again(&mut self) {
+        // Published long ago.
+        std::mem::take(&mut self.unremoved).into_iter().for_each(|dead| self.push(0, dead));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTITION: PartitionId = PartitionId { topic: TopicNo(7), index: 1 };
+
+    fn records(index: u32, log_start: Offset, is_reclaimed: bool) -> Dead {
+        Dead::Records { partition: PartitionId { index, ..PARTITION }, log_start, is_reclaimed }
+    }
+
+    fn all(queue: &mut DeadQueue) -> Vec<(u64, Dead)> {
+        let mut all = Vec::new();
+        while let Some((written, dead, purged_to)) = queue.first() {
+            assert_eq!(*purged_to, None);
+            *purged_to = Some(vec![1]);
+            all.push((written, dead));
+            queue.remove_first();
+        }
+        all
+    }
+
+    #[test]
+    fn log_starts_that_move_without_end_take_two_places_and_the_first_is_not_held_up() {
+        let mut queue = DeadQueue::default();
+        queue.push(1, Dead::TopicLog(TopicNo(9)));
+        for number in 2..1000 {
+            queue.push(number, records(1, number as Offset, number == 500));
+            queue.push(number, records(2, 2, false));
+        }
+        let expected = [
+            (1, Dead::TopicLog(TopicNo(9))),
+            (2, records(1, 2, false)),
+            (2, records(2, 2, false)),
+            (999, records(1, 999, true)),
+            (999, records(2, 2, false)),
+        ];
+        assert_eq!(all(&mut queue), expected);
+        assert!(queue.behind.is_empty());
+    }
+
+    #[test]
+    fn what_is_put_off_comes_again_once_and_takes_nothing_back() {
+        let mut queue = DeadQueue::default();
+        for (written, dead) in [(1, records(1, 10, true)), (2, Dead::Partition(PARTITION)), (3, records(1, 20, false))]
+        {
+            queue.push(written, dead);
+        }
+        for _ in 0..3 {
+            queue.put_first_off();
+        }
+        assert_eq!(queue.first_written(), None);
+        queue.push(4, records(1, 15, false));
+        queue.push(5, records(1, 16, false));
+        queue.try_again();
+        let expected = [(4, records(1, 15, false)), (0, Dead::Partition(PARTITION)), (5, records(1, 20, false))];
+        assert_eq!(all(&mut queue), expected);
+        queue.try_again();
+        assert_eq!(queue.first_written(), None);
+    }
+}
