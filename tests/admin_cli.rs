@@ -25,10 +25,17 @@ fn rows(server: &TestServer, arguments: &[&str], columns: &[&str]) -> Vec<Vec<Va
     rows.iter().map(|row| columns.iter().map(|column| row[*column].clone()).collect()).collect()
 }
 
-/// Does what prints nothing.
+/// Does what tells of one thing that it is done, or with a dry run that it could be.
 fn done(server: &TestServer, arguments: &[&str]) {
+    let expected = if arguments.contains(&"--dry-run") { "possible" } else { "done" };
+    assert_eq!(rows(server, arguments, &["outcome", "reason"]), [[json!(expected), json!(null)]], "{arguments:?}");
+}
+
+/// The lines of a call that is refused in part, and what it says.
+fn refused_in_part(server: &TestServer, arguments: &[&str]) -> (String, String) {
     let (is_success, stdout, stderr) = einmal(server, arguments);
-    assert!(is_success && stdout.is_empty(), "{arguments:?}: {stdout}{stderr}");
+    assert!(!is_success, "{arguments:?}: {stdout}");
+    (stdout, stderr)
 }
 
 /// What a call that fails says.
@@ -54,7 +61,8 @@ fn topics_are_created_shown_changed_and_deleted() {
     assert!(shown.is_empty(), "{shown}");
     // What is right with one topic is done although another is refused.
     assert_eq!(rows(&server, &["topic", "list"], &["topic"]), [[json!("a")], [json!("b")], [json!("c")]]);
-    assert!(rows(&server, &["topic", "create", "a", "--if-not-exists"], &columns).is_empty());
+    let unchanged = [[json!("a"), json!("unchanged"), json!(null)]];
+    assert_eq!(rows(&server, &["topic", "create", "a", "--if-not-exists"], &["topic", "outcome", "reason"]), unchanged);
 
     let mut client = TestClient::connect(&server);
     assert_eq!(produce(&mut client, "a", 1, batch(Producer::NONE, -1, &["x", "y"])).error_code, 0);
@@ -63,7 +71,9 @@ fn topics_are_created_shown_changed_and_deleted() {
         |index: i32, end: i32| [json!("a"), json!(index), json!(1), json!("1"), json!("1"), json!(0), json!(end)];
     assert_eq!(rows(&server, &["topic", "describe", "a"], &described), [partition(0, 0), partition(1, 2)]);
 
-    done(&server, &["topic", "alter", "a", "--set", "max.message.bytes=77", "--unset", "retention.ms", "-p", "3"]);
+    let alter = ["topic", "alter", "a", "--set", "max.message.bytes=77", "--unset", "retention.ms", "-p", "3"];
+    let steps = [[json!("settings"), json!("done")], [json!("partitions"), json!("done")]];
+    assert_eq!(rows(&server, &alter, &["step", "outcome"]), steps);
     assert_eq!(rows(&server, &["topic", "describe", "a"], &["partition"]).len(), 3);
     let settings = ["topic", "setting", "value", "source"];
     let own = [json!("a"), json!("max.message.bytes"), json!("77"), json!("topic")];
@@ -81,10 +91,85 @@ fn topics_are_created_shown_changed_and_deleted() {
         let said = refusal(&server, arguments);
         assert!(said.contains(sentence), "{arguments:?}: {said}");
     }
-    done(&server, &["topic", "delete", "a", "b", "no", "--if-exists"]);
+    let outcomes = rows(&server, &["topic", "delete", "a", "no", "b", "--if-exists"], &["topic", "outcome"]);
+    let deleted = |topic: &str, outcome: &str| [json!(topic), json!(outcome)];
+    assert_eq!(outcomes, [deleted("a", "done"), deleted("b", "done"), deleted("no", "unchanged")]);
     assert_eq!(rows(&server, &["topic", "list"], &["topic"]), [[json!("c")]]);
     let (_, table, _) = einmal(&server, &["topic", "list"]);
     assert_eq!(table, "TOPIC  PARTITIONS  REPLICATION-FACTOR  KIND\nc      1           1                   client\n");
+}
+
+#[test]
+fn what_is_done_and_what_is_refused_of_several_is_told_line_by_line() {
+    let server = TestServer::start();
+    rows(&server, &["topic", "create", "a", "b"], &[]);
+    let (lines, said) = refused_in_part(&server, &["topic", "create", "c", "a", "b", "sp ace"]);
+    assert_eq!(lines.lines().count(), 5, "{lines}");
+    for (line, words) in lines.lines().zip([
+        &["TOPIC", "OUTCOME"][..],
+        &["a ", "refused", "Topic 'a' already exists."],
+        &["b ", "refused", "Topic 'b' already exists."],
+        &["c ", "done"],
+        &["sp ace ", "refused", "INVALID_TOPIC_EXCEPTION"],
+    ]) {
+        assert!(words.iter().all(|word| line.contains(word)), "{words:?}: {line}");
+    }
+    assert!(said.contains("3 of 4 refused, the first because: ") && said.contains("'a' already exists."), "{said}");
+
+    let alter = ["topic", "alter", "c", "no", "a", "--set", "retention.ms=6666", "--partitions", "4"];
+    rows(&server, &["topic", "alter", "c", "--partitions", "9"], &[]);
+    let (lines, said) = refused_in_part(&server, &[&alter[..], &["-o", "json"]].concat());
+    let lines: Vec<Value> = serde_json::from_str(&lines).expect("an array");
+    let told: Vec<String> = lines
+        .iter()
+        .map(|line| ["topic", "step", "outcome"].map(|column| line[column].as_str().expect("text")).join(" "))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "a settings done",
+            "c settings done",
+            "no settings refused",
+            "no partitions skipped",
+            "a partitions done",
+            "c partitions refused",
+        ]
+    );
+    assert!(lines[2]["reason"].as_str().expect("text").contains("UNKNOWN_TOPIC_OR_PARTITION"), "{lines:?}");
+    assert_eq!(lines[3]["reason"], json!("its settings were refused"));
+    assert!(lines[5]["reason"].as_str().expect("text").contains("INVALID_PARTITIONS"), "{lines:?}");
+    assert!(said.contains("2 of 6 refused"), "{said}");
+    assert_eq!(rows(&server, &["topic", "describe", "a"], &["partition"]).len(), 4);
+
+    let config = ["config", "alter", "topic", "no", "b", "--set", "retention.ms=5"];
+    let (lines, _) = refused_in_part(&server, &config);
+    assert!(lines.contains("no    refused") && lines.contains("b     done"), "{lines}");
+    let (lines, _) = refused_in_part(&server, &["config", "alter", "broker", "9", "1", "--set", "log.retention.ms=5"]);
+    assert!(lines.contains("9     refused  there is no broker 9") && lines.contains("1     done"), "{lines}");
+
+    let (lines, said) = refused_in_part(&server, &["topic", "delete", "no", "a", "b"]);
+    let expected = "\
+TOPIC  STEP    OUTCOME  REASON
+a      delete  done     -
+b      delete  done     -
+no     delete  refused  there is no topic no
+";
+    assert_eq!(lines, expected);
+    assert_eq!(said, "einmal: 1 of 3 refused: there is no topic no\n");
+    // Of one alone the error is enough, unless a program reads it.
+    let (lines, said) = refused_in_part(&server, &["topic", "delete", "no"]);
+    assert_eq!((lines.as_str(), said.as_str()), ("", "einmal: there is no topic no\n"));
+    let (lines, _) = refused_in_part(&server, &["topic", "delete", "no", "-o", "json"]);
+    assert!(lines.contains("\"outcome\": \"refused\""), "{lines}");
+
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    assert_eq!(commit(&mut client, 8, "", -1, 1), 0);
+    let (lines, _) = refused_in_part(&server, &["group", "delete", "no", "g"]);
+    assert!(
+        lines.contains("no     delete  refused  there is no group") && lines.contains("g      delete  done"),
+        "{lines}"
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ pub mod doctor;
 mod error;
 pub mod group;
 mod offsets;
+mod outcome;
 pub mod output;
 mod partitioner;
 pub mod produce;

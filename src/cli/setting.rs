@@ -43,16 +43,20 @@ fn change(name: &str, operation: i8, value: Option<&str>) -> AlterableConfig {
     AlterableConfig::default().with_name(text(name)).with_config_operation(operation).with_value(value.map(text))
 }
 
-/// Asks `broker` for these changes of each of `names`, which are of the type `kind` (`ConfigResource.Type` in Kafka).
+/// What was said to each name.
+pub(in crate::cli) type Answers = Vec<(String, Result<(), ClientError>)>;
+
+/// Asks `broker` for these changes of each of `names`, which are of the type `kind` (`ConfigResource.Type` in Kafka). What it says to
+/// each, by name: the changes of one name are made all or none.
 ///
 /// # Errors
-/// The first refusal, and what else [`Connection::call`] has.
+/// What [`Connection::call`] has.
 pub(in crate::cli) fn alter(
     broker: &mut Connection,
     (kind, names): (i8, &[&str]),
     changes: &[AlterableConfig],
     is_dry_run: bool,
-) -> Result<(), ClientError> {
+) -> Result<Answers, ClientError> {
     let resources = names.iter().map(|name| {
         AlterConfigsResource::default()
             .with_resource_type(kind)
@@ -61,10 +65,18 @@ pub(in crate::cli) fn alter(
     });
     let request =
         IncrementalAlterConfigsRequest::default().with_resources(resources.collect()).with_validate_only(is_dry_run);
-    for altered in broker.call("IncrementalAlterConfigs", &request, (0, 1))?.responses {
-        ClientError::check("IncrementalAlterConfigs", altered.error_code, altered.error_message.as_deref())?;
-    }
-    Ok(())
+    let answer = broker.call("IncrementalAlterConfigs", &request, (0, 1))?;
+    let mut answers: Answers = answer
+        .responses
+        .into_iter()
+        .map(|altered| {
+            let said =
+                ClientError::check("IncrementalAlterConfigs", altered.error_code, altered.error_message.as_deref());
+            (altered.resource_name.to_string(), said)
+        })
+        .collect();
+    answers.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(answers)
 }
 
 #[cfg(test)]

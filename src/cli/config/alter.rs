@@ -4,8 +4,10 @@ use clap::Args;
 
 use super::resource::Resources;
 use crate::cli::CliError;
+use crate::cli::outcome::{Outcome, Outcomes};
 use crate::cli::setting::{self, Setting};
 use crate::cli::target::Target;
+use crate::client::Cluster;
 
 /// Which ones, and how.
 #[derive(Debug, Clone, Args)]
@@ -32,9 +34,15 @@ pub struct Options {
     target: Target,
 }
 
-/// One name after the other; the first that is refused ends it.
+/// One name after the other: what is refused for one is tried for the next.
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
+    let mut outcomes = Outcomes::new(&["name", "outcome", "reason"]);
+    let altered = alter(&mut cluster, options, &mut outcomes);
+    outcomes.print_before(altered.err(), options.target.output)
+}
+
+fn alter(cluster: &mut Cluster, options: &Options, outcomes: &mut Outcomes) -> Result<(), CliError> {
     let changes: Vec<_> = setting::changes(&options.set, setting::SET)
         .chain(setting::unset(&options.unset))
         .chain(setting::changes(&options.append, setting::APPEND))
@@ -42,8 +50,16 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
         .collect();
     let kind = options.resources.kind.code();
     for name in options.resources.names() {
-        let asked = options.resources.asked(&mut cluster, name)?;
-        setting::alter(asked, (kind, &[name]), &changes, options.dry_run)?;
+        let asked = match options.resources.asked(cluster, name) {
+            Err(error @ CliError::NotFound(_)) => {
+                outcomes.add(vec![name.into()], Outcome::Refused(error));
+                continue;
+            }
+            asked => asked?,
+        };
+        for (name, said) in setting::alter(asked, (kind, &[name]), &changes, options.dry_run)? {
+            outcomes.add(vec![name.as_str().into()], Outcome::of(said, options.dry_run));
+        }
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use clap::Args;
 use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 
-use crate::cli::output::{Cell, Listing};
+use crate::cli::outcome::{Outcome, Outcomes};
+use crate::cli::output::Cell;
 use crate::cli::setting::{self, Setting};
 use crate::cli::target::Target;
 use crate::cli::{CliError, text};
@@ -36,7 +37,7 @@ pub struct Options {
     target: Target,
 }
 
-/// Shows those that were created, and fails if one was not.
+/// Shows what became of each, and fails if one was refused.
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let configs = options.config.iter().map(|setting| {
         CreatableTopicConfig::default().with_name(text(&setting.name)).with_value(Some(text(&setting.value)))
@@ -58,22 +59,22 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
     let mut answer = cluster.controller()?.call("CreateTopics", &request, (min, 7))?;
     answer.topics.sort_by(|one, other| one.name.cmp(&other.name));
-    let mut listing = Listing::new(&["topic", "topic_id", "partitions", "replication_factor"]);
-    let mut refused = None;
+    let mut outcomes = Outcomes::new(&["topic", "topic_id", "partitions", "replication_factor", "outcome", "reason"]);
     for created in answer.topics {
-        let error = ErrorCode(created.error_code);
-        if options.if_not_exists && error == ErrorCode::TOPIC_ALREADY_EXISTS {
-            continue;
-        }
-        match ClientError::check("CreateTopics", error.0, created.error_message.as_deref()) {
-            Ok(()) => listing.row(vec![
-                created.name.as_str().into(),
-                if created.topic_id.is_nil() { Cell::Absent } else { Cell::Text(base64_uuid(created.topic_id)) },
-                Cell::or_absent(created.num_partitions.into()),
-                Cell::or_absent(created.replication_factor.into()),
-            ]),
-            Err(error) => refused = refused.or(Some(error)),
-        }
+        let outcome = match ErrorCode(created.error_code) {
+            ErrorCode::TOPIC_ALREADY_EXISTS if options.if_not_exists => Outcome::Unchanged,
+            error => {
+                let said = ClientError::check("CreateTopics", error.0, created.error_message.as_deref());
+                Outcome::of(said, options.dry_run)
+            }
+        };
+        let cells = vec![
+            created.name.as_str().into(),
+            if created.topic_id.is_nil() { Cell::Absent } else { Cell::Text(base64_uuid(created.topic_id)) },
+            Cell::or_absent(created.num_partitions.into()),
+            Cell::or_absent(created.replication_factor.into()),
+        ];
+        outcomes.add(cells, outcome);
     }
-    listing.print_before(refused.map(CliError::from), options.target.output)
+    outcomes.print(options.target.output)
 }

@@ -12,6 +12,9 @@ use clap::Subcommand;
 
 use super::CliError;
 
+/// What became of each step of each topic.
+const STEPS: &[&str] = &["topic", "step", "outcome", "reason"];
+
 /// Topics: create, list, describe, alter, delete
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
