@@ -70,7 +70,7 @@ dashboards: build need-clients ## check Grafana's boards and the alert rules aga
 pictures: build need-clients ## draw the boards and the admin page for the README
 	grafana/check --seconds 330 --pictures grafana/pictures
 
-images: build ## lint the Dockerfile, and replay what containers of it would do, without an engine (root, Debian)
+images: build need-clients ## lint the Dockerfile and compose.yaml, and replay what containers of it would do, without an engine (root, Debian)
 	docker/check
 
 bench: build need-java ## measured side by side with Apache Kafka: the headline rows (15 minutes)
