@@ -3,8 +3,11 @@
 mod support;
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{FetchRequest, MetadataRequest, MetadataResponse};
-use support::requests::{FETCH_VERSION, Producer, batch, create_topic, drain, fetch_request, produce, topic_name};
+use kafka_protocol::messages::{FetchRequest, MetadataRequest, MetadataResponse, ProduceRequest};
+use support::requests::{
+    FETCH_VERSION, PRODUCE_VERSION, Producer, batch, create_topic, drain, fetch_request, produce, produce_request,
+    topic_name,
+};
 use support::{TestClient, TestServer};
 
 /// How a stop that was asked for ends.
@@ -47,6 +50,71 @@ fn a_stop_is_clean_although_the_signal_comes_twice_at_once() {
     for _ in 0..5 {
         assert_eq!(TestServer::start().terminate_with_echo().to_string(), CLEAN);
     }
+}
+
+#[test]
+fn a_stop_under_load_loses_nothing_that_was_acknowledged() {
+    const WRITERS: i32 = 4;
+    let mut server = TestServer::start();
+    create_topic(&mut TestClient::connect(&server), "busy", WRITERS);
+    let writers: Vec<_> = (0..WRITERS)
+        .map(|partition| {
+            let mut client = TestClient::connect(&server);
+            // Each has one acknowledged before the stop, and goes on until it is closed.
+            assert_eq!(produce(&mut client, "busy", partition, batch(Producer::NONE, -1, &["0"])).error_code, 0);
+            std::thread::spawn(move || {
+                let mut acknowledged = 1;
+                loop {
+                    let records = batch(Producer::NONE, -1, &[&acknowledged.to_string()]);
+                    let request =
+                        support::client::frame(&produce_request("busy", partition, -1, records), PRODUCE_VERSION, 7);
+                    // Closed before it was sent, or before it was read.
+                    let support::Reply::Frame(answer) =
+                        client.send_bytes(&request).map_or(support::Reply::Closed, |()| client.reply())
+                    else {
+                        return acknowledged;
+                    };
+                    let answer =
+                        support::client::decode::<ProduceRequest>(answer, 7, PRODUCE_VERSION).expect("it decodes");
+                    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+                    acknowledged += 1;
+                }
+            })
+        })
+        .collect();
+    assert_eq!(server.terminate().to_string(), CLEAN);
+    let acknowledged: Vec<usize> = writers.into_iter().map(|writer| writer.join().expect("no panic")).collect();
+    let server = server.restart();
+    let mut client = TestClient::connect(&server);
+    for (partition, acknowledged) in (0..).zip(acknowledged) {
+        let offset = produce(&mut client, "busy", partition, batch(Producer::NONE, -1, &["after"])).base_offset;
+        // One more may have been under way.
+        assert!((acknowledged..=acknowledged + 1).contains(&(offset as usize)), "{offset} of {acknowledged}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_stop_that_waits_for_a_client() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "large", 1);
+    let value = "x".repeat(900_000);
+    for _ in 0..8 {
+        assert_eq!(produce(&mut client, "large", 0, batch(Producer::NONE, -1, &[&value])).error_code, 0);
+    }
+    // More than sockets hold, and nobody reads it.
+    for _ in 0..8 {
+        client.send(&fetch_request("large", 0, 0), FETCH_VERSION);
+    }
+    metadata(&mut TestClient::connect(&server));
+    server.signal("TERM");
+    while server.is_alive() {
+        server.signal("TERM");
+    }
+    assert!(server.log_with(&["told to stop at once"]).contains("told to stop at once"), "{}", server.log());
+    // What was acknowledged is there all the same.
+    let server = server.restart();
+    assert_eq!(drain(&mut TestClient::connect(&server), "large", 0).len(), 8);
 }
 
 #[test]
