@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use einmal::app::{self, Build, Failure, Manner, probe};
 use einmal::cli::output::put;
+use einmal::client::admin;
 use einmal::config::listeners::machine_name;
 use einmal::config::load::{Sources, load};
 use einmal::config::{document, show};
@@ -76,6 +77,9 @@ enum Command {
     /// Transactions of a cluster, einmal or any Kafka: list, describe, abort, find those that hang
     #[command(subcommand)]
     Txn(einmal::cli::txn::Command),
+    /// Message ids that an einmal remembers (message.dedup.mode), from its admin port: how many, and where one lies
+    #[command(subcommand)]
+    Dedup(einmal::cli::dedup::Command),
     /// Measure a broker, einmal or any Kafka
     #[command(subcommand)]
     Bench(Box<einmal::bench::Command>),
@@ -187,10 +191,6 @@ enum IdFormat {
     Int64,
 }
 
-fn admin_address(given: Option<String>) -> String {
-    given.or_else(|| std::env::var("EINMAL_ADMIN").ok()).unwrap_or_else(|| "localhost:9644".to_owned())
-}
-
 /// To stdout.
 fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     put(text.as_ref()).map(drop).map_err(Failure::Output)
@@ -238,7 +238,9 @@ fn main() -> ExitCode {
     let result = match command {
         None => run(start),
         Some(Command::Start(start)) => run(start),
-        Some(Command::Health { ready: true, admin, .. }) => probe::ready(&admin_address(admin)).map_err(Failure::from),
+        Some(Command::Health { ready: true, admin, .. }) => {
+            probe::ready(&admin::address(admin.as_deref())).map_err(Failure::from)
+        }
         Some(Command::Health { bootstrap_server: bootstrap, .. }) => {
             probe::probe(&einmal::cli::bootstrap(bootstrap.as_deref())).map_err(Failure::from)
         }
@@ -252,7 +254,7 @@ fn main() -> ExitCode {
             print_lines((0..count).map(|_| uuid::Uuid::now_v7()))
         }
         Some(Command::Id { count, format: IdFormat::Int64, admin }) => {
-            let first = probe::issue_ids(&admin_address(admin), count).map_err(Failure::from);
+            let first = probe::issue_ids(&admin::address(admin.as_deref()), count).map_err(Failure::from);
             first.and_then(|first| print_lines(first..first + i64::from(count)))
         }
         Some(Command::Completion { shell }) => {
@@ -263,6 +265,7 @@ fn main() -> ExitCode {
         Some(Command::Topic(command)) => return told(einmal::cli::topic::run(&command)),
         Some(Command::Group(command)) => return told(einmal::cli::group::run(&command)),
         Some(Command::Txn(command)) => return told(einmal::cli::txn::run(&command)),
+        Some(Command::Dedup(command)) => return told(einmal::cli::dedup::run(&command)),
         Some(Command::Config(ConfigCommand::Show { origin, all, start })) => {
             load(&start.sources()).map_err(Failure::from).and_then(|loaded| {
                 let shown = show::settings(&loaded.config, all, origin);

@@ -73,7 +73,7 @@ families! {
     PRODUCER_OUT_OF_ORDER_TOTAL = "einmal_producer_out_of_order_total" Counter ["topic"] "Batches refused for a gap in their producer's sequence";
     PRODUCER_IDS = "einmal_producer_ids" Gauge ["kind"] "Producer states kept, over all partitions; transactional: transactional ids known";
     DEDUP_CHECKED_RECORDS_TOTAL = "einmal_dedup_checked_records_total" Counter ["topic"] "Records whose message id was looked up (message.dedup.mode)";
-    DEDUP_DUPLICATES_TOTAL = "einmal_dedup_duplicates_total" Counter ["topic"] "Records whose message id was known: dropped, marked, or refused with their batch";
+    DEDUP_DUPLICATES_TOTAL = "einmal_dedup_duplicates_total" Counter ["topic", "reason"] "Records whose message id was known: dropped, marked, or refused with their batch; by what: batch (an earlier record of the same batch), open (an id in memory), sealed (in a file), sequence (their sender's number), pending (a record of their own open transaction)";
     DEDUP_MISSING_ID_TOTAL = "einmal_dedup_missing_id_total" Counter ["topic"] "Records without a message id or number that were taken unchecked (message.dedup.missing.id)";
     DEDUP_HOLES_RECORDS_TOTAL = "einmal_dedup_holes_records_total" Counter ["topic"] "Records that were left out of batches of which the rest was stored";
     DEDUP_REWRITTEN_BATCHES_TOTAL = "einmal_dedup_rewritten_batches_total" Counter ["topic"] "Batches that were stored without some of their records, or with marks";
@@ -82,6 +82,11 @@ families! {
     DEDUP_PENDING_CONFLICTS_TOTAL = "einmal_dedup_pending_conflicts_total" Counter ["topic"] "Batches refused until a transaction with the same message ends (NOT_ENOUGH_REPLICAS)";
     DEDUP_BYPASSED_TOTAL = "einmal_dedup_bypassed_total" Counter ["topic"] "Records that were stored unchecked for their sender (message.dedup.bypass.principals)";
     DEDUP_EVICTED_TOTAL = "einmal_dedup_evicted_total" Counter ["topic"] "Message ids forgotten before their window was over, for want of room";
+    DEDUP_LIVE_IDS = "einmal_dedup_live_ids" Gauge ["topic"] "Message ids that a topic remembers, or names in mode sequence";
+    DEDUP_OLDEST_ID_AGE_SECONDS = "einmal_dedup_oldest_id_age_seconds" Gauge ["topic"] "For how long the oldest of these has been remembered, by the time that brokers have run";
+    DEDUP_INDEX_BYTES = "einmal_dedup_index_bytes" Gauge [] "Memory of message ids, over all topics: what einmal.dedup.memory.bytes bounds";
+    DEDUP_SCAN_SECONDS = "einmal_dedup_scan_seconds" Histogram [] "Time that it took to read the message ids out of a batch, on its connection";
+    DEDUP_RECOVERY_SECONDS = "einmal_dedup_recovery_seconds" Gauge [] "Time that it took to bring message ids back at the start";
     DEDUP_SLICES = "einmal_dedup_slices" Gauge [] "Files of message ids that have left memory";
     DEDUP_SEALED_BYTES = "einmal_dedup_sealed_bytes" Gauge [] "Bytes of these files on disk; about 1.4 of 38 are in memory, too";
     DEDUP_SEAL_SECONDS = "einmal_dedup_seal_seconds" Histogram [] "Time that it took to write such a file";

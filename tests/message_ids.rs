@@ -130,6 +130,15 @@ fn send_batch(client: &mut TestClient, topic: &str, records: Bytes) -> (i16, i64
     (answer.error_code, answer.base_offset)
 }
 
+/// Records of a topic that were known, by what: batch, open, sealed, sequence, pending.
+fn known(server: &TestServer, topic: &str) -> [f64; 5] {
+    let topic = format!("topic=\"{topic}\"");
+    ["batch", "open", "sealed", "sequence", "pending"].map(|reason| {
+        let labels = [topic.as_str(), &format!("reason=\"{reason}\"")];
+        server.metric("einmal_dedup_duplicates_total", &labels).unwrap_or(-1.0)
+    })
+}
+
 /// Offsets and values from `from` on, read by one fetch.
 fn read_from(client: &mut TestClient, topic: &str, from: i64) -> Vec<(i64, String)> {
     let data = fetch(client, topic, 0, from);
@@ -149,9 +158,8 @@ fn message_that_is_sent_again_is_answered_with_its_first_offset_and_stored_once(
     assert_eq!(create(&mut client, "once", 1, &[("mode", "window")]), NONE);
     assert_eq!(send(&mut client, "once", &["a", "b", "c"]), (NONE, 0));
     assert_eq!(send(&mut client, "once", &["b"]), (NONE, 1));
-    let counted = ["einmal_dedup_checked_records_total", "einmal_dedup_duplicates_total"]
-        .map(|family| server.metric(family, &["topic=\"once\""]));
-    assert_eq!(counted, [Some(4.0), Some(1.0)]);
+    assert_eq!(server.metric("einmal_dedup_checked_records_total", &["topic=\"once\""]), Some(4.0));
+    assert_eq!(known(&server, "once"), [0.0, 1.0, 0.0, 0.0, 0.0]);
     server.kill9();
     let server = server.restart();
     let mut client = TestClient::connect(&server);
@@ -552,6 +560,45 @@ fn what_became_of_repeated_messages_is_counted_by_topic() {
     assert_eq!(counted("dropped"), [1.0, 2.0, 1.0, 1.0, 0.0, 0.0, 2.0]);
     assert_eq!(counted("refused"), [1.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0]);
     assert_eq!(counted("marked"), [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
+}
+
+#[test]
+fn what_is_remembered_is_shown_and_by_what_messages_were_known() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "once", 1, &[("mode", "window")]);
+    create(&mut client, "few", 1, &[("mode", "window"), ("window.max.ids", "4"), ("id.source", "value-hash")]);
+    create(&mut client, "any", 1, &[]);
+    let of = |server: &TestServer, name: &str, topic: &str| {
+        server.metric(&format!("einmal_dedup_{name}"), &[&format!("topic=\"{topic}\"")])
+    };
+    assert_eq!(of(&server, "live_ids", "once"), Some(0.0));
+    assert_eq!(server.metric("einmal_dedup_index_bytes", &[]), Some(0.0));
+    for ids in [&["a", "b", "c"][..], &["a", "d", "d"], &["b"]] {
+        assert_eq!(send(&mut client, "once", ids).0, NONE);
+        assert_eq!(send(&mut client, "any", ids).0, NONE);
+    }
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        assert_eq!(send(&mut client, "few", &[id]).0, NONE);
+    }
+    let mut transaction = TransactionalProducer::init(&mut client, Protocol::V2, "payments");
+    for _ in 0..2 {
+        assert_eq!(transaction.send(&mut client, "few", 0, &["x"]).0, NONE);
+    }
+    assert_eq!(transaction.end(&mut client, true), NONE);
+    assert_eq!(known(&server, "once"), [1.0, 2.0, 0.0, 0.0, 0.0]);
+    assert_eq!(known(&server, "few"), [0.0, 0.0, 0.0, 0.0, 1.0]);
+    assert_eq!(known(&server, "any"), [-1.0; 5], "it does not look");
+    assert_eq!(of(&server, "live_ids", "any"), None);
+    assert_eq!([of(&server, "live_ids", "once"), of(&server, "live_ids", "few")], [Some(4.0); 2]);
+    let bytes = server.metric("einmal_dedup_index_bytes", &[]);
+    assert!(bytes > Some(100.0), "{bytes:?}");
+    assert_eq!(server.metric("einmal_dedup_scan_seconds_count", &[]), Some(11.0));
+    server.kill9();
+    let server = server.restart();
+    assert_eq!([of(&server, "live_ids", "once"), of(&server, "live_ids", "few")], [Some(4.0); 2], "from the start on");
+    assert!(of(&server, "oldest_id_age_seconds", "once").is_some());
+    assert!(server.metric("einmal_dedup_recovery_seconds", &[]) > Some(0.0));
 }
 
 #[test]

@@ -9,7 +9,9 @@ use kafka_protocol::messages::{
     ApiVersionsRequest, ConsumerGroupHeartbeatRequest, DeleteGroupsRequest, DeleteTopicsRequest,
 };
 use support::groups::{ask_until, commit, group, text};
-use support::requests::{Producer, batch, create_topic, drain, fetch, fetch_request, produce, topic_name};
+use support::requests::{
+    Producer, batch, create_topic, create_topic_with, drain, fetch, fetch_request, produce, topic_name,
+};
 use support::transactions::{Protocol, TransactionalProducer};
 use support::{TestClient, TestServer};
 
@@ -151,6 +153,7 @@ fn a_broker_under_load_shows_every_family_of_the_catalogue() {
     let epoch = client.call(&join, 1).member_epoch;
     assert_eq!(commit(&mut client, 9, "one", epoch, 0), 0);
     drain(&mut client, "t", 0);
+    create_topic_with(&mut client, "once", 1, &[("message.dedup.mode", "window")]);
     let (_, body) = server.admin_get("/metrics");
     let with_samples: BTreeSet<&str> = body
         .lines()

@@ -51,6 +51,7 @@ pub mod producer_id;
 pub mod reassignments;
 #[cfg(test)]
 mod richest;
+pub mod senders;
 pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -75,6 +76,7 @@ use crate::api::clients::Clients;
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::api::produce::RecompressMemory;
+use crate::api::senders::Senders;
 use crate::config::Config;
 use crate::config::loggers::Loggers;
 use crate::coordinator::Coordinator;
@@ -127,8 +129,12 @@ pub struct Broker {
     pub reader: LogReader,
     /// Reads message ids of batches.
     pub extractor: Extractor,
+    /// How long that takes (`einmal_dedup_scan_seconds`).
+    pub id_scan_duration: metrics::Histogram,
     /// Looks them up in slices.
     pub sealed_ids: SealedIds,
+    /// Who sent records that were there.
+    pub senders: Arc<Senders>,
     /// Committed offsets of groups.
     pub offsets: Arc<CommittedOffsets>,
     /// Groups and their members.

@@ -11,7 +11,7 @@ mod recompress;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use kafka_protocol::messages::ProduceResponse;
@@ -22,6 +22,7 @@ use kafka_protocol::protocol::StrBytes;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apis::{count_error, frame};
+use super::senders::Senders;
 use super::{Answer, Context, partition_of, topic_name};
 use crate::dedup::{BatchIds, Sender};
 use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
@@ -104,6 +105,7 @@ struct Appending {
     appended: Option<oneshot::Receiver<Vec<Appended>>>,
     /// Of batches that were compressed anew, until the request is answered.
     memory: Vec<OwnedSemaphorePermit>,
+    senders: Arc<Senders>,
 }
 
 struct AppendingTopic {
@@ -155,7 +157,8 @@ impl Appending {
             Some(acks) if !batches.is_empty() => Some(cx.broker.engine.append(acks, batches)),
             _ => None,
         };
-        Self { header, acks, timeout: timeout(acks, request.timeout_ms), topics: appending, appended, memory }
+        let senders = Arc::clone(&cx.broker.senders);
+        Self { header, acks, timeout: timeout(acks, request.timeout_ms), topics: appending, appended, memory, senders }
     }
 
     /// Why the connection of a client that waits for no answer has to end, where that is known before the engine has looked
@@ -207,7 +210,17 @@ impl Appending {
                         refused(index, refusal, log_start)
                     }
                     (None, None) => refused(index, Refusal::of(ErrorCode::REQUEST_TIMED_OUT), None),
-                    (None, Some(appended)) => done(header.api_version, index, appended.next()),
+                    (None, Some(appended)) => {
+                        let appended = appended.next().expect("the engine answers every batch that it was given");
+                        if let Some(topic) = &topic.topic {
+                            self.senders.note(
+                                topic.no,
+                                header.client_id.as_deref().unwrap_or_default(),
+                                appended.repeated,
+                            );
+                        }
+                        done(header.api_version, index, appended)
+                    }
                 };
                 count(header, topic.topic.as_deref(), answer)
             });
@@ -314,7 +327,9 @@ impl Arriving<'_> {
             Some(dedup) => {
                 let sender = self.sender();
                 let read = || cx.broker.extractor.ids(dedup, &sender, partition.id, &bytes, &header);
+                let began = Instant::now();
                 let mut ids = if header.codec() == Ok(Codec::None) { read() } else { aside(read) }?;
+                cx.broker.id_scan_duration.record(began.elapsed());
                 look_up_sealed(cx, partition.id, &mut ids)?;
                 Some(Box::new(ids))
             }
@@ -414,8 +429,7 @@ fn refused(index: i32, refusal: Refusal, log_start: Option<Offset>) -> Partition
         .with_error_message(refusal.message.map(StrBytes::from_string))
 }
 
-fn done(version: i16, index: i32, appended: Option<Appended>) -> PartitionProduceResponse {
-    let appended = appended.expect("the engine answers every batch that it was given");
+fn done(version: i16, index: i32, appended: Appended) -> PartitionProduceResponse {
     PartitionProduceResponse::default()
         .with_index(index)
         .with_error_code(told(version, appended.error).0)

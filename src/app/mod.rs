@@ -26,6 +26,7 @@ use crate::api::clients::Clients;
 use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::api::produce::RecompressMemory;
+use crate::api::senders::Senders;
 use crate::api::{Broker, Endpoint, topic_name};
 use crate::config::first_topics::FirstTopic;
 use crate::config::load::{LoadError, Loaded};
@@ -43,6 +44,7 @@ use crate::store::rocks::{Opened, RocksStore, StoreOptions};
 use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Observed};
 use crate::telemetry::collector::{self, Collector, Sources, collects};
+use crate::telemetry::dedup::LookUp;
 use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::output;
 use crate::telemetry::poll_delay;
@@ -91,6 +93,7 @@ pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> 
         health: Health::default(),
         collector: OnceLock::new(),
         engine: OnceLock::new(),
+        look_up: OnceLock::new(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
     poll_delay::measure(runtime.handle().clone()).map_err(Failure::Runtime)?;
@@ -250,6 +253,7 @@ async fn serve(
     let (clients, phases): (Arc<Clients>, Arc<RequestPhases>) = Default::default();
     let endpoints = endpoints(&bound);
     let advertised = endpoints.first().map(Endpoint::address);
+    let senders = Arc::<Senders>::default();
     let sources = Sources {
         catalog: catalog.clone(),
         offsets: offsets.clone(),
@@ -260,6 +264,7 @@ async fn serve(
         busy,
         clients: clients.clone(),
         phases: phases.clone(),
+        senders: senders.clone(),
     };
     let settings =
         collector::Settings { advertised: advertised.unwrap_or_default(), ..collector::Settings::from(&config) };
@@ -268,9 +273,12 @@ async fn serve(
     tokio::spawn(look_at_stability(observed.clone()));
     // The same.
     let _ = observed.engine.set(engine.clone());
+    let _ = observed.look_up.set(LookUp { engine: engine.clone(), extractor, sealed_ids: sealed_ids.clone() });
     let broker = Arc::new(Broker {
         extractor,
+        id_scan_duration: metrics::histogram!(crate::metrics::DEDUP_SCAN_SECONDS),
         sealed_ids,
+        senders,
         cluster_id,
         directory_id,
         leader_epoch,

@@ -1,8 +1,10 @@
 //! `einmal health`: asks a broker for its API versions and its metadata, as a client would, within a second.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::time::Duration;
+
+use crate::client::{self, admin::Silence};
 
 /// Time for each step.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -92,7 +94,7 @@ pub enum Unhealthy {
 pub fn probe(bootstrap: &str) -> Result<(), Unhealthy> {
     let asked = Asked::Broker;
     let unreachable = |error| Unhealthy::Unreachable { asked, bootstrap: bootstrap.to_owned(), error };
-    let mut stream = connect(bootstrap).map_err(unreachable)?;
+    let mut stream = client::admin::connect(bootstrap, PATIENCE).map_err(unreachable)?;
     let mut ask = |api: &'static str, request: &[u8]| {
         exchange(&mut stream, request).map_err(|error| Unhealthy::Silent {
             asked,
@@ -129,40 +131,19 @@ pub fn issue_ids(admin: &str, count: u32) -> Result<i64, Unhealthy> {
     first.ok_or(Unhealthy::Strange { asked: Asked::AdminPort, bootstrap: admin.to_owned(), api: API })
 }
 
-/// Sends a request without a body, and answers the body of what is answered with status 200. With 503 the body says why not.
+/// The body of what is answered with status 200. With 503 the body says why not.
 fn ask_admin(admin: &str, method: &str, api: &'static str, query: &str) -> Result<String, Unhealthy> {
-    let asked = Asked::AdminPort;
-    let mut stream =
-        connect(admin).map_err(|error| Unhealthy::Unreachable { asked, bootstrap: admin.to_owned(), error })?;
-    let request =
-        format!("{method} {api}{query} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-    let mut answer = Vec::new();
-    stream
-        .write_all(request.as_bytes())
-        .and_then(|()| stream.take(ANSWER_BYTES_MAX as u64).read_to_end(&mut answer))
-        .map_err(|error| Unhealthy::Silent { asked, bootstrap: admin.to_owned(), api, error })?;
-    let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(body.to_owned()),
-        Some("503") => Err(Unhealthy::NotReady { admin: admin.to_owned(), reasons: body.trim().replace('\n', "; ") }),
-        _ => Err(Unhealthy::Strange { asked, bootstrap: admin.to_owned(), api }),
+    let (asked, bootstrap) = (Asked::AdminPort, admin.to_owned());
+    let answer = match client::admin::ask(admin, method, &format!("{api}{query}"), PATIENCE) {
+        Ok(answer) => answer,
+        Err(Silence::Unreachable(error)) => return Err(Unhealthy::Unreachable { asked, bootstrap, error }),
+        Err(Silence::Broken(error)) => return Err(Unhealthy::Silent { asked, bootstrap, api, error }),
+    };
+    match answer.status {
+        200 => Ok(answer.body),
+        503 => Err(Unhealthy::NotReady { admin: bootstrap, reasons: answer.body.trim().replace('\n', "; ") }),
+        _ => Err(Unhealthy::Strange { asked, bootstrap, api }),
     }
-}
-
-fn connect(bootstrap: &str) -> io::Result<TcpStream> {
-    let mut refused = io::Error::from(io::ErrorKind::NotFound);
-    for address in bootstrap.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
-                return Ok(stream);
-            }
-            Err(error) => refused = error,
-        }
-    }
-    Err(refused)
 }
 
 fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {

@@ -17,6 +17,9 @@ pub enum CliError {
     /// It is there, and not as it has to be for this.
     #[error("{0}")]
     Unfit(String),
+    /// The admin port cannot be asked, or cannot tell.
+    #[error("{0}")]
+    Admin(String),
     /// Nobody takes the result.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),

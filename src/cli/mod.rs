@@ -1,5 +1,5 @@
 //! What people do with a cluster from the command line: `einmal topic …`, `einmal config …`, `einmal group …`, `einmal txn …`,
-//! `einmal produce`, `einmal consume`, `einmal doctor`, against einmal or any other Kafka.
+//! `einmal produce`, `einmal consume`, `einmal doctor`, against einmal or any other Kafka, and `einmal dedup` against einmal's admin port.
 //!
 //! Each subcommand has a folder, and each thing it does a file. All of them take the same [`target`] and show what they found in the
 //! same two forms ([`output`]): a table for people, JSON with the same members for scripts. Data goes to stdout, all else to
@@ -9,6 +9,7 @@ mod advice;
 mod append;
 pub mod config;
 pub mod consume;
+pub mod dedup;
 pub mod doctor;
 mod error;
 pub mod group;

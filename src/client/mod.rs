@@ -1,8 +1,9 @@
 //! A client of any Kafka, for what is asked once and waited for: blocking, one request at a time.
 //!
 //! [`Connection`] is one broker, [`Cluster`] all of them, found from any one. What is measured under load has a client of its own in
-//! [`crate::bench`].
+//! [`crate::bench`]. [`admin`] is the other port of an einmal, for what Kafka's protocol has no words for.
 
+pub mod admin;
 mod cluster;
 mod connection;
 mod error;

@@ -114,6 +114,20 @@ impl DedupConfig {
         !self.bypass_principals.is_empty() || self.identity.namespace == Some(Namespace::Principal)
     }
 
+    /// `message.dedup.mode`, or what is looked at in its place.
+    pub fn mode(&self) -> &'static str {
+        match (&self.sequence, self.checks_versions) {
+            (Some(_), _) => "sequence",
+            (None, true) => VERSION_CHECK,
+            (None, false) => "window",
+        }
+    }
+
+    /// In mode `window`, how long ids are remembered, ms, and how many.
+    pub fn window(&self) -> Option<(Timestamp, usize)> {
+        (self.mode() == "window").then_some((self.window_ms, self.window_ids_max))
+    }
+
     /// Whether records are claims of their keys by the owners that their values name: `message.dedup.on.duplicate=reject` with
     /// `message.dedup.id.source=key`.
     pub fn is_ledger(&self) -> bool {

@@ -32,6 +32,60 @@ pub struct Judged<'a> {
     pub now: Timestamp,
 }
 
+/// By what a record was recognised as one that had come before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownBy {
+    /// By a record of its own batch.
+    Batch,
+    /// By an id in memory.
+    Open,
+    /// By an id in a file.
+    Sealed,
+    /// By its sender's number (`message.dedup.mode=sequence`).
+    Sequence,
+    /// By a record of its own transaction, which is open.
+    Pending,
+}
+
+impl KnownBy {
+    /// All of them, in their order.
+    pub const ALL: [Self; 5] = [Self::Batch, Self::Open, Self::Sealed, Self::Sequence, Self::Pending];
+
+    /// As metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Open => "open",
+            Self::Sealed => "sealed",
+            Self::Sequence => "sequence",
+            Self::Pending => "pending",
+        }
+    }
+}
+
+/// How many records of a batch were recognised, by what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recognised([u32; KnownBy::ALL.len()]);
+
+impl Recognised {
+    /// So many, all by the same.
+    pub fn all(by: KnownBy, count: u32) -> Self {
+        let mut recognised = Self::default();
+        recognised.0[by as usize] = count;
+        recognised
+    }
+
+    /// How many by this.
+    pub fn by(&self, by: KnownBy) -> u32 {
+        self.0[by as usize]
+    }
+
+    /// How many altogether.
+    pub fn total(&self) -> u32 {
+        self.0.iter().sum()
+    }
+}
+
 /// What happens to a batch. What it brings is remembered by [`Index::keep`] if it is stored, and forgotten again otherwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -50,21 +104,22 @@ pub enum Verdict {
 }
 
 /// Judges a batch, and notes its new ids in `index` as those of a batch that may be stored: [`Index::keep`] or [`Index::drop_new`]
-/// has to follow a verdict by which something is stored.
-pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> Verdict {
+/// has to follow a verdict by which something is stored. Tells, too, by what the records were recognised that the verdict is about.
+pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> (Verdict, Recognised) {
     let expired_until = batch.now.saturating_sub(config.window_ms);
     let mut known = Vec::new();
+    let mut recognised = Recognised::default();
     index.look_ahead(&batch.ids.ids);
     let mut sealed = batch.ids.sealed.known(expired_until).peekable();
     for (place, id) in batch.ids.ids.iter().enumerate() {
         let claim = batch.ids.claims.get(place);
         let sealed = sealed.next_if(|(at, _)| *at as usize == place).filter(|_| !index.holds(id));
         let offered = match sealed {
-            Some((_, original)) => Offered::Known(original),
+            Some((_, original)) => Offered::Known(original, KnownBy::Sealed),
             // What is in memory is newer.
             None => index.offer(id, expired_until, batch.transaction),
         };
-        let original = match offered {
+        let (original, by) = match offered {
             Offered::New => {
                 if let Some(claim) = claim {
                     index.note_claim(claim.claim(batch.now));
@@ -73,16 +128,18 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> Ve
             }
             Offered::Undecided => {
                 index.drop_new();
-                return Verdict::Undecided;
+                return (Verdict::Undecided, Recognised::default());
             }
-            Offered::Known(original) => original,
+            Offered::Known(original, by) => (original, by),
             Offered::InBatch(offset_delta) => {
-                Original { partition: batch.partition, offset: batch.base_offset + Offset::from(offset_delta) }
+                let offset = batch.base_offset + Offset::from(offset_delta);
+                (Original { partition: batch.partition, offset }, KnownBy::Batch)
             }
         };
         match claim.zip(index.claim_of(id)) {
             Some((claim, in_force)) if claim.owner == in_force.owner => {
                 known.push((id.offset_delta, original));
+                recognised.0[by as usize] += 1;
                 continue;
             }
             Some((claim, in_force))
@@ -95,15 +152,16 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> Ve
         }
         if config.on_duplicate == OnDuplicate::Reject {
             index.drop_new();
-            return Verdict::Reject(id.offset_delta, original);
+            return (Verdict::Reject(id.offset_delta, original), Recognised::all(by, 1));
         }
         known.push((id.offset_delta, original));
+        recognised.0[by as usize] += 1;
     }
     let verdict = of_known(known, batch.record_count, config.on_duplicate);
     if matches!(verdict, Verdict::Known(_)) {
         index.drop_new();
     }
-    verdict
+    (verdict, recognised)
 }
 
 /// Takes the ids of a batch in that is stored whatever is known of them, as those of its records: of several records with one id the

@@ -1,6 +1,10 @@
 //! Reads the ids of a batch's records: on the connection that brought it, so that the one writer need not.
 
+mod named;
+
 use std::sync::Arc;
+
+pub use named::{NamedId, UnfitId};
 
 use super::BatchId;
 use super::claim::OfferedClaim;

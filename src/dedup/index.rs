@@ -14,7 +14,7 @@ use std::collections::{HashMap, VecDeque};
 
 use super::BatchId;
 use super::claim::Claim;
-use super::decide::Original;
+use super::decide::{KnownBy, Original};
 use super::fingerprint::{Fingerprint, Secret};
 use super::place::Places;
 use super::table::Table;
@@ -82,12 +82,23 @@ pub struct KeptBlock {
     pub time: Timestamp,
 }
 
+/// An id that is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RememberedId {
+    /// Where its record lies.
+    pub original: Original,
+    /// When it was appended, ms of a clock that never goes back.
+    pub time: Timestamp,
+    /// Whose open transaction it belongs to, if to one.
+    pub transaction: Option<ProducerId>,
+}
+
 /// What the index says of an id.
 pub(super) enum Offered {
     /// It was not known, and is now.
     New,
-    /// It is that of an earlier record.
-    Known(Original),
+    /// It is that of an earlier record: of one's own open transaction, or of the log.
+    Known(Original, KnownBy),
     /// It is that of an earlier record of the same batch, at this offset delta.
     InBatch(u32),
     /// It is that of a record in somebody's open transaction.
@@ -183,11 +194,10 @@ impl Index {
                         shard.set_number(slot, *next as u32);
                     }
                     BlockState::Open(owner) if transaction != Some(owner) => return Offered::Undecided,
-                    _ => {
-                        return Offered::Known(Original {
-                            partition: block.partition,
-                            offset: block.base_offset + Offset::from(known.offset_delta),
-                        });
+                    state => {
+                        let by = if matches!(state, BlockState::Open(_)) { KnownBy::Pending } else { KnownBy::Open };
+                        let offset = block.base_offset + Offset::from(known.offset_delta);
+                        return Offered::Known(Original { partition: block.partition, offset }, by);
                     }
                 }
             }
@@ -333,6 +343,23 @@ impl Index {
         }
         let block = self.blocks.front().filter(|block| block.state == BlockState::Settled)?;
         Some(KeptBlock { partition: block.partition, base_offset: block.base_offset, time: block.time })
+    }
+
+    /// What is known of an id, be its time over or not.
+    pub fn look(&self, fingerprint: &Fingerprint) -> Option<RememberedId> {
+        let number = self.find(fingerprint).filter(|number| *number < self.unkept)?;
+        let block = &self.blocks[block_of(&self.blocks, number)];
+        let offset = block.base_offset + Offset::from(self.id(number).offset_delta);
+        let transaction = match block.state {
+            BlockState::Open(producer_id) => Some(producer_id),
+            _ => None,
+        };
+        Some(RememberedId { original: Original { partition: block.partition, offset }, time: block.time, transaction })
+    }
+
+    /// When the oldest id came, be it of an open transaction.
+    pub fn oldest_time(&self) -> Option<Timestamp> {
+        self.blocks.iter().find(|block| block.state != BlockState::Aborted).map(|block| block.time)
     }
 
     /// Number of blocks, those of aborted transactions included.

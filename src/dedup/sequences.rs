@@ -100,10 +100,22 @@ pub struct Sequences {
     partitions: BTreeMap<u32, BTreeMap<Arc<str>, Sequence>>,
     /// Names that open transactions move.
     open: HashMap<(u32, ProducerId), BTreeSet<Arc<str>>>,
+    /// Names, over all partitions.
+    count: usize,
     bytes: usize,
 }
 
 impl Sequences {
+    /// Number of names, over all partitions.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Memory, bytes, about.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -117,6 +129,12 @@ impl Sequences {
     /// What is known of a name.
     pub fn get(&self, partition: u32, name: &str) -> Option<&Sequence> {
         self.partitions.get(&partition)?.get(name)
+    }
+
+    /// What is known of a name in each partition that has it.
+    pub fn named(&self, name: &str) -> Vec<(u32, Sequence)> {
+        let of = |(partition, names): (&u32, &BTreeMap<Arc<str>, Sequence>)| Some((*partition, *names.get(name)?));
+        self.partitions.iter().filter_map(of).collect()
     }
 
     /// All of them, by partition and name.
@@ -181,6 +199,7 @@ impl Sequences {
         let names = self.partitions.entry(partition).or_default();
         if names.insert(Arc::clone(name), sequence).is_none() {
             self.bytes += Self::bytes_of(name);
+            self.count += 1;
         }
     }
 
@@ -217,6 +236,7 @@ impl Sequences {
         let Some(names) = self.partitions.get_mut(&partition) else { return };
         if names.remove(name).is_some() {
             self.bytes -= Self::bytes_of(name);
+            self.count -= 1;
         }
         if names.is_empty() {
             self.partitions.remove(&partition);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::command::{AppendBatch, Appended};
+use super::command::{AppendBatch, Appended, Repeated};
 use super::group::Group;
 use super::message_ids::{self, Outcome};
 use super::mutant::Mutant;
@@ -76,11 +76,13 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
         return (no_room(log), false);
     }
     let mut last_present_delta = batch.header.last_offset_delta;
+    let mut repeated = Repeated::default();
     if let Some(dedup) = &topic.config.dedup {
         let (store, base_offset) = (state.store.as_ref(), log.row.log_end);
         match state.message_ids.judge(store, group, &topic, dedup, &mut batch, base_offset) {
             Outcome::Append { last_present_delta: delta } => {
                 last_present_delta = delta;
+                repeated = state.message_ids.repeated();
                 let transaction = message_ids::transaction_of(&batch);
                 state.message_ids.keep(group, &topic, dedup, id, log.row.log_end, transaction);
                 if state.message_ids.is_over() {
@@ -94,10 +96,12 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
                 {
                     state.producer_state_count += 1;
                 }
-                return (known(log, base_offset), synced);
+                return (known(log, base_offset, state.message_ids.repeated()), synced);
             }
             // A refusal may rest on a record that is not synced yet, and must not outlive it.
-            Outcome::Refused(error, message) => return (refused_for_ids(log, error, message), synced),
+            Outcome::Refused(error, message) => {
+                return (refused_for_ids(log, error, message, state.message_ids.repeated()), synced);
+            }
         }
     }
     if batch.header.is_idempotent() {
@@ -127,6 +131,7 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
         log_append_time,
         log_start_offset: log.row.log_start,
         message: None,
+        repeated,
     };
     state.tail_cache.push(&log.view, stored);
     (appended, synced)
@@ -139,27 +144,30 @@ fn unknown_partition() -> Appended {
         log_append_time: -1,
         log_start_offset: -1,
         message: None,
+        repeated: Repeated::default(),
     }
 }
 
 /// The answer to a batch of which every record is there already. When the first one was appended is not remembered.
-fn known(log: &PartitionLog, base_offset: Offset) -> Appended {
+fn known(log: &PartitionLog, base_offset: Offset, repeated: Repeated) -> Appended {
     Appended {
         error: ErrorCode::NONE,
         base_offset,
         log_append_time: -1,
         log_start_offset: log.row.log_start,
         message: None,
+        repeated,
     }
 }
 
-fn refused_for_ids(log: &PartitionLog, error: ErrorCode, message: String) -> Appended {
+fn refused_for_ids(log: &PartitionLog, error: ErrorCode, message: String, repeated: Repeated) -> Appended {
     Appended {
         error,
         base_offset: -1,
         log_append_time: -1,
         log_start_offset: log.row.log_start,
         message: Some(message),
+        repeated,
     }
 }
 
@@ -171,6 +179,7 @@ fn unreadable(log: &PartitionLog, topic: &Topic, error: &StoreError) -> Appended
         log_append_time: -1,
         log_start_offset: log.row.log_start,
         message: Some("the state of the partition cannot be read".to_owned()),
+        repeated: Repeated::default(),
     }
 }
 
@@ -181,6 +190,7 @@ fn no_room(log: &PartitionLog) -> Appended {
         log_append_time: -1,
         log_start_offset: log.row.log_start,
         message: Some(disk_watch::REFUSAL.to_owned()),
+        repeated: Repeated::default(),
     }
 }
 
@@ -195,6 +205,7 @@ fn duplicate(log: &PartitionLog, topic: &Topic, batch: &AppendBatch, original: W
         log_append_time: if stamped { original.timestamp } else { -1 },
         log_start_offset: log.row.log_start,
         message: None,
+        repeated: Repeated { retried: records, known: 0 },
     }
 }
 
@@ -238,6 +249,7 @@ fn refused(log: &PartitionLog, topic: &Topic, rejection: &Rejection, counters: &
         log_append_time: -1,
         log_start_offset: log.row.log_start,
         message: Some(rejection.to_string()),
+        repeated: Repeated::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be asked of the engine, and how it answers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use super::expiry_clock::ExpiryClock;
 use super::sealing::Sealed;
 use super::transactions::end::Ended;
 use crate::config::TopicConfig;
-use crate::dedup::BatchIds;
+use crate::dedup::{BatchIds, Fingerprint, RememberedId, Sequence};
 use crate::group::classic::{Retention, StoredGroup};
 use crate::group::consumer::codec::Row;
 use crate::log::catalog::Topic;
@@ -102,7 +103,7 @@ pub struct DescribedProducer {
 }
 
 /// Answer for one appended batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Appended {
     /// NONE, or why nothing was written.
     pub error: ErrorCode,
@@ -114,6 +115,31 @@ pub struct Appended {
     pub log_start_offset: Offset,
     /// For people; goes into the response where the version has a place for it.
     pub message: Option<String>,
+    /// Records that were there before.
+    pub repeated: Repeated,
+}
+
+/// Records that were sent again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Repeated {
+    /// By a producer that retried, as its sequences tell.
+    pub retried: u64,
+    /// By whomever, as their message ids or numbers tell.
+    pub known: u64,
+}
+
+impl Repeated {
+    /// Both.
+    pub fn records(&self) -> u64 {
+        self.retried.saturating_add(self.known)
+    }
+}
+
+impl AddAssign for Repeated {
+    fn add_assign(&mut self, more: Self) {
+        self.retried = self.retried.saturating_add(more.retried);
+        self.known = self.known.saturating_add(more.known);
+    }
 }
 
 /// A topic to create.
@@ -285,6 +311,15 @@ impl Compaction {
     }
 }
 
+/// What is in memory of ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RememberedIds {
+    /// By the clock of message ids, ms.
+    pub now: Timestamp,
+    /// One for each that was asked for. What is not here may be in a slice, which is to be looked up after this.
+    pub ids: Vec<Option<RememberedId>>,
+}
+
 /// Answer to a topic that was created or deleted.
 pub type Created = Arc<Topic>;
 
@@ -357,6 +392,18 @@ pub(super) enum Command {
     Sealed {
         sealed: Sealed,
         reply: Reply<()>,
+    },
+    /// What is in memory of these ids of a topic.
+    LookUpIds {
+        topic: TopicNo,
+        ids: Vec<Fingerprint>,
+        reply: Reply<RememberedIds>,
+    },
+    /// What is known of a name in each partition of a topic (`message.dedup.mode=sequence`).
+    LookUpName {
+        topic: TopicNo,
+        name: String,
+        reply: Reply<Vec<(u32, Sequence)>>,
     },
     /// The time by which records expire.
     ExpiryClock {

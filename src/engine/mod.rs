@@ -63,14 +63,15 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use crate::config::TopicConfig;
+use crate::dedup::{Fingerprint, Sequence};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TopicNo, TransactionResult};
 use asker::Asker;
 use background::Background;
 use command::{
     Acks, AppendBatch, Appended, Command, Created, DescribedProducer, EngineGone, GroupChange, InitTransactions,
-    ListedTransaction, Marker, NewTopic, OffsetToCommit, OffsetsPartitions, Refused, Reply, Staged, TopicRef,
-    TransactionProducer,
+    ListedTransaction, Marker, NewTopic, OffsetToCommit, OffsetsPartitions, Refused, RememberedIds, Reply, Staged,
+    TopicRef, TransactionProducer,
 };
 pub use figures::Busy;
 pub use issued_ids::ISSUED_IDS_MAX;
@@ -254,6 +255,23 @@ impl Engine {
         count: u32,
     ) -> Result<Vec<DescribedProducer>, EngineGone> {
         self.ask(|reply| Command::DescribeOffsetsProducers { index, count, reply }).await
+    }
+
+    /// What the topic has in memory of these ids; what is not there is to be looked for in slices, afterwards: ids leave memory for
+    /// them, never the other way.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn look_up_ids(&self, topic: TopicNo, ids: Vec<Fingerprint>) -> Result<RememberedIds, EngineGone> {
+        self.ask(|reply| Command::LookUpIds { topic, ids, reply }).await
+    }
+
+    /// What is known of a name in each partition of a topic of mode `sequence`.
+    ///
+    /// # Errors
+    /// [`EngineGone`].
+    pub async fn look_up_name(&self, topic: TopicNo, name: String) -> Result<Vec<(u32, Sequence)>, EngineGone> {
+        self.ask(|reply| Command::LookUpName { topic, name, reply }).await
     }
 
     /// A producer id that nobody had before, with epoch 0.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
@@ -349,7 +350,10 @@ fn recover_topics(state: &mut State) -> Result<(), StartError> {
 fn recover_message_ids(state: &mut State) -> Result<(), StartError> {
     let topics = &state.topics;
     let exists = |topic| topics.by_no.contains_key(&topic);
+    let began = Instant::now();
     let gone = message_ids::recover(&mut state.message_ids, state.store.as_ref(), exists)?;
+    metrics::gauge!(crate::metrics::DEDUP_RECOVERY_SECONDS).set(began.elapsed().as_secs_f64());
+    state.message_ids.show_all(topics);
     gone.into_iter().for_each(|topic| state.dead.push(0, Dead::MessageIds(topic)));
     Ok(())
 }

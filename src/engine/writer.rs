@@ -347,6 +347,14 @@ impl Writer {
                     let _ = reply.send(());
                 }));
             }
+            Command::LookUpIds { topic, ids, reply } => {
+                let found = state.message_ids.look_up(topic, &ids);
+                answer_synced(group, reply, found);
+            }
+            Command::LookUpName { topic, name, reply } => {
+                let found = state.message_ids.look_up_name(topic, &name);
+                answer_synced(group, reply, found);
+            }
             Command::DescribeProducers { partition, reply } => {
                 let described = producer_states::describe(state, group, partition);
                 answer_synced(group, reply, described);

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::TopicConfig;
+use crate::dedup::KnownBy;
 use crate::types::{Offset, TopicNo, Uuid};
 
 use super::partition::Partition;
@@ -56,8 +57,8 @@ pub struct Traffic {
     pub fetch_failed: AtomicU64,
     /// `einmal_dedup_checked_records_total`; counted by the engine.
     pub dedup_checked: AtomicU64,
-    /// `einmal_dedup_duplicates_total`; counted by the engine.
-    pub dedup_duplicates: AtomicU64,
+    /// `einmal_dedup_duplicates_total` by [`KnownBy`]; counted by the engine.
+    pub dedup_duplicates: [AtomicU64; KnownBy::ALL.len()],
     /// `einmal_dedup_missing_id_total`.
     pub dedup_missing_id: AtomicU64,
     /// `einmal_dedup_holes_records_total`.
@@ -74,6 +75,8 @@ pub struct Traffic {
     pub dedup_bypassed: AtomicU64,
     /// `einmal_dedup_evicted_total`.
     pub dedup_evicted: AtomicU64,
+    /// What is remembered, as the engine last looked.
+    pub remembered: Remembered,
     /// `einmal_producer_duplicate_records_total`; counted by the engine.
     pub duplicate_records: AtomicU64,
     /// `einmal_producer_duplicate_bytes_total`.
@@ -88,6 +91,29 @@ pub struct Traffic {
     pub deleted_by_request_bytes: AtomicU64,
     /// The same, by compaction.
     pub deleted_by_compaction_bytes: AtomicU64,
+}
+
+impl Traffic {
+    /// Records that were known by their message ids or numbers, by whatever of these.
+    pub fn known_messages(&self) -> u64 {
+        self.dedup_duplicates.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// What a topic remembers of its messages (`message.dedup.mode`). Shown by the engine with each append that is checked, and otherwise
+/// whenever it looks for what is over: every second while something is written, every ten seconds else.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// `einmal_dedup_live_ids`: ids, or names in mode `sequence`.
+    pub ids: AtomicU64,
+    /// `einmal_dedup_oldest_id_age_seconds`, in ms, by the clock of message ids.
+    pub oldest_age_ms: AtomicU64,
+    /// Memory of ids, and of what is in memory of files.
+    pub memory_bytes: AtomicU64,
+    /// Files.
+    pub slices: AtomicU64,
+    /// Their size.
+    pub sealed_bytes: AtomicU64,
 }
 
 /// All topics as of one committed change.

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::collector::{self, Collector, RuntimeFigures};
+use super::dedup::{self, LookUp};
 use super::health::{Health, notices};
 use super::overview::Overview;
 use super::page;
@@ -47,6 +48,8 @@ pub struct Observed {
     pub collector: OnceLock<Collector>,
     /// Tells open transactions, from when it runs.
     pub engine: OnceLock<Engine>,
+    /// Finds single message ids, from then on.
+    pub look_up: OnceLock<LookUp>,
 }
 
 /// The admin port cannot be had.
@@ -93,6 +96,8 @@ pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits)
         .route("/api/v1/transactions", get(|observed| json(observed, Overview::transactions_json)))
         .route("/api/v1/topics", get(|observed| json(observed, Overview::topics_json)))
         .route("/api/v1/ids", post(issue_ids))
+        .route("/api/v1/dedup", get(dedup::status))
+        .route("/api/v1/dedup/find", get(dedup::find))
         .with_state(Arc::clone(&observed));
     let probes = probes.fallback(busy).with_state(observed);
     let all = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));

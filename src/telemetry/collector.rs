@@ -20,6 +20,7 @@ use super::process;
 use super::recorder::family;
 use super::stability::{Found, Stability};
 use crate::api::clients::Clients;
+use crate::api::senders::Senders;
 use crate::coordinator::{Coordinator, GroupFigures};
 use crate::engine::{Busy, OpenTransactions};
 use crate::log::catalog::{Catalog, Topics};
@@ -28,7 +29,7 @@ use crate::metrics::compat::{self, Dialect};
 use crate::metrics::phases::RequestPhases;
 use crate::metrics::{self as catalogue, FAMILIES};
 use crate::store::{Store, StoreStats};
-use crate::types::Timestamp;
+use crate::types::{Offset, PartitionId, Timestamp};
 use ages::Ages;
 use groups::GroupLag;
 use topics::{BY_PARTITION, BY_TOPIC};
@@ -122,6 +123,8 @@ pub struct Sources {
     pub clients: Arc<Clients>,
     /// Where the time of requests goes.
     pub phases: Arc<RequestPhases>,
+    /// Who sent records that were there.
+    pub senders: Arc<Senders>,
 }
 
 /// Observes and renders.
@@ -286,6 +289,26 @@ impl Collector {
     /// All topics.
     pub fn topics(&self) -> Arc<Topics> {
         self.sources.catalog.topics()
+    }
+
+    /// Largest timestamp of the batch that holds an offset, ms; none if there is none, or it has none. Asks the store.
+    pub fn timestamp(&self, partition: PartitionId, offset: Offset) -> Option<Timestamp> {
+        let view = self.topics().by_no.get(&partition.topic)?.partitions.get(partition.index as usize)?.offsets();
+        if offset < view.log_start || offset >= view.log_end {
+            return None;
+        }
+        let mut found = None;
+        // A damaged batch is found by those who read it.
+        let _ = self.sources.store.scan_log(partition, offset, offset.saturating_add(1), &mut |key| {
+            found = Some(key.max_timestamp);
+            false
+        });
+        found.filter(|timestamp| *timestamp >= 0)
+    }
+
+    /// Who sent repeatedly.
+    pub fn senders(&self) -> &Senders {
+        &self.sources.senders
     }
 
     /// Lag of all groups.

@@ -12,12 +12,16 @@ use serde_json::{Value, json};
 use super::admin::Observed;
 use super::collector::{Collector, now};
 use super::health::notices;
+use crate::api::senders::{SENDERS_MAX, Sent};
 use crate::engine::Engine;
+use crate::log::catalog::Topics;
 use crate::transaction::{TransactionMetadata, TransactionState};
-use crate::types::{PartitionId, Timestamp};
+use crate::types::{PartitionId, Timestamp, TopicNo};
 
 /// Most groups, topics, transactions and partitions that are shown, each: those that are worst.
 pub const ROWS_MAX: usize = 100;
+/// Most senders of duplicates that the page shows.
+pub const SENDERS_SHOWN_MAX: usize = 20;
 
 /// All of it, as of one moment.
 #[derive(Debug, Default)]
@@ -50,6 +54,8 @@ pub struct Overview {
     pub held_back: Vec<HeldBackRow>,
     /// With most duplicates first.
     pub traffic: Vec<TopicRow>,
+    /// Who sent most of them first.
+    pub senders: Vec<SenderRow>,
 }
 
 /// A group.
@@ -128,6 +134,48 @@ pub struct TopicRow {
     pub out_of_order: u64,
 }
 
+/// A client that sent what was there, to one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SenderRow {
+    /// Its client id; empty for one that names none.
+    pub client_id: String,
+    /// Where to.
+    pub topic: String,
+    /// Records that were known by their ids or numbers.
+    pub known_messages: u64,
+    /// Records of batches that its producers retried.
+    pub retried_records: u64,
+    /// So many more may be missing, from before it was on the list.
+    pub missed_max: u64,
+}
+
+impl SenderRow {
+    /// The worst, at most `count`, of topics that are still there.
+    pub fn worst(collector: &Collector, topics: &Topics, count: usize) -> Vec<Self> {
+        let row = |(topic, client_id, sent): (TopicNo, Arc<str>, Sent)| {
+            Some(Self {
+                client_id: client_id.to_string(),
+                topic: topics.by_no.get(&topic)?.name.to_string(),
+                known_messages: sent.repeated.known,
+                retried_records: sent.repeated.retried,
+                missed_max: sent.missed_max,
+            })
+        };
+        collector.senders().worst(SENDERS_MAX).into_iter().filter_map(row).take(count).collect()
+    }
+
+    /// As `/api/v1/dedup` has it.
+    pub fn json(&self) -> Value {
+        json!({
+            "client_id": self.client_id,
+            "topic": self.topic,
+            "known_messages": self.known_messages,
+            "retried_records": self.retried_records,
+            "missed_max": self.missed_max,
+        })
+    }
+}
+
 impl Overview {
     /// Looks at everything.
     pub async fn gather(observed: Arc<Observed>) -> Self {
@@ -172,7 +220,7 @@ impl Overview {
                 size_bytes: topic.partitions.iter().map(|partition| partition.size_bytes()).sum(),
                 records_in: count(&topic.traffic.records_in),
                 duplicate_records: count(&topic.traffic.duplicate_records),
-                known_messages: count(&topic.traffic.dedup_duplicates),
+                known_messages: topic.traffic.known_messages(),
                 out_of_order: count(&topic.traffic.out_of_order),
             };
             self.duplicate_records += row.duplicate_records;
@@ -220,9 +268,11 @@ impl Overview {
                 group: lag.group,
             })
             .collect();
+        self.senders = SenderRow::worst(collector, &topics, SENDERS_SHOWN_MAX);
         self.groups.sort_by_key(|row| std::cmp::Reverse(row.lag_records));
         self.held_back.sort_by_key(|row| std::cmp::Reverse(row.records));
-        self.traffic.sort_by_key(|row| std::cmp::Reverse((row.duplicate_records, row.records_in)));
+        let repeated = |row: &TopicRow| row.duplicate_records + row.known_messages;
+        self.traffic.sort_by_key(|row| std::cmp::Reverse((repeated(row), row.records_in)));
         self.groups.truncate(ROWS_MAX);
         self.held_back.truncate(ROWS_MAX);
         self.traffic.truncate(ROWS_MAX);

@@ -97,9 +97,10 @@ pub fn html(overview: &Overview) -> String {
     groups(&mut html, overview);
     transactions(&mut html, overview);
     deduplicated(&mut html, overview);
+    senders(&mut html, overview);
     html.push_str(
         "<footer>The same as JSON: <a href=\"/api/v1/overview\">overview</a>, <a href=\"/api/v1/groups\">groups</a>, \
-         <a href=\"/api/v1/transactions\">transactions</a>, <a href=\"/api/v1/topics\">topics</a>. \
+         <a href=\"/api/v1/transactions\">transactions</a>, <a href=\"/api/v1/topics\">topics</a>, <a href=\"/api/v1/dedup\">deduplication</a>. \
          For Prometheus: <a href=\"/metrics\">metrics</a>.</footer></body></html>\n",
     );
     html
@@ -183,10 +184,25 @@ fn deduplicated(html: &mut String, overview: &Overview) {
     );
 }
 
+fn senders(html: &mut String, overview: &Overview) {
+    let rows = overview.senders.iter().map(|row| {
+        let missed = if row.missed_max > 0 { format!("up to {} more", row.missed_max) } else { String::new() };
+        vec![
+            if row.client_id.is_empty() { "(no client id)".to_owned() } else { row.client_id.clone() },
+            row.topic.clone(),
+            row.known_messages.to_string(),
+            row.retried_records.to_string(),
+            missed,
+        ]
+    });
+    let columns = ["Client id", "Topic", "Messages known by their id", "Records that it retried", ""];
+    table(html, "Who sent it again?", "Nobody has sent anything again.", &columns, rows.collect());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::overview::{GroupRow, HeldBackRow, TopicRow, TransactionRow};
+    use crate::telemetry::overview::{GroupRow, HeldBackRow, SenderRow, TopicRow, TransactionRow};
 
     fn overview() -> Overview {
         Overview {
@@ -226,6 +242,22 @@ mod tests {
                 known_messages: 2,
                 out_of_order: 0,
             }],
+            senders: vec![
+                SenderRow {
+                    client_id: "<b>shop</b>".to_owned(),
+                    topic: "orders".to_owned(),
+                    known_messages: 2,
+                    retried_records: 4,
+                    missed_max: 0,
+                },
+                SenderRow {
+                    client_id: String::new(),
+                    topic: "orders".to_owned(),
+                    known_messages: 1,
+                    retried_records: 0,
+                    missed_max: 7,
+                },
+            ],
             ..Overview::default()
         }
     }
@@ -239,6 +271,8 @@ mod tests {
             "<td>shop</td><td>7 / 1</td><td>Ongoing</td><td>5 min</td><td>60 s</td><td>orders-0, …</td><td>billing</td>",
             "<td>orders-0</td><td>4</td><td>3</td><td>shop</td>",
             "<td>orders</td><td>6</td><td>3.0 MiB</td><td>100</td><td>4</td><td>2</td><td>0</td>",
+            "<td>&lt;b&gt;shop&lt;/b&gt;</td><td>orders</td><td>2</td><td>4</td><td></td>",
+            "<td>(no client id)</td><td>orders</td><td>1</td><td>0</td><td>up to 7 more</td>",
         ] {
             assert!(html.contains(answer), "{answer} is not in\n{html}");
         }
@@ -257,6 +291,7 @@ mod tests {
         let html = html(&overview);
         assert!(html.contains("verdict bad\">It does not serve. stopping: it ends</p>"), "{html}");
         assert!(html.contains("None is open.") && html.contains("There are no groups."));
+        assert!(html.contains("Nobody has sent anything again."));
     }
 
     #[test]

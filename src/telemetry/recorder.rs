@@ -42,6 +42,10 @@ const RECORD_BUCKETS: &[f64] = &[1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0,
 /// Buckets of how long a ready task waits for a thread, seconds: tens of microseconds where threads are idle.
 const POLL_BUCKETS: &[f64] = &[0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
 
+/// Buckets of how long the ids of one batch take to read, seconds.
+const SCAN_BUCKETS: &[f64] =
+    &[0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.1, 1.0];
+
 /// Samples of histograms wait in memory until they are sorted into buckets; this is how long at most.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -96,6 +100,7 @@ fn build() -> Result<PrometheusRecorder, BuildError> {
         (catalogue::PRODUCER_DUPLICATE_AGE_SECONDS, AGE_BUCKETS),
         (catalogue::TXN_RECORDS, RECORD_BUCKETS),
         (catalogue::RUNTIME_POLL_DELAY_SECONDS, POLL_BUCKETS),
+        (catalogue::DEDUP_SCAN_SECONDS, SCAN_BUCKETS),
     ] {
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
     }

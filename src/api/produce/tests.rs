@@ -3,6 +3,7 @@ use kafka_protocol::protocol::Decodable;
 
 use super::*;
 use crate::api::testing::{self, TestBroker, produce_request};
+use crate::engine::command::Repeated;
 use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
 use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
@@ -44,7 +45,8 @@ fn errors(topics: &[AppendingTopic]) -> Vec<Option<i16>> {
 }
 
 fn appended(base_offset: i64) -> Appended {
-    Appended { error: ErrorCode::NONE, base_offset, log_append_time: 7, log_start_offset: 2, message: None }
+    let (message, repeated) = (None, Repeated::default());
+    Appended { error: ErrorCode::NONE, base_offset, log_append_time: 7, log_start_offset: 2, message, repeated }
 }
 
 fn appending(version: i16, acks: i16, timeout_ms: i32, receiver: oneshot::Receiver<Vec<Appended>>) -> Appending {
@@ -64,6 +66,7 @@ fn appending(version: i16, acks: i16, timeout_ms: i32, receiver: oneshot::Receiv
         topics: vec![topic(vec![(1, None), (0, Some(refusal)), (1, None)]), other],
         appended: Some(receiver),
         memory: Vec::new(),
+        senders: Arc::default(),
     }
 }
 

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::config::dedup::{IdSource, Identity};
+use crate::dedup::slice::SealedId;
 use crate::dedup::{BatchId, Fingerprint, KeptBlock, SealedFindings, Secret, Sender};
 
 fn config(on_duplicate: OnDuplicate) -> DedupConfig {
@@ -34,7 +35,7 @@ fn ids(word: &str) -> BatchIds {
 }
 
 /// Topic whose log holds `stored` at offset 100, and what it says of `offered` at 200.
-fn verdict(stored: &str, offered: &str, on_duplicate: OnDuplicate) -> (Verdict, Index) {
+fn verdict(stored: &str, offered: &str, on_duplicate: OnDuplicate) -> (Verdict, Recognised, Index) {
     let mut index = Index::new(Secret::new([1; 16]));
     let judge = |index: &mut Index, word: &str, base_offset| {
         let ids = ids(word);
@@ -42,9 +43,10 @@ fn verdict(stored: &str, offered: &str, on_duplicate: OnDuplicate) -> (Verdict, 
         let batch = Judged { ids: &ids, record_count, partition: 3, base_offset, transaction: None, now: 60 };
         decide(index, &batch, &config(on_duplicate))
     };
-    assert_eq!(judge(&mut index, stored, 100), Verdict::Store);
+    assert_eq!(judge(&mut index, stored, 100).0, Verdict::Store);
     index.keep(KeptBlock { partition: 3, base_offset: 100, time: 50 }, None);
-    (judge(&mut index, offered, 200), index)
+    let (verdict, recognised) = judge(&mut index, offered, 200);
+    (verdict, recognised, index)
 }
 
 fn at(offset: Offset) -> Original {
@@ -71,7 +73,7 @@ fn batches_are_judged_record_by_record() {
         ("abc", "abc", Mark, Verdict::Mark(vec![(0, at(100)), (1, at(101)), (2, at(102))])),
         ("abc", "dcd", Mark, Verdict::Mark(vec![(1, at(102)), (2, in_batch)])),
     ] {
-        let (found, index) = verdict(stored, offered, on_duplicate);
+        let (found, _, index) = verdict(stored, offered, on_duplicate);
         assert_eq!(found, expected, "{offered} after {stored}");
         let is_stored = matches!(found, Verdict::Store | Verdict::StoreWithout(_) | Verdict::Mark(_));
         let mut new: Vec<_> =
@@ -85,23 +87,26 @@ fn batches_are_judged_record_by_record() {
 
 #[test]
 fn expired_id_is_a_new_one() {
-    let (_, mut index) = verdict("abc", "def", OnDuplicate::Drop);
+    let (_, _, mut index) = verdict("abc", "def", OnDuplicate::Drop);
     index.drop_new();
     let ids = ids("ab");
     let batch = |now| Judged { ids: &ids, record_count: 2, partition: 3, base_offset: 200, transaction: None, now };
-    assert_eq!(decide(&mut index, &batch(149), &config(OnDuplicate::Drop)), Verdict::Known(at(100)));
-    assert_eq!(decide(&mut index, &batch(150), &config(OnDuplicate::Drop)), Verdict::Store);
+    assert_eq!(decide(&mut index, &batch(149), &config(OnDuplicate::Drop)).0, Verdict::Known(at(100)));
+    assert_eq!(decide(&mut index, &batch(150), &config(OnDuplicate::Drop)).0, Verdict::Store);
 }
 
 #[test]
 fn ids_of_an_open_transaction_are_its_own_producers_and_undecided_for_others() {
     let mut index = Index::new(Secret::new([1; 16]));
     let (one, other) = (Some(ProducerId(1)), Some(ProducerId(2)));
+    let mut by_own_transaction = 0;
     let mut judge = |word: &str, transaction, keep: bool| {
         let ids = ids(word);
         let record_count = i32::try_from(word.len()).expect("short");
         let batch = Judged { ids: &ids, record_count, partition: 3, base_offset: 100, transaction, now: i64::MAX };
-        let verdict = decide(&mut index, &batch, &config(OnDuplicate::Drop));
+        let (verdict, recognised) = decide(&mut index, &batch, &config(OnDuplicate::Drop));
+        by_own_transaction += recognised.by(KnownBy::Pending);
+        assert_eq!(recognised.by(KnownBy::Open), 0, "{word}");
         if keep {
             index.keep(KeptBlock { partition: 3, base_offset: 100, time: 50 }, transaction);
         }
@@ -123,4 +128,35 @@ fn ids_of_an_open_transaction_are_its_own_producers_and_undecided_for_others() {
     assert_eq!(judge("zxy", other, true), Verdict::Store);
     judge("commit", None, false);
     assert_eq!(judge("x", None, false), Verdict::Undecided, "another transaction's");
+    assert_eq!(by_own_transaction, 2, "x and y of the second batch");
+}
+
+#[test]
+fn what_recognises_records_is_told_of_those_that_the_verdict_is_about() {
+    use OnDuplicate::{Drop, Reject};
+    for (offered, on_duplicate, [batch, open]) in [
+        ("def", Drop, [0, 0]),
+        ("abd", Drop, [0, 2]),
+        ("adda", Drop, [1, 2]),
+        ("cba", Drop, [0, 3]),
+        ("dab", Reject, [0, 1]),
+        ("ddb", Reject, [1, 0]),
+    ] {
+        let (_, recognised, _) = verdict("abc", offered, on_duplicate);
+        assert_eq!([KnownBy::Batch, KnownBy::Open].map(|by| recognised.by(by)), [batch, open], "{offered}");
+        assert_eq!(recognised.total(), batch + open, "{offered}");
+    }
+}
+
+#[test]
+fn ids_in_files_recognise_what_memory_does_not_know() {
+    let (_, _, mut index) = verdict("abc", "def", OnDuplicate::Drop);
+    index.drop_new();
+    let mut ids = ids("axby");
+    let sealed = |letter: u8| SealedId { fingerprint: Fingerprint([letter; 16]), partition: 3, offset: 7, time: 40 };
+    ids.sealed.found = vec![(0, sealed(b'a')), (1, sealed(b'x'))];
+    let batch = Judged { ids: &ids, record_count: 4, partition: 3, base_offset: 200, transaction: None, now: 60 };
+    let (verdict, recognised) = decide(&mut index, &batch, &config(OnDuplicate::Drop));
+    assert_eq!(verdict, Verdict::StoreWithout(vec![0, 1, 2]));
+    assert_eq!([KnownBy::Open, KnownBy::Sealed].map(|by| recognised.by(by)), [2, 1], "what is in memory is newer");
 }

@@ -23,7 +23,7 @@ fn add(index: &mut Index, numbers: std::ops::Range<u32>, time: Timestamp) {
 
 fn finds(index: &mut Index, number: u32) -> Option<Offset> {
     match index.offer(&id(number, 0), Timestamp::MIN, None) {
-        Offered::Known(original) => Some(original.offset),
+        Offered::Known(original, _) => Some(original.offset),
         Offered::New => {
             index.drop_new();
             None
@@ -146,7 +146,8 @@ proptest! {
                     for (number, offset_delta) in ids.iter().zip(0..) {
                         let offered = index.offer(&id(*number, offset_delta), Timestamp::MIN, transaction.map(ProducerId));
                         match (offered, known.get(number), new.get(number)) {
-                            (Offered::Known(original), Some(known), _) if known.owner.is_none() || known.owner == transaction => {
+                            (Offered::Known(original, by), Some(known), _) if known.owner.is_none() || known.owner == transaction => {
+                                prop_assert_eq!(by == KnownBy::Pending, known.owner.is_some());
                                 prop_assert_eq!(original.offset, known.offset);
                             }
                             (Offered::Undecided, Some(known), _) => {

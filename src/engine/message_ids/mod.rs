@@ -5,6 +5,8 @@
 //! whether the ids of a batch are those of an open one is told by its producer's row. Ids are kept by a clock of their own
 //! ([`running_time`]), which also tells idle senders of mode `sequence` ([`numbers`]); what a deleted topic leaves behind goes in slices ([`super::purge`]).
 
+mod figures;
+mod look_up;
 mod numbers;
 mod recovery;
 mod running_time;
@@ -14,12 +16,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::command::{AppendBatch, Marker};
+use super::command::{AppendBatch, Marker, Repeated};
 use super::dead::Dead;
 use super::group::Group;
 use super::sealing::{SealLimits, Sealed, Sealing};
 use crate::config::DedupConfig;
-use crate::dedup::{BatchIds, Extractor, Index, Judged, KeptBlock, Original, Sender, Verdict, decide, take_in};
+use crate::dedup::{
+    BatchIds, Extractor, Index, Judged, KeptBlock, KnownBy, Original, Recognised, Sender, Verdict, decide, take_in,
+};
 use crate::log::catalog::{Topic, Topics};
 use crate::record::amend::{self, Amended};
 use crate::record::records::RecordsInvalid;
@@ -52,6 +56,9 @@ pub(super) struct MessageIds {
     pub sealing: Sealing,
     clock: RunningTime,
     numbers: Numbers,
+    /// Of the batch that was judged last.
+    recognised: Recognised,
+    index_bytes: metrics::Gauge,
 }
 
 /// What is to become of a batch.
@@ -81,6 +88,8 @@ impl MessageIds {
             sealing: Sealing::new(extractor.secret, limits),
             clock: RunningTime::start(monotonic_ms),
             numbers: Numbers::default(),
+            recognised: Recognised::default(),
+            index_bytes: metrics::gauge!(crate::metrics::DEDUP_INDEX_BYTES),
         }
     }
 
@@ -107,6 +116,7 @@ impl MessageIds {
         batch: &mut AppendBatch,
         base_offset: Offset,
     ) -> Outcome {
+        self.recognised = Recognised::default();
         if config.checks_versions {
             return self.judge_versions(store, group, topic, config, batch, base_offset);
         }
@@ -119,7 +129,10 @@ impl MessageIds {
         }
         if let Some(sequence) = &config.sequence {
             return match self.judge_numbers(topic, (config, sequence), batch, &ids, base_offset) {
-                Ok(verdict) => self.outcome(topic, batch, &ids, verdict),
+                Ok(verdict) => {
+                    let known = known_records(&verdict, ids.numbers.len());
+                    self.outcome(topic, batch, &ids, (verdict, Recognised::all(KnownBy::Sequence, known)))
+                }
                 Err(refused) => refused,
             };
         }
@@ -150,7 +163,11 @@ impl MessageIds {
             transaction: transaction_of(batch),
             now: self.clock.now(),
         };
-        let verdict = if ids.is_bypassed() { take_in(index, &judged) } else { decide(index, &judged, config) };
+        let (verdict, recognised) = if ids.is_bypassed() {
+            (take_in(index, &judged), Recognised::default())
+        } else {
+            decide(index, &judged, config)
+        };
         let sealed = self.sealing.ids(topic.no);
         let is_full = index.len() + sealed > config.window_ids_max
             || !index.has_numbers_for(0)
@@ -166,31 +183,38 @@ impl MessageIds {
             let message = "the topic remembers as many message ids as it may; older ones have to expire first";
             return Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message.to_owned());
         }
-        self.outcome(topic, batch, &ids, verdict)
+        self.outcome(topic, batch, &ids, (verdict, recognised))
+    }
+
+    /// Records of the batch that was judged last that were there before.
+    pub fn repeated(&self) -> Repeated {
+        Repeated { retried: 0, known: self.recognised.total().into() }
     }
 
     /// Counts a verdict, and makes the batch what it says.
-    fn outcome(&mut self, topic: &Topic, batch: &mut AppendBatch, ids: &BatchIds, verdict: Verdict) -> Outcome {
+    fn outcome(
+        &mut self,
+        topic: &Topic,
+        batch: &mut AppendBatch,
+        ids: &BatchIds,
+        (verdict, recognised): (Verdict, Recognised),
+    ) -> Outcome {
+        self.recognised = recognised;
         let checked = ids.ids.len() + ids.numbers.len();
-        let known = match &verdict {
-            Verdict::StoreWithout(deltas) => deltas.len(),
-            Verdict::Mark(originals) => originals.len(),
-            Verdict::Known(_) => checked,
-            Verdict::Reject(..) => 1,
-            Verdict::Store | Verdict::Undecided => 0,
-        };
         let traffic = &topic.traffic;
         let records = usize::try_from(batch.header.record_count).unwrap_or(0);
         if !ids.is_bypassed() {
             count(&traffic.dedup_checked, checked);
         }
-        count(&traffic.dedup_duplicates, known);
+        for by in KnownBy::ALL {
+            count(&traffic.dedup_duplicates[by as usize], recognised.by(by) as usize);
+        }
         match &verdict {
             Verdict::Reject(..) => count(&traffic.dedup_rejected, 1),
             Verdict::Undecided => count(&traffic.dedup_pending_conflicts, 1),
             Verdict::Known(_) => count(&traffic.dedup_suppressed_batches, 1),
-            Verdict::StoreWithout(_) => {
-                count(&traffic.dedup_holes_records, known);
+            Verdict::StoreWithout(deltas) => {
+                count(&traffic.dedup_holes_records, deltas.len());
                 count(&traffic.dedup_rewritten_batches, 1);
             }
             Verdict::Mark(_) => count(&traffic.dedup_rewritten_batches, 1),
@@ -295,6 +319,7 @@ impl MessageIds {
         let time = self.clock.now();
         if config.sequence.is_some() {
             self.numbers.keep(group, topic, partition.index, transaction, time);
+            self.show(topic);
             return;
         }
         let Some(index) = self.by_topic.get_mut(&partition.topic) else { return };
@@ -331,11 +356,12 @@ impl MessageIds {
             }
         }
         self.bytes = self.bytes + index.bytes() - bytes_before;
+        self.show(topic);
     }
 
     /// Whether all ids together take more memory than they may.
     pub fn is_over(&self) -> bool {
-        self.bytes + self.numbers.bytes() + self.sealing.memory_bytes() > self.bytes_max
+        self.memory_bytes() > self.bytes_max
     }
 
     /// Forgets the oldest ids of the topic that has most, while there are too many. The newest of each topic stay.
@@ -397,6 +423,7 @@ impl MessageIds {
     /// more are left.
     pub fn expire(&mut self, group: &mut Group, topics: &Topics) -> bool {
         let mut left = IDS_PER_ROUND;
+        let looked_at = self.remembering();
         for (topic, index) in &mut self.by_topic {
             let dedup = dedup_of(topics, *topic).filter(|dedup| dedup.sequence.is_none());
             let expired_until = dedup.map_or(Timestamp::MAX, |dedup| self.clock.now().saturating_sub(dedup.window_ms));
@@ -426,7 +453,9 @@ impl MessageIds {
             }
             !index.is_empty()
         });
-        self.numbers.expire(group, topics, self.clock.now()) || left == 0
+        let has_more = self.numbers.expire(group, topics, self.clock.now()) || left == 0;
+        looked_at.iter().filter_map(|topic| topics.by_no.get(topic)).for_each(|topic| self.show(topic));
+        has_more
     }
 
     /// Takes in what became of a slice that was to be made.
@@ -462,6 +491,18 @@ impl MessageIds {
             group.dead.push(Dead::MessageIds(topic.no));
         }
     }
+}
+
+/// How many records a verdict over so many numbered ones is about.
+fn known_records(verdict: &Verdict, counted: usize) -> u32 {
+    let known = match verdict {
+        Verdict::StoreWithout(deltas) => deltas.len(),
+        Verdict::Mark(originals) => originals.len(),
+        Verdict::Known(_) => counted,
+        Verdict::Reject(..) => 1,
+        Verdict::Store | Verdict::Undecided => 0,
+    };
+    u32::try_from(known).unwrap_or(u32::MAX)
 }
 
 /// The producer whose transaction the batch belongs to.

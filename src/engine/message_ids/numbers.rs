@@ -57,6 +57,16 @@ impl Numbers {
         self.by_topic.is_empty()
     }
 
+    /// The topics that have some.
+    pub fn topics(&self) -> impl Iterator<Item = TopicNo> {
+        self.by_topic.keys().copied()
+    }
+
+    /// Those of one topic.
+    pub fn of(&self, topic: TopicNo) -> Option<&Sequences> {
+        self.by_topic.get(&topic)
+    }
+
     /// Whether there is something to publish, and no reason to wait.
     pub fn is_publishing(&self) -> bool {
         self.has_unpublished() && !self.is_held_up

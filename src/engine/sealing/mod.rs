@@ -71,6 +71,18 @@ pub(super) struct Sealed {
     pub slice: Option<Slice>,
 }
 
+/// Slices of one topic in numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SliceFigures {
+    pub count: usize,
+    /// On disk.
+    pub bytes: u64,
+    /// Of filters and directories.
+    pub memory_bytes: usize,
+    /// Append time of the oldest id.
+    pub oldest: Option<Timestamp>,
+}
+
 /// Slices as the writer knows them.
 pub(super) struct Sealing {
     limits: SealLimits,
@@ -159,6 +171,24 @@ impl Sealing {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.by_topic.is_empty()
+    }
+
+    /// The topics that have some.
+    pub fn topics(&self) -> impl Iterator<Item = TopicNo> {
+        self.by_topic.keys().copied()
+    }
+
+    /// Those of one topic in numbers.
+    pub fn figures(&self, topic: TopicNo) -> SliceFigures {
+        let mut figures = SliceFigures::default();
+        for slice in self.by_topic.get(&topic).into_iter().flatten() {
+            figures.count += 1;
+            figures.bytes += slice.head.file_bytes();
+            figures.memory_bytes += slice.memory_bytes();
+            let oldest = figures.oldest.map_or(slice.head.oldest, |oldest: Timestamp| oldest.min(slice.head.oldest));
+            figures.oldest = Some(oldest);
+        }
+        figures
     }
 
     /// Ids of a topic that are in slices and not in memory.

@@ -14,7 +14,7 @@ use crate::config::TopicConfig;
 use crate::engine::asker::Asker;
 use crate::engine::background::Ending;
 use crate::engine::cleaner::{Cleaner, CleanerSettings, Rounds};
-use crate::engine::command::{Acks, AppendBatch, Appended, Marker, NewTopic};
+use crate::engine::command::{Acks, AppendBatch, Appended, Marker, NewTopic, Repeated};
 use crate::engine::environment::Environment;
 use crate::engine::reclaimer::Work;
 use crate::engine::retention::{Passes, Retention};
@@ -361,7 +361,8 @@ pub fn marker(producer_id: i64, epoch: i16, result: TransactionResult, version: 
 
 /// What an append answers on success.
 pub fn at(base_offset: Offset) -> Appended {
-    Appended { error: ErrorCode::NONE, base_offset, log_append_time: -1, log_start_offset: 0, message: None }
+    let (message, repeated) = (None, Repeated::default());
+    Appended { error: ErrorCode::NONE, base_offset, log_append_time: -1, log_start_offset: 0, message, repeated }
 }
 
 /// The batch as sent, but for what the broker writes into it.
@@ -377,4 +378,12 @@ pub fn rows(broker: &TestEngine, prefix: &[u8]) -> usize {
     let mut count = 0;
     broker.store.scan(prefix, &mut |_, _| count += 1).expect("scans");
     count
+}
+
+/// Answers are compared by what a client is told.
+impl PartialEq for Appended {
+    fn eq(&self, other: &Self) -> bool {
+        let told = |of: &Self| (of.error, of.base_offset, of.log_append_time, of.log_start_offset, of.message.clone());
+        told(self) == told(other)
+    }
 }

@@ -1,10 +1,11 @@
 //! Ids that leave memory for slices are known as before; whatever happens in between.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::harness::*;
 use super::message_ids::{anonymous, identified};
-use crate::dedup::Sender;
+use crate::dedup::{KnownBy, Sender};
 use crate::engine::command::{Acks, AppendBatch, Appended, TopicRef};
 use crate::engine::settings::Settings;
 use crate::record::BatchHeader;
@@ -101,6 +102,36 @@ async fn ids_leave_memory_and_are_known_also_after_a_restart() {
     let broker = broker.crash(0);
     assert_eq!(broker.offer_numbers(33..34).await, at(33));
     assert_eq!(broker.offsets("t").log_end, 50);
+}
+
+#[tokio::test]
+async fn what_is_remembered_is_shown_wherever_it_is() {
+    let broker = start().await;
+    let shown = |broker: &TestEngine| {
+        let topics = broker.started.catalog.topics();
+        let traffic = topics.by_name["t"].traffic.clone();
+        let remembered = &traffic.remembered;
+        let load = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        assert_eq!(load(&remembered.slices) > 0, load(&remembered.sealed_bytes) > 0);
+        assert!(load(&remembered.memory_bytes) > 0);
+        let by = [KnownBy::Open, KnownBy::Sealed].map(|by| load(&traffic.dedup_duplicates[by as usize]));
+        ([&remembered.ids, &remembered.slices, &remembered.oldest_age_ms].map(load), by)
+    };
+    broker.offer_numbers(0..40).await;
+    assert_eq!(shown(&broker), ([40, 0, 0], [0, 0]));
+    broker.seal().await;
+    assert_eq!(shown(&broker).0, [40, 1, 3000]);
+    broker.offer_numbers(30..60).await;
+    assert_eq!(shown(&broker), ([60, 1, 3000], [0, 10]));
+    broker.offer_numbers(55..60).await;
+    assert_eq!(shown(&broker).1, [5, 10]);
+    let broker = broker.restart().await;
+    assert_eq!(shown(&broker), ([60, 1, 3000], [0, 0]));
+    broker.time.advance(90_000);
+    broker.idle_round();
+    let topics = broker.started.catalog.topics();
+    let remembered = &topics.by_name["t"].traffic.remembered;
+    assert_eq!([&remembered.ids, &remembered.slices].map(|of| of.load(Ordering::Relaxed)), [0, 0]);
 }
 
 #[tokio::test]

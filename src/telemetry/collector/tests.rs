@@ -36,9 +36,19 @@ fn observing(
     series_max: usize,
 ) -> Collector {
     let (disk_low, open_transactions) = Default::default();
-    let (busy, clients, phases) = Default::default();
-    let sources =
-        Sources { catalog, offsets, coordinator: None, store, disk_low, open_transactions, busy, clients, phases };
+    let (busy, clients, phases, senders) = Default::default();
+    let sources = Sources {
+        catalog,
+        offsets,
+        coordinator: None,
+        store,
+        disk_low,
+        open_transactions,
+        busy,
+        clients,
+        phases,
+        senders,
+    };
     let settings = Settings {
         data_dir: PathBuf::from("/data"),
         series_max,

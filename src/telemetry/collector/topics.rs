@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::ages::Asking;
 use super::groups::age;
 use super::writer::{Fold, Writer};
+use crate::dedup::KnownBy;
 use crate::log::catalog::{Topic, Topics, Traffic};
 use crate::log::partition::Partition;
 use crate::metrics::{self as catalogue, Family, compat};
@@ -27,7 +28,6 @@ pub(super) const BY_TOPIC: &[(&str, TrafficCounter)] = &[
     (catalogue::PRODUCER_DUPLICATE_RECORDS_TOTAL, |traffic| count(&traffic.duplicate_records)),
     (catalogue::PRODUCER_DUPLICATE_BYTES_TOTAL, |traffic| count(&traffic.duplicate_bytes)),
     (catalogue::DEDUP_CHECKED_RECORDS_TOTAL, |traffic| count(&traffic.dedup_checked)),
-    (catalogue::DEDUP_DUPLICATES_TOTAL, |traffic| count(&traffic.dedup_duplicates)),
     (catalogue::DEDUP_MISSING_ID_TOTAL, |traffic| count(&traffic.dedup_missing_id)),
     (catalogue::DEDUP_HOLES_RECORDS_TOTAL, |traffic| count(&traffic.dedup_holes_records)),
     (catalogue::DEDUP_REWRITTEN_BATCHES_TOTAL, |traffic| count(&traffic.dedup_rewritten_batches)),
@@ -101,6 +101,26 @@ pub(super) fn by_topic(writer: &mut Writer<'_>, topics: &Topics) {
         })
         .collect();
     writer.series(family(catalogue::RETENTION_DELETED_BYTES_TOTAL), Fold::Sum, deleted.into_iter());
+    remembered(writer, topics);
+}
+
+/// Of topics that look for repeated messages, or did. Others have no series.
+fn remembered(writer: &mut Writer<'_>, topics: &Topics) {
+    let looking: Vec<_> = topics.by_name.values().filter(|topic| topic.config.dedup.is_some()).collect();
+    let mut known = Vec::new();
+    let has_looked = |topic: &&Arc<Topic>| topic.config.dedup.is_some() || topic.traffic.known_messages() > 0;
+    for topic in topics.by_name.values().filter(has_looked) {
+        let by = |by: KnownBy| count(&topic.traffic.dedup_duplicates[by as usize]) as f64;
+        known.extend(KnownBy::ALL.map(|reason| (vec![&*topic.name, reason.name()], by(reason))));
+    }
+    writer.series(family(catalogue::DEDUP_DUPLICATES_TOTAL), Fold::Sum, known.into_iter());
+    let ids = looking.iter().map(|topic| (vec![&*topic.name], count(&topic.traffic.remembered.ids) as f64));
+    writer.series(family(catalogue::DEDUP_LIVE_IDS), Fold::Sum, ids);
+    let ages = looking.iter().map(|topic| {
+        let age_ms = count(&topic.traffic.remembered.oldest_age_ms);
+        (vec![&*topic.name], age_ms as f64 / 1_000.0)
+    });
+    writer.series(family(catalogue::DEDUP_OLDEST_ID_AGE_SECONDS), Fold::Max, ages);
 }
 
 fn traffic(writer: &mut Writer<'_>, family: &'static Family, topics: &Topics, counter: TrafficCounter) {

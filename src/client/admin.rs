@@ -1,0 +1,95 @@
+//! The admin port of an einmal: one request over HTTP, without a library for it.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Longest answer that is read, bytes.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+
+/// Where the admin port is, `host:port`: as given, else as the environment says, else on this machine.
+pub fn address(given: Option<&str>) -> String {
+    let given = given.map(str::to_owned).or_else(|| std::env::var("EINMAL_ADMIN").ok());
+    given.unwrap_or_else(|| "localhost:9644".to_owned())
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Of HTTP; 0 for what is no HTTP.
+    pub status: u16,
+    /// As text.
+    pub body: String,
+}
+
+/// Why nothing was answered.
+#[derive(Debug)]
+pub enum Silence {
+    /// No connection.
+    Unreachable(io::Error),
+    /// A connection, but no answer in time.
+    Broken(io::Error),
+}
+
+/// Sends a request without a body for `path`, with its query, to the admin port at `admin` (host:port), and waits for `patience` at each
+/// step.
+///
+/// # Errors
+/// [`Silence`].
+pub fn ask(admin: &str, method: &str, path: &str, patience: Duration) -> Result<Answer, Silence> {
+    let mut stream = connect(admin, patience).map_err(Silence::Unreachable)?;
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    stream
+        .write_all(request.as_bytes())
+        .and_then(|()| stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer))
+        .map_err(Silence::Broken)?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).filter(|_| head.starts_with("HTTP/")).and_then(|status| status.parse().ok());
+    Ok(Answer { status: status.unwrap_or(0), body: body.to_owned() })
+}
+
+/// Connects to the first address of `host` (host:port) that answers.
+///
+/// # Errors
+/// The system's, of the last address.
+pub fn connect(host: &str, patience: Duration) -> io::Result<TcpStream> {
+    let mut refused = io::Error::from(io::ErrorKind::NotFound);
+    for address in host.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, patience) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(patience))?;
+                stream.set_write_timeout(Some(patience))?;
+                return Ok(stream);
+            }
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+/// `bytes` as a value in a query: what is no letter, digit or `-`, `.`, `_`, `~` as `%` and two digits.
+pub fn quoted(bytes: &[u8]) -> String {
+    let mut quoted = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => quoted.push(char::from(*byte)),
+            _ => quoted.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_query_would_take_apart_is_quoted() {
+        assert_eq!(quoted(b"order-17_a.b~"), "order-17_a.b~");
+        assert_eq!(quoted(b"a&b=c d+%"), "a%26b%3Dc%20d%2B%25");
+        assert_eq!(quoted(&[0, 255, b'\n']), "%00%FF%0A");
+    }
+}
