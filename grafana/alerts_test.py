@@ -67,6 +67,7 @@ CASES = {
     | of("einmal_txn_completed_total", rising(100), rising(100), ',result="commit",initiator="client"'),
     "EinmalDuplicateStorm": of("einmal_producer_batches_total", rising(100), flat(6000), ',outcome="duplicate"')
     | of("einmal_producer_batches_total", rising(900), rising(900), ',outcome="appended"'),
+    "EinmalIdsEvicted": of("einmal_dedup_evicted_total", rising(1), flat(60), ',topic="t"'),
     "EinmalProducerIdChurn": of("einmal_producer_ids_allocated_total", rising(1200), rising(1)),
     "EinmalGroupLagTime": of("einmal_group_lag_seconds", (0, 60), flat(400), ',group="g",topic="t"'),
     "EinmalGroupStuck": of("einmal_group_lag_records", flat(10), flat(10), ',group="g",topic="t"')
@@ -87,6 +88,11 @@ CALM = {
     "EinmalTransactionTooOld": {
         f"einmal_txn_oldest_open_age_seconds{{{BY}}}": flat(800),
         f"einmal_txn_timeout_max_seconds{{{BY}}}": flat(600),
+    },
+    # Of long ago, and of topics whose ids go when their time is over.
+    "EinmalIdsEvicted": {
+        f'einmal_dedup_evicted_total{{{BY},topic="t"}}': flat(5000),
+        f'einmal_dedup_duplicates_total{{{BY},topic="t",reason="open"}}': rising(100),
     },
     "EinmalGroupEmptyWithLag": {
         f'einmal_group_members{{{BY},group="g"}}': flat(1),

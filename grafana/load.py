@@ -10,11 +10,13 @@ import struct
 import sys
 import threading
 import time
+import uuid
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-TOPICS = {"orders": 6, "payments": 3, "clicks": 6, "mail": 1}
+TOPICS = {"orders": 6, "payments": 3, "clicks": 6, "mail": 1, "red-packets": 1}
+CONFIGS = {"red-packets": {"message.dedup.mode": "window"}}
 
 
 def until(deadline, pause):
@@ -119,6 +121,20 @@ def repeat(bootstrap, deadline):
                 ask(0, 3, body)
 
 
+def resend(bootstrap, deadline):
+    """Sends messages with ids and some of them again, later or at once, as senders that restart and relays that replay."""
+    producer = Producer({"bootstrap.servers": bootstrap, "client.id": "relay", "linger.ms": 20})
+    sent = []
+    for _ in until(deadline, 0.1):
+        new = [str(uuid.uuid4()) for _ in range(random.randint(1, 20))]
+        again = random.sample(sent, min(len(sent), random.choice([0, 0, 5]))) + random.sample(new, 1)
+        for message in new + again:
+            producer.produce("red-packets", partition=0, value=b"8.88", headers=[("message-id", message)])
+        sent = (sent + new)[-5000:]
+        producer.poll(0)
+    producer.flush()
+
+
 def fence(bootstrap, deadline):
     """Two instances of one transactional id, of which each shuts the other out."""
     for _ in until(deadline, 8):
@@ -159,7 +175,7 @@ def main():
     bootstrap, seconds = sys.argv[1], float(sys.argv[2])
     deadline = time.monotonic() + seconds
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for made in admin.create_topics([NewTopic(topic, count, 1) for topic, count in TOPICS.items()]).values():
+    for made in admin.create_topics([NewTopic(topic, count, 1, config=CONFIGS.get(topic, {})) for topic, count in TOPICS.items()]).values():
         made.result()
     idempotent = {"enable.idempotence": True}
     work = [
@@ -181,6 +197,7 @@ def main():
         threading.Thread(target=hold, args=(bootstrap, deadline)),
         threading.Thread(target=err, args=(bootstrap, deadline)),
         threading.Thread(target=repeat, args=(bootstrap, deadline)),
+        threading.Thread(target=resend, args=(bootstrap, deadline)),
         threading.Thread(target=fence, args=(bootstrap, deadline)),
         threading.Thread(target=bootstrap_only, args=(bootstrap, deadline)),
     ]
