@@ -1,5 +1,9 @@
 //! What can be configured, as requests name it (`ConfigResource.Type` in Kafka).
 
+use std::borrow::Cow;
+
+use kafka_protocol::protocol::StrBytes;
+
 use super::group_id::is_valid;
 use crate::config::Config;
 use crate::engine::command::Refused;
@@ -78,6 +82,14 @@ pub(super) fn check_group(name: &str) -> Result<(), Refused> {
         true => Ok(()),
         false if name.is_empty() => Err(invalid("Default group resources are not allowed.".to_owned())),
         false => Err(invalid("The group id is too long.".to_owned())),
+    }
+}
+
+/// A setting's name for an answer; most are those of the table.
+pub(super) fn setting_name(name: Cow<'static, str>) -> StrBytes {
+    match name {
+        Cow::Borrowed(name) => StrBytes::from_static_str(name),
+        Cow::Owned(name) => StrBytes::from_string(name),
     }
 }
 

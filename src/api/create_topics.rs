@@ -10,6 +10,7 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicN
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
+use super::config_resource::setting_name;
 use super::{Context, topic_name};
 use crate::config::{Config, describe, topic as topic_settings};
 use crate::engine::command::{NewTopic, Refused};
@@ -189,7 +190,7 @@ fn described(result: CreatableTopicResult, topic: &Topic, config: &Config, versi
     }
     let configs = describe::topic(config, &topic.name, &topic.overrides).into_iter().map(|entry| {
         CreatableTopicConfigs::default()
-            .with_name(StrBytes::from_static_str(entry.name))
+            .with_name(setting_name(entry.name))
             .with_value(entry.value.map(StrBytes::from_string))
             .with_read_only(entry.read_only)
             .with_config_source(entry.source.code())

@@ -10,7 +10,7 @@ use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
-use super::config_resource::{ConfigResource, broker_scope, check_group, check_logger};
+use super::config_resource::{ConfigResource, broker_scope, check_group, check_logger, setting_name};
 use super::{Context, topic_name};
 use crate::config::describe::{self, Entry, Source};
 use crate::engine::command::Refused;
@@ -46,7 +46,7 @@ pub async fn describe_configs(
             Ok(entries) => {
                 let keys: Option<HashSet<&str>> =
                     resource.configuration_keys.as_ref().map(|keys| keys.iter().map(StrBytes::as_str).collect());
-                let wants = |entry: &Entry| keys.as_ref().is_none_or(|keys| keys.contains(entry.name));
+                let wants = |entry: &Entry| keys.as_ref().is_none_or(|keys| keys.contains(&*entry.name));
                 let entries = entries.into_iter().filter(wants);
                 result.with_configs(entries.map(|entry| answered(entry, wanted)).collect())
             }
@@ -121,7 +121,7 @@ fn entries(cx: &Context, resource: &DescribeConfigsResource) -> Result<Vec<Entry
 
 fn answered(entry: Entry, wanted: Wanted) -> DescribeConfigsResourceResult {
     let mut result = DescribeConfigsResourceResult::default()
-        .with_name(StrBytes::from_static_str(entry.name))
+        .with_name(setting_name(entry.name))
         .with_value(entry.value.map(StrBytes::from_string))
         .with_read_only(entry.read_only)
         .with_config_source(entry.source.code())
@@ -129,7 +129,7 @@ fn answered(entry: Entry, wanted: Wanted) -> DescribeConfigsResourceResult {
     if wanted.synonyms {
         let synonyms = entry.synonyms.into_iter().map(|synonym| {
             DescribeConfigsSynonym::default()
-                .with_name(StrBytes::from_static_str(synonym.name))
+                .with_name(setting_name(synonym.name))
                 .with_value(synonym.value.map(StrBytes::from_string))
                 .with_source(synonym.source.code())
         });

@@ -118,7 +118,7 @@ pub fn broker(config: &Config, node: bool, changes: &[Change]) -> Result<BrokerO
         let given = config.texts.get(setting.name).map(|(text, _)| text.clone());
         given.or_else(|| setting.default.map(str::to_owned))
     };
-    *scope = apply(scope, changes, dynamic_setting, default)?;
+    *scope = apply(scope, changes, |name| dynamic_setting(config, name), default)?;
     check_broker(config, &overrides)?;
     Ok(overrides)
 }
@@ -194,16 +194,21 @@ fn check_broker(config: &Config, overrides: &BrokerOverrides) -> Result<(), Alte
     }
 }
 
-/// The setting of this name, if AlterConfigs may change it. Kafka takes unknown names silently; here they are refused, as a
-/// misspelt name that seems to be in force is worse.
-fn dynamic_setting(name: &str) -> Result<&'static Setting, InvalidSetting> {
+/// The setting of this name, if AlterConfigs may change it, or the one that a listener of this broker has of its own under this
+/// name. Kafka takes unknown names silently, and those of listeners that do not exist; here they are refused, as a misspelt name
+/// that seems to be in force is worse, and as each is kept in memory.
+fn dynamic_setting(config: &Config, name: &str) -> Result<&'static Setting, InvalidSetting> {
+    let refuse = |reason| Err(InvalidSetting { name: name.to_owned(), reason });
+    if let Some((listener, setting)) = table::dynamic_of_listener(name)
+        && config.listeners.iter().any(|of| of.name.to_lowercase() == listener)
+    {
+        return Ok(setting);
+    }
     match table::broker(name) {
         Some(setting) if setting.update == Update::ClusterWide => Ok(setting),
-        Some(_) => Err(InvalidSetting {
-            name: name.to_owned(),
-            reason: format!("Cannot update these configs dynamically: [{name}]"),
-        }),
-        None => Err(InvalidSetting { name: name.to_owned(), reason: format!("Unknown broker config name: {name}") }),
+        Some(_) => refuse(format!("Cannot update these configs dynamically: [{name}]")),
+        None if table::is_meaningless(name) => refuse(format!("Cannot update these configs dynamically: [{name}]")),
+        None => refuse(format!("Unknown broker config name: {name}")),
     }
 }
 

@@ -219,9 +219,10 @@ impl<'a> Values<'a> {
     /// By name of the listener, which is in lower case in the names of settings.
     fn listener_creation_rates(&self) -> Result<BTreeMap<String, u32>, InvalidSetting> {
         let setting = table::broker(CREATION_RATE).expect("it is in the table");
+        let BrokerOverrides { cluster, node, .. } = self.overrides;
         let mut rates = BTreeMap::new();
-        for (name, (text, _)) in self.texts {
-            if let Some(listener) = table::listener_of(name, CREATION_RATE) {
+        for name in self.texts.keys().chain(cluster.keys()).chain(node.keys()) {
+            if let (Some(listener), Some(text)) = (table::listener_of(name, CREATION_RATE), self.given(name)) {
                 let rate = setting.check(text)?;
                 rates.insert(listener.to_uppercase(), rate.parse().map_err(|_| invalid(name, &rate, "out of range"))?);
             }

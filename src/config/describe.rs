@@ -4,7 +4,8 @@
 //! that somebody has set, the source says so; Kafka shows it as its own default.
 //! Another: where `advertised.listeners` is not given, `listeners` is shown in its place, as it counts then.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::scaled;
 use super::loggers::Levels;
@@ -52,7 +53,7 @@ impl Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Synonym {
     /// Name there.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Value there, in the unit of that name; none if sensitive.
     pub value: Option<String>,
     /// Which place.
@@ -63,7 +64,7 @@ pub struct Synonym {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its value; none if sensitive or null.
     pub value: Option<String>,
     /// Where the value comes from.
@@ -88,7 +89,7 @@ pub fn topic(config: &Config, name: &str, overrides: &BTreeMap<String, String>) 
         setting if !is_defaulted && setting.synonyms.iter().any(|of| of.name.starts_with(table::DEDUP_DEFAULT)) => {
             let value = overrides.get(setting.name).cloned();
             let own = value.iter().map(|text| Synonym {
-                name: setting.name,
+                name: setting.name.into(),
                 value: Some(text.clone()),
                 source: Source::Topic,
             });
@@ -113,7 +114,7 @@ pub fn client_metrics(config: &Config, overrides: &BTreeMap<String, String>) -> 
 /// The level of each logger, by name.
 pub fn loggers(levels: &Levels) -> Vec<Entry> {
     let entries = levels.all().map(|(name, level)| Entry {
-        name,
+        name: name.into(),
         value: Some(level.name().to_owned()),
         source: Source::BrokerLogger,
         read_only: false,
@@ -135,16 +136,19 @@ fn own_entry(
     let mut synonyms = broker_synonyms(config, &names);
     let from_broker = synonyms.first().and_then(|first| {
         let factor = setting.synonyms.iter().find(|synonym| synonym.name == first.name)?.factor;
-        scaled(first.name, first.value.as_deref()?, factor).ok()
+        scaled(&first.name, first.value.as_deref()?, factor).ok()
     });
     // A default in a coarser unit, such as log.retention.hours, is shown as the topic setting's own, as in Kafka.
-    if synonyms.first().is_some_and(|first| first.source == Source::Default && Some(&first.name) != names.first()) {
+    if synonyms
+        .first()
+        .is_some_and(|first| first.source == Source::Default && Some(&*first.name) != names.first().copied())
+    {
         synonyms.clear();
     }
     let own = overrides.get(setting.name);
     if let Some(text) = own {
         let value = Some(text.clone());
-        synonyms.insert(0, Synonym { name: setting.name, value, source });
+        synonyms.insert(0, Synonym { name: setting.name.into(), value, source });
     }
     entry(setting, own.cloned().or(from_broker), synonyms, false)
 }
@@ -152,13 +156,37 @@ fn own_entry(
 /// All settings of the broker, by name. `node` false: only what is set for all brokers.
 pub fn broker(config: &Config, node: bool) -> Vec<Entry> {
     let mut entries: Vec<Entry> = if node {
-        table::broker_settings().map(|setting| broker_entry(config, setting)).collect()
+        let all = table::broker_settings().map(|setting| (setting, broker_entry(config, setting)));
+        let shown = all.filter(|(setting, entry)| !setting.only_where_given || entry.source != Source::Default);
+        shown.map(|(_, entry)| entry).chain(listener_entries(config)).collect()
     } else {
-        let set = config.overrides.cluster.iter().filter_map(|(name, text)| Some((table::broker(name)?, text)));
-        set.map(|(setting, text)| cluster_entry(setting, text)).collect()
+        let set = config.overrides.cluster.iter();
+        set.filter_map(|(name, text)| cluster_entry(name, text)).collect()
     };
-    entries.sort_by_key(|entry| entry.name);
+    entries.sort_by(|one, other| one.name.cmp(&other.name));
     entries
+}
+
+/// What listeners are given of their own.
+fn listener_entries(config: &Config) -> impl Iterator<Item = Entry> {
+    let BrokerOverrides { cluster, node, .. } = &config.overrides;
+    let names: BTreeSet<&String> = config.texts.keys().chain(cluster.keys()).chain(node.keys()).collect();
+    names.into_iter().filter_map(move |name| {
+        let (_, setting) = table::dynamic_of_listener(name)?;
+        let texts = [
+            (Source::DynamicBroker, node.get(name)),
+            (Source::DynamicDefaultBroker, cluster.get(name)),
+            (Source::StaticBroker, config.texts.get(name).map(|(text, _)| text)),
+        ];
+        let own = texts.into_iter().filter_map(|(source, text)| Some(synonym(name.clone(), text?, source)));
+        Some(listener_entry(name, setting, own.chain(broker_synonyms(config, &[setting.name])).collect()))
+    })
+}
+
+/// Shown as read-only although it can be changed, and without documentation, as Kafka does: it finds no setting of that name.
+fn listener_entry(name: &str, setting: &'static Setting, synonyms: Vec<Synonym>) -> Entry {
+    let value = synonyms.first().and_then(|synonym| synonym.value.clone());
+    Entry { name: name.to_owned().into(), documentation: "", ..entry(setting, value, synonyms, true) }
 }
 
 /// What no Kafka starts without: it has no default there, and is shown as given in the file.
@@ -182,10 +210,18 @@ fn broker_entry(config: &Config, setting: &'static Setting) -> Entry {
     entry(setting, value, synonyms, setting.update == Update::ReadOnly)
 }
 
-fn cluster_entry(setting: &'static Setting, text: &str) -> Entry {
-    let value = Some(text.to_owned());
-    let synonyms = vec![Synonym { name: setting.name, value: value.clone(), source: Source::DynamicDefaultBroker }];
-    entry(setting, value, synonyms, setting.update == Update::ReadOnly)
+/// None for a name that is not known, or of a listener's that is no more.
+fn cluster_entry(name: &str, text: &str) -> Option<Entry> {
+    let synonyms = vec![synonym(name.to_owned(), text, Source::DynamicDefaultBroker)];
+    if let Some((_, setting)) = table::dynamic_of_listener(name) {
+        return Some(listener_entry(name, setting, synonyms));
+    }
+    let setting = table::broker(name)?;
+    Some(entry(setting, Some(text.to_owned()), synonyms, setting.update == Update::ReadOnly))
+}
+
+fn synonym(name: String, text: &str, source: Source) -> Synonym {
+    Synonym { name: name.into(), value: Some(text.trim().to_owned()), source }
 }
 
 fn entry(setting: &'static Setting, value: Option<String>, mut synonyms: Vec<Synonym>, read_only: bool) -> Entry {
@@ -194,7 +230,7 @@ fn entry(setting: &'static Setting, value: Option<String>, mut synonyms: Vec<Syn
         synonyms.iter_mut().for_each(|synonym| synonym.value = None);
     }
     Entry {
-        name: setting.name,
+        name: setting.name.into(),
         value: value.or_else(|| setting.default.map(str::to_owned)).filter(|_| !sensitive),
         source: synonyms.first().map_or(Source::Default, |synonym| synonym.source),
         read_only,
@@ -240,7 +276,7 @@ fn broker_synonyms(config: &Config, names: &[&'static str]) -> Vec<Synonym> {
                     Source::Default if GIVEN_TO_EVERY_NODE.contains(name) => Source::StaticBroker,
                     source => source,
                 };
-                synonyms.push(Synonym { name, value: Some(value), source });
+                synonyms.push(Synonym { name: (*name).into(), value: Some(value), source });
             }
         }
     }

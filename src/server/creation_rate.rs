@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 const BURST: Duration = Duration::from_secs(1);
 
+/// Of a listener that has no rate of its own.
+const UNLIMITED: u32 = u32::MAX;
+
 /// The rate of one listener, or of all, which is asked for with each connection: a change holds from the next one on.
 pub(crate) struct CreationRate {
     /// ≥ 1; beyond 10^9 it is no limit.
@@ -40,17 +43,17 @@ pub(crate) struct CreationRates {
 }
 
 impl CreationRates {
-    /// `per_second_of` answers the rate of a listener that has one.
+    /// `per_second_of` answers the rate of a listener as it is now, if it has one.
     pub(crate) fn new<'a>(
         per_second: impl Fn() -> u32 + Send + Sync + 'static,
         listeners: impl Iterator<Item = &'a str>,
-        per_second_of: impl Fn(&str) -> Option<u32>,
+        per_second_of: impl Fn(&str) -> Option<u32> + Clone + Send + Sync + 'static,
     ) -> Self {
         let own = |listener| {
-            let per_second = per_second_of(listener)?;
-            Some((Arc::from(listener), Arc::new(CreationRate::new(move || per_second))))
+            let (name, of): (Arc<str>, _) = (Arc::from(listener), per_second_of.clone());
+            (name.clone(), Arc::new(CreationRate::new(move || of(&name).unwrap_or(UNLIMITED))))
         };
-        Self { all: Arc::new(CreationRate::new(per_second)), by_listener: listeners.filter_map(own).collect() }
+        Self { all: Arc::new(CreationRate::new(per_second)), by_listener: listeners.map(own).collect() }
     }
 
     /// Those that a connection of `listener` counts for.
@@ -87,8 +90,8 @@ mod tests {
     #[test]
     fn a_listener_counts_for_all_and_for_itself() {
         let rates = CreationRates::new(|| 100, ["A", "B"].into_iter(), |listener| (listener == "B").then_some(1));
-        assert_eq!((rates.of("A").len(), rates.of("B").len()), (1, 2));
         assert!(Arc::ptr_eq(&rates.of("A")[0], &rates.of("B")[0]));
-        assert_eq!((rates.of("B")[1].per_second)(), 1);
+        let own = |listener| rates.of(listener)[1..].iter().map(|rate| (rate.per_second)()).collect::<Vec<_>>();
+        assert_eq!((own("A"), own("B"), own("C")), (vec![UNLIMITED], vec![1], vec![]));
     }
 }

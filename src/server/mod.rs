@@ -73,6 +73,9 @@ pub fn serve(
     });
     let settings = broker.clone();
     let rate = move || settings.config.load().connection_creation_rate_max;
+    let settings = broker.clone();
+    let rate_of =
+        move |listener: &str| settings.config.load().listener_connection_creation_rates.get(listener).copied();
     let fetch_memory = broker.fetch_memory.clone();
     let dispatch = BrokerDispatch { broker, stopping: stopping.clone() };
     let shared = Shared {
@@ -83,7 +86,6 @@ pub fn serve(
         limits: Limits::new(&config),
         accepted: AtomicU64::new(0),
     };
-    let rate_of = |listener: &str| config.listener_connection_creation_rates.get(listener).copied();
     let rates = CreationRates::new(rate, bound.iter().map(|bound| &*bound.endpoint.listener), rate_of);
     listen(bound, Arc::new(shared), slots, rates, stopping)
 }

@@ -86,6 +86,50 @@ fn broker_settings_change_only_where_they_are_dynamic() {
     assert!(refused("log.retention.ms", "x").starts_with("Invalid value x"));
 }
 
+/// Kafka's tools set them on running brokers, `kafka-reassign-partitions --throttle` the first.
+#[test]
+fn what_kafka_changes_while_it_runs_is_taken_also_where_it_means_nothing() {
+    let config = config(&[]).expect("allowed");
+    for (name, value, expected) in [
+        ("leader.replication.throttled.rate", "1000", Ok("1000")),
+        ("follower.replication.throttled.rate", "-1", Err("Value must be at least 0")),
+        ("replica.alter.log.dirs.io.max.bytes.per.second", "x", Err("Not a number of type LONG")),
+        ("log.cleaner.threads", " 2 ", Ok("2")),
+        ("num.replica.fetchers", "0", Err("Value must be at least 1")),
+        ("max.connections.per.ip.overrides", "127.0.0.1:5", Ok("127.0.0.1:5")),
+        ("remote.log.manager.copy.max.bytes.per.second", "5", Ok("5")),
+        ("transaction.partition.verification.enable", "false", Ok("false")),
+        ("listener.name.plaintext.max.connections", "5", Ok("5")),
+        ("listener.name.plaintext.max.connections", "x", Err("for configuration max.connections: Not a number of")),
+        ("listener.name.other.max.connections", "5", Err("Cannot update these configs dynamically: [listener.name.")),
+        // Protection that would not be there, and what Kafka does not change either.
+        ("listener.name.plaintext.ssl.keystore.location", "x", Err("Cannot update these configs dynamically")),
+        ("ssl.keystore.location", "x", Err("Cannot update these configs dynamically: [ssl.keystore.location]")),
+        ("auto.leader.rebalance.enable", "false", Err("Cannot update these configs dynamically: [auto.")),
+    ] {
+        let given = [(name.to_owned(), Some(value.to_owned()))];
+        for outcome in
+            [broker(&config, true, &[change(name, Operation::Set, value)]), replace_broker(&config, true, &given)]
+        {
+            match (outcome, expected) {
+                (Ok(overrides), Ok(kept)) => assert_eq!(overrides.node, map(&[(name, kept)])),
+                (Err(refused), Err(reason)) => assert!(refused.to_string().contains(reason), "{name}: {refused}"),
+                (outcome, _) => panic!("{name}: {outcome:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn creation_rates_of_listeners_change_while_running() {
+    const NAME: &str = "listener.name.plaintext.max.connection.creation.rate";
+    let before = config(&[(NAME, "7")]).expect("allowed");
+    let rate = |config: &Config| config.listener_connection_creation_rates.get("PLAINTEXT").copied();
+    let changed = broker(&before, true, &[change(NAME, Operation::Set, "9")]).expect("dynamic");
+    let after = before.with_overrides(changed).expect("allowed");
+    assert_eq!((rate(&before), rate(&after)), (Some(7), Some(9)));
+}
+
 #[test]
 fn replacing_forgets_what_is_not_named() {
     let mut before = config(&[]).expect("allowed");

@@ -57,7 +57,7 @@ fn described_topic_values_are_those_in_force() {
     let config = config(&[("log.retention.minutes", "2"), ("message.max.bytes", "77")]).expect("allowed");
     for entry in topic(&config, "any", &BTreeMap::new()) {
         let mut rebuilt = config.topic_defaults.clone();
-        rebuilt.set(entry.name, entry.value.as_deref().expect("topic settings have values")).expect("allowed");
+        rebuilt.set(&entry.name, entry.value.as_deref().expect("topic settings have values")).expect("allowed");
         assert_eq!(rebuilt, config.topic_defaults, "{}", entry.name);
     }
 }
@@ -123,4 +123,32 @@ fn advertised_listeners_show_what_counts_for_them() {
         assert_eq!((entry.value.as_deref(), entry.source), (Some(value), source));
         assert!(entry.read_only);
     }
+}
+
+/// What `kafka-reassign-partitions --throttle` sets, and what listeners have of their own: shown where it is set, as Kafka shows it.
+#[test]
+fn settings_of_other_brokers_and_of_listeners_are_shown_where_they_are_set() {
+    const THROTTLE: &str = "leader.replication.throttled.rate";
+    const CONNECTIONS: &str = "listener.name.plaintext.max.connections";
+    let mut config = config(&[]).expect("allowed");
+    let names = |config: &Config, node| broker(config, node).into_iter().map(|entry| entry.name).collect::<Vec<_>>();
+    for name in [THROTTLE, CONNECTIONS] {
+        assert!(!names(&config, true).contains(&name.into()), "{name}");
+    }
+    config.overrides.node.insert(THROTTLE.to_owned(), "7".to_owned());
+    config.overrides.cluster.insert(CONNECTIONS.to_owned(), "9".to_owned());
+    let throttle = find(broker(&config, true), THROTTLE);
+    assert_eq!(show(&throttle), ["leader.replication.throttled.rate=7 DynamicBroker"]);
+    assert_eq!((throttle.value.as_deref(), throttle.read_only, throttle.kind), (Some("7"), false, Kind::Long));
+    let connections = find(broker(&config, true), CONNECTIONS);
+    let own = "listener.name.plaintext.max.connections=9 DynamicDefaultBroker";
+    assert_eq!(show(&connections), [own, "max.connections=15000 Default"]);
+    assert_eq!(
+        (connections.value.as_deref(), connections.read_only, connections.kind, connections.documentation),
+        (Some("9"), true, Kind::Int, "")
+    );
+    assert_eq!(names(&config, false), [CONNECTIONS]);
+    assert_eq!(show(&find(broker(&config, false), CONNECTIONS)), [own]);
+    // What the table has a default for is always shown.
+    assert_eq!(find(broker(&config, true), "log.cleaner.threads").value.as_deref(), Some("1"));
 }

@@ -1,4 +1,5 @@
 //! Kafka's settings that mean nothing to one node with one database: accepted from files, neither checked nor shown.
+//! Those that tools change on running brokers are in `elsewhere.rs`.
 
 /// Whether `name` is one of them.
 pub fn is_meaningless(name: &str) -> bool {
@@ -24,7 +25,6 @@ const PREFIXES: &[&str] = &[
     "kafka.metrics.",
     "leader.imbalance.",
     "listener.name.",
-    "log.cleaner.io.buffer.",
     "metadata.",
     "metrics.",
     "quota.",
@@ -59,19 +59,14 @@ const NAMES: &[&str] = &[
     "delete.records.purgatory.purge.interval.requests",
     "early.start.listeners",
     "fetch.purgatory.purge.interval.requests",
-    "follower.fetch.last.tiered.offset.enable",
-    "follower.replication.throttled.rate",
     "group.consumer.max.assignment.interval.ms",
     "group.consumer.min.assignment.interval.ms",
     "group.consumer.regex.refresh.interval.ms",
     "group.coordinator.append.linger.ms",
     "group.coordinator.background.threads",
-    "group.coordinator.cached.buffer.max.bytes",
     "group.coordinator.new.enable",
     "group.coordinator.threads",
     "initial.broker.registration.timeout.ms",
-    "leader.replication.throttled.rate",
-    "log.cleaner.threads",
     "log.dir.failure.timeout.ms",
     "log.flush.offset.checkpoint.interval.ms",
     "log.flush.start.offset.checkpoint.interval.ms",
@@ -79,11 +74,8 @@ const NAMES: &[&str] = &[
     "log.message.downconversion.enable",
     "log.message.format.version",
     "log.message.timestamp.difference.max.ms",
-    "max.connections.per.ip.overrides",
     "metric.reporters",
-    "num.recovery.threads.per.data.dir",
     "num.replica.alter.log.dirs.threads",
-    "num.replica.fetchers",
     "offsets.commit.required.acks",
     "offsets.commit.timeout.ms",
     "offsets.load.buffer.size",
@@ -101,7 +93,6 @@ const NAMES: &[&str] = &[
     "telemetry.max.bytes",
     "telemetry.reporter.enabled",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-    "transaction.partition.verification.enable",
     "transaction.remove.expired.transaction.cleanup.interval.ms",
     "transaction.two.phase.commit.enable",
     "unclean.leader.election.interval.ms",

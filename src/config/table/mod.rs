@@ -7,6 +7,7 @@
 mod client_metrics;
 mod coordination;
 mod dedup;
+mod elsewhere;
 mod groups;
 mod logs;
 mod meaningless;
@@ -26,7 +27,8 @@ pub use topics::TOPICS;
 
 /// All settings of the broker.
 pub fn broker_settings() -> impl Iterator<Item = &'static Setting> {
-    server::SERVER.iter().chain(logs::LOGS).chain(coordination::COORDINATION).chain(dedup::DEDUP)
+    let parts = [server::SERVER, logs::LOGS, coordination::COORDINATION, dedup::DEDUP, elsewhere::ELSEWHERE];
+    parts.into_iter().flatten()
 }
 
 /// The broker setting of this name.
@@ -58,6 +60,9 @@ pub fn nearest_broker(name: &str) -> Option<&'static str> {
 /// Settings that a listener may have of its own, as `listener.name.NAME.SETTING`.
 const OF_LISTENERS: &[&str] = &["max.connection.creation.rate"];
 
+/// Those that Kafka changes while it runs. What is not in [`OF_LISTENERS`], too, is kept and shown, without effect.
+const DYNAMIC_OF_LISTENERS: &[&str] = &["max.connection.creation.rate", "max.connections", "num.network.threads"];
+
 /// The listener whose own `setting` is called `name`.
 pub fn listener_of<'a>(name: &'a str, setting: &str) -> Option<&'a str> {
     let listener = name.strip_prefix("listener.name.")?.strip_suffix(setting)?.strip_suffix('.')?;
@@ -67,4 +72,9 @@ pub fn listener_of<'a>(name: &'a str, setting: &str) -> Option<&'a str> {
 /// The listener that `name` is a setting of, if such settings have an effect.
 pub fn of_listener(name: &str) -> Option<&str> {
     OF_LISTENERS.iter().find_map(|setting| listener_of(name, setting))
+}
+
+/// The listener that `name` is a setting of, and that setting, if it may be changed while running.
+pub fn dynamic_of_listener(name: &str) -> Option<(&str, &'static Setting)> {
+    DYNAMIC_OF_LISTENERS.iter().find_map(|setting| Some((listener_of(name, setting)?, broker(setting)?)))
 }

@@ -140,6 +140,8 @@ pub struct Setting {
     pub update: Update,
     /// Whether the broker acts on it. The others are accepted and shown, so that files and tools written for Kafka work.
     pub honoured: bool,
+    /// Whether it is left out of descriptions where nobody has given it a value.
+    pub only_where_given: bool,
     /// Broker settings that give the default of this topic setting, the first given one wins. Empty for broker settings.
     pub synonyms: &'static [Synonym],
     /// For people.
@@ -156,6 +158,7 @@ impl Setting {
             valid: Valid::Any,
             update: Update::ReadOnly,
             honoured: true,
+            only_where_given: false,
             synonyms: &[],
             documentation,
         }
@@ -184,6 +187,11 @@ impl Setting {
     /// Accepted and shown, but without effect.
     pub const fn without_effect(self) -> Self {
         Self { honoured: false, ..self }
+    }
+
+    /// Left out of descriptions where nobody has given it a value.
+    pub const fn only_where_given(self) -> Self {
+        Self { only_where_given: true, ..self }
     }
 
     /// Names the broker settings behind a topic setting.
