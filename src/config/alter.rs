@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::table::{self, InvalidSetting, Kind, Setting, Update, list};
+use super::table::{self, InvalidSetting, Kind, Setting, Update, Valid, list};
 use super::{BrokerOverrides, Config, client_metrics as client_metrics_settings, topic as topic_settings};
 
 /// What is to happen to one setting (`AlterConfigOp.OpType`).
@@ -265,12 +265,21 @@ fn change_list(setting: &Setting, operation: Operation, before: &str, value: &st
     let mut elements: Vec<&str> = list(before).collect();
     if operation == Operation::Append {
         let mut known: BTreeSet<&str> = elements.iter().copied().collect();
-        elements.extend(list(value).filter(|element| known.insert(element)));
+        // An empty one is refused where only some words are allowed, with the whole list.
+        let may_add = |element: &&str| !element.is_empty() || matches!(setting.valid, Valid::OneOf(_));
+        elements.extend(java_split(value).filter(may_add).filter(|element| known.insert(element)));
     } else {
         let gone: BTreeSet<&str> = list(value).collect();
         elements.retain(|element| !gone.contains(element));
     }
     Ok(elements.join(","))
+}
+
+/// As `String.split` of Java: empty elements at the end are left out, but for the one of an empty text.
+fn java_split(text: &str) -> impl Iterator<Item = &str> {
+    let kept = text.trim_end_matches(',');
+    let elements = if kept.is_empty() && !text.is_empty() { None } else { Some(kept.split(',').map(str::trim)) };
+    elements.into_iter().flatten()
 }
 
 #[cfg(test)]

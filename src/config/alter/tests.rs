@@ -34,6 +34,18 @@ fn changes_make_a_whole_new_map() {
     ] {
         assert_eq!(altered(current, &changes), Ok(expected), "{changes:?}");
     }
+    // Nothing is added, and the value in force becomes the topic's own, as in Kafka.
+    for nothing in [change("cleanup.policy", Append, ","), change("cleanup.policy", Subtract, "")] {
+        assert_eq!(altered(&[], &[nothing]), Ok(map(&[("cleanup.policy", "delete")])));
+    }
+    assert_eq!(
+        altered(&[], &[change("cleanup.policy", Append, "compact,")]),
+        Ok(map(&[("cleanup.policy", "delete,compact")]))
+    );
+    assert_eq!(
+        altered(&[], &[change("leader.replication.throttled.replicas", Append, "")]),
+        Ok(map(&[("leader.replication.throttled.replicas", "")]))
+    );
     // Without a value of its own a list begins from the value in force.
     assert_eq!(
         altered(&[], &[change("cleanup.policy", Append, "compact")]),
@@ -50,6 +62,10 @@ fn refusals_speak_kafkas_words() {
             vec![change("retention.ms", Set, "x")],
             "Invalid value x for configuration retention.ms: Not a number of type LONG",
         ),
+        (vec![change("cleanup.policy", Append, "")], "Configuration 'cleanup.policy' values must not be empty."),
+        (vec![change("cleanup.policy", Append, " ")], "Configuration 'cleanup.policy' values must not be empty."),
+        (vec![change("cleanup.policy", Append, ",compact")], "Configuration 'cleanup.policy' values must not be empty."),
+        (vec![change("cleanup.policy", Set, "compact,")], "Configuration 'cleanup.policy' values must not be empty."),
         (vec![change("retention.ms", Append, "1")], "Can't APPEND to key retention.ms because its type is not LIST."),
         (
             vec![change("retention.ms", Subtract, "1")],

@@ -278,6 +278,10 @@ impl Setting {
 
     fn check_list(&self, text: &str) -> Result<(), InvalidSetting> {
         match self.valid {
+            Valid::OneOf(_) if !text.is_empty() && text.split(',').any(|element| element.trim().is_empty()) => {
+                let reason = format!("Configuration '{}' values must not be empty.", self.name);
+                Err(InvalidSetting { name: self.name.to_owned(), reason })
+            }
             Valid::OneOf(allowed) => {
                 let stranger = list(text).find(|element| !allowed.contains(element));
                 stranger.map_or(Ok(()), |element| {
