@@ -314,7 +314,8 @@ impl Arriving<'_> {
             return Err(Refusal::of(ErrorCode::INVALID_TOPIC_EXCEPTION));
         }
         let mut bytes = named.records.unwrap_or_default();
-        let check = || check::check_batch(&topic.config, &bytes, self.header.api_version, now);
+        let name = format_args!("{}-{}", topic.name, named.index);
+        let check = || check::check_batch(&topic.config, &name, &bytes, self.header.api_version, now);
         let mut header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
         if let Some(to) = header.codec().ok().and_then(|codec| recompress::target(&topic.config, codec)) {
             let budget = &cx.broker.recompress_memory;

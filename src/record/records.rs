@@ -15,7 +15,7 @@ use super::codec::{DecompressError, DecompressionLimits, UnknownCodec};
 use super::{BatchHeader, BatchInvalid};
 use crate::types::Timestamp;
 
-pub(super) use heads::{RecordHead, heads};
+pub(super) use heads::heads;
 pub(super) use lengths::{RECORD_BODY_BYTES_MIN, check_lengths};
 pub use views::{RecordView, Records, records};
 

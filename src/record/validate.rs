@@ -3,8 +3,10 @@
 //! The size limit of the topic and the rules that depend on the request (transactional id, zstd before Produce 7) are the
 //! handler's; sequences are judged by [`crate::producer`].
 
+use std::fmt;
+
 use super::codec::{Codec, DecompressionLimits, UnknownCodec};
-use super::records::{RECORD_BODY_BYTES_MIN, RecordHead, RecordsInvalid, check_lengths, heads};
+use super::records::{RECORD_BODY_BYTES_MIN, RecordsInvalid, check_lengths, heads};
 use super::{BatchHeader, BatchInvalid, HEADER_BYTES, patch};
 use crate::types::{ErrorCode, ProducerEpoch, ProducerId, Timestamp};
 
@@ -15,6 +17,17 @@ pub struct RecordError {
     pub batch_index: i32,
     /// What is wrong with it, for people.
     pub message: String,
+}
+
+impl fmt::Display for RecordError {
+    /// As Kafka writes it into the text of a refusal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecordError(batchIndex={}, message='{}')", self.batch_index, self.message)
+    }
+}
+
+fn first_three(records: &[RecordError]) -> String {
+    records.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Records that are named in a refusal at most, so that an answer stays small whatever was sent.
@@ -108,17 +121,24 @@ pub enum BatchRejected {
         /// As found.
         codec: i16,
     },
-    /// Records are outside of the topic's `message.timestamp.before.max.ms` or `message.timestamp.after.max.ms`.
+    /// Records are outside of the topic's `message.timestamp.before.max.ms` or `message.timestamp.after.max.ms`, or claim a time
+    /// of the broker's; others may have no key.
     #[error("One or more records have been rejected due to invalid timestamp")]
     Timestamps {
         /// The first [`RECORD_ERRORS_MAX`] of them.
         records: Vec<RecordError>,
     },
     /// Records have no key, but the topic is compacted.
-    #[error("Compacted topic cannot accept messages without key")]
+    #[error(
+        "One or more records have been rejected due to {count} record errors in total, and only showing the first three errors \
+         at most: [{}]",
+        first_three(records)
+    )]
     KeysMissing {
         /// The first [`RECORD_ERRORS_MAX`] of them.
         records: Vec<RecordError>,
+        /// How many there are.
+        count: usize,
     },
     /// The records were looked at and do not decode.
     #[error("Record batch does not decode: {detail}")]
@@ -167,7 +187,7 @@ impl BatchRejected {
     /// The single records at fault, where it is single ones (`record_errors` of the response).
     pub fn record_errors(&self) -> &[RecordError] {
         match self {
-            Self::Timestamps { records } | Self::KeysMissing { records } => records,
+            Self::Timestamps { records } | Self::KeysMissing { records, .. } => records,
             _ => &[],
         }
     }
@@ -258,25 +278,61 @@ fn check_producer(header: &BatchHeader) -> Result<(), BatchRejected> {
     Ok(())
 }
 
-/// Checks the records' times on a CreateTime topic. Where the header's times settle it, and with default bounds they do,
-/// records are not looked at; else they are decompressed as a stream. Records without a time (-1) pass, as in Kafka.
-pub fn check_timestamps(
+/// What a topic asks of single records.
+#[derive(Clone, Copy)]
+pub struct RecordRules<'a> {
+    /// How far their times may be off; none: the broker stamps them, and no producer may claim to have done so.
+    pub times: Option<TimestampBounds>,
+    /// Whether each needs a key, and the partition that a refusal tells then.
+    pub keyed: Option<&'a dyn fmt::Display>,
+}
+
+/// Checks the records' times and keys. Where the header settles the times, and with default bounds it does, and no keys are asked
+/// for, records are not looked at; else they are decompressed as a stream. Records without a time (-1) pass, as in Kafka.
+///
+/// Of a CreateTime topic a batch whose type is LogAppendTime is taken by its max timestamp, as in Kafka.
+pub fn check_records(
     bytes: &[u8],
     header: &BatchHeader,
-    bounds: TimestampBounds,
+    rules: RecordRules<'_>,
     now: Timestamp,
     limits: DecompressionLimits,
 ) -> Result<(), BatchRejected> {
-    if bounds.settled_by(header, now) {
+    let is_stamped = header.is_log_append_time() && (rules.times.is_none() || header.max_timestamp == NO_TIMESTAMP);
+    let bounds = rules.times.filter(|bounds| !bounds.settled_by(header, now));
+    if !is_stamped && bounds.is_none() && rules.keyed.is_none() {
         return Ok(());
     }
-    let records = bad_records(bytes, header, limits, |head| {
+    let (mut records, mut count, mut is_keys_alone) = (Vec::new(), 0, true);
+    for (batch_index, head) in (0..).zip(heads(bytes, header, limits)?) {
+        let head = head?;
         let timestamp = head.timestamp(header);
-        let (earliest, latest) = (bounds.earliest(now), bounds.latest(now));
-        (!bounds.hold(timestamp, now))
-            .then(|| format!("Timestamp {timestamp} is out of range, it should be within [{earliest}, {latest}]"))
-    })?;
-    if records.is_empty() { Ok(()) } else { Err(BatchRejected::Timestamps { records }) }
+        let keyed = rules.keyed.filter(|_| !head.has_key);
+        let outside = bounds.filter(|bounds| !bounds.hold(timestamp, now));
+        if keyed.is_none() && outside.is_none() && !is_stamped {
+            continue;
+        }
+        count += 1;
+        is_keys_alone &= keyed.is_some();
+        if records.len() < RECORD_ERRORS_MAX {
+            let message = match (keyed, outside) {
+                (Some(partition), _) => {
+                    format!("Compacted topic cannot accept message without key in topic partition {partition}")
+                }
+                (None, Some(bounds)) => bounds.refuse(timestamp, batch_index, now),
+                (None, None) => format!(
+                    "Invalid timestamp type in message with offset {batch_index}. Producer should not set timestamp type to \
+                     LogAppendTime."
+                ),
+            };
+            records.push(RecordError { batch_index, message });
+        }
+    }
+    match count {
+        0 => Ok(()),
+        _ if is_keys_alone => Err(BatchRejected::KeysMissing { records, count }),
+        _ => Err(BatchRejected::Timestamps { records }),
+    }
 }
 
 impl TimestampBounds {
@@ -286,6 +342,15 @@ impl TimestampBounds {
 
     fn latest(&self, now: Timestamp) -> Timestamp {
         now.saturating_add(self.after_max_ms)
+    }
+
+    /// Of the record at `offset` of its batch. Kafka shows the bounds as they overflow where there is none.
+    fn refuse(&self, timestamp: Timestamp, offset: i32, now: Timestamp) -> String {
+        let (earliest, latest) = (now.wrapping_sub(self.before_max_ms), now.wrapping_add(self.after_max_ms));
+        format!(
+            "Timestamp {timestamp} of message with offset {offset} is out of range. The timestamp should be within [{earliest}, \
+             {latest}]"
+        )
     }
 
     fn hold(&self, timestamp: Timestamp, now: Timestamp) -> bool {
@@ -302,32 +367,6 @@ impl TimestampBounds {
             && self.hold(max_timestamp, now)
             && (any_past || single && self.hold(base_timestamp, now))
     }
-}
-
-/// Checks that every record has a key, as compacted topics require.
-pub fn check_keys(bytes: &[u8], header: &BatchHeader, limits: DecompressionLimits) -> Result<(), BatchRejected> {
-    let records = bad_records(bytes, header, limits, |head| {
-        (!head.has_key).then(|| "Compacted topic cannot accept message without key".to_owned())
-    })?;
-    if records.is_empty() { Ok(()) } else { Err(BatchRejected::KeysMissing { records }) }
-}
-
-/// The first [`RECORD_ERRORS_MAX`] records that `fault` finds something wrong with.
-fn bad_records(
-    bytes: &[u8],
-    header: &BatchHeader,
-    limits: DecompressionLimits,
-    fault: impl Fn(&RecordHead) -> Option<String>,
-) -> Result<Vec<RecordError>, BatchRejected> {
-    let mut bad = Vec::new();
-    for (batch_index, head) in (0..).zip(heads(bytes, header, limits)?) {
-        if let Some(message) = fault(&head?)
-            && bad.len() < RECORD_ERRORS_MAX
-        {
-            bad.push(RecordError { batch_index, message });
-        }
-    }
-    Ok(bad)
 }
 
 impl From<RecordsInvalid> for BatchRejected {

@@ -3,12 +3,14 @@
 //! Mirrors `ProduceRequest.validateRecords`, `UnifiedLog.analyzeAndValidateRecords` and `LogValidator` of Kafka. Pure: the time
 //! is an argument. Sequences are judged by the engine, which knows the producer.
 
+use std::fmt;
+
 use crate::config::{TimestampType, TopicConfig};
 use crate::dedup::IdsRefused;
 use crate::record::BatchHeader;
 use crate::record::codec::{Codec, DecompressionLimits};
 use crate::record::validate::{
-    BatchRejected, RecordError, TimestampBounds, check_client_batch, check_keys, check_timestamps,
+    BatchRejected, RecordError, RecordRules, TimestampBounds, check_client_batch, check_records,
 };
 use crate::types::{ErrorCode, Timestamp};
 
@@ -59,13 +61,14 @@ pub(super) fn may_expand(config: &TopicConfig, bytes: &[u8], now: Timestamp) -> 
             || config.message_timestamp_before_max_ms == i64::MAX
                 && header.base_timestamp <= header.max_timestamp
                 && header.max_timestamp <= now.saturating_add(config.message_timestamp_after_max_ms);
-        header.codec() != Ok(Codec::None) && (config.compact || !times_settle)
+        header.codec() != Ok(Codec::None) && (config.compact || !times_settle || header.is_log_append_time())
     })
 }
 
-/// Checks the records of one partition. The size comes first: a batch that is too large costs no checksum.
+/// Checks the records of `partition`. The size comes first: a batch that is too large costs no checksum.
 pub(super) fn check_batch(
     config: &TopicConfig,
+    partition: &dyn fmt::Display,
     bytes: &[u8],
     version: i16,
     now: Timestamp,
@@ -80,17 +83,15 @@ pub(super) fn check_batch(
         let message = format!("zstd needs Produce version {ZSTD_FROM} or higher");
         return Err(Refusal::saying(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, message));
     }
-    let limits = DecompressionLimits::default();
-    if config.message_timestamp_type == TimestampType::CreateTime {
-        let bounds = TimestampBounds {
-            before_max_ms: config.message_timestamp_before_max_ms,
-            after_max_ms: config.message_timestamp_after_max_ms,
-        };
-        check_timestamps(bytes, &header, bounds, now, limits)?;
-    }
-    if config.compact {
-        check_keys(bytes, &header, limits)?;
-    }
+    let bounds = TimestampBounds {
+        before_max_ms: config.message_timestamp_before_max_ms,
+        after_max_ms: config.message_timestamp_after_max_ms,
+    };
+    let rules = RecordRules {
+        times: (config.message_timestamp_type == TimestampType::CreateTime).then_some(bounds),
+        keyed: config.compact.then_some(partition),
+    };
+    check_records(bytes, &header, rules, now, DecompressionLimits::default())?;
     Ok(header)
 }
 
@@ -138,7 +139,7 @@ mod tests {
 
     /// Code, and the records that are named.
     fn check(config: TopicConfig, batch: &BytesMut, version: i16) -> (i16, Vec<i32>) {
-        match check_batch(&config, batch, version, NOW) {
+        match check_batch(&config, &"t-0", batch, version, NOW) {
             Ok(_) => (0, Vec::new()),
             Err(refusal) => {
                 assert_eq!(refusal.message.is_none(), refusal.error == ErrorCode::MESSAGE_TOO_LARGE, "{refusal:?}");
@@ -156,6 +157,8 @@ mod tests {
         let compacted = || TopicConfig { compact: true, ..topic() };
         let stamped = || TopicConfig { message_timestamp_type: TimestampType::LogAppendTime, ..topic() };
         let late = NOW + HOUR_MS + 1;
+        let mut claimed = keyed().build();
+        crate::record::patch::stamp_log_append_time(&mut claimed, NOW);
         for (what, config, batch, version, expected) in [
             ("a plain batch", topic(), keyed().build(), 3, (0, none())),
             ("no batch", topic(), BytesMut::new(), 9, (87, none())),
@@ -169,6 +172,8 @@ mod tests {
             ("an hour ahead", topic(), keyless_at(NOW + HOUR_MS).build(), 9, (0, none())),
             ("later", topic(), keyless_at(late).build(), 9, (32, vec![1])),
             ("later, but stamped by the broker", stamped(), keyless_at(late).build(), 9, (0, none())),
+            ("stamped by the producer", stamped(), claimed.clone(), 3, (32, vec![0])),
+            ("the same where the producer's time counts", topic(), claimed.clone(), 3, (0, none())),
         ] {
             assert_eq!(check(config, &batch, version), expected, "{what}");
         }
@@ -179,12 +184,15 @@ mod tests {
         let gzip = |timestamp| keyless_at(timestamp).codec(Codec::Gzip).build();
         let compacted = TopicConfig { compact: true, ..topic() };
         let bounded = TopicConfig { message_timestamp_before_max_ms: HOUR_MS, ..topic() };
+        let mut claimed = gzip(NOW);
+        crate::record::patch::stamp_log_append_time(&mut claimed, NOW);
         for (what, config, batch, expected) in [
             ("plain", &compacted, keyed().build(), false),
             ("settled by the header", &topic(), gzip(NOW), false),
             ("compacted", &compacted, gzip(NOW), true),
             ("bounded in the past", &bounded, gzip(NOW), true),
             ("beyond the future", &topic(), gzip(NOW + HOUR_MS + 1), true),
+            ("stamped by the producer", &topic(), claimed, true),
             ("no batch", &compacted, BytesMut::new(), false),
         ] {
             assert_eq!(may_expand(config, &batch, NOW), expected, "{what}");

@@ -64,7 +64,10 @@ fn refusals_speak_kafkas_words() {
         ),
         (vec![change("cleanup.policy", Append, "")], "Configuration 'cleanup.policy' values must not be empty."),
         (vec![change("cleanup.policy", Append, " ")], "Configuration 'cleanup.policy' values must not be empty."),
-        (vec![change("cleanup.policy", Append, ",compact")], "Configuration 'cleanup.policy' values must not be empty."),
+        (
+            vec![change("cleanup.policy", Append, ",compact")],
+            "Configuration 'cleanup.policy' values must not be empty.",
+        ),
         (vec![change("cleanup.policy", Set, "compact,")], "Configuration 'cleanup.policy' values must not be empty."),
         (vec![change("retention.ms", Append, "1")], "Can't APPEND to key retention.ms because its type is not LIST."),
         (

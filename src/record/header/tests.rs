@@ -5,7 +5,7 @@ use super::*;
 use crate::record::build::BatchBuilder;
 use crate::record::codec::{Codec, DecompressionLimits, decompress};
 use crate::record::records::{records, times};
-use crate::record::validate::{check_client_batch, check_keys};
+use crate::record::validate::{RecordRules, check_client_batch, check_records};
 
 /// A batch as Kafka's protocol guide lays it out, each field with a value of its own.
 fn sample() -> Vec<u8> {
@@ -111,7 +111,7 @@ proptest! {
         let limits = DecompressionLimits::default();
         if let Ok(header) = BatchHeader::parse(&bytes) {
             prop_assert!(usize::try_from(header.size_bytes) == Ok(bytes.len()));
-            let _ = check_keys(&bytes, &header, limits);
+            let _ = check_records(&bytes, &header, RecordRules { times: None, keyed: Some(&"t-0") }, 0, limits);
             let _ = times(&bytes, limits).map(Iterator::count);
         }
         if let Ok(codec) = Codec::from_attributes(codec.into()) {

@@ -12,6 +12,16 @@ fn limits() -> DecompressionLimits {
     DecompressionLimits::default()
 }
 
+fn check_timestamps(bytes: &[u8], header: &BatchHeader, bounds: TimestampBounds) -> Result<(), BatchRejected> {
+    check_records(bytes, header, RecordRules { times: Some(bounds), keyed: None }, NOW, limits())
+}
+
+/// As a topic does that stamps its records.
+fn check_keys(bytes: &[u8], limits: DecompressionLimits) -> Result<(), BatchRejected> {
+    let header = BatchHeader::parse(bytes).expect("a batch");
+    check_records(bytes, &header, RecordRules { times: None, keyed: Some(&"t-0") }, NOW, limits)
+}
+
 fn valid() -> BatchHeader {
     BatchHeader::parse(&records(2, Codec::None)).expect("a batch")
 }
@@ -206,7 +216,7 @@ fn record_times_are_bounded_as_the_topic_says() {
             let add = |builder: BatchBuilder, word| builder.record(at(word), None, Some(b"v"));
             let bytes = given.clone().fold(BatchBuilder::new().codec(codec), add).build();
             let header = check_client_batch(&bytes).expect("valid");
-            let (error, indexes) = match check_timestamps(&bytes, &header, bounds, NOW, limits()) {
+            let (error, indexes) = match check_timestamps(&bytes, &header, bounds) {
                 Ok(()) => (ErrorCode::NONE, Vec::new()),
                 Err(rejected) => {
                     (rejected.error(), rejected.record_errors().iter().map(|record| record.batch_index).collect())
@@ -225,7 +235,7 @@ fn header_settles_default_bounds_without_a_look_at_records() {
     bytes[HEADER_BYTES..].fill(0xff);
     let header = BatchHeader::parse(&bytes).expect("a batch");
     let check = |header: &BatchHeader, before_max_ms| {
-        check_timestamps(&bytes, header, TimestampBounds { before_max_ms, after_max_ms: 3_600_000 }, NOW, limits())
+        check_timestamps(&bytes, header, TimestampBounds { before_max_ms, after_max_ms: 3_600_000 })
     };
     assert_eq!(check(&header, MAX), Ok(()));
     assert!(matches!(check(&header, 1_000), Err(BatchRejected::Undecodable { .. })));
@@ -238,22 +248,80 @@ fn keyless_records_are_named() {
     for codec in [Codec::None, Codec::Snappy] {
         let add = |builder: BatchBuilder, key: &Option<&[u8]>| builder.record(NOW, *key, Some(b"v"));
         let build = |keys: &[Option<&[u8]>]| keys.iter().fold(BatchBuilder::new().codec(codec), add).build();
-        let check = |bytes: &[u8]| check_keys(bytes, &BatchHeader::parse(bytes).expect("a batch"), limits());
+        let check = |bytes: &[u8]| check_keys(bytes, limits());
         assert_eq!(check(&build(&[Some(b"a"), Some(b"")])), Ok(()));
         let rejected = check(&build(&[None, Some(b"a"), None])).expect_err("keyless");
         assert_eq!(rejected.error(), ErrorCode::INVALID_RECORD);
         assert_eq!(rejected.record_errors().iter().map(|record| record.batch_index).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(
+            rejected.to_string(),
+            "One or more records have been rejected due to 2 record errors in total, and only showing the first three errors \
+             at most: [RecordError(batchIndex=0, message='Compacted topic cannot accept message without key in topic partition \
+             t-0'), RecordError(batchIndex=2, message='Compacted topic cannot accept message without key in topic partition t-0')]"
+        );
         let many = check(&build(&vec![None; RECORD_ERRORS_MAX + 1])).expect_err("keyless");
         assert_eq!(many.record_errors().len(), RECORD_ERRORS_MAX);
+        assert!(many.to_string().contains(&format!("due to {} record errors", RECORD_ERRORS_MAX + 1)), "{many}");
+        assert_eq!(many.to_string().matches("RecordError(").count(), 3);
+    }
+}
+
+/// Kafka looks for a key first, and calls the whole a matter of time if any record's is.
+#[test]
+fn each_record_is_told_what_is_wrong_with_it() {
+    let bounds = TimestampBounds { before_max_ms: MAX, after_max_ms: 5 };
+    for codec in [Codec::None, Codec::Zstd] {
+        let batch = BatchBuilder::new().codec(codec).record(NOW + 6, Some(b"k"), None).record(NOW + 7, None, None);
+        let bytes = batch.record(NOW, Some(b"k"), None).build();
+        let header = check_client_batch(&bytes).expect("valid");
+        let rules = RecordRules { times: Some(bounds), keyed: Some(&"t-0") };
+        let rejected = check_records(&bytes, &header, rules, NOW, limits()).expect_err("refused");
+        assert_eq!(rejected.error(), ErrorCode::INVALID_TIMESTAMP);
+        let told: Vec<_> = rejected.record_errors().iter().map(|record| record.message.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "Timestamp 1700000000006 of message with offset 0 is out of range. The timestamp should be within \
+                 [-9223370336854775807, 1700000000005]",
+                "Compacted topic cannot accept message without key in topic partition t-0"
+            ]
+        );
+    }
+}
+
+/// The type LogAppendTime is the broker's to set: refused where the broker does, and where there is no time else.
+#[test]
+fn producers_do_not_claim_the_brokers_time() {
+    let bounds = TimestampBounds { before_max_ms: MAX, after_max_ms: 5 };
+    for (times, stamped, refused) in [
+        (None, Some(NOW), true),
+        (None, Some(NO_TIMESTAMP), true),
+        (None, None, false),
+        (Some(bounds), Some(NOW), false),
+        (Some(bounds), Some(NOW + 6), true),
+        (Some(bounds), Some(NO_TIMESTAMP), true),
+        (Some(bounds), None, false),
+    ] {
+        for codec in [Codec::None, Codec::Gzip] {
+            let batch = BatchBuilder::new().codec(codec).record(NOW, None, None).record(NOW, None, None);
+            let mut bytes = batch.build();
+            if let Some(time) = stamped {
+                patch::stamp_log_append_time(&mut bytes, time);
+            }
+            let header = check_client_batch(&bytes).expect("valid");
+            let outcome = check_records(&bytes, &header, RecordRules { times, keyed: None }, NOW, limits());
+            let told = outcome.err().map(|rejected| (rejected.error(), rejected.record_errors().len()));
+            assert_eq!(told, refused.then_some((ErrorCode::INVALID_TIMESTAMP, 2)), "{times:?} {stamped:?}");
+        }
     }
 }
 
 #[test]
 fn records_that_expand_beyond_the_limit_are_refused() {
     let bytes = BatchBuilder::new().codec(Codec::Zstd).record(NOW, Some(b"k"), Some(&vec![0; 1 << 20])).build();
-    let header = check_client_batch(&bytes).expect("valid");
+    check_client_batch(&bytes).expect("valid");
     let small = DecompressionLimits { bytes_max: 1 << 20, ..limits() };
-    let rejected = check_keys(&bytes, &header, small).expect_err("too large");
+    let rejected = check_keys(&bytes, small).expect_err("too large");
     assert_eq!(rejected.error(), ErrorCode::INVALID_RECORD);
     assert_eq!(rejected.to_string(), "Record batch does not decode: zstd records expand to more than 1048576 bytes");
 }
@@ -272,7 +340,7 @@ proptest! {
             **time != NO_TIMESTAMP && (NOW - **time > before || **time - NOW > after)
         };
         let header = check_client_batch(&bytes).expect("valid");
-        let rejected = check_timestamps(&bytes, &header, bounds, NOW, limits()).err();
+        let rejected = check_timestamps(&bytes, &header, bounds).err();
         prop_assert_eq!(rejected.map_or(0, |rejected| rejected.record_errors().len()), times.iter().filter(outside).count());
     }
 }
