@@ -18,7 +18,7 @@ use super::{Context, topic_name};
 use crate::config::alter::{self, AlterRefused, Change, Operation};
 use crate::config::{BrokerOverrides, Config};
 use crate::engine::command::Refused;
-use crate::engine::settings::CleanerSettings;
+use crate::engine::settings::{CleanerSettings, DynamicSettings};
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
@@ -265,9 +265,9 @@ async fn put_in_force(cx: &Context, config: &Config, overrides: BrokerOverrides)
         Ok(changed) => changed,
         Err(error) => return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message: error.to_string() })),
     };
-    let defaults = changed.topic_defaults.clone();
+    let settings = DynamicSettings::from(&changed);
     let stored =
-        cx.broker.engine.set_broker_overrides(overrides.to_stored(), defaults).await.map_err(|_| Close::Ending)?;
+        cx.broker.engine.set_broker_overrides(overrides.to_stored(), settings).await.map_err(|_| Close::Ending)?;
     if stored.is_ok() {
         cx.broker.engine.set_cleaner(CleanerSettings::from(&changed));
         cx.broker.config.store(std::sync::Arc::new(changed));

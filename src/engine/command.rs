@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::expiry_clock::ExpiryClock;
 use super::sealing::Sealed;
+use super::settings::DynamicSettings;
 use super::transactions::end::Ended;
-use crate::config::TopicConfig;
 use crate::dedup::{BatchIds, Fingerprint, RememberedId, Sequence};
 use crate::group::classic::{Retention, StoredGroup};
 use crate::group::consumer::codec::Row;
@@ -364,7 +364,7 @@ pub(super) enum Command {
     },
     SetBrokerOverrides {
         overrides: BTreeMap<String, String>,
-        topic_defaults: TopicConfig,
+        settings: Box<DynamicSettings>,
         reply: Reply<Result<(), Refused>>,
     },
     DeleteRecords {

@@ -62,7 +62,6 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
-use crate::config::TopicConfig;
 use crate::dedup::{Fingerprint, Sequence};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TopicNo, TransactionResult};
@@ -75,7 +74,7 @@ use command::{
 };
 pub use figures::Busy;
 pub use issued_ids::ISSUED_IDS_MAX;
-use settings::CleanerSettings;
+use settings::{CleanerSettings, DynamicSettings};
 pub use start::{StartError, Started, StoredGroups};
 pub use transactions::OpenTransactions;
 
@@ -156,17 +155,17 @@ impl Engine {
         self.ask(|reply| Command::SetTopicOverrides { topic, overrides, reply }).await
     }
 
-    /// Replaces the broker's dynamic settings, persistently; validated by the caller, who also says what they make of the
-    /// defaults for topics.
+    /// Replaces the broker's dynamic settings, persistently; validated by the caller, who also says what they make of those that the
+    /// engine goes by.
     ///
     /// # Errors
     /// [`EngineGone`].
     pub async fn set_broker_overrides(
         &self,
         overrides: BTreeMap<String, String>,
-        topic_defaults: TopicConfig,
+        settings: DynamicSettings,
     ) -> Result<Result<(), Refused>, EngineGone> {
-        self.ask(|reply| Command::SetBrokerOverrides { overrides, topic_defaults, reply }).await
+        self.ask(|reply| Command::SetBrokerOverrides { overrides, settings: Box::new(settings), reply }).await
     }
 
     /// What compaction goes by from its next look and its next step on; without effect where nothing is compacted.

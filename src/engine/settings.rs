@@ -71,6 +71,28 @@ pub struct Settings {
     pub mutant: Option<super::mutant::Mutant>,
 }
 
+/// What AlterConfigs changes of [`Settings`] while the engine runs.
+#[derive(Debug, Clone)]
+pub struct DynamicSettings {
+    /// Settings of topics that have none of their own.
+    pub topic_defaults: TopicConfig,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: Timestamp,
+}
+
+impl From<&Config> for DynamicSettings {
+    fn from(config: &Config) -> Self {
+        Self {
+            topic_defaults: config.topic_defaults.clone(),
+            producer_id_expiration_ms: ms(config.producer_id_expiration),
+        }
+    }
+}
+
+fn ms(duration: Duration) -> Timestamp {
+    Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX)
+}
+
 impl From<&Config> for CleanerSettings {
     fn from(config: &Config) -> Self {
         Self {
@@ -84,7 +106,6 @@ impl From<&Config> for CleanerSettings {
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         let interval_ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let ms = |duration: Duration| Timestamp::try_from(duration.as_millis()).unwrap_or(Timestamp::MAX);
         Self {
             tail_cache_bytes: config.tail_cache_bytes,
             reader_threads: config.reader_threads,

@@ -300,8 +300,9 @@ impl Writer {
                 let outcome = topics::set_overrides(state, group, topic, overrides);
                 answer_synced(group, reply, outcome);
             }
-            Command::SetBrokerOverrides { overrides, topic_defaults, reply } => {
-                topics::set_defaults(state, group, topic_defaults);
+            Command::SetBrokerOverrides { overrides, settings, reply } => {
+                topics::set_defaults(state, group, settings.topic_defaults);
+                state.settings.producer_id_expiration_ms = settings.producer_id_expiration_ms;
                 state.broker_overrides = overrides;
                 let row = BrokerOverrides(state.broker_overrides.clone());
                 group.rows.put(BrokerOverrides::KEY.to_vec(), row.encode());

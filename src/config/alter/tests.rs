@@ -160,13 +160,13 @@ fn replacing_forgets_what_is_not_named() {
     assert_eq!(replace_topic(&[("retention.ms".to_owned(), Some("9".to_owned()))]), Ok(map(&[("retention.ms", "9")])));
 }
 
-/// What a running broker goes by as it is at the moment: the defaults of topics, the server's limits of connections, and the cleaner's
-/// settings (`dynamic_settings.rs` sees the last two at work).
+/// What a running broker goes by as it is at the moment: the defaults of topics, the server's limits of connections, the cleaner's
+/// settings (`dynamic_settings.rs` sees these two at work), and how long idle producers are known.
 fn looked_at(config: &Config) -> impl PartialEq + std::fmt::Debug {
     let connections = (config.connections_max, config.connections_max_per_ip, config.connection_creation_rate_max);
     let cleaner =
         (config.log_cleaner_backoff, config.log_cleaner_dedupe_buffer_bytes, config.log_cleaner_bytes_per_second);
-    (config.topic_defaults.clone(), connections, cleaner)
+    (config.topic_defaults.clone(), connections, cleaner, config.producer_id_expiration)
 }
 
 #[test]

@@ -319,7 +319,8 @@ pub const SERVER: &[Setting] = &[
         "86400000",
         "Time after which a producer that no longer writes to a partition is forgotten there. Only time in which the broker runs counts.",
     )
-    .at_least(1),
+    .at_least(1)
+    .dynamic(),
     Setting::new(
         "producer.id.expiration.check.interval.ms",
         Kind::Int,

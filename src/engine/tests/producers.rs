@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::harness::*;
 use crate::engine::command::{Acks, Appended};
+use crate::engine::settings::DynamicSettings;
 use crate::types::{ErrorCode, ProducerEpoch, ProducerId};
 
 fn outcome(appended: &Appended) -> (ErrorCode, i64) {
@@ -168,6 +169,22 @@ async fn producer_is_forgotten_at_its_expiry_to_the_millisecond() {
     broker.append("t", idempotent(1, 0, &["x"])).await;
     let accepted = broker.append("t", idempotent(9, 7, &["a"])).await;
     assert_eq!(outcome(&accepted), (ErrorCode::NONE, 2));
+}
+
+#[tokio::test]
+async fn expiry_of_producers_changes_while_running() {
+    let broker = TestEngine::start();
+    broker.create("t", &[]).await;
+    let topic_defaults = broker.settings.topic_defaults.clone();
+    let settings = DynamicSettings { topic_defaults, producer_id_expiration_ms: 1_000 };
+    let set = broker.engine().set_broker_overrides(Default::default(), settings).await;
+    assert_eq!(set, Ok(Ok(())));
+    broker.append("t", idempotent(9, 0, &["a"])).await;
+    // Until the next look for them.
+    broker.time.advance(broker.settings.producer_id_check_interval_ms as i64 + 1);
+    broker.append("t", idempotent(1, 0, &["x"])).await;
+    let accepted = broker.append("t", idempotent(9, 7, &["a"])).await;
+    assert_eq!(outcome(&accepted), (ErrorCode::NONE, 2), "forgotten");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::harness::*;
 use crate::engine::command::{Acks, NewTopic, OffsetToCommit, TopicRef};
+use crate::engine::settings::DynamicSettings;
 use crate::log::offsets::CommittedOffset;
 use crate::log::partition::Waiter;
 use crate::store::schema::{
@@ -233,6 +234,10 @@ async fn partitions_only_grow() {
     }
 }
 
+fn dynamic(broker: &TestEngine, topic_defaults: crate::config::TopicConfig) -> DynamicSettings {
+    DynamicSettings { topic_defaults, producer_id_expiration_ms: broker.settings.producer_id_expiration_ms }
+}
+
 #[tokio::test]
 async fn what_was_asked_of_a_topic_does_not_land_on_the_one_that_has_its_name_by_now() {
     let broker = TestEngine::start();
@@ -257,7 +262,8 @@ async fn broker_defaults_reach_topics_without_a_setting_of_their_own() {
     broker.create("own", &[("retention.ms", "5")]).await;
     broker.create("none", &[]).await;
     let defaults = crate::config::TopicConfig { retention_ms: 9, ..broker.settings.topic_defaults.clone() };
-    let set = broker.engine().set_broker_overrides(texts(&[("log.retention.ms", "9")]), defaults).await;
+    let set =
+        broker.engine().set_broker_overrides(texts(&[("log.retention.ms", "9")]), dynamic(&broker, defaults)).await;
     assert_eq!(set, Ok(Ok(())));
     let retention_ms = |name| broker.started.catalog.topic(name).expect("exists").config.retention_ms;
     assert_eq!((retention_ms("own"), retention_ms("none")), (5, 9));
@@ -280,7 +286,8 @@ async fn broker_defaults_change_beside_a_topic_with_a_setting_that_is_not_taken_
     broker.store.memory.write(&rows, 0).expect("writes");
     let broker = TestEngine::start_on(broker.store.memory.crash(usize::MAX), broker.time, broker.settings);
     let defaults = crate::config::TopicConfig { retention_ms: 7, ..Default::default() };
-    let changed = broker.engine().set_broker_overrides(texts(&[]), defaults).await.expect("engine runs");
+    let changed =
+        broker.engine().set_broker_overrides(texts(&[]), dynamic(&broker, defaults)).await.expect("engine runs");
     assert_eq!(changed, Ok(()));
     for name in ["old", "plain"] {
         assert_eq!(broker.started.catalog.topic(name).expect("there").config.retention_ms, 7, "{name}");
