@@ -17,9 +17,9 @@ use crate::wire::{Close, RequestHeader};
 
 const ERROR: ErrorCode = ErrorCode::SECURITY_DISABLED;
 
-fn message() -> Option<StrBytes> {
-    Some(StrBytes::from_static_str("No Authorizer is configured."))
-}
+/// Kafka has two sentences for one thing, which its tools print.
+const NONE_TO_DESCRIBE: &str = "No Authorizer is configured on the broker";
+const NONE_TO_CHANGE: &str = "No Authorizer is configured.";
 
 /// Refused as a whole.
 pub async fn describe_acls(
@@ -28,7 +28,9 @@ pub async fn describe_acls(
     _: DescribeAclsRequest,
 ) -> Result<DescribeAclsResponse, Close> {
     count_error(&header, ERROR);
-    Ok(DescribeAclsResponse::default().with_error_code(ERROR.0).with_error_message(message()))
+    Ok(DescribeAclsResponse::default()
+        .with_error_code(ERROR.0)
+        .with_error_message(Some(StrBytes::from_static_str(NONE_TO_DESCRIBE))))
 }
 
 /// Refused one by one.
@@ -39,7 +41,9 @@ pub async fn create_acls(
 ) -> Result<CreateAclsResponse, Close> {
     let results = request.creations.iter().map(|_| {
         count_error(&header, ERROR);
-        AclCreationResult::default().with_error_code(ERROR.0).with_error_message(message())
+        AclCreationResult::default()
+            .with_error_code(ERROR.0)
+            .with_error_message(Some(StrBytes::from_static_str(NONE_TO_CHANGE)))
     });
     Ok(CreateAclsResponse::default().with_results(results.collect()))
 }
@@ -52,7 +56,9 @@ pub async fn delete_acls(
 ) -> Result<DeleteAclsResponse, Close> {
     let results = request.filters.iter().map(|_| {
         count_error(&header, ERROR);
-        DeleteAclsFilterResult::default().with_error_code(ERROR.0).with_error_message(message())
+        DeleteAclsFilterResult::default()
+            .with_error_code(ERROR.0)
+            .with_error_message(Some(StrBytes::from_static_str(NONE_TO_CHANGE)))
     });
     Ok(DeleteAclsResponse::default().with_filter_results(results.collect()))
 }
@@ -71,9 +77,11 @@ mod tests {
         for version in 1..=3 {
             let described = broker.call(version, &DescribeAclsRequest::default()).await;
             assert_eq!((described.error_code, described.resources.len()), (54, 0));
+            assert_eq!(described.error_message.as_deref(), Some("No Authorizer is configured on the broker"));
             let creations = CreateAclsRequest::default().with_creations(vec![AclCreation::default(); 2]);
             let created = broker.call(version, &creations).await;
             assert_eq!(created.results.iter().map(|of| of.error_code).collect::<Vec<_>>(), [54, 54]);
+            assert_eq!(created.results[0].error_message.as_deref(), Some("No Authorizer is configured."));
             let filters = DeleteAclsRequest::default().with_filters(vec![DeleteAclsFilter::default(); 2]);
             let deleted = broker.call(version, &filters).await;
             assert_eq!(deleted.filter_results.iter().map(|of| of.error_code).collect::<Vec<_>>(), [54, 54]);

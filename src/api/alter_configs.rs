@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
-use super::config_resource::{ConfigResource, broker_scope, check_group, check_logger_change};
+use super::config_resource::{ConfigResource, broker_scope_to_change, check_group, check_logger_change};
 use super::{Context, topic_name};
 use crate::config::alter::{self, AlterRefused, Change, Operation};
 use crate::config::{BrokerOverrides, Config};
@@ -200,7 +200,7 @@ async fn alter_broker(
     wish: Wish,
     validate_only: bool,
 ) -> Result<Result<(), Refused>, Close> {
-    let node = match broker_scope(config, name) {
+    let node = match broker_scope_to_change(config, name) {
         Ok(node) => node,
         Err(refused) => return Ok(Err(refused)),
     };

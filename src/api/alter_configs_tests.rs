@@ -107,8 +107,9 @@ async fn refusals_speak_kafkas_words_and_change_nothing() {
             &[("log.retention.ms", SET, Some("x"))],
             "42 Invalid value x for configuration log.retention.ms: Not a number of type LONG",
         ),
-        (BROKER, "7", &[], "42 Unexpected broker id, expected 1 or empty string, but received 7"),
-        (BROKER, "abc", &[], "42 Broker id must be an integer, but it is: abc"),
+        (BROKER, "7", &[], "42 Unexpected broker id, expected 1, but received 7"),
+        (BROKER, "01", &[], "42 Unexpected broker id, expected 1, but received 01"),
+        (BROKER, "abc", &[], "42 Node id must be an integer, but it is: abc"),
         (
             LOGGER,
             "1",

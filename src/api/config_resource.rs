@@ -38,18 +38,30 @@ impl ConfigResource {
     }
 }
 
-/// Whether `name` means this broker (true) or the defaults for all brokers (false). One id has one name: `01` is none.
+/// Whether settings are described of this broker (true) or of the defaults for all brokers (false). Read as a number, as in Kafka:
+/// `01` is 1.
 pub(super) fn broker_scope(config: &Config, name: &str) -> Result<bool, Refused> {
     if name.is_empty() {
         return Ok(false);
     }
     match name.parse::<i32>() {
-        Ok(id) if id == config.node_id && name == id.to_string() => Ok(true),
+        Ok(id) if id == config.node_id => Ok(true),
         Ok(_) => Err(invalid(format!(
             "Unexpected broker id, expected {} or empty string, but received {name}",
             config.node_id
         ))),
         Err(_) => Err(invalid(format!("Broker id must be an integer, but it is: {name}"))),
+    }
+}
+
+/// The same where settings are changed, for which Kafka has other words. One id has one name here, as a request may name a resource
+/// once only: `01` is none.
+pub(super) fn broker_scope_to_change(config: &Config, name: &str) -> Result<bool, Refused> {
+    match name.parse::<i32>() {
+        _ if name.is_empty() => Ok(false),
+        Ok(_) if name == config.node_id.to_string() => Ok(true),
+        Ok(_) => Err(invalid(format!("Unexpected broker id, expected {}, but received {name}", config.node_id))),
+        Err(_) => Err(invalid(format!("Node id must be an integer, but it is: {name}"))),
     }
 }
 
@@ -67,12 +79,12 @@ pub(super) fn check_logger(config: &Config, name: &str) -> Result<(), Refused> {
 
 /// Checks that levels are changed of the loggers of this broker; Kafka has other words for it here.
 pub(super) fn check_logger_change(config: &Config, name: &str) -> Result<(), Refused> {
-    match (check_logger(config, name), name.parse::<i32>()) {
-        (Ok(()), _) => Ok(()),
-        (Err(_), Ok(_)) => {
+    match broker_scope_to_change(config, name) {
+        Ok(true) => Ok(()),
+        Err(_) if name.parse::<i32>().is_ok() => {
             Err(invalid(format!("Unexpected node id. Expected {}, but received {name}", config.node_id)))
         }
-        (Err(_), Err(_)) => Err(invalid(format!("Node id must be an integer, but it is: {name}"))),
+        Ok(false) | Err(_) => Err(invalid(format!("Node id must be an integer, but it is: {name}"))),
     }
 }
 

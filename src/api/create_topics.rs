@@ -1,6 +1,8 @@
 //! CreateTopics: each topic for itself; an answered one is there for every connection.
 //!
 //! Mirrors `ReplicationControlManager.createTopics` on one node: assignments may name this node only, and one replica each.
+//! A `timeout_ms` of 0 or less is answered with what was done: Kafka does it, too, and says REQUEST_TIMED_OUT. So in CreatePartitions,
+//! ElectLeaders and AlterPartitionReassignments.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -6,14 +6,15 @@ use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionRe
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
 use super::apis::count_error;
-use super::{COMMANDS_MAX, Context, partition_of};
+use super::{COMMANDS_MAX, Context, partition_of, topic_name};
 use crate::engine::command::Refused;
 use crate::log::catalog::Topic;
 use crate::types::{ErrorCode, Offset, PartitionId};
 use crate::wire::{Close, RequestHeader};
 
 /// Deletes below the offsets given; -1 means all that is readable. A topic that is compacted only keeps its records by key, so
-/// they are not to be deleted by offset (POLICY_VIOLATION, as Kafka).
+/// they are not to be deleted by offset (POLICY_VIOLATION, as Kafka). A partition that is named again is answered again; Kafka takes the
+/// last mention for all.
 pub async fn delete_records(
     cx: Context,
     header: RequestHeader,
@@ -55,6 +56,9 @@ fn judge(topic: Option<&Topic>, asked: &DeleteRecordsPartition) -> Result<(Parti
     let found = topic.and_then(|topic| Some((topic, partition_of(topic, asked.partition_index)?)));
     let (topic, partition) =
         found.ok_or_else(|| refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition"))?;
+    if topic_name::is_internal(&topic.name) {
+        return Err(refused(ErrorCode::INVALID_TOPIC_EXCEPTION, "the topic is internal"));
+    }
     if topic.config.compact && !topic.config.delete {
         return Err(refused(ErrorCode::POLICY_VIOLATION, "the topic is compacted only"));
     }

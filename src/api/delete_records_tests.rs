@@ -46,6 +46,10 @@ async fn each_partition_is_judged_for_itself_in_the_order_asked() {
     broker.create_topic_with("compacted", 1, &[("cleanup.policy", "compact")]).await;
     broker.create_topic_with("both", 1, &[("cleanup.policy", "compact,delete")]).await;
     let all: Vec<_> = (0..100).map(|index| (index, -1)).collect();
+    broker.create_topic_with("__consumer_offsets", 1, &[("cleanup.policy", "compact")]).await;
+    let internal = vec![topic("__consumer_offsets", &[(0, 0), (1, 0)])];
+    let shown = show(&broker.call(2, &DeleteRecordsRequest::default().with_topics(internal)).await);
+    assert_eq!(shown, ["__consumer_offsets-0 17 -1", "__consumer_offsets-1 3 -1"]);
     let topics = vec![
         topic("unknown", &[(0, 0)]),
         topic("compacted", &[(0, 0), (1, 0)]),

@@ -91,7 +91,8 @@ fn judge(topics: &Topics, named: Vec<Named>) -> Vec<(Named, Result<TopicRef, Ref
                 }
                 Some((_, None)) => {}
             },
-            Err(refused) => judged.push((topic.clone(), Err(refused))),
+            // What names no topic is no mention of the same: Kafka refuses each.
+            Err(refused) => judged.extend(std::iter::repeat_n((topic.clone(), Err(refused)), count)),
         }
     }
     judged

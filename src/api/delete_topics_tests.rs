@@ -60,6 +60,7 @@ async fn a_topic_named_again_is_refused_once_and_stays() {
             vec!["b 42 The provided topic name maps to an ID that was already supplied."],
         ),
         (vec![state(None, Uuid::nil())], vec!["null 42 Neither topic name nor id were specified."]),
+        (vec![state(None, Uuid::nil()); 2], vec!["null 42 Neither topic name nor id were specified."; 2]),
         (vec![state(Some("a"), a.id)], vec!["a 42 You may not specify both topic name and topic id."]),
         (
             vec![state(None, unknown), state(Some(""), Uuid::nil())],

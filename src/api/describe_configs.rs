@@ -135,10 +135,8 @@ fn answered(entry: Entry, wanted: Wanted) -> DescribeConfigsResourceResult {
         });
         result.synonyms = synonyms.collect();
     }
-    if entry.source == Source::BrokerLogger {
-        // Kafka tells neither type nor documentation of loggers.
-        result.documentation = None;
-    } else if wanted.version >= 3 {
+    // Of loggers Kafka tells neither type nor documentation, which is an empty text then, whether it was asked for or not.
+    if entry.source != Source::BrokerLogger && wanted.version >= 3 {
         result.config_type = entry.kind.code();
         result.documentation = wanted.documentation.then(|| StrBytes::from_static_str(entry.documentation));
     }

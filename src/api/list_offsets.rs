@@ -3,6 +3,9 @@
 //! Mirrors `ReplicaManager.fetchOffset` and `Partition.fetchOffsetForTimestamp` of Kafka. A request that claims to come from a
 //! follower is answered like a consumer's: nothing beyond the high watermark is shown to anybody.
 //!
+//! An isolation level that does not exist counts as read uncommitted, as in Fetch; Kafka answers UNKNOWN_SERVER_ERROR. No client has
+//! one.
+//!
 //! A search by time may take long. It ends with the connection that asked for it, and with the broker: then the answer is
 //! NOT_LEADER_OR_FOLLOWER, upon which clients ask again, of whoever is there by then.
 
@@ -61,7 +64,7 @@ impl Spec {
 /// Nothing found: -1/-1 and no error. Anything else, and 0 above all, makes consumers re-read or skip.
 const NOT_FOUND: TimestampHit = TimestampHit { offset: -1, timestamp: -1, leader_epoch: LeaderEpoch(-1) };
 
-/// Answers an offset per partition. A partition named twice is refused both times, as Kafka does.
+/// Answers an offset per partition. A partition that is named again is answered once, and refused, as in Kafka.
 pub async fn list_offsets(
     cx: Context,
     header: RequestHeader,
@@ -81,24 +84,27 @@ pub async fn list_offsets(
     let budget = Arc::default();
     for asked in &request.topics {
         let topic = topics.by_name.get(asked.name.as_str());
-        let named = named.get(asked.name.as_str());
-        let checked: Vec<_> = asked
-            .partitions
+        let named = named.get_mut(asked.name.as_str());
+        // Each at its first mention, with the number of mentions.
+        let mentions = named.map_or_else(Vec::new, |named| {
+            asked.partitions.iter().filter_map(|asked| Some((asked, named.remove(&asked.partition_index)?))).collect()
+        });
+        if mentions.is_empty() && !asked.partitions.is_empty() {
+            continue;
+        }
+        let checked: Vec<_> = mentions
             .iter()
-            .map(|partition| {
-                let once = named.and_then(|named| named.get(&partition.partition_index)) == Some(&1);
-                let (partition, spec) = check(topic, partition, once, header.api_version)?;
+            .map(|(partition, count)| {
+                let (partition, spec) = check(topic, partition, *count == 1, header.api_version)?;
                 Ok((partition.clone(), spec))
             })
             .collect();
         let found = checked.into_iter().map(|checked| find(&cx, checked, isolation, &budget));
         let found: Vec<_> = stream::iter(found).buffered(READS_MAX).collect().await;
-        let partitions = asked.partitions.iter().zip(found);
-        answers.push(
-            ListOffsetsTopicResponse::default().with_name(asked.name.clone()).with_partitions(
-                partitions.map(|(asked, found)| answer(&header, asked.partition_index, found)).collect(),
-            ),
-        );
+        let partitions = mentions.iter().zip(found);
+        answers.push(ListOffsetsTopicResponse::default().with_name(asked.name.clone()).with_partitions(
+            partitions.map(|((asked, _), found)| answer(&header, asked.partition_index, found)).collect(),
+        ));
     }
     Ok(ListOffsetsResponse::default().with_topics(answers))
 }

@@ -163,7 +163,14 @@ fn refused(header: &RequestHeader, error: ErrorCode, name: Option<TopicName>, id
     count_error(header, error);
     // Only versions from 12 on may leave the name out.
     let name = name.or_else(|| (header.api_version < 12).then(TopicName::default));
-    MetadataResponseTopic::default().with_error_code(error.0).with_name(name).with_topic_id(id)
+    // Also of one that is not there, as in Kafka.
+    let is_internal = error == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        && name.as_ref().is_some_and(|name| topic_name::is_internal(name.as_str()));
+    MetadataResponseTopic::default()
+        .with_error_code(error.0)
+        .with_name(name)
+        .with_topic_id(id)
+        .with_is_internal(is_internal)
 }
 
 #[cfg(test)]

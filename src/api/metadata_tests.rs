@@ -155,4 +155,10 @@ async fn kafkas_own_topics_are_internal() {
     let answer = broker.call(12, &request(None)).await;
     let internal = answer.topics.iter().filter(|topic| topic.is_internal).map(|topic| topic.name.clone());
     assert_eq!(internal.collect::<Vec<_>>(), [Some(TopicName(text("__consumer_offsets")))]);
+    // As Kafka's, also where there are none; other names that do not exist are not.
+    for (name, is_internal) in [("__share_group_state", true), ("__transaction_state", true), ("missing", false)] {
+        let asked = request(Some(vec![named(name)]));
+        let answer = broker.call(12, &asked).await;
+        assert_eq!((answer.topics[0].error_code, answer.topics[0].is_internal), (3, is_internal), "{name}");
+    }
 }

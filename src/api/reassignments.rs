@@ -1,7 +1,7 @@
 //! AlterPartitionReassignments and ListPartitionReassignments: one node has nowhere to move a partition to.
 //!
 //! Mirrors `ReplicationControlManager.alterPartitionReassignments`. A partition that is to lie on this node lies there already:
-//! that is done at once, so that none is ever under way.
+//! that is done at once, so that none is ever under way, nor late: `timeout_ms` counts for nothing (see `create_topics`).
 
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::alter_partition_reassignments_response::{
@@ -29,10 +29,12 @@ pub async fn alter_partition_reassignments(
 ) -> Result<AlterPartitionReassignmentsResponse, Close> {
     let config = cx.broker.config.load_full();
     let topics = cx.broker.catalog.topics();
+    // Kafka's answer to nothing at all has the text that it has by default.
+    let message = request.topics.is_empty().then(StrBytes::default);
     let responses = request.topics.into_iter().map(|topic| answered(&header, &config, &topics, topic));
     Ok(AlterPartitionReassignmentsResponse::default()
         .with_allow_replication_factor_change(request.allow_replication_factor_change)
-        .with_error_message(None)
+        .with_error_message(message)
         .with_responses(responses.collect()))
 }
 

@@ -43,6 +43,8 @@ async fn a_partition_can_move_to_where_it_is_only() {
         assert_eq!(unknown.error_code, 3);
         assert_eq!(unknown.error_message.as_deref(), Some("Unable to find a topic named no."));
     }
+    let nothing = broker.call(1, &AlterPartitionReassignmentsRequest::default()).await;
+    assert_eq!((nothing.error_code, nothing.error_message.as_deref()), (0, Some("")));
     let listed = broker.call(0, &ListPartitionReassignmentsRequest::default().with_topics(None)).await;
     assert_eq!((listed.error_code, listed.error_message, listed.topics.len()), (0, None, 0));
 }

@@ -1,7 +1,7 @@
 //! UpdateFeatures: the levels of features are those of this build; to ask for the level that is in force is no change.
 //!
 //! Mirrors `FeatureControlManager.updateFeatures`, apart from downgrades, which Kafka makes where they are called safe or unsafe:
-//! here no level can be changed.
+//! here no level can be changed. Features that are not served are not known, `kraft.version` among them.
 
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::update_features_response::UpdatableFeatureResult;

@@ -2,6 +2,7 @@
 //!
 //! Mirrors `ConfigHelper`. A deviation: where a topic's value comes from `log.retention.hours` or another setting in a coarser unit
 //! that somebody has set, the source says so; Kafka shows it as its own default.
+//! Documentation is in words of our own: it says what a setting does here.
 //! Another: where `advertised.listeners` is not given, `listeners` is shown in its place, as it counts then.
 
 use std::borrow::Cow;
@@ -189,8 +190,12 @@ fn listener_entry(name: &str, setting: &'static Setting, synonyms: Vec<Synonym>)
     Entry { name: name.to_owned().into(), documentation: "", ..entry(setting, value, synonyms, true) }
 }
 
-/// What no Kafka starts without: it has no default there, and is shown as given in the file.
-const GIVEN_TO_EVERY_NODE: [&str; 2] = ["node.id", "process.roles"];
+/// What no Kafka starts without: they have no default there, and are shown as given in the file.
+const NODE_ID: &str = "node.id";
+const PROCESS_ROLES: &str = "process.roles";
+
+/// The number of the node and its older name.
+const NODE_IDS: [&str; 2] = [NODE_ID, "broker.id"];
 
 /// Follows `listeners`.
 const ADVERTISED_LISTENERS: &str = "advertised.listeners";
@@ -263,8 +268,11 @@ fn broker_synonyms(config: &Config, names: &[&'static str]) -> Vec<Synonym> {
     let value_at = |source: Source, name: &str| match source {
         Source::DynamicBroker => node.get(name).cloned(),
         Source::DynamicDefaultBroker => cluster.get(name).cloned(),
+        // Either gives both.
+        Source::StaticBroker if NODE_IDS.contains(&name) => Some(config.node_id.to_string()),
         Source::StaticBroker => config.texts.get(name).map(|(text, _)| text.trim().to_owned()),
-        Source::Default if config.texts.contains_key(name) && GIVEN_TO_EVERY_NODE.contains(&name) => None,
+        Source::Default if name == NODE_ID => None,
+        Source::Default if config.texts.contains_key(name) && name == PROCESS_ROLES => None,
         Source::Default => table::broker(name)?.default.map(str::to_owned),
         Source::Topic | Source::Group | Source::ClientMetrics | Source::BrokerLogger => None,
     };
@@ -273,7 +281,7 @@ fn broker_synonyms(config: &Config, names: &[&'static str]) -> Vec<Synonym> {
         for name in names {
             if let Some(value) = value_at(source, name) {
                 let source = match source {
-                    Source::Default if GIVEN_TO_EVERY_NODE.contains(name) => Source::StaticBroker,
+                    Source::Default if *name == PROCESS_ROLES => Source::StaticBroker,
                     source => source,
                 };
                 synonyms.push(Synonym { name: (*name).into(), value: Some(value), source });

@@ -64,7 +64,8 @@ pub enum BatchRejected {
         /// Bytes present.
         present: usize,
     },
-    /// Bytes are left over, or the length is none of a batch.
+    /// Bytes are left over, or the length is none of a batch. Kafka drops what is left over and stores the rest: what a client meant by
+    /// it is lost without a word.
     #[error("Record batch is corrupt: it declares {declared} bytes, but {present} are present")]
     Length {
         /// Bytes of the whole batch as its length field tells.
@@ -112,7 +113,8 @@ pub enum BatchRejected {
         /// As found.
         base_sequence: i32,
     },
-    /// A transaction needs a producer.
+    /// A transaction needs a producer. Kafka calls it unauthorised (TRANSACTIONAL_ID_AUTHORIZATION_FAILED), as it looks for a
+    /// transactional id first; no client sends it.
     #[error("Transactional record batch has no producer id")]
     TransactionalWithoutProducer,
     /// The codec does not exist.

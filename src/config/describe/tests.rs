@@ -98,12 +98,17 @@ fn read_only_null_and_secret_settings_are_shown_as_such() {
 /// Kafka UI reads the roles of a node from here.
 #[test]
 fn what_every_node_of_kafka_is_given_is_shown_as_given() {
-    for (given, id, synonyms) in
-        [(&[][..], "1", ["node.id=1 StaticBroker"]), (&[("node.id", "4")], "4", ["node.id=4 StaticBroker"])]
-    {
+    for (given, id, synonyms) in [
+        (&[][..], "1", ["node.id=1 StaticBroker"]),
+        (&[("node.id", "4")], "4", ["node.id=4 StaticBroker"]),
+        (&[("broker.id", "4")], "4", ["node.id=4 StaticBroker"]),
+    ] {
         let entries = broker(&config(given).expect("allowed"), true);
         let node = find(entries.clone(), "node.id");
         assert_eq!((node.value.as_deref(), show(&node)), (Some(id), synonyms.map(str::to_owned).to_vec()));
+        let older = find(entries.clone(), "broker.id");
+        let both = [format!("broker.id={id} StaticBroker"), "broker.id=-1 Default".to_owned()];
+        assert_eq!((older.value.as_deref(), show(&older)), (Some(id), both.to_vec()));
         let roles = find(entries, "process.roles");
         assert_eq!((roles.value.as_deref(), roles.source), (Some("broker,controller"), Source::StaticBroker));
     }

@@ -5,7 +5,7 @@ use super::setting::{Kind, Setting, Valid};
 /// All of them, by subject.
 pub const SERVER: &[Setting] = &[
     Setting::new("node.id", Kind::Int, "1", "Number of this broker, as clients see it.").at_least(0),
-    Setting::unset("broker.id", Kind::Int, "Older name of node.id.").at_least(-1),
+    Setting::new("broker.id", Kind::Int, "-1", "Older name of node.id; -1 is for none.").at_least(-1),
     Setting::unset(
         "cluster.id",
         Kind::String,

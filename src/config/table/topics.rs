@@ -1,4 +1,5 @@
-//! Settings of topics (`TopicConfig` and `LogConfig` in Kafka).
+//! Settings of topics (`TopicConfig` and `LogConfig` in Kafka), but for `internal.segment.bytes`, which Kafka hides and has for its
+//! own tests.
 
 use super::setting::{Kind, Setting, Synonym, Valid};
 
