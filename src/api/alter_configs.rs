@@ -30,34 +30,41 @@ enum Wish {
     Change(Vec<Change>),
 }
 
+/// A resource that is to be altered.
+struct Asked {
+    resource_type: i8,
+    name: StrBytes,
+    wish: Result<Wish, Refused>,
+}
+
+/// What became of it.
+struct Answered {
+    resource_type: i8,
+    name: StrBytes,
+    error: ErrorCode,
+    message: Option<StrBytes>,
+}
+
 /// Replaces all own settings of each resource.
 pub async fn alter_configs(
     cx: Context,
     header: RequestHeader,
     request: AlterConfigsRequest,
 ) -> Result<AlterConfigsResponse, Close> {
-    let twice =
-        twice(request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())));
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
+    let asked = request.resources.into_iter().map(|resource| {
         let given = resource.configs.iter().map(|config| (config.name.to_string(), text(config.value.as_ref())));
-        let wish = Wish::Replace(given.collect());
-        let key = (resource.resource_type, resource.resource_name.clone());
-        let outcome = if twice.contains(&key) {
-            Err(named_twice())
-        } else {
-            alter(&cx, resource.resource_type, &resource.resource_name, wish, request.validate_only).await?
-        };
-        let (error, message) = answered(&header, outcome);
-        responses.push(
-            Replaced::default()
-                .with_error_code(error.0)
-                .with_error_message(message)
-                .with_resource_type(resource.resource_type)
-                .with_resource_name(resource.resource_name),
-        );
-    }
-    Ok(AlterConfigsResponse::default().with_responses(responses))
+        let wish = Ok(Wish::Replace(given.collect()));
+        Asked { resource_type: resource.resource_type, name: resource.resource_name, wish }
+    });
+    let answered = alter_each(&cx, &header, asked.collect(), request.validate_only).await?;
+    let responses = answered.into_iter().map(|of| {
+        Replaced::default()
+            .with_error_code(of.error.0)
+            .with_error_message(of.message)
+            .with_resource_type(of.resource_type)
+            .with_resource_name(of.name)
+    });
+    Ok(AlterConfigsResponse::default().with_responses(responses.collect()))
 }
 
 /// Changes single settings of each resource.
@@ -66,36 +73,53 @@ pub async fn incremental_alter_configs(
     header: RequestHeader,
     request: IncrementalAlterConfigsRequest,
 ) -> Result<IncrementalAlterConfigsResponse, Close> {
-    let twice =
-        twice(request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())));
-    let mut responses = Vec::with_capacity(request.resources.len());
-    for resource in request.resources {
-        let key = (resource.resource_type, resource.resource_name.clone());
+    let asked = request.resources.into_iter().map(|resource| {
         let changes = resource.configs.iter().map(|config| {
-            let operation = Operation::from_wire(config.config_operation).ok_or_else(|| Refused {
-                error: ErrorCode::INVALID_REQUEST,
-                message: format!("Unknown operation type {}", config.config_operation),
+            let operation = Operation::from_wire(config.config_operation).ok_or_else(|| {
+                let message = format!("Unknown operation type {}", config.config_operation);
+                Refused::new(ErrorCode::INVALID_REQUEST, message)
             })?;
             Ok(Change { name: config.name.to_string(), operation, value: text(config.value.as_ref()) })
         });
-        let outcome = match changes.collect::<Result<Vec<_>, Refused>>() {
-            _ if twice.contains(&key) => Err(named_twice()),
-            Ok(changes) => {
-                let wish = Wish::Change(changes);
-                alter(&cx, resource.resource_type, &resource.resource_name, wish, request.validate_only).await?
-            }
+        let wish = changes.collect::<Result<Vec<_>, Refused>>().map(Wish::Change);
+        Asked { resource_type: resource.resource_type, name: resource.resource_name, wish }
+    });
+    let answered = alter_each(&cx, &header, asked.collect(), request.validate_only).await?;
+    let responses = answered.into_iter().map(|of| {
+        Changed::default()
+            .with_error_code(of.error.0)
+            .with_error_message(of.message)
+            .with_resource_type(of.resource_type)
+            .with_resource_name(of.name)
+    });
+    Ok(IncrementalAlterConfigsResponse::default().with_responses(responses.collect()))
+}
+
+/// Alters one after the other, but none that is named more than once.
+async fn alter_each(
+    cx: &Context,
+    header: &RequestHeader,
+    asked: Vec<Asked>,
+    validate_only: bool,
+) -> Result<Vec<Answered>, Close> {
+    let twice = twice(asked.iter().map(|asked| (asked.resource_type, asked.name.clone())));
+    let mut answered = Vec::with_capacity(asked.len());
+    for Asked { resource_type, name, wish } in asked {
+        let outcome = match wish {
+            _ if twice.contains(&(resource_type, name.clone())) => Err(named_twice()),
+            Ok(wish) => alter(cx, resource_type, &name, wish, validate_only).await?,
             Err(refused) => Err(refused),
         };
-        let (error, message) = answered(&header, outcome);
-        responses.push(
-            Changed::default()
-                .with_error_code(error.0)
-                .with_error_message(message)
-                .with_resource_type(resource.resource_type)
-                .with_resource_name(resource.resource_name),
-        );
+        let (error, message) = match outcome {
+            Ok(()) => (ErrorCode::NONE, None),
+            Err(refused) => {
+                count_error(header, refused.error);
+                (refused.error, Some(StrBytes::from_string(refused.message)))
+            }
+        };
+        answered.push(Answered { resource_type, name, error, message });
     }
-    Ok(IncrementalAlterConfigsResponse::default().with_responses(responses))
+    Ok(answered)
 }
 
 /// Resources that are named more than once.
@@ -105,7 +129,7 @@ fn twice(resources: impl Iterator<Item = (i8, StrBytes)>) -> HashSet<(i8, StrByt
 }
 
 fn named_twice() -> Refused {
-    Refused { error: ErrorCode::INVALID_REQUEST, message: "Each resource must appear at most once.".to_owned() }
+    Refused::new(ErrorCode::INVALID_REQUEST, "Each resource must appear at most once.".to_owned())
 }
 
 async fn alter(
@@ -138,14 +162,14 @@ async fn alter_topic(
 ) -> Result<Result<(), Refused>, Close> {
     if name.is_empty() {
         let message = "Default topic resources are not allowed.".to_owned();
-        return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }));
+        return Ok(Err(Refused::new(ErrorCode::INVALID_REQUEST, message)));
     }
     if let Err(message) = topic_name::check(name) {
-        return Ok(Err(Refused { error: ErrorCode::INVALID_TOPIC_EXCEPTION, message }));
+        return Ok(Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message)));
     }
     let Some(topic) = cx.broker.catalog.topic(name) else {
         let message = format!("The topic '{}' does not exist.", name.as_str());
-        return Ok(Err(Refused { error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message }));
+        return Ok(Err(Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)));
     };
     let overrides: Result<BTreeMap<String, String>, AlterRefused> = match wish {
         Wish::Replace(given) => alter::replace_topic(&given),
@@ -179,7 +203,7 @@ async fn alter_group(
         Ok(configs) => {
             let has_room = coordinator.configure(name, configs).await.map_err(|_| Close::Ending)?;
             let message = "groups have no more memory: see einmal.group.members.bytes.max".to_owned();
-            Ok(if has_room { Ok(()) } else { Err(Refused { error: ErrorCode::POLICY_VIOLATION, message }) })
+            Ok(if has_room { Ok(()) } else { Err(Refused::new(ErrorCode::POLICY_VIOLATION, message)) })
         }
     }
 }
@@ -190,7 +214,7 @@ fn refused_own(error: &AlterRefused) -> Refused {
         AlterRefused::Invalid(_) => ErrorCode::INVALID_CONFIG,
         AlterRefused::Request(_) => ErrorCode::INVALID_REQUEST,
     };
-    Refused { error: code, message: error.to_string() }
+    Refused::new(code, error.to_string())
 }
 
 async fn alter_broker(
@@ -210,7 +234,7 @@ async fn alter_broker(
     };
     match overrides {
         // The one code that Kafka has for broker settings.
-        Err(error) => Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message: error.to_string() })),
+        Err(error) => Ok(Err(Refused::new(ErrorCode::INVALID_REQUEST, error.to_string()))),
         Ok(_) if validate_only => Ok(Ok(())),
         Ok(overrides) => put_in_force(cx, config, overrides).await,
     }
@@ -225,7 +249,7 @@ async fn alter_client_metrics(
 ) -> Result<Result<(), Refused>, Close> {
     if name.is_empty() {
         let message = "Subscription name can't be empty".to_owned();
-        return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message }));
+        return Ok(Err(Refused::new(ErrorCode::INVALID_REQUEST, message)));
     }
     let overrides = match wish {
         Wish::Replace(given) => alter::replace_client_metrics(config, name, &given),
@@ -253,7 +277,7 @@ fn alter_loggers(cx: &Context, config: &Config, name: &str, wish: Wish, validate
 }
 
 fn unknown_type(resource_type: i8) -> Refused {
-    Refused { error: ErrorCode::INVALID_REQUEST, message: format!("Unknown resource type {resource_type}") }
+    Refused::new(ErrorCode::INVALID_REQUEST, format!("Unknown resource type {resource_type}"))
 }
 
 /// Stores dynamic settings, and from then on goes by them.
@@ -263,7 +287,7 @@ async fn put_in_force(cx: &Context, config: &Config, overrides: BrokerOverrides)
     }
     let changed = match config.with_overrides(overrides.clone()) {
         Ok(changed) => changed,
-        Err(error) => return Ok(Err(Refused { error: ErrorCode::INVALID_REQUEST, message: error.to_string() })),
+        Err(error) => return Ok(Err(Refused::new(ErrorCode::INVALID_REQUEST, error.to_string()))),
     };
     let settings = DynamicSettings::from(&changed);
     let stored =
@@ -273,16 +297,6 @@ async fn put_in_force(cx: &Context, config: &Config, overrides: BrokerOverrides)
         cx.broker.config.store(std::sync::Arc::new(changed));
     }
     Ok(stored)
-}
-
-fn answered(header: &RequestHeader, outcome: Result<(), Refused>) -> (ErrorCode, Option<StrBytes>) {
-    match outcome {
-        Ok(()) => (ErrorCode::NONE, None),
-        Err(refused) => {
-            count_error(header, refused.error);
-            (refused.error, Some(StrBytes::from_string(refused.message)))
-        }
-    }
 }
 
 fn text(value: Option<&StrBytes>) -> Option<String> {

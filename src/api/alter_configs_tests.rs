@@ -16,6 +16,7 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
 
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -250,6 +251,23 @@ async fn subscription(broker: &TestBroker, name: &str) -> (Vec<String>, Vec<Stri
     let listed = broker.call(0, &ListConfigResourcesRequest::default()).await;
     let listed = listed.config_resources.iter().map(|of| of.resource_name.to_string());
     (entries.collect(), listed.collect())
+}
+
+#[tokio::test]
+async fn settings_of_a_group_are_kept_unless_they_are_to_be_validated_only() {
+    let broker = TestBroker::start();
+    let name = "consumer.session.timeout.ms";
+    let change = incremental(vec![to_change(GROUP, "g", &[(name, SET, Some("45001"))])]);
+    let replaced = to_replace(GROUP, "g", &[(name, Some("45002"))]);
+    let replace = AlterConfigsRequest::default().with_resources(vec![replaced]);
+    let own = || broker.cx.broker.coordinator.configs("g").into_values().collect::<Vec<_>>();
+    for (validate_only, changed, replaced) in [(true, None, None), (false, Some("45001"), Some("45002"))] {
+        assert_eq!(show(&broker.call(1, &change.clone().with_validate_only(validate_only)).await), ["0 -"]);
+        assert_eq!(own(), Vec::from_iter(changed));
+        let answer = broker.call(2, &replace.clone().with_validate_only(validate_only)).await;
+        assert_eq!(answer.responses[0].error_code, 0, "{:?}", answer.responses[0].error_message);
+        assert_eq!(own(), Vec::from_iter(replaced));
+    }
 }
 
 #[tokio::test]

@@ -106,5 +106,5 @@ pub(super) fn setting_name(name: Cow<'static, str>) -> StrBytes {
 }
 
 fn invalid(message: String) -> Refused {
-    Refused { error: ErrorCode::INVALID_REQUEST, message }
+    Refused::new(ErrorCode::INVALID_REQUEST, message)
 }

@@ -28,7 +28,7 @@ pub async fn create_partitions(
         match counts.remove(topic.name.as_str()) {
             Some(1) => asked.push((topic.name.clone(), check(&cx, topic))),
             Some(_) => {
-                asked.push((topic.name.clone(), Err(refused(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))))
+                asked.push((topic.name.clone(), Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))))
             }
             None => {}
         }
@@ -62,7 +62,7 @@ pub async fn create_partitions(
 fn check(cx: &Context, topic: &CreatePartitionsTopic) -> Result<(TopicNo, u32), Refused> {
     let Some(found) = cx.broker.catalog.topic(&topic.name) else {
         // Kafka leaves the text to the client.
-        return Err(refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ""));
+        return Err(Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, ""));
     };
     let current = found.partitions.len();
     let Ok(total) = u32::try_from(topic.count) else {
@@ -71,12 +71,12 @@ fn check(cx: &Context, topic: &CreatePartitionsTopic) -> Result<(TopicNo, u32), 
             topic.name.as_str(),
             topic.count
         );
-        return Err(refused(ErrorCode::INVALID_PARTITIONS, message));
+        return Err(Refused::new(ErrorCode::INVALID_PARTITIONS, message));
     };
     let added = usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(current);
     if added > 0 {
         check_assignments(cx, topic, added)
-            .map_err(|message| refused(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message))?;
+            .map_err(|message| Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message))?;
     }
     Ok((found.no, total))
 }
@@ -91,10 +91,6 @@ fn check_assignments(cx: &Context, topic: &CreatePartitionsTopic, added: usize) 
     }
     let config = cx.broker.config.load();
     assignments.iter().try_for_each(|assignment| check_replicas(&config, &assignment.broker_ids))
-}
-
-fn refused(error: ErrorCode, message: impl Into<String>) -> Refused {
-    Refused { error, message: message.into() }
 }
 
 #[cfg(test)]

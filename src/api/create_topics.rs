@@ -39,7 +39,7 @@ pub async fn create_topics(
         match counts.remove(topic.name.as_str()) {
             Some(1) => judged.push((topic.name.clone(), judge(&config, &topics, topic))),
             Some(_) => {
-                let outcome = Err(refused(ErrorCode::INVALID_REQUEST, "Duplicate topic name."));
+                let outcome = Err(Refused::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."));
                 judged.push((topic.name.clone(), outcome));
             }
             None => {}
@@ -71,7 +71,7 @@ fn refuse_excess(judged: &mut [(TopicName, Result<NewTopic, Refused>)]) {
         judged.iter().filter_map(|(_, outcome)| outcome.as_ref().ok()).map(|topic| u64::from(topic.partitions));
     if partitions.sum::<u64>() > PARTITIONS_MAX {
         let message = "Excessively large number of partitions per request.";
-        judged.iter_mut().for_each(|(_, outcome)| *outcome = Err(refused(ErrorCode::POLICY_VIOLATION, message)));
+        judged.iter_mut().for_each(|(_, outcome)| *outcome = Err(Refused::new(ErrorCode::POLICY_VIOLATION, message)));
     }
 }
 
@@ -80,11 +80,11 @@ fn judge(config: &Config, topics: &Topics, topic: &CreatableTopic) -> Result<New
     let name = topic.name.as_str();
     if name == topic_name::METADATA_TOPIC {
         let message = format!("Creation of internal topic {name} is prohibited.");
-        return Err(refused(ErrorCode::INVALID_REQUEST, message));
+        return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
     }
-    topic_name::check(name).map_err(|message| refused(ErrorCode::INVALID_TOPIC_EXCEPTION, message))?;
+    topic_name::check(name).map_err(|message| Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message))?;
     if topics.by_name.contains_key(name) {
-        return Err(refused(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists.")));
+        return Err(Refused::new(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{name}' already exists.")));
     }
     let overrides = own_settings(topic)?;
     let partitions = if topic.assignments.is_empty() {
@@ -93,11 +93,11 @@ fn judge(config: &Config, topics: &Topics, topic: &CreatableTopic) -> Result<New
     } else {
         if topic.replication_factor != -1 {
             let message = "A manual partition assignment was specified, but replication factor was not set to -1.";
-            return Err(refused(ErrorCode::INVALID_REQUEST, message));
+            return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
         }
         if topic.num_partitions != -1 {
             let message = "A manual partition assignment was specified, but numPartitions was not set to -1.";
-            return Err(refused(ErrorCode::INVALID_REQUEST, message));
+            return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
         }
         assigned_count(config, &topic.assignments)?
     };
@@ -109,11 +109,11 @@ fn own_settings(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refu
         Some(value) => Ok((config.name.to_string(), value.to_string())),
         None => {
             let message = format!("Null value not supported for topic configs: {}", config.name.as_str());
-            Err(refused(ErrorCode::INVALID_CONFIG, message))
+            Err(Refused::new(ErrorCode::INVALID_CONFIG, message))
         }
     });
     let given = given.collect::<Result<_, _>>()?;
-    topic_settings::validate(&given).map_err(|error| refused(ErrorCode::INVALID_CONFIG, error.to_string()))
+    topic_settings::validate(&given).map_err(|error| Refused::new(ErrorCode::INVALID_CONFIG, error.to_string()))
 }
 
 fn check_replication_factor(config: &Config, replication_factor: i16) -> Result<(), Refused> {
@@ -124,11 +124,11 @@ fn check_replication_factor(config: &Config, replication_factor: i16) -> Result<
             let message = format!(
                 "Unable to replicate the partition {factor} time(s): The target replication factor of {factor} cannot be reached because only 1 broker(s) are registered or some brokers have all their log directories cordoned."
             );
-            Err(refused(ErrorCode::INVALID_REPLICATION_FACTOR, message))
+            Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message))
         }
         _ => {
             let message = "Replication factor must be larger than 0, or -1 to use the default value.";
-            Err(refused(ErrorCode::INVALID_REPLICATION_FACTOR, message))
+            Err(Refused::new(ErrorCode::INVALID_REPLICATION_FACTOR, message))
         }
     }
 }
@@ -139,14 +139,14 @@ fn partition_count(config: &Config, count: i32) -> Result<u32, Refused> {
         count if count > 0 => Ok(count.unsigned_abs()),
         _ => {
             let message = "Number of partitions was set to an invalid non-positive value.";
-            Err(refused(ErrorCode::INVALID_PARTITIONS, message))
+            Err(Refused::new(ErrorCode::INVALID_PARTITIONS, message))
         }
     }
 }
 
 /// Partitions 0 to n − 1, each on this node.
 fn assigned_count(config: &Config, assignments: &[CreatableReplicaAssignment]) -> Result<u32, Refused> {
-    let invalid = |message: String| refused(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
+    let invalid = |message: String| Refused::new(ErrorCode::INVALID_REPLICA_ASSIGNMENT, message);
     let mut indexes = BTreeSet::new();
     for assignment in assignments {
         if !indexes.insert(assignment.partition_index) {
@@ -203,10 +203,6 @@ fn described(result: CreatableTopicResult, topic: &Topic, config: &Config, versi
         .with_num_partitions(i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX))
         .with_replication_factor(1)
         .with_configs(Some(configs.collect()))
-}
-
-fn refused(error: ErrorCode, message: impl Into<String>) -> Refused {
-    Refused { error, message: message.into() }
 }
 
 #[cfg(test)]

@@ -55,18 +55,14 @@ pub async fn delete_records(
 fn judge(topic: Option<&Topic>, asked: &DeleteRecordsPartition) -> Result<(PartitionId, Offset), Refused> {
     let found = topic.and_then(|topic| Some((topic, partition_of(topic, asked.partition_index)?)));
     let (topic, partition) =
-        found.ok_or_else(|| refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition"))?;
+        found.ok_or_else(|| Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition"))?;
     if topic_name::is_internal(&topic.name) {
-        return Err(refused(ErrorCode::INVALID_TOPIC_EXCEPTION, "the topic is internal"));
+        return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, "the topic is internal"));
     }
     if topic.config.compact && !topic.config.delete {
-        return Err(refused(ErrorCode::POLICY_VIOLATION, "the topic is compacted only"));
+        return Err(Refused::new(ErrorCode::POLICY_VIOLATION, "the topic is compacted only"));
     }
     Ok((partition.id, asked.offset))
-}
-
-fn refused(error: ErrorCode, message: &str) -> Refused {
-    Refused { error, message: message.to_owned() }
 }
 
 #[cfg(test)]

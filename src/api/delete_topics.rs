@@ -39,7 +39,7 @@ pub async fn delete_topics(
         // Older versions have no code for it.
         let error =
             if header.api_version < 3 { ErrorCode::INVALID_REQUEST } else { ErrorCode::TOPIC_DELETION_DISABLED };
-        named.into_iter().map(|named| (named, Err(refused(error, "Topic deletion is disabled.")))).collect()
+        named.into_iter().map(|named| (named, Err(Refused::new(error, "Topic deletion is disabled.")))).collect()
     };
     let topics = judged.iter().filter_map(|(_, topic)| topic.as_ref().ok().cloned()).collect();
     let deleted = cx.broker.engine.delete_topics(topics).await.map_err(|_| Close::Ending)?;
@@ -79,7 +79,7 @@ fn judge(topics: &Topics, named: Vec<Named>) -> Vec<(Named, Result<TopicRef, Ref
         match reference {
             Ok(_) if count > 1 => {
                 let what = if topic.name.is_some() { "Duplicate topic name." } else { "Duplicate topic id." };
-                judged.push((topic.clone(), Err(refused(ErrorCode::INVALID_REQUEST, what))));
+                judged.push((topic.clone(), Err(Refused::new(ErrorCode::INVALID_REQUEST, what))));
             }
             Ok(reference) => match known.map(|known| (known, by_topic.remove(&known.no))) {
                 None | Some((_, Some(1))) => judged.push((topic.clone(), Ok(reference))),
@@ -87,7 +87,7 @@ fn judge(topics: &Topics, named: Vec<Named>) -> Vec<(Named, Result<TopicRef, Ref
                     let message = "The provided topic name maps to an ID that was already supplied.";
                     let name = Some(TopicName(StrBytes::from_string(known.name.to_string())));
                     let both = Named { name, id: known.id };
-                    judged.push((both, Err(refused(ErrorCode::INVALID_REQUEST, message))));
+                    judged.push((both, Err(Refused::new(ErrorCode::INVALID_REQUEST, message))));
                 }
                 Some((_, None)) => {}
             },
@@ -99,7 +99,7 @@ fn judge(topics: &Topics, named: Vec<Named>) -> Vec<(Named, Result<TopicRef, Ref
 }
 
 fn reference(named: &Named) -> Result<TopicRef, Refused> {
-    let invalid = |message| Err(refused(ErrorCode::INVALID_REQUEST, message));
+    let invalid = |message| Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
     match (&named.name, named.id) {
         (Some(name), id) if id.is_nil() => Ok(TopicRef::Name(name.to_string())),
         (None, id) if !id.is_nil() => Ok(TopicRef::Id(id)),
@@ -113,10 +113,6 @@ fn found<'a>(topics: &'a Topics, reference: &TopicRef) -> Option<&'a Arc<Topic>>
         TopicRef::Name(name) => topics.by_name.get(name.as_str()),
         TopicRef::Id(id) => topics.by_id.get(id),
     }
-}
-
-fn refused(error: ErrorCode, message: &str) -> Refused {
-    Refused { error, message: message.to_owned() }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ fn check(request: &DescribeClientQuotasRequest) -> Result<(), Refused> {
         }
         if !ENTITY_TYPES.contains(&entity_type) {
             let message = format!("Unsupported entity type {entity_type}");
-            return Err(Refused { error: ErrorCode::UNSUPPORTED_VERSION, message });
+            return Err(Refused::new(ErrorCode::UNSUPPORTED_VERSION, message));
         }
         match (component.match_type, &component._match) {
             (EXACT, Some(_)) | (DEFAULT | SPECIFIED, None) => {}
@@ -74,7 +74,7 @@ fn check(request: &DescribeClientQuotasRequest) -> Result<(), Refused> {
 }
 
 fn invalid(message: impl Into<String>) -> Refused {
-    Refused { error: ErrorCode::INVALID_REQUEST, message: message.into() }
+    Refused::new(ErrorCode::INVALID_REQUEST, message)
 }
 
 #[cfg(test)]

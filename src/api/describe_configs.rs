@@ -83,10 +83,10 @@ fn entries(cx: &Context, resource: &DescribeConfigsResource) -> Result<Vec<Entry
     match ConfigResource::from_wire(resource.resource_type) {
         Some(ConfigResource::Topic) => {
             topic_name::check(&resource.resource_name)
-                .map_err(|message| Refused { error: ErrorCode::INVALID_TOPIC_EXCEPTION, message })?;
-            let topic = cx.broker.catalog.topic(&resource.resource_name).ok_or_else(|| Refused {
-                error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                message: format!("The topic '{}' does not exist.", resource.resource_name.as_str()),
+                .map_err(|message| Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message))?;
+            let topic = cx.broker.catalog.topic(&resource.resource_name).ok_or_else(|| {
+                let message = format!("The topic '{}' does not exist.", resource.resource_name.as_str());
+                Refused::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
             })?;
             Ok(describe::topic(&config, &topic.name, &topic.overrides))
         }
@@ -98,7 +98,7 @@ fn entries(cx: &Context, resource: &DescribeConfigsResource) -> Result<Vec<Entry
         Some(ConfigResource::Group) => {
             if resource.resource_name.is_empty() {
                 let message = "Group name must not be empty".to_owned();
-                return Err(Refused { error: ErrorCode::INVALID_REQUEST, message });
+                return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
             }
             check_group(&resource.resource_name)?;
             Ok(describe::group(&config, &cx.broker.coordinator.configs(&resource.resource_name)))
@@ -106,16 +106,16 @@ fn entries(cx: &Context, resource: &DescribeConfigsResource) -> Result<Vec<Entry
         Some(ConfigResource::ClientMetrics) => {
             if resource.resource_name.is_empty() {
                 let message = "Client metrics subscription name must not be empty".to_owned();
-                return Err(Refused { error: ErrorCode::INVALID_REQUEST, message });
+                return Err(Refused::new(ErrorCode::INVALID_REQUEST, message));
             }
             let none = BTreeMap::new();
             let own = config.overrides.client_metrics.get(resource.resource_name.as_str()).unwrap_or(&none);
             Ok(describe::client_metrics(&config, own))
         }
-        None => Err(Refused {
-            error: ErrorCode::INVALID_REQUEST,
-            message: format!("Unsupported resource type: {}", resource.resource_type),
-        }),
+        None => {
+            let message = format!("Unsupported resource type: {}", resource.resource_type);
+            Err(Refused::new(ErrorCode::INVALID_REQUEST, message))
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::apis::count_error;
 use super::topic_name::CONSUMER_OFFSETS;
 use super::{COMMANDS_MAX, Context, partition_of};
-use crate::engine::command::DescribedProducer;
+use crate::engine::command::{DescribedProducer, UNKNOWN_PARTITION};
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
@@ -69,7 +69,7 @@ pub async fn describe_producers(
 
 fn message(error: ErrorCode) -> &'static str {
     match error {
-        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => "This server does not host this topic-partition.",
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => UNKNOWN_PARTITION,
         ErrorCode::INVALID_REQUEST => "the partition is named more than once",
         _ => "the state of the partition cannot be read",
     }

@@ -10,6 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
 use super::{Context, now, topic_name};
+use crate::engine::command::UNKNOWN_PARTITION;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
@@ -65,7 +66,7 @@ fn unknown(header: &RequestHeader, asked: Asked) -> TopicData {
         if header.api_version < 2 {
             return unknown;
         }
-        let message = StrBytes::from_static_str("This server does not host this topic-partition.");
+        let message = StrBytes::from_static_str(UNKNOWN_PARTITION);
         unknown.with_error_message(Some(message))
     });
     let partitions = partitions.collect();

@@ -184,7 +184,7 @@ impl<'a> Values<'a> {
 
     fn number<T: FromStr>(&self, name: &str) -> Result<T, InvalidSetting> {
         let text = self.checked(name)?;
-        text.parse().map_err(|_| invalid(name, &text, "out of range"))
+        table::number(name, &text)
     }
 
     fn boolean(&self, name: &str) -> Result<bool, InvalidSetting> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::table::{self, InvalidSetting, list};
+use super::table::{self, InvalidSetting, list, number};
 use crate::types::Timestamp;
 
 const MODE: &str = "message.dedup.mode";
@@ -315,13 +315,6 @@ fn principals(text: &str) -> Result<Vec<String>, InvalidSetting> {
         reason: format!(
             "Invalid value {text} for configuration {BYPASS_PRINCIPALS}: must be principals such as User:mirror with semicolons between them"
         ),
-    })
-}
-
-fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, InvalidSetting> {
-    text.parse().map_err(|_| InvalidSetting {
-        name: name.to_owned(),
-        reason: format!("Invalid value {text} for configuration {name}: out of range"),
     })
 }
 

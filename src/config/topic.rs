@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::dedup::DedupDefaults;
-use super::table::{self, InvalidSetting, list};
+use super::table::{self, InvalidSetting, list, number};
 use super::{CompressionType, DedupConfig, TimestampType, TopicConfig};
 
 /// Tiered storage, which there is none of.
@@ -137,13 +137,6 @@ impl Default for TopicConfig {
         }
         config
     }
-}
-
-fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, InvalidSetting> {
-    text.parse().map_err(|_| InvalidSetting {
-        name: name.to_owned(),
-        reason: format!("Invalid value {text} for configuration {name}: out of range"),
-    })
 }
 
 #[cfg(test)]

@@ -164,6 +164,21 @@ pub struct Refused {
     pub message: String,
 }
 
+/// Kafka's sentence for a topic or partition that is not there (`UnknownTopicOrPartitionException`).
+pub const UNKNOWN_PARTITION: &str = "This server does not host this topic-partition.";
+
+impl Refused {
+    /// With a code and a sentence.
+    pub fn new(error: ErrorCode, message: impl Into<String>) -> Self {
+        Self { error, message: message.into() }
+    }
+
+    /// A topic or partition that is not there.
+    pub fn unknown_partition() -> Self {
+        Self::new(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_PARTITION)
+    }
+}
+
 /// One offset to commit.
 #[derive(Debug, Clone)]
 pub struct OffsetToCommit {
@@ -258,7 +273,7 @@ pub enum TopicRef {
     Id(Uuid),
 }
 
-/// A log start to move, and what it was when that was decided: log start and bytes below it, as in
+/// A log start to move, not beyond the high watermark, and what it was when that was decided: log start and bytes below it, as in
 /// [`PartitionRow`](crate::store::schema::PartitionRow).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LogStart {

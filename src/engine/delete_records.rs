@@ -21,14 +21,13 @@ pub(super) fn delete_records(
     before: Offset,
 ) -> Result<Offset, Refused> {
     let Some(log) = state.logs.get_mut(&id) else {
-        let message = "This server does not host this topic-partition.".to_owned();
-        return Err(Refused { error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message });
+        return Err(Refused::unknown_partition());
     };
     let high_watermark = log.view.offsets().high_watermark;
     let before = if before == -1 { high_watermark } else { before };
     if before < 0 || before > high_watermark {
         let message = format!("offset {before} is not within the log, which ends at {high_watermark}");
-        return Err(Refused { error: ErrorCode::OFFSET_OUT_OF_RANGE, message });
+        return Err(Refused::new(ErrorCode::OFFSET_OUT_OF_RANGE, message));
     }
     if before <= log.row.log_start {
         return Ok(log.row.log_start);
@@ -38,7 +37,7 @@ pub(super) fn delete_records(
         Err(error) => {
             tracing::error!(partition = %id, %error, "records cannot be deleted");
             let message = "the log cannot be read".to_owned();
-            return Err(Refused { error: ErrorCode::KAFKA_STORAGE_ERROR, message });
+            return Err(Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, message));
         }
     };
     let bytes = start_bytes.saturating_sub(log.row.start_bytes);
@@ -60,12 +59,12 @@ pub(super) fn move_log_starts(state: &mut State, group: &mut Group, starts: &[Lo
         if config.is_none_or(|now| !now.delete || (now.retention_ms, now.retention_bytes) != start.limits) {
             return false;
         }
-        // Deleted meanwhile, or moved by a request, or compacted.
+        // Deleted meanwhile, or moved by a request, or compacted. The high watermark that was seen is passed for good.
         let Some(log) = state.logs.get_mut(&start.partition) else { return false };
-        let (log_start, start_bytes) = start.next;
-        if (log.row.log_start, log.row.start_bytes) != start.seen || log_start > log.view.offsets().high_watermark {
+        if (log.row.log_start, log.row.start_bytes) != start.seen {
             return false;
         }
+        let (log_start, start_bytes) = start.next;
         move_log_start(log, group, log_start, start_bytes);
         true
     };

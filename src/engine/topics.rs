@@ -27,11 +27,11 @@ pub(super) fn create(
     environment: &mut dyn Environment,
 ) -> Result<Created, Refused> {
     if state.topics.by_name.contains_key(new.name.as_str()) {
-        return Err(refused(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{}' already exists.", new.name)));
+        return Err(Refused::new(ErrorCode::TOPIC_ALREADY_EXISTS, format!("Topic '{}' already exists.", new.name)));
     }
     if let Some(other) = collision(state, &new.name) {
         let message = format!("Topic '{}' collides with existing topic: {other}", new.name);
-        return Err(refused(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
+        return Err(Refused::new(ErrorCode::INVALID_TOPIC_EXCEPTION, message));
     }
     check_partitions_max(state, new.partitions as usize)?;
     let config = resolve(state, &new.name, &new.overrides)?;
@@ -67,10 +67,8 @@ pub(super) fn delete(state: &mut State, group: &mut Group, which: &TopicRef) -> 
     };
     let Some(topic) = found.cloned() else {
         return Err(match which {
-            TopicRef::Name(_) => unknown_topic(),
-            TopicRef::Id(_) => {
-                refused(ErrorCode::UNKNOWN_TOPIC_ID, "This server does not host this topic ID.".to_owned())
-            }
+            TopicRef::Name(_) => Refused::unknown_partition(),
+            TopicRef::Id(_) => Refused::new(ErrorCode::UNKNOWN_TOPIC_ID, "This server does not host this topic ID."),
         });
     };
     state.topics.remove(&topic);
@@ -103,7 +101,7 @@ pub(super) fn create_partitions(
     total: u32,
     validate_only: bool,
 ) -> Result<(), Refused> {
-    let topic = state.topics.by_no.get(&no).cloned().ok_or_else(unknown_topic)?;
+    let topic = state.topics.by_no.get(&no).cloned().ok_or_else(Refused::unknown_partition)?;
     let count = topic.partitions.len();
     if total as usize <= count {
         let message = if total as usize == count {
@@ -111,7 +109,7 @@ pub(super) fn create_partitions(
         } else {
             format!("The topic {} currently has {count} partition(s); {total} would not be an increase.", topic.name)
         };
-        return Err(refused(ErrorCode::INVALID_PARTITIONS, message));
+        return Err(Refused::new(ErrorCode::INVALID_PARTITIONS, message));
     }
     check_partitions_max(state, total as usize - count)?;
     check_disk(state)?;
@@ -132,13 +130,13 @@ pub(super) fn set_overrides(
     no: TopicNo,
     overrides: BTreeMap<String, String>,
 ) -> Result<(), Refused> {
-    let topic = state.topics.by_no.get(&no).cloned().ok_or_else(unknown_topic)?;
+    let topic = state.topics.by_no.get(&no).cloned().ok_or_else(Refused::unknown_partition)?;
     let config = resolve(state, &topic.name, &overrides)?;
     let checks_versions = |config: &TopicConfig| config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions);
     if checks_versions(&topic.config) && !checks_versions(&config) {
         // Records that come meanwhile would leave versions behind that are not those of their keys.
         let message = "message.version.check cannot be switched off".to_owned();
-        return Err(refused(ErrorCode::INVALID_CONFIG, message));
+        return Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
     }
     let next = changed(&topic, topic.partitions.clone(), overrides, config);
     warn_of_lost_changes(&next);
@@ -255,7 +253,7 @@ fn row_of(topic: &Topic) -> TopicRow {
 
 fn resolve(state: &State, name: &str, overrides: &BTreeMap<String, String>) -> Result<TopicConfig, Refused> {
     TopicConfig::resolve(&state.settings.topic_defaults, name, overrides)
-        .map_err(|error| refused(ErrorCode::INVALID_CONFIG, error.to_string()))
+        .map_err(|error| Refused::new(ErrorCode::INVALID_CONFIG, error.to_string()))
 }
 
 fn check_partitions_max(state: &State, more: usize) -> Result<(), Refused> {
@@ -265,14 +263,14 @@ fn check_partitions_max(state: &State, more: usize) -> Result<(), Refused> {
             "{more} more partitions would exceed einmal.partitions.max={partitions_max}; there are {}",
             state.partition_count
         );
-        return Err(refused(ErrorCode::POLICY_VIOLATION, message));
+        return Err(Refused::new(ErrorCode::POLICY_VIOLATION, message));
     }
     Ok(())
 }
 
 fn check_disk(state: &State) -> Result<(), Refused> {
     if state.disk.is_low() {
-        return Err(refused(ErrorCode::KAFKA_STORAGE_ERROR, disk_watch::REFUSAL.to_owned()));
+        return Err(Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, disk_watch::REFUSAL));
     }
     Ok(())
 }
@@ -284,13 +282,4 @@ fn collision<'a>(state: &'a State, name: &str) -> Option<&'a str> {
 
 fn metric_name(name: &str) -> String {
     name.replace('.', "_")
-}
-
-fn unknown_topic() -> Refused {
-    let message = "This server does not host this topic-partition.".to_owned();
-    refused(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
-}
-
-fn refused(error: ErrorCode, message: String) -> Refused {
-    Refused { error, message }
 }

@@ -22,7 +22,7 @@ pub use client_metrics::CLIENT_METRICS;
 pub use dedup::{DEFAULTED_TOPICS, PREFIX as DEDUP_DEFAULT};
 pub use groups::GROUPS;
 pub use meaningless::is_meaningless;
-pub use setting::{InvalidSetting, Kind, Setting, Synonym, Update, Valid, list};
+pub use setting::{InvalidSetting, Kind, Setting, Synonym, Update, Valid, list, number};
 pub use topics::TOPICS;
 
 /// All settings of the broker.

@@ -309,6 +309,14 @@ impl Setting {
     }
 }
 
+/// The number of a value that has been checked against the table, as whoever goes by it holds it.
+pub fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, InvalidSetting> {
+    text.parse().map_err(|_| InvalidSetting {
+        name: name.to_owned(),
+        reason: format!("Invalid value {text} for configuration {name}: out of range"),
+    })
+}
+
 /// Elements of a list value: trimmed, empty ones left out.
 pub fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|element| !element.is_empty())

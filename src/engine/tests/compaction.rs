@@ -1,20 +1,27 @@
 //! Compaction against a map of each key's last value, under transactions, restarts, power cuts in the middle and jumps of the clock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::harness::*;
+use crate::engine::asker::Asker;
 use crate::engine::background::Ending;
-use crate::engine::cleaner::Rounds;
+use crate::engine::cleaner::{CleanerSettings, Rounds};
+use crate::engine::command::{Command, CompactedUpTo, Compaction, Replaced};
 use crate::engine::settings::Settings;
 use crate::record::build::BatchBuilder;
 use crate::record::codec::{self, Codec, DecompressionLimits};
 use crate::record::records::records;
 use crate::record::{BatchHeader, HEADER_BYTES};
 use crate::store::Store;
-use crate::store::schema::{CompactedRow, RowValue, aborted_prefix, compacted_key, log_range};
-use crate::types::{ErrorCode, Offset, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
+use crate::store::schema::{
+    CompactedRow, RowValue, SparseRow, aborted_key, aborted_prefix, compacted_key, log_prefix, log_range, sparse_key,
+};
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
 
 const HOUR: Timestamp = 3_600_000;
 const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
@@ -137,7 +144,9 @@ impl Model {
             Step::Append { producer, codec, records } => self.append(producer, CODECS[codec], &records).await,
             Step::End { producer, commits } => self.end(producer, commits).await,
             Step::Compact => {
+                let before = self.found().await;
                 compact(&mut self.rounds);
+                self.check_lag(&before).await;
                 self.check_complete().await;
             }
             Step::CompactWithLittleMemory { keys } => {
@@ -232,7 +241,7 @@ impl Model {
         }
         let cut = TestEngine::start_on(
             self.broker.store.memory.crash(keep),
-            std::sync::Arc::clone(&self.broker.time),
+            Arc::clone(&self.broker.time),
             self.broker.settings.clone(),
         );
         let before = std::mem::replace(&mut self.broker, cut);
@@ -328,6 +337,17 @@ impl Model {
         }
     }
 
+    /// Nothing of what was there has gone before its time.
+    async fn check_lag(&self, before: &BTreeMap<Offset, Sent>) {
+        // Smaller steps of the wall clock are not taken for jumps, and records are up to 2 ms ahead.
+        const SLACK_MS: Timestamp = 1_002;
+        let found = self.found().await;
+        for (offset, sent) in before.iter().filter(|(offset, _)| !found.contains_key(offset)) {
+            let age_ms = self.true_ms - sent.appended_at;
+            assert!(age_ms + SLACK_MS >= self.min_lag_ms, "the record at {offset} has gone after {age_ms} ms");
+        }
+    }
+
     /// What counts no more is gone from where compaction has come to.
     async fn check_complete(&self) {
         let id = self.broker.partition("t").id;
@@ -399,6 +419,161 @@ async fn a_tombstone_goes_after_its_time() {
         broker.append("t", keyed(&format!("new {advance_ms}"), Some("3"))).await;
         compact(&mut rounds);
         assert_eq!(base_offsets(&broker).await, expected, "{advance_ms}");
+    }
+}
+
+#[tokio::test]
+async fn a_tombstone_that_was_seen_after_a_jump_of_the_clock_stays_for_its_time_too() {
+    let broker = compacted_topic().await;
+    let mut rounds = broker.cleaner();
+    for batch in [keyed("a", Some("1")), keyed("a", None), keyed("b", Some("2"))] {
+        broker.append("t", batch).await;
+    }
+    broker.time.jump(1000 * HOUR);
+    broker.idle_round();
+    // Half an hour later the jump is too old to count, for what is kept for an hour.
+    for (advance_ms, expected) in
+        [(HOUR / 2, vec![1, 2, 3]), (HOUR / 2, vec![1, 2, 3, 4]), (HOUR / 2, vec![2, 3, 4, 5])]
+    {
+        broker.time.advance(advance_ms);
+        broker.idle_round();
+        broker.append("t", keyed(&format!("new {}", broker.time.now()), Some("3"))).await;
+        compact(&mut rounds);
+        assert_eq!(base_offsets(&broker).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_has_waited_for_max_compaction_lag_is_compacted_whatever_its_share() {
+    let broker = TestEngine::start();
+    let configs =
+        [("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "1"), ("max.compaction.lag.ms", "3600000")];
+    broker.create("t", &configs).await;
+    let mut rounds = broker.cleaner();
+    for key in ["a", "a", "b"] {
+        broker.append("t", keyed(key, Some("1"))).await;
+    }
+    for (advance_ms, expected) in [(0, vec![0, 1, 2]), (HOUR, vec![0, 1, 2]), (1, vec![1, 2])] {
+        broker.time.advance(advance_ms);
+        broker.idle_round();
+        compact(&mut rounds);
+        assert_eq!(base_offsets(&broker).await, expected, "{advance_ms}");
+    }
+}
+
+#[tokio::test]
+async fn compaction_waits_for_what_it_reads_and_writes_and_counts_what_it_takes() {
+    let broker = compacted_topic().await;
+    let two_keys = keyed("a", Some("1")).record(START_TIME, Some(b"b"), Some(b"2"));
+    for batch in [two_keys, keyed("a", Some("3")), keyed("c", Some("4"))] {
+        broker.append("t", batch).await;
+    }
+    let bytes = async || broker.read("t").await.iter().map(|batch| batch.bytes.len() as u64).collect::<Vec<_>>();
+    let before = bytes().await;
+    // A byte takes a millisecond.
+    let mut rounds =
+        broker.cleaner_by(CleanerSettings { backoff: Duration::MAX, dedupe_bytes: 1 << 20, bytes_per_second: 1000.0 });
+    let waited_us = Arc::new(AtomicU64::new(0));
+    let ending = Ending::counting(Arc::clone(&waited_us));
+    std::thread::scope(|scope| scope.spawn(move || rounds.pass(&ending)).join().expect("no panic"));
+    let after = bytes().await;
+    assert_eq!((after.len(), &after[1..]), (3, &before[1..]));
+    // What is compacted is read for its keys and again for the rest; the newest batch is not.
+    let moved = 2 * (before[0] + before[1]) + after[0];
+    let waited_ms = waited_us.load(Ordering::SeqCst) / 1000;
+    assert!((moved - 5..=moved).contains(&waited_ms), "{waited_ms} ms for {moved} bytes");
+    let topic = broker.started.catalog.topic("t").expect("exists");
+    let taken = topic.traffic.deleted_by_compaction_bytes.load(Ordering::Relaxed);
+    assert_eq!((taken, before[0] > after[0]), (before[0] - after[0], true));
+}
+
+fn step_by_hand(broker: &TestEngine, partition: PartitionId, compaction: Compaction) -> bool {
+    let asker = broker.asker();
+    std::thread::scope(|scope| scope.spawn(|| ask_for(&asker, partition, compaction)).join().expect("no panic"))
+}
+
+/// Waits for the writer, which no thread of the runtime may.
+fn ask_for(asker: &Asker, partition: PartitionId, compaction: Compaction) -> bool {
+    asker.ask(|reply| Command::Compact { partition, compaction, reply }).expect("answered")
+}
+
+#[tokio::test]
+async fn what_was_found_before_the_log_start_moved_does_no_harm_after_it() {
+    let broker = compacted_topic().await;
+    for key in ["a", "a", "b"] {
+        broker.append("t", keyed(key, Some("1"))).await;
+    }
+    let id = broker.partition("t").id;
+    let mut keys = Vec::new();
+    let visit = &mut |key| {
+        keys.push(key);
+        true
+    };
+    broker.store.scan_log(id, 0, 3, visit).expect("reads");
+    let bytes = broker.read("t").await.remove(0).bytes;
+    assert_eq!(broker.engine().delete_records(id, 1).await, Ok(Ok(1)));
+    // Answered once readers know of the deletion, so that the rows go with the next round.
+    broker.engine().init_producer_id().await.expect("answered");
+    broker.idle_round();
+    assert_eq!(rows(&broker, &log_prefix(id)), 2);
+    let start_bytes = broker.partition("t").start_bytes();
+    let old = keys[0];
+    for new in [None, Some((old, bytes))] {
+        let replaced = vec![Replaced { old, new }];
+        assert!(step_by_hand(&broker, id, Compaction::Replace { replaced, aborted: Vec::new() }));
+        assert_eq!(rows(&broker, &log_prefix(id)), 2, "nothing is written below the log start");
+        assert_eq!(broker.partition("t").start_bytes(), start_bytes);
+    }
+    // The index counts bytes from the log start that was seen.
+    let entry = SparseRow { max_timestamp: 1, max_timestamp_offset: 1, cumulative_bytes: 5 };
+    for (seen_log_start, expected) in [(0, None), (1, Some(start_bytes + 5))] {
+        let done = CompactedUpTo { seen_log_start, first_dirty: 2, sparse: vec![(99, entry)] };
+        assert!(step_by_hand(&broker, id, Compaction::Done(done)));
+        let found = broker.store.get(&sparse_key(id, 99)).expect("reads");
+        let found = found.map(|row| SparseRow::decode(&row).expect("decodes").cumulative_bytes);
+        assert_eq!(found, expected, "{seen_log_start}");
+    }
+}
+
+#[tokio::test]
+async fn readers_of_committed_records_know_of_a_removal_from_before_its_write_until_after_its_sync() {
+    let broker = compacted_topic().await;
+    broker.append("t", keyed("a", Some("1"))).await;
+    let partition = broker.partition("t");
+    let id = partition.id;
+    let seen = partition.indexes();
+    assert!(seen.is_some());
+    for (round, aborted) in [false, true].into_iter().enumerate() {
+        let key = aborted_key(id, 99);
+        let compaction = match aborted {
+            true => {
+                let mut keys = Vec::new();
+                let visit = &mut |key| {
+                    keys.push(key);
+                    true
+                };
+                broker.store.scan_log(id, 0, 1, visit).expect("reads");
+                let replaced = keys.into_iter().map(|old| Replaced { old, new: None }).collect();
+                Compaction::Replace { replaced, aborted: vec![key] }
+            }
+            false => Compaction::Forget(vec![key]),
+        };
+        let during = std::thread::scope(|scope| {
+            broker.store.writes.hold();
+            broker.store.syncs.hold();
+            let asker = broker.asker();
+            let stepping = scope.spawn(move || ask_for(&asker, id, compaction));
+            broker.store.writes.wait_until_reached();
+            let before_write = partition.indexes();
+            broker.store.writes.open();
+            broker.store.syncs.wait_until_reached();
+            let before_sync = partition.indexes();
+            broker.store.syncs.open();
+            assert!(stepping.join().expect("no panic"));
+            (before_write, before_sync)
+        });
+        assert_eq!(during, (None, None), "{aborted}");
+        assert_eq!(partition.indexes(), seen.map(|seen| seen + round as u64 + 1), "{aborted}");
     }
 }
 

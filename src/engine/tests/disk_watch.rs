@@ -1,9 +1,10 @@
 //! What goes on, and what does not, while the disk is nearly full.
 
-use super::harness::{TestEngine, at, idempotent, new_topic, plain, settings};
+use super::harness::{TestEngine, at, idempotent, new_topic, pass, plain, rows, settings};
 use crate::engine::command::{Acks, OffsetToCommit, TopicRef};
 use crate::engine::settings::Settings;
 use crate::log::offsets::CommittedOffset;
+use crate::store::schema::log_prefix;
 use crate::types::{ErrorCode, LeaderEpoch};
 
 const RESERVE_BYTES: u64 = 8000;
@@ -109,4 +110,22 @@ async fn many_bytes_are_not_written_without_a_look() {
         broker.send("t", Acks::Leader, plain(&["a"])).await.expect("answered")[0].error,
         ErrorCode::KAFKA_STORAGE_ERROR
     );
+}
+
+#[tokio::test]
+async fn retention_gives_back_what_is_not_worth_it_while_little_is_free() {
+    let broker = start();
+    broker.create("t", &[("retention.bytes", "0"), ("retention.ms", "-1")]).await;
+    broker.append("t", plain(&["a"])).await;
+    let mut passes = broker.retention();
+    for (free_bytes, expected) in [(u64::MAX, 1), (0, 0)] {
+        broker.let_be_free(free_bytes);
+        broker.idle_round();
+        pass(&mut passes);
+        // Answered once readers know of all before it.
+        broker.engine().init_producer_id().await.expect("answered");
+        broker.idle_round();
+        assert_eq!(broker.offsets("t").log_start, 1);
+        assert_eq!(rows(&broker, &log_prefix(broker.partition("t").id)), expected, "{free_bytes}");
+    }
 }

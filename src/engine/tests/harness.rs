@@ -197,16 +197,17 @@ impl TestEngine {
 
     /// The same with so much memory for keys.
     pub fn cleaner_with(&self, dedupe_bytes: u64) -> Rounds {
+        self.cleaner_by(CleanerSettings { backoff: Duration::MAX, dedupe_bytes, bytes_per_second: f64::MAX })
+    }
+
+    /// The same by these settings.
+    pub fn cleaner_by(&self, settings: CleanerSettings) -> Rounds {
         Rounds::new(Cleaner {
             store: Arc::<GatedStore>::clone(&self.store),
             catalog: Arc::clone(&self.started.catalog),
             asker: self.asker(),
             reclaim_bytes: self.settings.reclaim_bytes,
-            settings: Arc::new(ArcSwap::from_pointee(CleanerSettings {
-                backoff: Duration::MAX,
-                dedupe_bytes,
-                bytes_per_second: f64::MAX,
-            })),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
         })
     }
 

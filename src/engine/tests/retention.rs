@@ -1,6 +1,7 @@
 //! Retention against a list of batches with their times and sizes, under restarts, power cuts and jumps of the clock.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 
@@ -289,7 +290,7 @@ async fn rows_go_once_they_are_worth_it_and_their_space_is_reclaimed() {
     assert!(from < to);
     assert_eq!(rows(&broker, &log_prefix(id)) + rows(&broker, &sparse_prefix(Some(id))), 0);
     let topic = broker.started.catalog.topic("t").expect("exists");
-    let deleted = topic.traffic.deleted_by_size_bytes.load(std::sync::atomic::Ordering::Relaxed);
+    let deleted = topic.traffic.deleted_by_size_bytes.load(Ordering::Relaxed);
     assert_eq!(deleted, broker.partition("t").start_bytes());
 }
 
@@ -324,6 +325,54 @@ async fn a_limit_that_has_been_changed_no_longer_counts() {
     configure("delete", "0").await;
     assert_eq!(moves(start), [true]);
     assert_eq!(broker.offsets("t").log_start, 1);
+}
+
+#[tokio::test]
+async fn a_log_start_is_not_moved_by_what_was_looked_at_before_it_moved_or_bytes_went() {
+    let broker = TestEngine::start();
+    let configs = [("cleanup.policy", "compact,delete"), ("retention.ms", "-1"), ("min.cleanable.dirty.ratio", "0")];
+    broker.create("t", &configs).await;
+    for _ in 0..3 {
+        broker.append("t", BatchBuilder::new().record(START_TIME, Some(b"a"), Some(b"1"))).await;
+    }
+    compact(&mut broker.cleaner());
+    let (partition, size_bytes) = (broker.partition("t").id, broker.partition("t").start_bytes());
+    assert!(size_bytes > 0, "one has gone");
+    let asker = broker.asker();
+    let moves = |seen| {
+        let start = LogStart { partition, seen, next: (2, 2 * size_bytes), limits: (-1, -1), old_bytes: 0 };
+        let ask = || asker.ask(|reply| Command::MoveLogStarts { starts: vec![start], reply });
+        std::thread::scope(|scope| scope.spawn(ask).join().expect("no panic")).expect("answered")
+    };
+    assert_eq!(moves((0, 0)), [false], "before bytes went");
+    assert_eq!(moves((1, size_bytes)), [false], "another log start");
+    assert_eq!(broker.offsets("t").log_start, 0);
+    assert_eq!(moves((0, size_bytes)), [true]);
+    assert_eq!((broker.offsets("t").log_start, broker.partition("t").size_bytes()), (2, size_bytes));
+}
+
+#[tokio::test]
+async fn bytes_are_counted_by_what_they_went_for() {
+    let broker = TestEngine::start();
+    let batch = |age_ms| batch_at(broker.time.now() - age_ms, 100);
+    let size_bytes = batch(0).build().len() as u64;
+    let hour = HOUR.to_string();
+    broker.create("t", &[("retention.ms", &hour)]).await;
+    for age_ms in [HOUR + 1, HOUR + 1, 0, 0] {
+        broker.append("t", batch(age_ms)).await;
+    }
+    let mut passes = broker.retention();
+    for (bytes, log_start, expected) in [("-1", 2, (2, 0)), (&*size_bytes.to_string(), 3, (2, 1))] {
+        let overrides = texts(&[("retention.ms", &hour), ("retention.bytes", bytes)]);
+        assert_eq!(broker.engine().set_topic_overrides(broker.no("t"), overrides).await, Ok(Ok(())));
+        pass(&mut passes);
+        assert_eq!(broker.offsets("t").log_start, log_start);
+        let topic = broker.started.catalog.topic("t").expect("exists");
+        let count = |bytes: &AtomicU64| bytes.load(Ordering::Relaxed) / size_bytes;
+        let traffic = &topic.traffic;
+        let counts = (count(&traffic.deleted_by_time_bytes), count(&traffic.deleted_by_size_bytes));
+        assert_eq!(counts, expected, "{bytes}");
+    }
 }
 
 #[tokio::test]
