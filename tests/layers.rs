@@ -7,18 +7,19 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["types", "metrics"],
     &["config", "wire", "record", "client"],
-    &["producer", "transaction", "group", "security", "dedup"],
+    &["producer", "transaction", "group", "dedup"],
     &["store"],
     &["log"],
     &["engine"],
     &["coordinator"],
     &["api"],
-    &["server", "proxy", "telemetry"],
+    &["server", "telemetry"],
     &["app", "bench", "cli"],
     &["verify"],
 ];
 
-/// Parts without clock, I/O, randomness or runtime: bytes and values in, values out.
+/// Parts without clock, I/O, randomness or runtime: bytes and values in, values out. So is every file whose module documentation says
+/// "Pure.", and what lies in the folder of a `mod.rs` that says so.
 const PURE: &[&str] = &[
     "types",
     "wire",
@@ -29,15 +30,7 @@ const PURE: &[&str] = &[
     "dedup",
     "config/loggers",
     "config/table",
-    "bench/checksum",
-    "bench/cursor",
-    "bench/fetch_codec",
     "bench/group_member",
-    "bench/payload",
-    "bench/produce_codec",
-    "bench/random",
-    "bench/schedule",
-    "bench/verify",
 ];
 
 /// What clients' modules may use: they are for any broker, and share with ours the format of records at most.
@@ -65,6 +58,11 @@ const IMPURE: &[&str] = &[
 
 /// Every source file but tests, as (path below `src`, code without comments and test modules).
 fn sources() -> Vec<(String, String)> {
+    texts().into_iter().map(|(name, text)| (name, code(&text))).collect()
+}
+
+/// The same with all of their texts.
+fn texts() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     let mut folders = vec![root.clone()];
@@ -77,7 +75,7 @@ fn sources() -> Vec<(String, String)> {
             }
             let name = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
             if name.ends_with(".rs") && !name.ends_with("tests.rs") && !name.contains("tests/") {
-                found.push((name, code(&fs::read_to_string(&path).expect("sources are text"))));
+                found.push((name, fs::read_to_string(&path).expect("sources are text")));
             }
         }
     }
@@ -166,16 +164,36 @@ fn modules_use_only_what_lies_below_them() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Whether the module documentation in `text` says that the module is pure.
+fn says_pure(text: &str) -> bool {
+    let mut docs = text.lines().take_while(|line| line.starts_with("//!"));
+    docs.any(|line| line.split(' ').any(|word| word == "Pure." || word == "Pure:"))
+}
+
+/// Whether `file` is `module`, or lies in its folder.
+fn is_of(file: &str, module: &str) -> bool {
+    file.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
+
 #[test]
 fn pure_modules_know_no_clock_no_disk_no_runtime() {
+    let texts = texts();
+    let said = texts.iter().filter(|(_, text)| says_pure(text));
+    let said = said.map(|(file, _)| file.trim_end_matches(".rs").trim_end_matches("/mod"));
+    let pure: Vec<&str> = PURE.iter().copied().chain(said).collect();
     let mut wrong = Vec::new();
-    for (file, code) in sources() {
-        let stem = file.trim_end_matches(".rs");
-        if PURE.iter().any(|pure| stem == *pure || file.starts_with(&format!("{pure}/"))) {
-            wrong.extend(impurities(&code).into_iter().map(|word| format!("src/{file} has {word}")));
-        }
+    for (file, text) in texts.iter().filter(|(file, _)| pure.iter().any(|pure| is_of(file, pure))) {
+        wrong.extend(impurities(&code(text)).into_iter().map(|word| format!("src/{file} has {word}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn modules_that_are_named_here_are_there() {
+    let texts = texts();
+    let named = LAYERS.iter().copied().flatten().chain(PURE).chain(CLIENT_SIDE.iter().map(|(module, _)| module));
+    let missing: Vec<_> = named.filter(|module| !texts.iter().any(|(file, _)| is_of(file, module))).collect();
+    assert!(missing.is_empty(), "no modules: {missing:?}");
 }
 
 #[test]
@@ -195,6 +213,9 @@ fn planted_violations_are_found() {
     assert_eq!(against_the_direction("server", &code), Vec::<String>::new());
     assert_eq!(impurities("use std::time::{Duration, SystemTime};\ntokio::spawn(x)"), ["tokio", "SystemTime"]);
     assert_eq!(impurities("use std::time::Duration; client_metrics::f()"), Vec::<&str>::new());
+    assert!(says_pure("//! What it is. Pure.\n\nuse a;") && says_pure("//! What it is.\n//! Pure: no clock.\n"));
+    assert!(!says_pure("//! What it is.\n\n/// Pure.\nfn f() {}") && !says_pure("//! Purely said."));
+    assert!(is_of("a/b.rs", "a/b") && is_of("a/b/c.rs", "a/b") && !is_of("a/bc.rs", "a/b"));
 }
 
 #[test]

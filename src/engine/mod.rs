@@ -13,6 +13,12 @@
 //! long windows in files; [`group`] holds what was decided,
 //! [`expiry_clock`] the time by which things expire.
 //!
+//! What goes takes up to four steps, each of which waits for something else. It is *retired* by [`retention`]: readers see it no more, and
+//! it is not worth removing yet. It is *dead* once it is to go, and waits until the write that said so is published. It is *purged* when
+//! its rows are removed, a slice of them with each write of `purge`. Last of all its space is *reclaimed* by the [`reclaimer`]. What a
+//! request deletes, and a topic that is deleted, is dead at once; batches that compaction replaces go in that very write, and what
+//! is left to reclaim of them is told once it is worth it.
+//!
 //! Invariant: an answer leaves after the write that contains what it says is committed at the durability it promises.
 //! Invariant: after a failed write or sync nothing more is written or answered; [`Started`]'s owner ends the process.
 //! Invariant: the state is changed by decisions only, and recovery reads the very rows that they wrote.
