@@ -118,6 +118,9 @@ def check(prometheus, interval):
 # Families that are there from the start, and that this load moves.
 MOVED = {
     "einmal_bootstrap_only_connections_total": "",
+    "einmal_dedup_duplicates_total": 'topic="red-packets",reason="open"',
+    "einmal_dedup_live_ids": 'topic="red-packets"',
+    "einmal_dedup_scan_seconds_count": "",
     "einmal_client_software": 'name="confluent-kafka-python"',
     "einmal_group_commits_total": 'result="refused"',
     "einmal_group_rebalances_total": 'reason="join"',
