@@ -3,8 +3,11 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use bytes::BufMut;
+use einmal::record::build::BatchBuilder;
+use einmal::record::codec::Codec;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
@@ -17,7 +20,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 use support::client::payload;
-use support::requests::{create_topic, topic_name};
+use support::requests::{create_topic, create_topic_with, keyed_batch, produce, topic_name};
 use support::transactions::{Protocol, TransactionalProducer, transaction_state};
 use support::{TestClient, TestServer};
 
@@ -30,10 +33,14 @@ fn text(text: &str) -> StrBytes {
 
 /// Runs `work` and holds the broker to [`GROWTH_BYTES_MAX`] meanwhile.
 fn bounded<T>(server: &TestServer, work: impl FnOnce() -> T) -> T {
+    bounded_by(GROWTH_BYTES_MAX, server, work)
+}
+
+fn bounded_by<T>(growth_bytes_max: usize, server: &TestServer, work: impl FnOnce() -> T) -> T {
     let before = server.resident_bytes();
     let answer = work();
     let grown = server.peak_resident_bytes().saturating_sub(before);
-    assert!(grown < GROWTH_BYTES_MAX, "grew by {grown} bytes");
+    assert!(grown < growth_bytes_max, "grew by {grown} bytes");
     answer
 }
 
@@ -202,4 +209,28 @@ fn fetches_that_wait_leave_the_request_memory_to_others() {
         TestClient::connect(&server).call(&ApiVersionsRequest::default(), 0);
     }
     drop(parked);
+}
+
+#[test]
+fn a_batch_of_many_small_records_is_compacted_in_little_memory() {
+    let server = TestServer::start_with(&[
+        "log.cleaner.backoff.ms=50",
+        "log.cleaner.io.max.bytes.per.second=1e12",
+        "log.cleaner.min.cleanable.ratio=0",
+    ]);
+    let mut client = TestClient::connect(&server);
+    create_topic_with(&mut client, "t", 1, &[("cleanup.policy", "compact"), ("max.message.bytes", "50000000")]);
+    // All of one key, and none with a value: a view of each would take ten times what it expands to.
+    let records =
+        (0..800_000).fold(BatchBuilder::new().codec(Codec::Gzip), |batch, _| batch.record(1, Some(b""), None));
+    let batch = records.build().freeze();
+    bounded_by(96 << 20, &server, || {
+        assert_eq!(produce(&mut client, "t", 0, batch).error_code, 0);
+        assert_eq!(produce(&mut client, "t", 0, keyed_batch("b", "v")).error_code, 0);
+        let deadline = Instant::now() + Duration::from_secs(120);
+        let labels = ["topic=\"t\"", "reason=\"compaction\""];
+        while server.metric("einmal_retention_deleted_bytes_total", &labels).is_none_or(|bytes| bytes == 0.0) {
+            assert!(Instant::now() < deadline, "it is not compacted");
+        }
+    });
 }

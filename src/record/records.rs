@@ -2,12 +2,13 @@
 //!
 //! [`times`] and the checks of [`validate`](super::validate) read what precedes a record's value and skip the rest, in memory
 //! that does not grow with the batch; of most batches they look at no more than the lengths of uncompressed records.
-//! [`records`] gives the whole of each record, of records that are decompressed already.
+//! [`records`] gives the whole of each record, of records that are decompressed already, [`Opened`] of those of any batch.
 //!
 //! Invariant: exactly the records that the header counts, to the last byte, or an error.
 
 mod heads;
 mod lengths;
+mod opened;
 mod varint;
 mod views;
 
@@ -17,6 +18,7 @@ use crate::types::Timestamp;
 
 pub(super) use heads::heads;
 pub(super) use lengths::{RECORD_BODY_BYTES_MIN, check_lengths};
+pub use opened::{Look, Opened};
 pub use views::{RecordView, Records, records};
 
 /// When a record of a batch is from.

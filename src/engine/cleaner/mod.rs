@@ -40,6 +40,9 @@ use round::{Ended, Interrupted, Round};
 /// How long a shorter `log.cleaner.backoff.ms` or a higher rate takes to be noticed at most.
 const SETTINGS_LOOK: Duration = Duration::from_secs(1);
 
+/// Between two looks at the least: Kafka takes a `log.cleaner.backoff.ms` of 0 at its word, and is never done looking.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
 /// What limits compaction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CleanerSettings {
@@ -69,13 +72,14 @@ impl Cleaner {
             let settings = Arc::clone(&self.settings);
             let mut rounds = Rounds::new(self);
             let mut waited = Duration::ZERO;
+            let backoff = || settings.load().backoff.max(BACKOFF_MIN);
             loop {
-                let step = settings.load().backoff.saturating_sub(waited).min(SETTINGS_LOOK);
+                let step = backoff().saturating_sub(waited).min(SETTINGS_LOOK);
                 if ending.within(step) {
                     return;
                 }
                 waited += step;
-                if waited >= settings.load().backoff {
+                if waited >= backoff() {
                     rounds.pass(ending);
                     waited = Duration::ZERO;
                 }

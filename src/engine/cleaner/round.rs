@@ -17,9 +17,10 @@ use crate::engine::sparse_index::SPARSE_ENTRY_BYTES;
 use crate::log::aborted::all_aborted_in;
 use crate::log::catalog::Topic;
 use crate::producer::ProducerState;
-use crate::record::codec::{self, DecompressionLimits};
-use crate::record::records::{RecordView, RecordsInvalid, records};
-use crate::record::{BatchHeader, HEADER_BYTES, control, rewrite};
+use crate::record::codec::DecompressionLimits;
+use crate::record::records::{Opened, RecordsInvalid};
+use crate::record::rewrite::{self, Kept};
+use crate::record::{BatchHeader, control};
 use crate::store::schema::{
     LogKey, RowValue, SparseRow, aborted_key, producer_of_key, producers_prefix, sparse_key, sparse_prefix,
 };
@@ -85,6 +86,21 @@ struct Batch {
     bytes: Bytes,
 }
 
+/// What a round goes by.
+struct Newest {
+    map: OffsetMap,
+    /// First offset that was not looked at: it and all after it stay. It lies in the middle of a batch where that alone has more keys
+    /// than there is room for.
+    end: Offset,
+}
+
+impl Newest {
+    /// Whether a record is the newest of its key, as far as is known.
+    fn counts(&self, key: &[u8], offset: Offset) -> bool {
+        offset >= self.end || self.map.newest(key).is_none_or(|newest| offset >= newest)
+    }
+}
+
 /// What becomes of a batch.
 enum Verdict {
     Stays,
@@ -134,9 +150,10 @@ impl Left {
 impl Round<'_> {
     /// Runs it.
     pub fn run(mut self) -> Result<Ended, Interrupted> {
-        let (map, end) = self.newest_offsets()?;
+        let newest = self.newest_offsets()?;
+        let end = newest.end;
         self.forget_index(end)?;
-        let left = self.rewrite(&map, end)?;
+        let left = self.rewrite(&newest)?;
         let clean_bytes = left.bytes;
         let (seen_log_start, sparse) = (self.log_start, left.sparse);
         self.send(Compaction::Done(CompactedUpTo { seen_log_start, first_dirty: end, sparse }))?;
@@ -153,7 +170,7 @@ impl Round<'_> {
         if is_taken == Some(true) { Ok(()) } else { Err(Interrupted::Gone) }
     }
 
-    /// Visits the batches that begin in `[from, to)` and hands each over, as long as the visitor wants more.
+    /// Visits the batches that hold offsets in `[from, to)` and hands each over, as long as the visitor wants more.
     fn batches(
         &mut self,
         from: Offset,
@@ -184,14 +201,11 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Keys of the next batches that end below `to`, for about [`READ_BYTES`].
+    /// Keys of the next batches with offsets below `to`, for about [`READ_BYTES`].
     fn keys(&self, from: Offset, to: Offset) -> Result<Vec<LogKey>, Interrupted> {
         let mut keys = Vec::new();
         let mut bytes = 0;
         self.store().scan_log(self.id, from, to, &mut |key| {
-            if key.last_offset() >= to {
-                return false;
-            }
             bytes += key.size_bytes as usize;
             keys.push(key);
             bytes < READ_BYTES
@@ -199,10 +213,12 @@ impl Round<'_> {
         Ok(keys)
     }
 
-    /// The newest offset of each key in what is dirty, as far as memory reaches, and where that is.
-    fn newest_offsets(&mut self) -> Result<(OffsetMap, Offset), Interrupted> {
+    /// The newest offset of each key in what is dirty, as far as memory reaches.
+    fn newest_offsets(&mut self) -> Result<Newest, Interrupted> {
         let Dirt { first_dirty, end, .. } = self.dirt;
-        let mut map = OffsetMap::new(self.with.settings.load().dedupe_bytes);
+        // No more keys than offsets.
+        let keys = u64::try_from(end - first_dirty).unwrap_or(0);
+        let mut map = OffsetMap::new(self.with.settings.load().dedupe_bytes, keys);
         let mut seen = Transactions::new(all_aborted_in(self.store(), self.id, first_dirty, end)?);
         let mut reached = first_dirty;
         self.batches(first_dirty, end, |round, batch| {
@@ -212,23 +228,32 @@ impl Round<'_> {
                     seen.pass_marker(header.producer_id, result, header.last_offset());
                 }
             } else if !seen.pass_batch(header.producer_id, header.is_transactional(), header.last_offset()) {
-                let keys = usize::try_from(header.record_count).unwrap_or(0);
-                // One batch at least, or it would never get on.
-                if !map.has_room_for(keys) && !map.is_empty() {
+                let full_at = round.look_into(&batch, |opened| {
+                    // Of one that cannot be read to its end nothing counts: for who reads it, older values may be all there is.
+                    opened.each(|_| true)?;
+                    let mut full_at = None;
+                    opened.each(|record| {
+                        let offset = header.base_offset + Offset::from(record.offset_delta);
+                        let Some(key) = record.key.filter(|_| offset >= first_dirty) else { return true };
+                        if !map.put(key, offset) {
+                            full_at = Some(offset);
+                        }
+                        full_at.is_none()
+                    })?;
+                    Ok(full_at)
+                });
+                if let Some(full_at) = full_at.flatten() {
+                    // In the middle of a batch only where that is the first: what has been seen of others is seen again.
+                    if reached == first_dirty {
+                        reached = full_at;
+                    }
                     return Ok(false);
                 }
-                round.look_into(&batch, |records| {
-                    for record in records {
-                        if let Some(key) = record.key {
-                            map.put(key, header.base_offset + Offset::from(record.offset_delta));
-                        }
-                    }
-                });
             }
             reached = header.last_offset() + 1;
             Ok(true)
         })?;
-        Ok((map, reached))
+        Ok(Newest { map, end: reached })
     }
 
     /// The index of times and sizes says of what is compacted what was; it is made anew once that is done.
@@ -245,15 +270,18 @@ impl Round<'_> {
         Ok(())
     }
 
-    fn rewrite(&mut self, map: &OffsetMap, end: Offset) -> Result<Left, Interrupted> {
+    fn rewrite(&mut self, newest: &Newest) -> Result<Left, Interrupted> {
+        let end = newest.end;
         let last_of_producers = self.last_of_producers()?;
         let mut seen = Transactions::new(all_aborted_in(self.store(), self.id, self.log_start, end)?);
         let mut left = Left::default();
         let mut staged = Staged::default();
+        let mut covered_to = end;
         self.batches(self.log_start, end, |round, batch| {
             let key = batch.key;
-            let is_last = is_last_of_producer(&last_of_producers, &batch.header) || key.last_offset() + 1 == end;
-            let new = match round.judge(&batch, map, &mut seen, is_last, &mut staged.aborted) {
+            covered_to = covered_to.max(key.last_offset() + 1);
+            let is_last = is_last_of_producer(&last_of_producers, &batch.header) || key.last_offset() + 1 >= end;
+            let new = match round.judge(&batch, newest, &mut seen, is_last, &mut staged.aborted) {
                 Verdict::Stays => {
                     left.add(&key);
                     return Ok(true);
@@ -275,7 +303,7 @@ impl Round<'_> {
         self.write(staged)?;
         // For the writer of the next run, which reads from the newest entry on.
         let mut next = None;
-        self.store().scan_log(self.id, end, Offset::MAX, &mut |key| {
+        self.store().scan_log(self.id, covered_to, Offset::MAX, &mut |key| {
             next = Some(key.base_offset);
             false
         })?;
@@ -305,7 +333,7 @@ impl Round<'_> {
     fn judge(
         &self,
         batch: &Batch,
-        map: &OffsetMap,
+        newest: &Newest,
         seen: &mut Transactions,
         is_last: bool,
         aborted: &mut Vec<Vec<u8>>,
@@ -333,44 +361,59 @@ impl Round<'_> {
             }
             return emptied();
         }
-        let mut verdict = Verdict::Stays;
-        self.look_into(batch, |records| {
-            let counts = |record: &RecordView<'_>| {
-                let Some(key) = record.key else { return false };
+        let horizon = self.wall_now.saturating_add(self.topic.config.delete_retention_ms);
+        // The tombstones of one that has been looked at in part begin to wait when the rest has been, too.
+        let is_whole = header.last_offset() < newest.end;
+        let verdict = self.look_into(batch, |opened| {
+            let mut has_tombstones = false;
+            let kept = Kept::of(opened, horizon, |record| {
                 let offset = header.base_offset + Offset::from(record.offset_delta);
-                let is_newest = map.newest(key).is_none_or(|newest| offset >= newest);
-                is_newest && (record.value.is_some() || !is_past_horizon)
-            };
-            let kept: Vec<_> = records.iter().filter(|record| header.is_control() || counts(record)).copied().collect();
-            let has_tombstones = !header.is_control() && kept.iter().any(|record| record.value.is_none());
-            let sets_horizon = header.delete_horizon().is_none() && (has_tombstones || is_spent_marker);
-            if kept.is_empty() {
-                verdict = emptied();
-            } else if kept.len() < records.len() || sets_horizon {
-                let horizon = self.wall_now.saturating_add(self.topic.config.delete_retention_ms);
-                if let Ok(bytes) = rewrite::with_records(header, &kept, sets_horizon.then_some(horizon)) {
-                    verdict = Verdict::Becomes(bytes.freeze());
-                }
+                let is_tombstone = !header.is_control() && record.value.is_none();
+                // Nobody sees what is below the log start, and the keys of its records are not looked at.
+                let is_seen = offset >= self.log_start;
+                let is_kept = header.is_control()
+                    || is_seen
+                        && record
+                            .key
+                            .is_some_and(|key| newest.counts(key, offset) && !(is_tombstone && is_past_horizon));
+                has_tombstones |= is_kept && is_tombstone;
+                is_kept
+            })?;
+            let sets_horizon = header.delete_horizon().is_none() && is_whole && (has_tombstones || is_spent_marker);
+            if kept.count == 0 {
+                Ok(emptied())
+            } else if kept.count < header.record_count.unsigned_abs() as usize || sets_horizon {
+                Ok(Verdict::Becomes(rewrite::with_records(opened, &kept, sets_horizon)?.freeze()))
+            } else {
+                Ok(Verdict::Stays)
             }
         });
-        verdict
+        verdict.unwrap_or(Verdict::Stays)
     }
 
     /// What a control batch ends.
     fn marker(&self, batch: &Batch) -> Option<TransactionResult> {
         let mut result = None;
-        self.look_into(batch, |records| {
-            result = records.first().and_then(|record| record.key).and_then(control::marker_of_key);
+        self.look_into(batch, |opened| {
+            opened.each(|record| {
+                result = record.key.and_then(control::marker_of_key);
+                false
+            })
         });
         result
     }
 
     /// Hands the records of a batch over. One that cannot be read, or grows beyond the limits, is left alone: it stays as it is, and
     /// the newest values of its keys with it.
-    fn look_into(&self, batch: &Batch, visit: impl FnOnce(&[RecordView<'_>])) {
-        if let Err(error) = try_look_into(batch, visit) {
-            let (topic, partition, offset) = (&*self.topic.name, self.id.index, batch.key.base_offset);
-            tracing::warn!(topic, partition, offset, %error, "a batch cannot be compacted and stays as it is");
+    fn look_into<T>(&self, batch: &Batch, look: impl FnOnce(&Opened<'_>) -> Result<T, RecordsInvalid>) -> Option<T> {
+        let opened = Opened::of(&batch.bytes, &batch.header, DecompressionLimits::default());
+        match opened.and_then(|opened| look(&opened)) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                let (topic, partition, offset) = (&*self.topic.name, self.id.index, batch.key.base_offset);
+                tracing::warn!(topic, partition, offset, %error, "a batch cannot be compacted and stays as it is");
+                None
+            }
         }
     }
 
@@ -397,14 +440,6 @@ fn is_last_of_producer(producers: &HashMap<ProducerId, LastOfProducer>, header: 
         Some(LastOfProducer::Marker { epoch }) => header.is_control() && header.producer_epoch == *epoch,
         None => false,
     }
-}
-
-fn try_look_into(batch: &Batch, visit: impl FnOnce(&[RecordView<'_>])) -> Result<(), RecordsInvalid> {
-    let packed = batch.bytes.get(HEADER_BYTES..).unwrap_or_default();
-    let plain = codec::decompress(batch.header.codec()?, packed, DecompressionLimits::default())?;
-    let views = records(&plain, batch.header.record_count).collect::<Result<Vec<_>, _>>()?;
-    visit(&views);
-    Ok(())
 }
 
 fn parsed(key: LogKey, stored: StoredBatch) -> Result<Batch, Interrupted> {

@@ -150,8 +150,10 @@ impl Model {
                 self.check_complete().await;
             }
             Step::CompactWithLittleMemory { keys } => {
-                let mut rounds = self.broker.cleaner_with(keys * 48);
-                compact(&mut rounds);
+                // Of up to seven keys; some batches have more than fit.
+                self.rounds = self.broker.cleaner_with(keys * 48);
+                compact(&mut self.rounds);
+                self.check_complete().await;
                 self.rounds = self.broker.cleaner();
             }
             Step::CompactAndCut { synced, keep } => self.compact_and_cut(synced, keep).await,

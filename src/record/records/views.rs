@@ -76,7 +76,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-fn read_record<'a>(rest: &mut &'a [u8]) -> Result<RecordView<'a>, ReadError> {
+pub(super) fn read_record<'a>(rest: &mut &'a [u8]) -> Result<RecordView<'a>, ReadError> {
     let start = *rest;
     let length = read_length(rest)?.ok_or(ReadError::Malformed("its length is negative"))?;
     let mut body = take(rest, length)?;
