@@ -25,6 +25,7 @@
 //! |---|---|
 //! | [`types`] | words that all share: partitions, offsets, producers, error codes |
 //! | [`metrics`] | the catalogue of metrics |
+//! | [`spelling`] | the known name that a misspelt one stands for |
 //! | [`config`] | the one table of settings, and how sources are laid over each other |
 //! | [`wire`] | frames, headers, bodies; pure |
 //! | [`record`] | record batches: header view, validation, codecs; pure |
@@ -42,7 +43,7 @@
 //! | [`app`] | one broker from start to stop |
 //! | [`client`] | asks any broker, blocking; uses [`types`] alone |
 //! | [`bench`](mod@bench) | measures any broker from a client's side; uses [`client`], [`record`] and [`types`] alone |
-//! | [`cli`] | what people do with any cluster from the command line; uses [`client`], [`record`] and [`types`] alone |
+//! | [`cli`] | what people do with any cluster from the command line; uses [`client`], [`record`], [`spelling`] and [`types`] alone |
 //! | [`verify`] | finds damage in a data directory that no broker uses |
 //!
 //! Outside the library: `bench/` runs [`bench`](mod@bench) against einmal and Apache Kafka in turn and writes the pages under
@@ -78,6 +79,8 @@
 pub mod types;
 
 pub mod metrics;
+
+pub mod spelling;
 
 pub mod config;
 

@@ -68,7 +68,7 @@ enum Command {
     /// Print the records of topics of a cluster, einmal or any Kafka
     #[command(after_help = einmal::cli::consume::EXAMPLES)]
     Consume(einmal::cli::consume::Options),
-    /// Topics of a cluster, einmal or any Kafka: create, list, describe, alter, delete
+    /// Topics of a cluster, einmal or any Kafka: create, list, describe, alter, trim, delete
     #[command(subcommand)]
     Topic(einmal::cli::topic::Command),
     /// Groups of a cluster, einmal or any Kafka: list, describe, lag, reset, delete

@@ -67,6 +67,9 @@ fn topics_are_created_shown_changed_and_deleted() {
     let mut client = TestClient::connect(&server);
     assert_eq!(produce(&mut client, "a", 1, batch(Producer::NONE, -1, &["x", "y"])).error_code, 0);
     let described = ["topic", "partition", "leader", "replicas", "in_sync", "log_start_offset", "end_offset"];
+    let sizes = rows(&server, &["topic", "describe", "a"], &["size_bytes"]);
+    assert_eq!(sizes[0], [json!(0)]);
+    assert!(sizes[1][0].as_i64().is_some_and(|bytes| (61..1_000).contains(&bytes)), "{sizes:?}");
     let partition =
         |index: i32, end: i32| [json!("a"), json!(index), json!(1), json!("1"), json!("1"), json!(0), json!(end)];
     assert_eq!(rows(&server, &["topic", "describe", "a"], &described), [partition(0, 0), partition(1, 2)]);
@@ -84,6 +87,11 @@ fn topics_are_created_shown_changed_and_deleted() {
     for (arguments, sentence) in [
         (&["topic", "alter", "a", "-p", "2"][..], "INVALID_PARTITIONS"),
         (&["topic", "alter", "a", "--set", "nope=1"], "Unknown topic config name: nope"),
+        (
+            &["topic", "alter", "a", "--set", "retntion.ms=1"],
+            "Unknown topic config name: retntion.ms (did you mean retention.ms?)",
+        ),
+        (&["topic", "create", "d", "-c", "cleanup.polisy=compact"], "(did you mean cleanup.policy?)"),
         (&["topic", "describe", "no"], "there is no topic no"),
         (&["topic", "delete", "no"], "there is no topic no"),
         (&["topic", "create", "d", "--replication-factor", "3"], "INVALID_REPLICATION_FACTOR"),
@@ -173,6 +181,55 @@ no     delete  refused  there is no topic no
 }
 
 #[test]
+fn records_before_a_place_are_deleted() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 2);
+    produce(&mut client, "t", 0, batch(Producer::NONE, -1, &["a", "b", "c"]));
+    let trim = ["topic", "trim", "t", "--to"];
+    let columns = ["partition", "log_start_offset", "new_start_offset", "end_offset", "outcome"];
+    let line = |partition: i32, offsets: [i64; 3], outcome: &str| {
+        let [start, new, end] = offsets.map(|offset| json!(offset));
+        [json!(partition), start, new, end, json!(outcome)]
+    };
+    let starts = || rows(&server, &["topic", "describe", "t"], &["log_start_offset"]);
+    let plan = [line(0, [0, 2, 3], "possible"), line(1, [0, 0, 0], "unchanged")];
+    // What is done and what is not come in this order.
+    assert_eq!(rows(&server, &[&trim[..], &["2"]].concat(), &columns), plan);
+    assert_eq!(starts(), [[json!(0)], [json!(0)]], "nothing without --execute");
+    let done = [line(1, [0, 0, 0], "unchanged"), line(0, [0, 2, 3], "done")];
+    assert_eq!(rows(&server, &[&trim[..], &["2", "--execute"]].concat(), &columns), done);
+    assert_eq!(starts(), [[json!(2)], [json!(0)]]);
+    // No record is that new.
+    let all = rows(&server, &[&trim[..], &["@9999999999999", "-p", "0", "--execute"]].concat(), &columns);
+    assert_eq!(all, [line(0, [2, 3, 3], "done")]);
+    assert_eq!(starts(), [[json!(3)], [json!(0)]]);
+    for (arguments, sentence) in [
+        (&["no", "--to", "latest"][..], "there is no topic no"),
+        (&["t", "-p", "2", "--to", "latest"], "there is no partition 2 of t"),
+        (&["t", "--to", "yesterday"], "write earliest, latest, an offset"),
+        (&["__consumer_offsets", "--to", "latest", "--execute"], "there is no topic"),
+    ] {
+        let said = refusal(&server, &[&["topic", "trim"], arguments].concat());
+        assert!(said.contains(sentence), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_is_said_to_not_answer() {
+    // Bound, and never listening again.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    for arguments in [&["topic", "list", "-o", "json"][..], &["group", "list", "-o", "json"], &["topic", "delete", "t"]]
+    {
+        let called = server::call(&[arguments, &["--bootstrap-server", &silent.to_string()]].concat());
+        let said = String::from_utf8_lossy(&called.stderr).into_owned();
+        assert_eq!(called.status.code(), Some(1), "{said}");
+        assert!(called.stdout.is_empty(), "an empty array would say that there is none");
+        assert!(said.starts_with(&format!("einmal: cannot connect to {silent}")), "{said}");
+    }
+}
+
+#[test]
 fn groups_are_listed_and_told_where_to_go_on() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);
@@ -258,6 +315,16 @@ fn settings_of_topics_brokers_and_groups_are_shown_and_changed() {
     assert_eq!(synonyms, [[json!(expected)]]);
     done(&server, &["config", "alter", "broker", "1", "--delete", "log.retention.ms"]);
     assert!(describe(&["broker", "1", "-s", "node.id"])[0][4] == json!("yes"));
+    // What nobody has set for all brokers is a setting all the same.
+    assert!(describe(&["broker", "-s", "num.partitions"]).is_empty());
+    let asked = ["config", "describe", "topic", "t", "-s", "nope", "-s", "retention.ms"];
+    let (lines, _) = refused_in_part(&server, &asked);
+    assert!(lines.contains("retention.ms"), "{lines}");
+    // An empty value is not the same as none.
+    done(&server, &[&alter[..], &["--set", "cleanup.policy="]].concat());
+    let (_, table, _) = einmal(&server, &["config", "describe", "topic", "t"]);
+    assert!(table.contains("cleanup.policy  \"\"     topic"), "{table}");
+    assert_eq!(describe(&["topic", "t", "-s", "cleanup.policy"])[0][2], json!(""));
 
     done(&server, &["config", "alter", "group", "g", "--set", "consumer.session.timeout.ms=50000"]);
     assert_eq!(describe(&["group", "g"]), [row("g", "consumer.session.timeout.ms", "50000", "group")]);
@@ -270,6 +337,16 @@ fn settings_of_topics_brokers_and_groups_are_shown_and_changed() {
         (&["alter", "broker", "1", "--set", "node.id=2"], "INVALID_REQUEST"),
         (&["alter", "broker", "9", "--set", "log.retention.ms=2"], "there is no broker 9"),
         (&["describe", "topic", "no"], "UNKNOWN_TOPIC_OR_PARTITION"),
+        (&["describe", "topic", "t", "-s", "nope"], "einmal: there is no setting nope of t\n"),
+        (
+            &["describe", "topic", "t", "-s", "retention.mss"],
+            "no setting retention.mss of t (did you mean retention.ms?)",
+        ),
+        (&["describe", "broker", "-s", "log.retension.ms"], "no setting log.retension.ms of brokers (did you mean"),
+        (
+            &["alter", "group", "g", "--set", "consumer.sesion.timeout.ms=1"],
+            "did you mean consumer.session.timeout.ms?",
+        ),
         (&["describe", "broker", "x"], "there is no broker x"),
         (&["describe", "topic"], "NAME"),
     ] {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up. A module uses itself and what stands in a lower row, nothing beside or above it.
 const LAYERS: &[&[&str]] = &[
-    &["types", "metrics"],
+    &["types", "metrics", "spelling"],
     &["config", "wire", "record", "client"],
     &["producer", "transaction", "group", "dedup"],
     &["store"],
@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
 /// "Pure.", and what lies in the folder of a `mod.rs` that says so.
 const PURE: &[&str] = &[
     "types",
+    "spelling",
     "wire",
     "record",
     "producer",
@@ -37,7 +38,7 @@ const PURE: &[&str] = &[
 const CLIENT_SIDE: &[(&str, &[&str])] = &[
     ("client", &["client", "types"]),
     ("bench", &["bench", "client", "record", "types"]),
-    ("cli", &["cli", "client", "record", "types"]),
+    ("cli", &["cli", "client", "record", "spelling", "types"]),
 ];
 
 const IMPURE: &[&str] = &[

@@ -39,8 +39,30 @@ fn lines_become_records_and_records_lines() {
     let read = einmal(&server, &["consume", "t", "--from-beginning", "-n", "2"], "");
     assert_eq!(read, "a\n\n");
 
+    let from = |offset: &str| einmal(&server, &["consume", "t", "--offset", offset, "--exit-at-end"], "");
+    let all = "a\n\nno newline at the end\nv=w\n\nnone\n";
+    for (offset, expected) in
+        [("4", "\nnone\n"), ("earliest", all), ("@0", all), ("latest", ""), ("99", ""), ("@9999999999999", "")]
+    {
+        assert_eq!(from(offset), expected, "{offset}");
+    }
+
     let missing = server::call(&["consume", "no", "--bootstrap-server", &server.address.to_string()]);
     assert!(!missing.status.success() && missing.stdout.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn what_is_too_large_for_the_topic_names_the_setting() {
+    let server = TestServer::start();
+    let address = server.address.to_string();
+    einmal(&server, &["topic", "create", "t", "-p", "1", "-c", "max.message.bytes=100"], "");
+    einmal(&server, &["produce", "t"], "short\n");
+    let refused = server::call_with_input(&["produce", "t", "--bootstrap-server", &address], &"x".repeat(101));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1));
+    for part in ["MESSAGE_TOO_LARGE [10];", "(1 line) for t-0", "einmal topic alter t --set max.message.bytes="] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[test]

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::CliError;
 use super::group;
-use super::offsets::{self, EARLIEST, LATEST};
 use super::output::{self, Format};
+use super::place::{self, Place};
 use super::read::{Brought, Message, Position, fetch};
 use super::target::Target;
 use crate::client::{ClientError, Cluster, NodeId};
@@ -23,6 +23,8 @@ pub const EXAMPLES: &str = "\
 Examples:
   einmal consume orders --from-beginning --exit-at-end    what there is
   einmal consume orders                                   what comes; Ctrl-C ends it
+  einmal consume orders --offset @1700000000000           what was written since then, ms since 1970
+  einmal consume orders -p 3 --offset 4711 -n 1           one record
   einmal consume orders --group audit -n 100              the next hundred of the group
   einmal consume orders -o json --isolation read_uncommitted";
 
@@ -56,6 +58,9 @@ pub struct Options {
     /// Begin with the first records instead of the next ones; with a group, where nothing is committed
     #[arg(long)]
     from_beginning: bool,
+    /// Begin there: earliest, latest, an offset, or @ and a time in ms since 1970; with a group, where nothing is committed
+    #[arg(long, value_name = "WHERE", conflicts_with = "from_beginning", value_parser = place::parse)]
+    offset: Option<Place>,
     /// How much of transactions is seen
     #[arg(long, value_enum, default_value_t)]
     isolation: Isolation,
@@ -126,8 +131,8 @@ fn begin(cluster: &mut Cluster, options: &Options) -> Result<BTreeMap<NodeId, Ve
         let index = options.partition.unwrap_or(0);
         return Err(CliError::NotFound(format!("there is no partition {index} of {}", options.topics.join(", "))));
     }
-    let end = if options.from_beginning { EARLIEST } else { LATEST };
-    let offsets = offsets::list(cluster, &partitions, end)?;
+    let place = options.offset.unwrap_or(if options.from_beginning { Place::Earliest } else { Place::Latest });
+    let found = place::find(cluster, &partitions, place)?;
     let committed = match &options.group {
         Some(group) => group::committed(cluster, group, options.target.timeout())?,
         None => BTreeMap::new(),
@@ -135,7 +140,7 @@ fn begin(cluster: &mut Cluster, options: &Options) -> Result<BTreeMap<NodeId, Ve
     let mut positions: BTreeMap<NodeId, Vec<Position>> = BTreeMap::new();
     for partition in partitions {
         let place = (partition.topic, partition.partition);
-        let offset = committed.get(&place).or(offsets.get(&place)).copied().unwrap_or(0);
+        let offset = committed.get(&place).copied().or(found.get(&place).map(|found| found.offset)).unwrap_or(0);
         let (topic, partition_index) = place;
         let leader = partition.leader.unwrap_or(-1);
         positions.entry(leader).or_default().push(Position { topic, partition: partition_index, offset });

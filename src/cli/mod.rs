@@ -17,6 +17,7 @@ mod offsets;
 mod outcome;
 pub mod output;
 mod partitioner;
+mod place;
 pub mod produce;
 mod read;
 mod setting;

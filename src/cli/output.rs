@@ -35,6 +35,8 @@ pub enum Format {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cell {
     Text(String),
+    /// The value of a setting, which may be empty: `""` in tables.
+    Setting(Option<String>),
     Number(i64),
     Absent,
     /// Milliseconds since 1970; the column's name ends in `_ms`.
@@ -60,6 +62,7 @@ impl Cell {
     fn json(&self) -> Value {
         match self {
             Self::Text(text) => json!(text),
+            Self::Setting(text) => json!(text),
             Self::Number(number) => json!(number),
             Self::Absent => Value::Null,
             Self::Moment(ms) | Self::Span(ms) => json!(ms),
@@ -74,6 +77,8 @@ impl Cell {
         let or_dash = |ms: Option<i64>, show: fn(i64) -> String| ms.map_or_else(|| "-".to_owned(), show);
         let text = match self {
             Self::Text(text) => text.clone(),
+            Self::Setting(Some(text)) if text.is_empty() => "\"\"".to_owned(),
+            Self::Setting(text) => text.clone().unwrap_or_default(),
             Self::Number(number) => number.to_string(),
             Self::Absent => String::new(),
             Self::Moment(ms) => or_dash(*ms, span::moment),

@@ -16,7 +16,7 @@ use super::{CliError, append, now};
 use crate::client::{ClientError, Cluster, NodeId};
 use crate::record::advance_sequence;
 use crate::record::build::BatchBuilder;
-use crate::types::{Offset, PartitionIndex, ProducerEpoch, ProducerId};
+use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId};
 
 /// Text under the help.
 pub const EXAMPLES: &str = "\
@@ -111,6 +111,23 @@ pub fn run(options: &Options) -> Result<(), CliError> {
     listing.print_before(sent.err(), options.target.output)
 }
 
+/// The refusal of a batch, and which setting bounds its size where that was too much: the broker's answer names none.
+fn too_large(
+    error: ClientError,
+    (topic, partition): (&str, PartitionIndex),
+    batch_bytes: usize,
+    records: i32,
+) -> CliError {
+    let lines = if records == 1 { "line" } else { "lines" };
+    match error {
+        ClientError::Refused { error: ErrorCode::MESSAGE_TOO_LARGE, .. } => CliError::Unfit(format!(
+            "{error}; a batch of {batch_bytes} bytes ({records} {lines}) for {topic}-{partition} is more than max.message.bytes of \
+             the topic: raise it (einmal topic alter {topic} --set max.message.bytes=BYTES)"
+        )),
+        error => error.into(),
+    }
+}
+
 /// An idempotent producer, or a transactional one.
 struct Sender<'a> {
     cluster: &'a mut Cluster,
@@ -178,8 +195,8 @@ impl<'a> Sender<'a> {
             let leader = self.leaders.get(&partition).copied().ok_or(ClientError::NoBroker(-1))?;
             let patience = self.options.target.timeout();
             let transactional_id = self.transaction.as_ref().map(TransactionalProducer::transactional_id);
-            let appended =
-                append::append(self.cluster, leader, (topic, partition), &batch, transactional_id, patience)?;
+            let appended = append::append(self.cluster, leader, (topic, partition), &batch, transactional_id, patience);
+            let appended = appended.map_err(|error| too_large(error, (topic, partition), batch.len(), records))?;
             let last_offset = appended.base_offset + Offset::from(records) - 1;
             let written = self.written.entry(partition).or_insert(Written {
                 records: 0,

@@ -52,7 +52,7 @@ pub enum ClientError {
         max: i16,
     },
     /// The broker said no.
-    #[error("{api} was refused: {error} {message}")]
+    #[error("{api} was refused: {error}{gap}{message}", gap = if .message.is_empty() { "" } else { " " })]
     Refused {
         /// What was asked.
         api: &'static str,

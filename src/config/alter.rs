@@ -71,13 +71,7 @@ pub fn topic(
         let described = super::describe::topic(config, name, &BTreeMap::new());
         described.into_iter().find(|entry| entry.name == setting.name)?.value
     };
-    let known = |name: &str| {
-        table::topic(name).ok_or_else(|| InvalidSetting {
-            name: name.to_owned(),
-            reason: format!("Unknown topic config name: {name}"),
-        })
-    };
-    let changed = apply(current, changes, known, default)?;
+    let changed = apply(current, changes, table::known_topic, default)?;
     Ok(topic_settings::validate(&changed)?)
 }
 
@@ -97,7 +91,7 @@ pub fn group(
 ) -> Result<BTreeMap<String, String>, AlterRefused> {
     check_names(changes)?;
     // None of them is a list, so no default is asked for.
-    let changed = apply(current, changes, super::groups::known, |_| None)?;
+    let changed = apply(current, changes, table::known_group, |_| None)?;
     Ok(super::groups::validate(config, &changed)?)
 }
 

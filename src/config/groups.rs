@@ -96,7 +96,7 @@ pub fn validate(
 ) -> Result<BTreeMap<String, String>, InvalidSetting> {
     let mut kept = BTreeMap::new();
     for (name, text) in overrides {
-        let setting = known(name)?;
+        let setting = table::known_group(name)?;
         kept.insert(name.clone(), setting.check(text)?);
     }
     let bounds = &config.consumer_groups;
@@ -106,12 +106,6 @@ pub fn validate(
         return Err(contradiction(SESSION_TIMEOUT_MS, &format!("must be greater than {HEARTBEAT_INTERVAL_MS}")));
     }
     Ok(kept)
-}
-
-/// The setting of this name.
-pub(super) fn known(name: &str) -> Result<&'static table::Setting, InvalidSetting> {
-    table::group(name)
-        .ok_or_else(|| InvalidSetting { name: name.to_owned(), reason: format!("Unknown group config name: {name}") })
 }
 
 fn check_own(kept: &BTreeMap<String, String>, name: &str, bounds: Bounded) -> Result<i32, InvalidSetting> {

@@ -12,6 +12,7 @@ use super::listeners::ListenerError;
 use super::properties::{self, MalformedProperties};
 use super::table::{self, InvalidSetting};
 use super::{BrokerOverrides, Config, Origin};
+use crate::spelling::hint;
 
 /// Where settings come from.
 #[derive(Debug, Clone, Default)]
@@ -91,10 +92,6 @@ pub enum LoadError {
     /// Something about listeners.
     #[error(transparent)]
     Listener(#[from] ListenerError),
-}
-
-fn hint(nearest: Option<&'static str>) -> String {
-    nearest.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default()
 }
 
 /// Settings that have Kafka refuse what einmal would allow.

@@ -29,11 +29,7 @@ pub fn validate(overrides: &BTreeMap<String, String>) -> Result<BTreeMap<String,
 
 /// The value of the topic setting `name` as it is kept.
 pub(super) fn check(name: &str, text: &str) -> Result<String, InvalidSetting> {
-    let setting = table::topic(name).ok_or_else(|| InvalidSetting {
-        name: name.to_owned(),
-        reason: format!("Unknown topic config name: {name}"),
-    })?;
-    setting.check(text)
+    table::known_topic(name)?.check(text)
 }
 
 fn check_compaction_lags(overrides: &BTreeMap<String, String>) -> Result<(), InvalidSetting> {

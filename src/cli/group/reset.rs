@@ -4,10 +4,9 @@ use clap::Args;
 
 use super::ask;
 use crate::cli::CliError;
-use crate::cli::offsets::{self, EARLIEST, LATEST};
 use crate::cli::output::{Cell, Listing};
+use crate::cli::place::{self, Place};
 use crate::cli::target::Target;
-use crate::types::Offset;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -26,7 +25,7 @@ pub struct Options {
     #[arg(long, required = true, value_name = "TOPIC")]
     topic: Vec<String>,
     /// earliest, latest, an offset, or @ and a time in ms since 1970
-    #[arg(long, value_name = "WHERE", value_parser = parse)]
+    #[arg(long, value_name = "WHERE", value_parser = place::parse)]
     to: Place,
     /// Do it, instead of showing what would be done
     #[arg(long)]
@@ -35,56 +34,23 @@ pub struct Options {
     target: Target,
 }
 
-/// Where to go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Earliest,
-    Latest,
-    Offset(Offset),
-    Time(i64),
-}
-
-fn parse(text: &str) -> Result<Place, String> {
-    let number = |text: &str| text.parse().ok().filter(|number| *number >= 0);
-    let place = match (text, text.strip_prefix('@')) {
-        ("earliest", _) => Some(Place::Earliest),
-        ("latest", _) => Some(Place::Latest),
-        (_, Some(time)) => number(time).map(Place::Time),
-        (offset, None) => number(offset).map(Place::Offset),
-    };
-    place.ok_or_else(|| "write earliest, latest, an offset such as 4711, or @1700000000000".to_owned())
-}
-
 /// Shows each partition's offset before and after, and commits the latter with `--execute`.
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
     let before = ask::committed(&mut cluster, &options.group, options.target.timeout())?;
     let partitions = cluster.partitions(&options.topic)?;
-    let starts = offsets::list(&mut cluster, &partitions, EARLIEST)?;
-    let ends = offsets::list(&mut cluster, &partitions, LATEST)?;
-    let found = match options.to {
-        Place::Time(time) => offsets::list(&mut cluster, &partitions, time)?,
-        _ => starts.clone(),
-    };
+    let found = place::find(&mut cluster, &partitions, options.to)?;
     let mut listing = Listing::new(&["group", "topic", "partition", "committed_offset", "new_offset"]);
     let mut wanted = Vec::new();
-    for (place, start) in &starts {
-        let end = ends.get(place).copied().unwrap_or(*start);
-        let to = match options.to {
-            Place::Earliest => *start,
-            Place::Latest => end,
-            Place::Offset(offset) => offset.clamp(*start, end.max(*start)),
-            // No record is that new.
-            Place::Time(_) => found.get(place).copied().filter(|offset| *offset >= 0).unwrap_or(end),
-        };
+    for (place, found) in found {
         listing.row(vec![
             options.group.as_str().into(),
             place.0.as_str().into(),
             Cell::Number(place.1.into()),
-            before.get(place).map_or(Cell::Absent, |offset| Cell::Number(*offset)),
-            Cell::Number(to),
+            before.get(&place).map_or(Cell::Absent, |offset| Cell::Number(*offset)),
+            Cell::Number(found.offset),
         ]);
-        wanted.push((place.clone(), to));
+        wanted.push((place, found.offset));
     }
     if options.execute {
         ask::commit(&mut cluster, &options.group, &wanted, options.target.timeout())?;
@@ -92,25 +58,4 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
         eprintln!("einmal: nothing is changed without --execute");
     }
     Ok(listing.print(options.target.output)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_names_offsets_and_times() {
-        for (text, place) in [
-            ("earliest", Some(Place::Earliest)),
-            ("latest", Some(Place::Latest)),
-            ("0", Some(Place::Offset(0))),
-            ("@17", Some(Place::Time(17))),
-            ("-1", None),
-            ("@-1", None),
-            ("newest", None),
-            ("", None),
-        ] {
-            assert_eq!(parse(text).ok(), place, "{text}");
-        }
-    }
 }

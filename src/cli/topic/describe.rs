@@ -8,6 +8,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest, MetadataRequest};
 
+use super::size;
 use crate::cli::offsets::{self, EARLIEST, LATEST};
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
@@ -71,8 +72,17 @@ fn partitions(cluster: &mut Cluster, topics: &[MetadataResponseTopic]) -> Result
     let led = if names.is_empty() { Vec::new() } else { cluster.partitions(&names)? };
     let starts = offsets::list(cluster, &led, EARLIEST)?;
     let ends = offsets::list(cluster, &led, LATEST)?;
-    let mut listing =
-        Listing::new(&["topic", "partition", "leader", "replicas", "in_sync", "log_start_offset", "end_offset"]);
+    let sizes = size::list(cluster, &led)?;
+    let mut listing = Listing::new(&[
+        "topic",
+        "partition",
+        "leader",
+        "replicas",
+        "in_sync",
+        "log_start_offset",
+        "end_offset",
+        "size_bytes",
+    ]);
     for topic in topics {
         let name = topic.name.as_ref().map_or("", |name| name.as_str());
         let mut partitions: Vec<_> = topic.partitions.iter().collect();
@@ -90,6 +100,7 @@ fn partitions(cluster: &mut Cluster, topics: &[MetadataResponseTopic]) -> Result
                 nodes(&partition.isr_nodes),
                 at(&starts),
                 at(&ends),
+                at(&sizes),
             ]);
         }
     }
@@ -118,7 +129,7 @@ fn settings(cluster: &mut Cluster, topics: &[MetadataResponseTopic], all: bool) 
             listing.row(vec![
                 result.resource_name.as_str().into(),
                 entry.name.as_str().into(),
-                entry.value.as_ref().map_or(Cell::Absent, |value| value.as_str().into()),
+                Cell::Setting(entry.value.as_ref().map(|value| value.to_string())),
                 source(entry.config_source).into(),
             ]);
         }

@@ -7,6 +7,8 @@ mod create;
 mod delete;
 mod describe;
 mod list;
+mod size;
+mod trim;
 
 use clap::Subcommand;
 
@@ -15,7 +17,7 @@ use super::CliError;
 /// What became of each step of each topic.
 const STEPS: &[&str] = &["topic", "step", "outcome", "reason"];
 
-/// Topics: create, list, describe, alter, delete
+/// Topics: create, list, describe, alter, trim, delete
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
     /// Create topics
@@ -26,6 +28,9 @@ pub enum Command {
     Describe(describe::Options),
     /// Add partitions, set and unset settings
     Alter(alter::Options),
+    /// Delete the oldest records of topics
+    #[command(after_help = trim::EXAMPLES)]
+    Trim(trim::Options),
     /// Delete topics with all their records
     Delete(delete::Options),
 }
@@ -40,6 +45,7 @@ pub fn run(command: &Command) -> Result<(), CliError> {
         Command::List(options) => list::run(options),
         Command::Describe(options) => describe::run(options),
         Command::Alter(options) => alter::run(options),
+        Command::Trim(options) => trim::run(options),
         Command::Delete(options) => delete::run(options),
     }
 }

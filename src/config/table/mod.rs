@@ -11,7 +11,6 @@ mod elsewhere;
 mod groups;
 mod logs;
 mod meaningless;
-mod nearest;
 mod server;
 mod setting;
 #[cfg(test)]
@@ -24,6 +23,8 @@ pub use groups::GROUPS;
 pub use meaningless::is_meaningless;
 pub use setting::{InvalidSetting, Kind, Setting, Synonym, Update, Valid, list, number};
 pub use topics::TOPICS;
+
+use crate::spelling::{hint, nearest};
 
 /// All settings of the broker.
 pub fn broker_settings() -> impl Iterator<Item = &'static Setting> {
@@ -41,9 +42,25 @@ pub fn topic(name: &str) -> Option<&'static Setting> {
     TOPICS.iter().find(|setting| setting.name == name)
 }
 
+/// The topic setting of this name.
+///
+/// # Errors
+/// There is none, in Kafka's words, and which one may be meant.
+pub fn known_topic(name: &str) -> Result<&'static Setting, InvalidSetting> {
+    topic(name).ok_or_else(|| unknown("topic", name, TOPICS))
+}
+
 /// The group setting of this name.
-pub fn group(name: &str) -> Option<&'static Setting> {
-    GROUPS.iter().find(|setting| setting.name == name)
+///
+/// # Errors
+/// As [`known_topic`].
+pub fn known_group(name: &str) -> Result<&'static Setting, InvalidSetting> {
+    GROUPS.iter().find(|setting| setting.name == name).ok_or_else(|| unknown("group", name, GROUPS))
+}
+
+fn unknown(what: &str, name: &str, known: &[Setting]) -> InvalidSetting {
+    let hint = hint(nearest(name, known.iter().map(|setting| setting.name)));
+    InvalidSetting { name: name.to_owned(), reason: format!("Unknown {what} config name: {name}{hint}") }
 }
 
 /// The setting of this name of a subscription to clients' metrics.
@@ -54,7 +71,7 @@ pub fn client_metrics(name: &str) -> Option<&'static Setting> {
 /// The known broker name that `name` most likely stands for, or none if nothing is near.
 pub fn nearest_broker(name: &str) -> Option<&'static str> {
     let known = broker_settings().map(|setting| setting.name).chain(meaningless::names().iter().copied());
-    nearest::nearest(name, known)
+    nearest(name, known)
 }
 
 /// Settings that a listener may have of its own, as `listener.name.NAME.SETTING`.

@@ -16,7 +16,8 @@ pub const TOPICS: &[Setting] = &[
         "cleanup.policy",
         Kind::List,
         "delete",
-        "What happens to old records: delete removes them by age and size, compact keeps the newest of each key, both together do both.",
+        "What happens to old records: delete removes them by age and size, compact keeps the newest of each key, both together do both. Empty, \
+         nothing removes any but DeleteRecords and the deletion of the topic, as in Kafka.",
     )
     .valid(Valid::OneOf(&["compact", "delete"]))
     .synonyms(&[same("log.cleanup.policy")]),

@@ -1,7 +1,12 @@
 //! The known name that a misspelt one most likely stands for.
 
+/// What follows the refusal of a name where `nearest` was most likely meant; empty if none is near.
+pub fn hint(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default()
+}
+
 /// The name of `known` with the smallest edit distance to `name`, if that is small beside the length of the name.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let distance_max = (name.len() / 3).max(1);
     known
         .map(|candidate| (distance(name, candidate), candidate))

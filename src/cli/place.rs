@@ -1,0 +1,92 @@
+//! Places in partitions as people name them: `earliest`, `latest`, an offset, a time.
+
+use std::collections::BTreeMap;
+
+use super::offsets::{self, EARLIEST, LATEST};
+use crate::client::{ClientError, Cluster, PartitionLeader};
+use crate::types::{Offset, PartitionIndex};
+
+/// One place, in whichever partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The first record that is there.
+    Earliest,
+    /// Behind the last one.
+    Latest,
+    /// This offset, within what there is.
+    Offset(Offset),
+    /// The first record of that time or later, ms since 1970; behind the last one where none is that new.
+    Time(i64),
+}
+
+/// Takes `earliest`, `latest`, an offset, or `@` and a time in ms since 1970.
+pub(super) fn parse(text: &str) -> Result<Place, String> {
+    let number = |text: &str| text.parse().ok().filter(|number| *number >= 0);
+    let place = match (text, text.strip_prefix('@')) {
+        ("earliest", _) => Some(Place::Earliest),
+        ("latest", _) => Some(Place::Latest),
+        (_, Some(time)) => number(time).map(Place::Time),
+        (offset, None) => number(offset).map(Place::Offset),
+    };
+    place.ok_or_else(|| "write earliest, latest, an offset such as 4711, or @1700000000000".to_owned())
+}
+
+/// Where a place is in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Where the partition begins.
+    pub start: Offset,
+    /// Where it ends.
+    pub end: Offset,
+    /// The place, between both.
+    pub offset: Offset,
+}
+
+/// Looks for `place` in each of `partitions`. Those that nobody leads are left out.
+///
+/// # Errors
+/// [`ClientError`].
+pub(super) fn find(
+    cluster: &mut Cluster,
+    partitions: &[PartitionLeader],
+    place: Place,
+) -> Result<BTreeMap<(String, PartitionIndex), Found>, ClientError> {
+    let starts = offsets::list(cluster, partitions, EARLIEST)?;
+    let ends = offsets::list(cluster, partitions, LATEST)?;
+    let times = match place {
+        Place::Time(time) => offsets::list(cluster, partitions, time)?,
+        Place::Earliest | Place::Latest | Place::Offset(_) => BTreeMap::new(),
+    };
+    let found = starts.into_iter().map(|(partition, start)| {
+        let end = ends.get(&partition).copied().unwrap_or(start).max(start);
+        let offset = match place {
+            Place::Earliest => start,
+            Place::Latest => end,
+            Place::Offset(offset) => offset.clamp(start, end),
+            Place::Time(_) => times.get(&partition).copied().filter(|offset| *offset >= 0).unwrap_or(end),
+        };
+        (partition, Found { start, end, offset })
+    });
+    Ok(found.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_names_offsets_and_times() {
+        for (text, place) in [
+            ("earliest", Some(Place::Earliest)),
+            ("latest", Some(Place::Latest)),
+            ("0", Some(Place::Offset(0))),
+            ("@17", Some(Place::Time(17))),
+            ("-1", None),
+            ("@-1", None),
+            ("newest", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(text).ok(), place, "{text}");
+        }
+    }
+}

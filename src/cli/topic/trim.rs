@@ -1,0 +1,134 @@
+//! `einmal topic trim`.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use kafka_protocol::messages::DeleteRecordsRequest;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+
+use crate::cli::outcome::{Outcome, Outcomes};
+use crate::cli::output::Cell;
+use crate::cli::place::{self, Found, Place};
+use crate::cli::target::Target;
+use crate::cli::{CliError, text};
+use crate::client::{ClientError, Cluster, NodeId};
+use crate::types::PartitionIndex;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  einmal topic trim orders --to @1700000000000            shows what would be deleted: all before that time, ms since 1970
+  einmal topic trim orders --to @1700000000000 --execute  deletes it
+  einmal topic trim orders --to latest --execute          empties the topic
+  einmal topic trim orders -p 3 --to 4711 --execute       all before this offset, in one partition";
+
+/// Which ones, and up to where.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// Names
+    #[arg(required = true, value_name = "TOPIC")]
+    topics: Vec<String>,
+    /// Only this partition
+    #[arg(short, long, value_name = "INDEX")]
+    partition: Option<PartitionIndex>,
+    /// What is then the first record: latest for none, an offset, or @ and a time in ms since 1970
+    #[arg(long, value_name = "WHERE", value_parser = place::parse)]
+    to: Place,
+    /// Do it, instead of showing what would be done
+    #[arg(long)]
+    execute: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// One partition, and what is asked of it.
+type Asked = ((String, PartitionIndex), Found);
+
+/// Shows where each partition begins before and after, and deletes what is in between with `--execute`.
+pub(super) fn run(options: &Options) -> Result<(), CliError> {
+    let mut cluster = options.target.connect()?;
+    let mut partitions = cluster.partitions(&options.topics)?;
+    partitions.retain(|partition| options.partition.is_none_or(|index| partition.partition == index));
+    if let Some(lost) = partitions.iter().find(|partition| partition.leader.is_none()) {
+        return Err(CliError::NotFound(format!("nobody leads {}-{}", lost.topic, lost.partition)));
+    }
+    if let Some(index) = options.partition.filter(|_| partitions.is_empty()) {
+        return Err(CliError::NotFound(format!("there is no partition {index} of {}", options.topics.join(", "))));
+    }
+    let found = place::find(&mut cluster, &partitions, options.to)?;
+    let mut outcomes = Outcomes::new(&[
+        "topic",
+        "partition",
+        "log_start_offset",
+        "new_start_offset",
+        "end_offset",
+        "outcome",
+        "reason",
+    ]);
+    let mut by_leader: BTreeMap<NodeId, Vec<Asked>> = BTreeMap::new();
+    for partition in partitions {
+        let place = (partition.topic, partition.partition);
+        let Some(at) = found.get(&place).copied() else { continue };
+        if at.offset == at.start {
+            add(&mut outcomes, &(place, at), Outcome::Unchanged);
+        } else if !options.execute {
+            add(&mut outcomes, &(place, at), Outcome::Possible);
+        } else {
+            by_leader.entry(partition.leader.unwrap_or(-1)).or_default().push((place, at));
+        }
+    }
+    let trimmed = by_leader.into_iter().try_for_each(|(leader, asked)| {
+        let answers = trim(&mut cluster, leader, &asked, options.target.timeout_ms())?;
+        for (partition, said) in asked.iter().zip(answers) {
+            add(&mut outcomes, partition, Outcome::of(said, false));
+        }
+        Ok(())
+    });
+    if !options.execute {
+        eprintln!("einmal: nothing is deleted without --execute");
+    }
+    outcomes.print_before(trimmed.err(), options.target.output)
+}
+
+fn add(outcomes: &mut Outcomes, ((topic, partition), at): &Asked, outcome: Outcome) {
+    let cells = vec![
+        topic.as_str().into(),
+        Cell::Number((*partition).into()),
+        Cell::Number(at.start),
+        Cell::Number(at.offset),
+        Cell::Number(at.end),
+    ];
+    outcomes.add(cells, outcome);
+}
+
+/// What `leader` says to each of `asked`, in their order.
+fn trim(
+    cluster: &mut Cluster,
+    leader: NodeId,
+    asked: &[Asked],
+    timeout_ms: i32,
+) -> Result<Vec<Result<(), ClientError>>, CliError> {
+    let mut topics: BTreeMap<&str, Vec<DeleteRecordsPartition>> = BTreeMap::new();
+    for ((topic, partition), at) in asked {
+        let partition = DeleteRecordsPartition::default().with_partition_index(*partition).with_offset(at.offset);
+        topics.entry(topic).or_default().push(partition);
+    }
+    let topics = topics.into_iter().map(|(topic, partitions)| {
+        DeleteRecordsTopic::default().with_name(text(topic).into()).with_partitions(partitions)
+    });
+    let request = DeleteRecordsRequest::default().with_topics(topics.collect()).with_timeout_ms(timeout_ms);
+    let answer = cluster.broker(leader)?.call("DeleteRecords", &request, (0, 2))?;
+    let mut codes: BTreeMap<(String, PartitionIndex), i16> = BTreeMap::new();
+    for topic in answer.topics {
+        for partition in topic.partitions {
+            codes.insert((topic.name.to_string(), partition.partition_index), partition.error_code);
+        }
+    }
+    let said = asked.iter().map(|(place, _)| {
+        let code = codes.get(place).copied().ok_or_else(|| ClientError::Decode {
+            api: "DeleteRecords",
+            detail: format!("{}-{} is missing", place.0, place.1),
+        })?;
+        ClientError::check("DeleteRecords", code, Some(&format!("({}-{})", place.0, place.1)))
+    });
+    Ok(said.collect())
+}
