@@ -15,6 +15,8 @@ const ID_HEADERS: &str = "message.dedup.id.headers";
 const NAMESPACE: &str = "message.dedup.namespace";
 const BYPASS_PRINCIPALS: &str = "message.dedup.bypass.principals";
 const SCOPE: &str = "message.dedup.scope";
+const TIME_SOURCE: &str = "message.dedup.time.source";
+const WINDOW_REFRESH: &str = "message.dedup.window.refresh";
 const WINDOW_MS: &str = "message.dedup.window.ms";
 const WINDOW_MAX_IDS: &str = "message.dedup.window.max.ids";
 const OVERFLOW: &str = "message.dedup.overflow";
@@ -25,6 +27,9 @@ const VERSION_CHECK: &str = "message.version.check";
 const SEQUENCE_HEADERS: &str = "message.dedup.sequence.headers";
 const SEQUENCE_RETENTION_MS: &str = "message.dedup.sequence.retention.ms";
 
+/// How often in a window repeats extend the life of an id at the most: what they cost is bounded by it.
+const REFRESHES_PER_WINDOW: Timestamp = 8;
+
 /// How a topic recognises repeated messages (`message.dedup.mode` other than `none`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DedupConfig {
@@ -32,6 +37,10 @@ pub struct DedupConfig {
     pub identity: Identity,
     /// `message.dedup.window.ms`: how long an id is remembered unless there is no room, ≥ 1.
     pub window_ms: Timestamp,
+    /// With `message.dedup.window.refresh`: a repeat extends the life of its id if the last one that did is longer ago than this, ms.
+    pub refresh_ms: Option<Timestamp>,
+    /// `message.dedup.time.source` is `create`: only records whose own times are within a window of each other are the same message.
+    pub compares_times: bool,
     /// `message.dedup.window.max.ids`, ≥ 1.
     pub window_ids_max: usize,
     /// `message.dedup.overflow` is `throttle`: a full window refuses new ids instead of forgetting the oldest.
@@ -104,6 +113,11 @@ pub enum OnDuplicate {
 }
 
 impl DedupConfig {
+    /// How long an id is remembered, ms: the window, and as much longer as a repeat may have counted for nothing.
+    pub fn kept_ms(&self) -> Timestamp {
+        self.window_ms.saturating_add(self.refresh_ms.unwrap_or(0))
+    }
+
     /// Whether what this principal sends is remembered and not checked.
     pub fn bypasses(&self, principal: &str) -> bool {
         self.bypass_principals.iter().any(|name| name == principal)
@@ -172,9 +186,12 @@ impl DedupConfig {
         let (name_header, number_header) = sequence_headers(text(SEQUENCE_HEADERS))?;
         let retention_ms = Some(number(SEQUENCE_RETENTION_MS, text(SEQUENCE_RETENTION_MS))?).filter(|ms| *ms >= 0);
         let sequence = SequenceConfig { name_header, number_header, retention_ms };
+        let window_ms: Timestamp = number(WINDOW_MS, text(WINDOW_MS))?;
         let dedup = Self {
             identity: Identity { source, namespace, is_per_partition: text(SCOPE) == "partition" },
-            window_ms: number(WINDOW_MS, text(WINDOW_MS))?,
+            window_ms,
+            refresh_ms: (text(WINDOW_REFRESH) == "true").then_some(window_ms / REFRESHES_PER_WINDOW),
+            compares_times: text(TIME_SOURCE) == "create",
             window_ids_max: number(WINDOW_MAX_IDS, text(WINDOW_MAX_IDS))?,
             throttles: text(OVERFLOW) == "throttle",
             needs_id: text(MISSING_ID) == "reject",
@@ -346,6 +363,8 @@ mod tests {
                 is_per_partition: false,
             },
             window_ms: 3_600_000,
+            refresh_ms: None,
+            compares_times: false,
             window_ids_max: 10_000_000,
             throttles: false,
             needs_id: false,
@@ -364,7 +383,9 @@ mod tests {
             ("id.source", "key"),
             ("namespace", "header: tenant"),
             ("scope", "partition"),
-            ("window.ms", "7"),
+            ("window.ms", "17"),
+            ("window.refresh", "true"),
+            ("time.source", "create"),
             ("window.max.ids", "8"),
             ("overflow", "throttle"),
             ("missing.id", "reject"),
@@ -377,7 +398,9 @@ mod tests {
                 namespace: Some(Namespace::Header("tenant".to_owned())),
                 is_per_partition: true,
             },
-            window_ms: 7,
+            window_ms: 17,
+            refresh_ms: Some(2),
+            compares_times: true,
             window_ids_max: 8,
             throttles: true,
             needs_id: true,
@@ -471,6 +494,8 @@ mod tests {
             ("bypass.principals", ":a"),
             ("mode", "sometimes"),
             ("window.ms", "0"),
+            ("window.refresh", "sometimes"),
+            ("time.source", "LogAppendTime"),
             ("window.max.ids", "0"),
             ("window.max.ids", "2000000001"),
             ("sequence.headers", "a"),

@@ -1,7 +1,7 @@
 //! What happens to a batch by the ids of its records.
 
 use super::BatchIds;
-use super::index::{Index, Offered};
+use super::index::{Index, Known, Offered, Reach, Repeat};
 use crate::config::DedupConfig;
 use crate::config::dedup::OnDuplicate;
 use crate::types::{Offset, PartitionIndex, ProducerId, Timestamp};
@@ -103,22 +103,44 @@ pub enum Verdict {
     Undecided,
 }
 
+impl Judged<'_> {
+    fn reach(&self, place: usize, config: &DedupConfig) -> Reach {
+        let near = self.ids.times.get(place).map(|time| (*time, config.kept_ms()));
+        Reach { expired_until: self.now.saturating_sub(config.kept_ms()), near }
+    }
+}
+
 /// Judges a batch, and notes its new ids in `index` as those of a batch that may be stored: [`Index::keep`] or [`Index::drop_new`]
-/// has to follow a verdict by which something is stored. Tells, too, by what the records were recognised that the verdict is about.
+/// has to follow a verdict by which something is stored, and then, as after [`Verdict::Known`], [`Index::keep_repeats`]. Tells, too, by
+/// what the records were recognised that the verdict is about.
 pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> (Verdict, Recognised) {
-    let expired_until = batch.now.saturating_sub(config.window_ms);
+    let expired_until = batch.now.saturating_sub(config.kept_ms());
+    index.drop_repeats();
     let mut known = Vec::new();
     let mut recognised = Recognised::default();
     index.look_ahead(&batch.ids.ids);
     let mut sealed = batch.ids.sealed.known(expired_until).peekable();
     for (place, id) in batch.ids.ids.iter().enumerate() {
         let claim = batch.ids.claims.get(place);
-        let sealed = sealed.next_if(|(at, _)| *at as usize == place).filter(|_| !index.holds(id));
-        let offered = match sealed {
-            Some((_, original)) => Offered::Known(original, KnownBy::Sealed),
-            // What is in memory is newer.
-            None => index.offer(id, expired_until, batch.transaction),
-        };
+        let reach = batch.reach(place, config);
+        let sealed = sealed.next_if(|(at, ..)| *at as usize == place).filter(|_| !index.holds(id));
+        if let Some((_, original, time)) = sealed {
+            if is_due(config, time, batch.now) {
+                let time = batch.ids.times.get(place).copied();
+                index.note_repeat(Repeat { fingerprint: id.fingerprint, original, number: None, time, claim: None });
+            }
+            if config.on_duplicate == OnDuplicate::Reject {
+                return (
+                    refuse(index, Verdict::Reject(id.offset_delta, original)),
+                    Recognised::all(KnownBy::Sealed, 1),
+                );
+            }
+            known.push((id.offset_delta, original));
+            recognised.0[KnownBy::Sealed as usize] += 1;
+            continue;
+        }
+        // What is in memory is newer than what is sealed.
+        let offered = index.offer(id, reach, batch.transaction);
         let (original, by) = match offered {
             Offered::New => {
                 if let Some(claim) = claim {
@@ -127,32 +149,36 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> (V
                 continue;
             }
             Offered::Undecided => {
-                index.drop_new();
-                return (Verdict::Undecided, Recognised::default());
+                return (refuse(index, Verdict::Undecided), Recognised::default());
             }
-            Offered::Known(original, by) => (original, by),
+            Offered::Known(earlier) => {
+                note_repeat(index, batch, place, &earlier, config);
+                (earlier.original, earlier.by())
+            }
             Offered::InBatch(offset_delta) => {
                 let offset = batch.base_offset + Offset::from(offset_delta);
                 (Original { partition: batch.partition, offset }, KnownBy::Batch)
             }
         };
-        match claim.zip(index.claim_of(id)) {
+        match claim.zip(index.claim_of(id, reach)) {
             Some((claim, in_force)) if claim.owner == in_force.owner => {
                 known.push((id.offset_delta, original));
                 recognised.0[by as usize] += 1;
                 continue;
             }
             Some((claim, in_force))
-                if claim.takes_over == Some(in_force.owner) && in_force.expires <= batch.now && index.replace(id) =>
+                if claim.takes_over == Some(in_force.owner)
+                    && in_force.expires <= batch.now
+                    && index.replace(id, reach) =>
             {
                 index.note_claim(claim.claim(batch.now));
+                index.drop_repeat_of(id);
                 continue;
             }
             _ => {}
         }
         if config.on_duplicate == OnDuplicate::Reject {
-            index.drop_new();
-            return (Verdict::Reject(id.offset_delta, original), Recognised::all(by, 1));
+            return (refuse(index, Verdict::Reject(id.offset_delta, original)), Recognised::all(by, 1));
         }
         known.push((id.offset_delta, original));
         recognised.0[by as usize] += 1;
@@ -164,12 +190,39 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> (V
     (verdict, recognised)
 }
 
+/// A refused batch leaves nothing behind.
+fn refuse(index: &mut Index, verdict: Verdict) -> Verdict {
+    index.drop_new();
+    index.drop_repeats();
+    verdict
+}
+
+/// Whether an id that was appended or sent again then is to live longer for being sent again now.
+fn is_due(config: &DedupConfig, time: Timestamp, now: Timestamp) -> bool {
+    config.refresh_ms.is_some_and(|step| now.saturating_sub(time) > step)
+}
+
+fn note_repeat(index: &mut Index, batch: &Judged<'_>, place: usize, earlier: &Known, config: &DedupConfig) {
+    let own = batch.ids.times.get(place).copied();
+    let had = own.and_then(|own| Some((own, index.record_time(earlier.number)?)));
+    let is_later = had.is_some_and(|(own, had)| is_due(config, had, own));
+    if earlier.is_settled && (is_later || is_due(config, earlier.time, batch.now)) {
+        let id = &batch.ids.ids[place];
+        let claim = config.is_ledger().then(|| index.claim_of(id, batch.reach(place, config))).flatten();
+        let time = own.map(|own| had.map_or(own, |(own, had)| own.max(had)));
+        let (fingerprint, original, number) = (id.fingerprint, earlier.original, Some(earlier.number));
+        index.note_repeat(Repeat { fingerprint, original, number, time, claim });
+    }
+}
+
 /// Takes the ids of a batch in that is stored whatever is known of them, as those of its records: of several records with one id the
 /// newest counts, even while others are in open transactions. [`Index::keep`] or [`Index::drop_new`] has to follow.
-pub fn take_in(index: &mut Index, batch: &Judged<'_>) -> Verdict {
+pub fn take_in(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> Verdict {
+    index.drop_repeats();
     index.look_ahead(&batch.ids.ids);
     for (place, id) in batch.ids.ids.iter().enumerate() {
-        if index.take_in(id)
+        let near = batch.ids.times.get(place).map(|time| (*time, 1));
+        if index.take_in(id, Reach { near, ..batch.reach(place, config) })
             && let Some(claim) = batch.ids.claims.get(place)
         {
             index.note_claim(claim.claim(batch.now));

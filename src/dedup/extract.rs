@@ -19,7 +19,7 @@ use crate::record::codec::{DecompressError, DecompressionLimits, decompress};
 use crate::record::records::{RecordView, RecordsInvalid, records};
 use crate::record::validate::{RECORD_ERRORS_MAX, RecordError};
 use crate::record::{BatchHeader, HEADER_BYTES};
-use crate::types::{ErrorCode, PartitionId};
+use crate::types::{ErrorCode, PartitionId, Timestamp};
 
 /// Bytes of a record with nothing in it: its length, and six fields of a byte each.
 const RECORD_BYTES_MIN: usize = 7;
@@ -35,6 +35,8 @@ pub struct BatchIds {
     pub ids: Vec<BatchId>,
     /// In a ledger, one for each id; in other topics none.
     pub claims: Vec<OfferedClaim>,
+    /// With `message.dedup.time.source=create`, the time of the record of each id; otherwise none.
+    pub times: Vec<Timestamp>,
     /// In mode `sequence`, of the records that are numbered, in their order; in others none.
     pub numbers: Vec<BatchNumber>,
     /// With `message.version.check`, of the records with keys, in their order; otherwise none.
@@ -51,6 +53,7 @@ impl BatchIds {
             sender: Arc::clone(sender),
             ids: Vec::new(),
             claims: Vec::new(),
+            times: Vec::new(),
             numbers: Vec::new(),
             versions: Vec::new(),
             sealed: SealedFindings::default(),
@@ -66,6 +69,7 @@ impl BatchIds {
     pub fn are_of(&self, config: &Arc<DedupConfig>) -> bool {
         Arc::ptr_eq(&self.config, config)
             || self.config.checks_versions == config.checks_versions
+                && self.config.compares_times == config.compares_times
                 && self.is_bypassed() == config.bypasses(&self.sender.principal)
                 && (&self.config.identity, self.config.needs_id, self.config.is_ledger(), &self.config.sequence)
                     == (&config.identity, config.needs_id, config.is_ledger(), &config.sequence)
@@ -195,7 +199,7 @@ impl Extractor {
         // As many as there are records, unless the header promises more than can be.
         let records_max = plain.len() / RECORD_BYTES_MIN;
         let mut ids = Vec::with_capacity(usize::try_from(header.record_count).unwrap_or(0).min(records_max));
-        let mut claims = Vec::new();
+        let (mut claims, mut times) = (Vec::new(), Vec::new());
         let (mut missing, mut too_long, mut no_claim) = (Vec::new(), Vec::new(), Vec::new());
         let is_ledger = config.is_ledger();
         let is_checked = !config.bypasses(&sender.principal);
@@ -209,7 +213,13 @@ impl Extractor {
                         Some(Ok(claim)) => claims.push(claim),
                         Some(Err(why)) if is_checked => note(&mut no_claim, index, || why.to_owned()),
                         // There is no claim to remember.
-                        Some(Err(_)) => drop(ids.pop()),
+                        Some(Err(_)) => {
+                            ids.pop();
+                            continue;
+                        }
+                    }
+                    if config.compares_times {
+                        times.push(header.base_timestamp.saturating_add(record.timestamp_delta));
                     }
                 }
                 Found::Nothing if config.needs_id && is_checked => {
@@ -231,7 +241,7 @@ impl Extractor {
         if !no_claim.is_empty() {
             return Err(IdsRefused::NoClaim { records: no_claim });
         }
-        Ok(BatchIds { ids, claims, ..BatchIds::none(config, sender) })
+        Ok(BatchIds { ids, claims, times, ..BatchIds::none(config, sender) })
     }
 
     /// What the records in `plain` say of versions.

@@ -6,8 +6,10 @@
 //! are that stand behind them.
 //!
 //! Invariant: every entry of the table is an id of a block that is neither forgotten nor aborted, and of each fingerprint there is
-//! one: the newest.
+//! one: the newest. Of records whose own times count ([`earlier`]) there are several of one fingerprint, far apart.
 
+mod earlier;
+mod repeats;
 mod settled;
 
 use std::collections::{HashMap, VecDeque};
@@ -17,8 +19,12 @@ use super::claim::Claim;
 use super::decide::{KnownBy, Original};
 use super::fingerprint::{Fingerprint, Secret};
 use super::place::Places;
-use super::table::Table;
+use super::table::{Slot, Table};
 use crate::types::{Offset, ProducerId, Timestamp};
+use earlier::Earlier;
+pub(super) use earlier::Reach;
+pub use repeats::KeptIds;
+pub(super) use repeats::Repeat;
 
 const SHARD_BITS: u32 = 6;
 /// Ids that are allocated at a time.
@@ -43,6 +49,12 @@ pub struct Index {
     blocks: VecDeque<Block>,
     /// Entries of the table.
     count: usize,
+    /// Own times of the records behind the ids that no block has yet, if they count.
+    new_times: Vec<Timestamp>,
+    /// Of those in blocks.
+    times_bytes: usize,
+    /// Of the batch that was judged last.
+    repeats: Vec<Repeat>,
     /// In a ledger, of all ids of blocks that are neither forgotten nor aborted.
     claims: HashMap<u64, Claim>,
     /// What ids of open transactions, and those not in a block yet, stand in place of, where that has to come back without them.
@@ -59,16 +71,26 @@ struct Block {
     base_offset: Offset,
     time: Timestamp,
     state: BlockState,
+    /// Of the record of each id, if they count; otherwise none.
+    times: Box<[Timestamp]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BlockState {
     /// Its records are there for good.
     Settled,
+    /// So are they, and were sent again: the block is that of their repeats.
+    Repeated,
     /// They belong to an open transaction of this producer.
     Open(ProducerId),
     /// That one was aborted.
     Aborted,
+}
+
+impl BlockState {
+    fn is_settled(self) -> bool {
+        matches!(self, Self::Settled | Self::Repeated)
+    }
 }
 
 /// Where the batch of a block lies.
@@ -80,6 +102,26 @@ pub struct KeptBlock {
     pub base_offset: Offset,
     /// When it was appended, ms of a clock that never goes back.
     pub time: Timestamp,
+    /// It was not appended then: its ids, which are those of records from the base offset on, were sent again.
+    pub is_repeat: bool,
+}
+
+/// What is known of an id.
+pub(super) struct Known {
+    pub original: Original,
+    /// Of its entry.
+    pub number: u64,
+    /// When it was appended, or sent again.
+    pub time: Timestamp,
+    /// It is in no open transaction.
+    pub is_settled: bool,
+}
+
+impl Known {
+    /// What tells it.
+    pub fn by(&self) -> KnownBy {
+        if self.is_settled { KnownBy::Open } else { KnownBy::Pending }
+    }
 }
 
 /// An id that is remembered.
@@ -97,8 +139,8 @@ pub struct RememberedId {
 pub(super) enum Offered {
     /// It was not known, and is now.
     New,
-    /// It is that of an earlier record: of one's own open transaction, or of the log.
-    Known(Original, KnownBy),
+    /// It is that of an earlier record.
+    Known(Known),
     /// It is that of an earlier record of the same batch, at this offset delta.
     InBatch(u32),
     /// It is that of a record in somebody's open transaction.
@@ -118,6 +160,9 @@ impl Index {
             unkept: 0,
             blocks: VecDeque::new(),
             count: 0,
+            new_times: Vec::new(),
+            times_bytes: 0,
+            repeats: Vec::new(),
             claims: HashMap::new(),
             replaced: HashMap::new(),
             open: HashMap::new(),
@@ -152,7 +197,7 @@ impl Index {
         let open = self.open.len() * 64;
         let claims =
             self.claims.capacity() * size_of::<(u64, Claim)>() + self.replaced.capacity() * size_of::<(u64, u64)>();
-        claims + shards + self.shards_bytes + ids * size_of::<BatchId>() + blocks + open
+        claims + shards + self.shards_bytes + ids * size_of::<BatchId>() + blocks + self.times_bytes + open
     }
 
     /// Reads the memory in which ids will be looked up. One look-up after the other waits for memory each time; this waits about once.
@@ -165,96 +210,103 @@ impl Index {
         std::hint::black_box(read);
     }
 
-    /// Looks an id up, and takes it in if it is not known, or known from a block of `expired_until` or before. The ids of one's own
-    /// open transaction count as known: they share its fate.
-    pub(super) fn offer(&mut self, id: &BatchId, expired_until: Timestamp, transaction: Option<ProducerId>) -> Offered {
-        let Self { places, shards, chunks, begin, next, unkept, blocks, claims, replaced, .. } = self;
-        let place = places.of(&id.fingerprint);
-        let shard = &mut shards[shard_of(place)];
-        match shard.find(place, |number| fingerprint_of(chunks, *begin, number) == &id.fingerprint) {
-            None => {
-                let bytes_before = shard.bytes();
-                shard.insert(place, *next as u32);
-                self.shards_bytes = self.shards_bytes - bytes_before + shard.bytes();
-                self.count += 1;
-            }
-            Some(slot) => {
-                let number = number_of(*begin, shard.number(slot));
-                let known = &chunks[(number - *begin) as usize / CHUNK_IDS][number as usize % CHUNK_IDS];
-                if number >= *unkept {
-                    return Offered::InBatch(known.offset_delta);
+    /// Looks an id up, and takes it in if it is not known within reach. The ids of one's own open transaction count as known: they share
+    /// its fate.
+    pub(super) fn offer(&mut self, id: &BatchId, reach: Reach, transaction: Option<ProducerId>) -> Offered {
+        let place = self.places.of(&id.fingerprint);
+        match self.earlier(place, id, reach) {
+            Earlier::Nothing => self.insert(place),
+            Earlier::Others(slot) => self.put_in_place_of(place, slot),
+            Earlier::Same(slot) => {
+                let shard = &mut self.shards[shard_of(place)];
+                let number = number_of(self.begin, shard.number(slot));
+                if number >= self.unkept {
+                    return Offered::InBatch(self.id(number).offset_delta);
                 }
-                let block = &blocks[block_of(blocks, number)];
+                let block = &self.blocks[block_of(&self.blocks, number)];
                 match block.state {
-                    BlockState::Settled if block.time <= expired_until => {
-                        // At the start this is how a claim is met that took over another.
-                        if claims.contains_key(&number) {
-                            replaced.insert(*next, number);
+                    state if state.is_settled() && block.time <= reach.expired_until => {
+                        if self.claims.contains_key(&number) {
+                            self.replaced.insert(self.next, number);
                         }
-                        shard.set_number(slot, *next as u32);
+                        shard.set_number(slot, self.next as u32);
                     }
                     BlockState::Open(owner) if transaction != Some(owner) => return Offered::Undecided,
                     state => {
-                        let by = if matches!(state, BlockState::Open(_)) { KnownBy::Pending } else { KnownBy::Open };
-                        let offset = block.base_offset + Offset::from(known.offset_delta);
-                        return Offered::Known(Original { partition: block.partition, offset }, by);
+                        return Offered::Known(Known {
+                            original: self.original(number, block),
+                            number,
+                            time: block.time,
+                            is_settled: state.is_settled(),
+                        });
                     }
                 }
             }
         }
-        self.push(*id);
+        self.push_new(id, reach);
         Offered::New
     }
 
     /// Takes a known id in anew: what it brings stands in place of what was known. Not of what is open or of the same batch.
-    pub(super) fn replace(&mut self, id: &BatchId) -> bool {
-        let Self { places, shards, chunks, begin, next, unkept, blocks, replaced, .. } = self;
-        let place = places.of(&id.fingerprint);
-        let shard = &mut shards[shard_of(place)];
-        let is_same = |number| fingerprint_of(chunks, *begin, number) == &id.fingerprint;
-        let Some(slot) = shard.find(place, is_same) else { return false };
-        let number = number_of(*begin, shard.number(slot));
-        if number >= *unkept || blocks[block_of(blocks, number)].state != BlockState::Settled {
+    pub(super) fn replace(&mut self, id: &BatchId, reach: Reach) -> bool {
+        let place = self.places.of(&id.fingerprint);
+        let Earlier::Same(slot) = self.earlier(place, id, reach) else { return false };
+        let number = self.number_in(place, slot);
+        if number >= self.unkept || !self.blocks[block_of(&self.blocks, number)].state.is_settled() {
             return false;
         }
-        shard.set_number(slot, *next as u32);
-        replaced.insert(*next, number);
-        self.push(*id);
+        self.put_in_place_of(place, slot);
+        self.push_new(id, reach);
         true
     }
 
     /// Takes an id in, whatever is known of it. False: it is that of an earlier record of the same batch.
-    pub(super) fn take_in(&mut self, id: &BatchId) -> bool {
-        let Self { places, shards, chunks, begin, next, unkept, replaced, .. } = self;
-        let place = places.of(&id.fingerprint);
-        let shard = &mut shards[shard_of(place)];
-        match shard.find(place, |number| fingerprint_of(chunks, *begin, number) == &id.fingerprint) {
-            None => {
-                let bytes_before = shard.bytes();
-                shard.insert(place, *next as u32);
-                self.shards_bytes = self.shards_bytes - bytes_before + shard.bytes();
-                self.count += 1;
-            }
-            Some(slot) => {
-                let number = number_of(*begin, shard.number(slot));
-                if number >= *unkept {
-                    return false;
-                }
-                shard.set_number(slot, *next as u32);
-                replaced.insert(*next, number);
-            }
+    pub(super) fn take_in(&mut self, id: &BatchId, reach: Reach) -> bool {
+        let place = self.places.of(&id.fingerprint);
+        match self.earlier(place, id, reach) {
+            Earlier::Nothing => self.insert(place),
+            Earlier::Same(slot) if self.number_in(place, slot) >= self.unkept => return false,
+            Earlier::Same(slot) | Earlier::Others(slot) => self.put_in_place_of(place, slot),
         }
-        self.push(*id);
+        self.push_new(id, reach);
         true
     }
 
     /// The claim on a known id, if it was claimed.
-    pub(super) fn claim_of(&self, id: &BatchId) -> Option<Claim> {
+    pub(super) fn claim_of(&self, id: &BatchId, reach: Reach) -> Option<Claim> {
         if self.claims.is_empty() {
             return None;
         }
-        let number = self.find(&id.fingerprint)?;
-        self.claims.get(&number).copied()
+        let place = self.places.of(&id.fingerprint);
+        let Earlier::Same(slot) = self.earlier(place, id, reach) else { return None };
+        self.claims.get(&self.number_in(place, slot)).copied()
+    }
+
+    fn number_in(&self, place: u64, slot: Slot) -> u64 {
+        number_of(self.begin, self.shards[shard_of(place)].number(slot))
+    }
+
+    /// The next number gets an entry of its own.
+    fn insert(&mut self, place: u64) {
+        let shard = &mut self.shards[shard_of(place)];
+        let bytes_before = shard.bytes();
+        shard.insert(place, self.next as u32);
+        self.shards_bytes = self.shards_bytes - bytes_before + shard.bytes();
+        self.count += 1;
+    }
+
+    /// The next number gets another's entry, which it gives back if it goes itself. Of its own batch nothing comes back alone.
+    fn put_in_place_of(&mut self, place: u64, slot: Slot) {
+        let number = self.number_in(place, slot);
+        if number < self.unkept {
+            self.replaced.insert(self.next, number);
+        }
+        self.shards[shard_of(place)].set_number(slot, self.next as u32);
+    }
+
+    fn push_new(&mut self, id: &BatchId, reach: Reach) {
+        self.new_times.extend(reach.near.map(|(time, _)| time));
+        self.push(*id);
     }
 
     /// The id that was taken in last is claimed.
@@ -262,9 +314,13 @@ impl Index {
         self.claims.insert(self.next - 1, claim);
     }
 
-    /// The claims of the ids that were taken in since the last block, in their order; none where nothing is claimed.
-    pub fn new_claims(&self) -> impl Iterator<Item = Claim> {
-        (self.unkept..self.next).filter_map(|number| self.claims.get(&number).copied())
+    /// What was taken in since the last block.
+    pub fn new_kept(&self) -> KeptIds {
+        KeptIds {
+            ids: self.new_ids().copied().collect(),
+            claims: (self.unkept..self.next).filter_map(|number| self.claims.get(&number).copied()).collect(),
+            times: self.new_times.clone(),
+        }
     }
 
     fn push(&mut self, id: BatchId) {
@@ -303,7 +359,9 @@ impl Index {
             base_offset: at.base_offset,
             time: at.time,
             state,
+            times: std::mem::take(&mut self.new_times).into_boxed_slice(),
         });
+        self.times_bytes += self.blocks.back().map_or(0, |block| size_of_val(&*block.times));
         self.unkept = self.next;
     }
 
@@ -320,20 +378,28 @@ impl Index {
             }
             self.next -= 1;
         }
+        self.new_times.clear();
     }
 
     /// Takes in a block as it was stored. To be called in the order of their times.
-    pub fn restore(&mut self, at: KeptBlock, ids: &[BatchId], claims: &[Claim], transaction: Option<ProducerId>) {
-        self.look_ahead(ids);
-        for (place, id) in ids.iter().enumerate() {
-            // What is known already is known from an older block: this one counts.
-            if self.take_in(id)
-                && let Some(claim) = claims.get(place)
+    pub fn restore(&mut self, at: KeptBlock, kept: &KeptIds, transaction: Option<ProducerId>) {
+        self.look_ahead(&kept.ids);
+        for (place, id) in kept.ids.iter().enumerate() {
+            // What is known already is known from an older block: this one counts. Of other times it is another message.
+            let near = kept.times.get(place).map(|time| (*time, 1));
+            if self.take_in(id, Reach { expired_until: Timestamp::MIN, near })
+                && let Some(claim) = kept.claims.get(place)
             {
                 self.note_claim(*claim);
             }
         }
-        self.keep(at, transaction);
+        if !at.is_repeat {
+            self.keep(at, transaction);
+        } else if self.next > self.unkept {
+            self.settle(self.unkept..self.next);
+            let times = std::mem::take(&mut self.new_times);
+            self.push_repeated(at, &times);
+        }
     }
 
     /// The oldest block, unless it belongs to an open transaction.
@@ -341,8 +407,13 @@ impl Index {
         while self.blocks.front().is_some_and(|block| block.state == BlockState::Aborted) {
             self.release_oldest();
         }
-        let block = self.blocks.front().filter(|block| block.state == BlockState::Settled)?;
-        Some(KeptBlock { partition: block.partition, base_offset: block.base_offset, time: block.time })
+        let block = self.blocks.front().filter(|block| block.state.is_settled())?;
+        Some(KeptBlock {
+            partition: block.partition,
+            base_offset: block.base_offset,
+            time: block.time,
+            is_repeat: block.state == BlockState::Repeated,
+        })
     }
 
     /// What is known of an id, be its time over or not.
@@ -468,6 +539,7 @@ impl Index {
     /// Gives the memory of the oldest block back, whose ids are out of the table.
     fn release_oldest(&mut self) {
         if let Some(block) = self.blocks.pop_front() {
+            self.times_bytes -= size_of_val(&*block.times);
             self.settle(block.first..block.first + u64::from(block.ids));
         }
         let oldest = self.blocks.front().map_or(self.unkept, |block| block.first);

@@ -29,7 +29,7 @@ pub use claim::{Claim, OfferedClaim};
 pub use decide::{Judged, KnownBy, Original, Recognised, Verdict, decide, take_in};
 pub use extract::{BatchIds, Extractor, IdsRefused, NamedId, UnfitId};
 pub use fingerprint::{Fingerprint, Secret};
-pub use index::{Index, KeptBlock, RememberedId};
+pub use index::{Index, KeptBlock, KeptIds, RememberedId};
 pub use sealed::SealedFindings;
 pub use sender::Sender;
 pub use sequences::{BatchNumber, JudgedNumbers, Moved, Place, Reached, SEQUENCES_TOPIC, Sequence, Sequences};

@@ -22,9 +22,9 @@ impl SealedFindings {
         self.found.sort_unstable_by_key(|(place, _)| *place);
     }
 
-    /// Those that were appended after `expired_until`.
-    pub(super) fn known(&self, expired_until: Timestamp) -> impl Iterator<Item = (u32, Original)> {
+    /// Those that were appended after `expired_until`, and when.
+    pub(super) fn known(&self, expired_until: Timestamp) -> impl Iterator<Item = (u32, Original, Timestamp)> {
         let known = self.found.iter().filter(move |(_, id)| id.time > expired_until);
-        known.map(|(place, id)| (*place, Original { partition: id.partition, offset: id.offset }))
+        known.map(|(place, id)| (*place, Original { partition: id.partition, offset: id.offset }, id.time))
     }
 }

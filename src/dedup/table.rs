@@ -53,6 +53,18 @@ impl Table {
         None
     }
 
+    /// Tells of all slots with this place, and perhaps of some with others.
+    pub(super) fn each(&self, place: u64, mut tell: impl FnMut(Slot, u32)) {
+        let half = half(place);
+        let mut at = home(half, self.slots.len());
+        while let Some(slot) = self.slots.get(at).copied().filter(|slot| *slot != EMPTY) {
+            if half_of(slot) == half {
+                tell(Slot(at), slot as u32);
+            }
+            at = self.next(at);
+        }
+    }
+
     /// The number in a slot.
     pub(super) fn number(&self, slot: Slot) -> u32 {
         self.slots[slot.0] as u32

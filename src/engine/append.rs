@@ -91,6 +91,9 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
             }
             Outcome::Known { base_offset } => {
                 let base_offset = base_offset.unwrap_or(-1);
+                if state.message_ids.is_over() {
+                    state.message_ids.make_room(group, &state.topics);
+                }
                 if batch.header.is_idempotent()
                     && producer_states::note_known(log, group, &batch.header, base_offset, now)
                 {

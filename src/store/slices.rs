@@ -35,7 +35,8 @@ pub trait SliceFiles: Send + Sync + fmt::Debug {
     /// What the disk says.
     fn numbers(&self) -> Result<Vec<u64>, StoreError>;
 
-    /// Removes what was begun and not finished.
+    /// Removes what was begun and not finished, and sees to it that the others are there for good: a kill may have come before their
+    /// names were synced.
     ///
     /// # Errors
     /// What the disk says.

@@ -237,7 +237,7 @@ async fn ids(
     let in_memory = look_up.engine.look_up_ids(topic.no, named.clone()).await;
     let in_memory = in_memory.map_err(|_| NoAnswer::NotNow("the broker is stopping"))?;
     let now = in_memory.now;
-    let left = |time: Timestamp| time.saturating_add(dedup.window_ms).saturating_sub(now);
+    let left = |time: Timestamp| time.saturating_add(dedup.kept_ms()).saturating_sub(now);
     let mut found = Vec::new();
     let mut elsewhere = Vec::new();
     for (fingerprint, remembered) in named.into_iter().zip(in_memory.ids) {

@@ -166,7 +166,7 @@ fn producers_know_of_their_batches_and_partitions_of_open_transactions() {
 #[test]
 fn what_deduplication_remembers_is_read() {
     for (key, place) in [
-        (id_block_key(PARTITION, 0), "message ids row 1500000001000000000000000000000000"),
+        (id_block_key(PARTITION, 0, None), "message ids row 1500000001000000000000000000000000"),
         (sequence_key(PARTITION, "n"), "sequence row 1700000001000000006e"),
         (version_key(PARTITION, &Fingerprint([7; 16])), "version of a key row 180000000100000000070707070707070707"),
     ] {

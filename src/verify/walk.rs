@@ -135,10 +135,11 @@ fn partitions(shelf: &dyn Shelf, topics: &BTreeMap<TopicNo, TopicRow>, report: &
 /// What deduplication remembers of messages, names and keys, which must be readable. Answers the topics that have ids.
 fn message_ids(shelf: &dyn Shelf, report: &mut Report) -> BTreeSet<TopicNo> {
     let mut with_ids = BTreeSet::new();
-    let block = |(id, _): (PartitionId, _), _: IdBlock, _: &mut Report| {
+    let block = |id: PartitionId, _: IdBlock, _: &mut Report| {
         with_ids.insert(id.topic);
     };
-    each(shelf, &id_blocks_prefix(None), id_block_of_key, IdBlock::NAME, report, block);
+    let of = |key: &[u8]| id_block_of_key(key).map(|(partition, ..)| partition);
+    each(shelf, &id_blocks_prefix(None), of, IdBlock::NAME, report, block);
     let named = |key: &[u8]| sequence_of_key(key).map(drop);
     each(shelf, &sequences_prefix(None), named, Sequence::NAME, report, |(), _: Sequence, _| ());
     let versions = versions_prefix(None);

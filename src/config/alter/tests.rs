@@ -179,7 +179,7 @@ fn dynamic_settings_are_those_whose_change_takes_effect() {
                 values.iter().copied().find(|value| Some(*value) != setting.default).expect("a choice")
             }
             crate::config::table::Valid::Ratio | crate::config::table::Valid::Positive => "0.25",
-            _ => ["17", "7", "77", "header:x", "a,b", "7777777"]
+            _ => ["17", "7", "77", "true", "header:x", "a,b", "7777777", "User:x"]
                 .into_iter()
                 .find(|value| broker(&before, true, &[change(setting.name, Operation::Set, value)]).is_ok())
                 .expect("a choice"),

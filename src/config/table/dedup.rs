@@ -60,5 +60,5 @@ macro_rules! defaults {
 
 defaults! {
     "bypass.principals" "id.headers" "id.source" "missing.id" "mode" "namespace" "on.duplicate" "overflow" "scope" "sequence.headers"
-    "sequence.retention.ms" "window.max.ids" "window.ms"
+    "sequence.retention.ms" "time.source" "window.max.ids" "window.ms" "window.refresh"
 }

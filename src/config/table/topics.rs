@@ -225,6 +225,17 @@ pub const TOPICS: &[Setting] = &[
     .at_least(-1)
     .synonyms(&[same("einmal.message.dedup.sequence.retention.ms")]),
     Setting::new(
+        "message.dedup.time.source",
+        Kind::String,
+        "append",
+        "Whose time tells a repetition: the broker's at the append, or with create the records' own, for copies of older data: two \
+         records of one id are one message if their times are less than message.dedup.window.ms apart. An id is forgotten by the \
+         broker's time either way, so that no record's time can make a topic forget; a copy that comes slower than its original did \
+         needs a longer window. With create ids stay in memory.",
+    )
+    .valid(Valid::OneOf(&["append", "create"]))
+    .synonyms(&[same("einmal.message.dedup.time.source")]),
+    Setting::new(
         "message.dedup.window.max.ids",
         Kind::Int,
         "10000000",
@@ -240,6 +251,14 @@ pub const TOPICS: &[Setting] = &[
     )
     .at_least(1)
     .synonyms(&[same("einmal.message.dedup.window.ms")]),
+    Setting::new(
+        "message.dedup.window.refresh",
+        Kind::Boolean,
+        "false",
+        "Whether a repetition that is not refused extends the life of its id: it is remembered for message.dedup.window.ms from then on, \
+         and up to an eighth longer. A record that is sent again and again for ever is then stored once for ever.",
+    )
+    .synonyms(&[same("einmal.message.dedup.window.refresh")]),
     Setting::new(
         "message.timestamp.after.max.ms",
         Kind::Long,

@@ -9,6 +9,8 @@ fn config(on_duplicate: OnDuplicate) -> DedupConfig {
     DedupConfig {
         identity: Identity { source: IdSource::Key, namespace: None, is_per_partition: false },
         window_ms: 100,
+        refresh_ms: None,
+        compares_times: false,
         window_ids_max: 1000,
         throttles: false,
         needs_id: false,
@@ -28,6 +30,7 @@ fn ids(word: &str) -> BatchIds {
         sender: Arc::new(Sender::anonymous("test")),
         ids: ids.collect(),
         claims: Vec::new(),
+        times: Vec::new(),
         numbers: Vec::new(),
         versions: Vec::new(),
         sealed: SealedFindings::default(),
@@ -44,7 +47,7 @@ fn verdict(stored: &str, offered: &str, on_duplicate: OnDuplicate) -> (Verdict, 
         decide(index, &batch, &config(on_duplicate))
     };
     assert_eq!(judge(&mut index, stored, 100).0, Verdict::Store);
-    index.keep(KeptBlock { partition: 3, base_offset: 100, time: 50 }, None);
+    index.keep(KeptBlock { partition: 3, base_offset: 100, time: 50, is_repeat: false }, None);
     let (verdict, recognised) = judge(&mut index, offered, 200);
     (verdict, recognised, index)
 }
@@ -108,7 +111,7 @@ fn ids_of_an_open_transaction_are_its_own_producers_and_undecided_for_others() {
         by_own_transaction += recognised.by(KnownBy::Pending);
         assert_eq!(recognised.by(KnownBy::Open), 0, "{word}");
         if keep {
-            index.keep(KeptBlock { partition: 3, base_offset: 100, time: 50 }, transaction);
+            index.keep(KeptBlock { partition: 3, base_offset: 100, time: 50, is_repeat: false }, transaction);
         }
         if word == "commit" {
             index.drop_new();

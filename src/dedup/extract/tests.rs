@@ -17,6 +17,8 @@ fn config(source: IdSource) -> DedupConfig {
     DedupConfig {
         identity: Identity { source, namespace: None, is_per_partition: false },
         window_ms: 1,
+        refresh_ms: None,
+        compares_times: false,
         window_ids_max: 1,
         throttles: false,
         needs_id: false,
@@ -273,6 +275,7 @@ fn ids_read_under_other_settings_are_read_again() {
         sender: anonymous(),
         ids: Vec::new(),
         claims: Vec::new(),
+        times: Vec::new(),
         numbers: Vec::new(),
         versions: Vec::new(),
         sealed: SealedFindings::default(),
@@ -280,6 +283,7 @@ fn ids_read_under_other_settings_are_read_again() {
     assert!(ids.are_of(&config));
     let bypass = |principal: &str| DedupConfig { bypass_principals: vec![principal.to_owned()], ..usual() };
     assert!(ids.are_of(&Arc::new(bypass("User:mirror"))), "that is another");
+    assert!(!ids.are_of(&Arc::new(DedupConfig { compares_times: true, ..usual() })));
     assert!(!ids.are_of(&Arc::new(bypass(Sender::ANONYMOUS))));
     assert!(ids.are_of(&Arc::new(DedupConfig { window_ms: 7, ..usual() })), "how long is another matter");
     assert!(!ids.are_of(&Arc::new(DedupConfig { needs_id: true, ..usual() })));

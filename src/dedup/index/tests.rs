@@ -9,21 +9,27 @@ fn id(number: u32, offset_delta: u32) -> BatchId {
     BatchId { fingerprint: Fingerprint((0x0190_163d_u128 << 96 | u128::from(number)).to_be_bytes()), offset_delta }
 }
 
+const EVER: Reach = Reach { expired_until: Timestamp::MIN, near: None };
+
+fn kept(ids: &[BatchId]) -> KeptIds {
+    KeptIds { ids: ids.to_vec(), ..KeptIds::default() }
+}
+
 fn at(base_offset: Offset, time: Timestamp) -> KeptBlock {
-    KeptBlock { partition: 0, base_offset, time }
+    KeptBlock { partition: 0, base_offset, time, is_repeat: false }
 }
 
 /// Takes a block in, all of whose ids are new.
 fn add(index: &mut Index, numbers: std::ops::Range<u32>, time: Timestamp) {
     for (number, offset_delta) in numbers.clone().zip(0..) {
-        assert!(matches!(index.offer(&id(number, offset_delta), Timestamp::MIN, None), Offered::New));
+        assert!(matches!(index.offer(&id(number, offset_delta), EVER, None), Offered::New));
     }
     index.keep(at(numbers.start.into(), time), None);
 }
 
 fn finds(index: &mut Index, number: u32) -> Option<Offset> {
-    match index.offer(&id(number, 0), Timestamp::MIN, None) {
-        Offered::Known(original, _) => Some(original.offset),
+    match index.offer(&id(number, 0), EVER, None) {
+        Offered::Known(known) => Some(known.original.offset),
         Offered::New => {
             index.drop_new();
             None
@@ -57,11 +63,11 @@ fn many_ids_are_found_and_forgotten_by_blocks_and_give_their_memory_back() {
 #[test]
 fn restored_index_says_what_the_first_one_said() {
     let mut index = Index::new(Secret::new([1; 16]));
-    index.restore(at(0, 10), &[id(1, 0), id(2, 1)], &[], None);
+    index.restore(at(0, 10), &kept(&[id(1, 0), id(2, 1)]), None);
     // 2 expired and came again.
-    index.restore(at(7, 20), &[id(2, 0), id(3, 4)], &[], Some(ProducerId(9)));
+    index.restore(at(7, 20), &kept(&[id(2, 0), id(3, 4)]), Some(ProducerId(9)));
     assert_eq!((index.len(), finds(&mut index, 1)), (3, Some(0)));
-    assert!(matches!(index.offer(&id(3, 0), Timestamp::MIN, None), Offered::Undecided));
+    assert!(matches!(index.offer(&id(3, 0), EVER, None), Offered::Undecided));
     index.commit(0, ProducerId(9));
     assert_eq!((finds(&mut index, 2), finds(&mut index, 3)), (Some(7), Some(11)));
     // The older block takes what is its own.
@@ -72,8 +78,8 @@ fn restored_index_says_what_the_first_one_said() {
 #[test]
 fn block_of_an_open_transaction_is_not_the_oldest_and_an_aborted_one_is_none() {
     let mut index = Index::new(Secret::new([1; 16]));
-    index.restore(at(0, 10), &[id(1, 0)], &[], Some(ProducerId(9)));
-    index.restore(at(1, 11), &[id(2, 0)], &[], None);
+    index.restore(at(0, 10), &kept(&[id(1, 0)]), Some(ProducerId(9)));
+    index.restore(at(1, 11), &kept(&[id(2, 0)]), None);
     assert_eq!(index.oldest(), None);
     assert_eq!(index.abort(0, ProducerId(9)), [0]);
     assert!(index.abort(0, ProducerId(9)).is_empty());
@@ -144,11 +150,11 @@ proptest! {
                     let base_offset = time * 100;
                     let mut new = HashMap::new();
                     for (number, offset_delta) in ids.iter().zip(0..) {
-                        let offered = index.offer(&id(*number, offset_delta), Timestamp::MIN, transaction.map(ProducerId));
+                        let offered = index.offer(&id(*number, offset_delta), EVER, transaction.map(ProducerId));
                         match (offered, known.get(number), new.get(number)) {
-                            (Offered::Known(original, by), Some(known), _) if known.owner.is_none() || known.owner == transaction => {
-                                prop_assert_eq!(by == KnownBy::Pending, known.owner.is_some());
-                                prop_assert_eq!(original.offset, known.offset);
+                            (Offered::Known(found), Some(known), _) if known.owner.is_none() || known.owner == transaction => {
+                                prop_assert_eq!(found.by() == KnownBy::Pending, known.owner.is_some());
+                                prop_assert_eq!(found.original.offset, known.offset);
                             }
                             (Offered::Undecided, Some(known), _) => {
                                 prop_assert!(known.owner.is_some() && known.owner != transaction);

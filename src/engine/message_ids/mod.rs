@@ -164,19 +164,23 @@ impl MessageIds {
             now: self.clock.now(),
         };
         let (verdict, recognised) = if ids.is_bypassed() {
-            (take_in(index, &judged), Recognised::default())
+            (take_in(index, &judged, config), Recognised::default())
         } else {
             decide(index, &judged, config)
         };
         let sealed = self.sealing.ids(topic.no);
-        let is_full = index.len() + sealed > config.window_ids_max
-            || !index.has_numbers_for(0)
+        let has_no_room = !index.has_numbers_for(0)
             || self.bytes + self.numbers.bytes() + self.sealing.memory_bytes() > self.bytes_max;
+        let is_full = index.len() + sealed > config.window_ids_max || has_no_room;
         // Nothing can be forgotten before the oldest, and that belongs to an open transaction: without a bound it would be memory's.
         let is_held = index.blocks() > 0 && index.oldest().is_none() && sealed == 0;
-        let throttled = (config.throttles || is_held) && is_full && index.new_ids().len() > 0;
+        let throttled = (config.throttles || is_held)
+            && (is_full && index.new_ids().len() > 0 || has_no_room && index.has_repeats());
         if throttled {
             index.drop_new();
+            index.drop_repeats();
+        } else if matches!(verdict, Verdict::Known(_)) {
+            stage_repeats(index, group, topic.no, self.clock.now());
         }
         self.bytes = self.bytes + index.bytes() - bytes_before;
         if throttled {
@@ -300,6 +304,7 @@ impl MessageIds {
             Err(invalid) => {
                 if let Some(index) = self.by_topic.get_mut(&topic) {
                     index.drop_new();
+                    index.drop_repeats();
                 }
                 Outcome::Refused(ErrorCode::INVALID_RECORD, format!("Record batch does not decode: {invalid}"))
             }
@@ -326,22 +331,26 @@ impl MessageIds {
         let bytes_before = index.bytes();
         let new = index.new_ids().len();
         if new > 0 {
-            let (ids, claims) = (index.new_ids().copied().collect(), index.new_claims().collect());
-            let row = IdBlock { time, transaction, ids, claims };
-            group.rows.put(id_block_key(partition, base_offset), row.encode());
+            let row = IdBlock { time, transaction, kept: index.new_kept() };
+            group.rows.put(id_block_key(partition, base_offset, None), row.encode());
         }
-        index.keep(KeptBlock { partition: partition.index, base_offset, time }, transaction);
+        index.keep(KeptBlock { partition: partition.index, base_offset, time, is_repeat: false }, transaction);
+        stage_repeats(index, group, topic.no, time);
         let mut left = 2 * new + EXPIRED_PER_APPEND;
         while left > 0
-            && let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= time.saturating_sub(config.window_ms))
+            && let Some(oldest) = index.oldest().filter(|oldest| oldest.time <= time.saturating_sub(config.kept_ms()))
         {
             left = left.saturating_sub(forget_oldest(index, group, partition.topic, oldest).max(1));
+        }
+        if left < 2 * new + EXPIRED_PER_APPEND && new == 0 {
+            // As in `expire`; new ids bring their time with them.
+            group.rows.put(MessageIdTime::KEY.to_vec(), MessageIdTime(time).encode());
         }
         let window_ids_max = config.window_ids_max;
         while index.len() + self.sealing.ids(topic.no) > window_ids_max
             && let Some(slice) = self.sealing.drop_oldest(group, topic.no)
         {
-            count_evicted(topic, &slice, time.saturating_sub(config.window_ms));
+            count_evicted(topic, &slice, time.saturating_sub(config.kept_ms()));
         }
         // What is left where the limit was lowered, or a transaction was in the way, goes with the next appends.
         while left > 0
@@ -351,7 +360,7 @@ impl MessageIds {
         {
             let forgotten = forget_oldest(index, group, partition.topic, oldest);
             left = left.saturating_sub(forgotten.max(1));
-            if oldest.time > time.saturating_sub(config.window_ms) {
+            if oldest.time > time.saturating_sub(config.kept_ms()) {
                 count(&topic.traffic.dedup_evicted, forgotten);
             }
         }
@@ -380,7 +389,7 @@ impl MessageIds {
                 if let Some(topic) = topics.by_no.get(&topic)
                     && let Some(dedup) = &topic.config.dedup
                 {
-                    count_evicted(topic, &slice, self.clock.now().saturating_sub(dedup.window_ms));
+                    count_evicted(topic, &slice, self.clock.now().saturating_sub(dedup.kept_ms()));
                 }
                 continue;
             }
@@ -389,7 +398,7 @@ impl MessageIds {
             let forgotten = forget_oldest(index, group, *topic, oldest);
             if let Some(topic) = topics.by_no.get(topic)
                 && let Some(dedup) = &topic.config.dedup
-                && oldest.time > self.clock.now().saturating_sub(dedup.window_ms)
+                && oldest.time > self.clock.now().saturating_sub(dedup.kept_ms())
             {
                 count(&topic.traffic.dedup_evicted, forgotten);
             }
@@ -407,7 +416,7 @@ impl MessageIds {
             TransactionResult::Abort => {
                 let bytes_before = index.bytes();
                 for base_offset in index.abort(partition.index, producer_id) {
-                    group.rows.delete(id_block_key(partition, base_offset));
+                    group.rows.delete(id_block_key(partition, base_offset, None));
                 }
                 self.bytes = self.bytes + index.bytes() - bytes_before;
             }
@@ -426,7 +435,7 @@ impl MessageIds {
         let looked_at = self.remembering();
         for (topic, index) in &mut self.by_topic {
             let dedup = dedup_of(topics, *topic).filter(|dedup| dedup.sequence.is_none());
-            let expired_until = dedup.map_or(Timestamp::MAX, |dedup| self.clock.now().saturating_sub(dedup.window_ms));
+            let expired_until = dedup.map_or(Timestamp::MAX, |dedup| self.clock.now().saturating_sub(dedup.kept_ms()));
             let until = self.sealing.leaving.get(topic).copied().unwrap_or(Timestamp::MIN).max(expired_until);
             let bytes_before = index.bytes();
             while left > 0
@@ -436,6 +445,10 @@ impl MessageIds {
             }
             self.bytes = self.bytes + index.bytes() - bytes_before;
         }
+        if left < IDS_PER_ROUND {
+            // With what is forgotten the time of it is kept, or after a crash ids would count again that are older than it.
+            self.stage_time(&mut group.rows);
+        }
         if left > 0 {
             // The loop came to the end of all.
             self.sealing.leaving.clear();
@@ -443,7 +456,7 @@ impl MessageIds {
         let now = self.clock.now();
         self.sealing.drop_expired(group, |topic| {
             let dedup = dedup_of(topics, topic).filter(|dedup| dedup.sequence.is_none());
-            dedup.map_or(Timestamp::MAX, |dedup| now.saturating_sub(dedup.window_ms))
+            dedup.map_or(Timestamp::MAX, |dedup| now.saturating_sub(dedup.kept_ms()))
         });
         self.sealing.begin(group, &mut self.by_topic, topics, (now, self.bytes));
         let bytes = &mut self.bytes;
@@ -525,8 +538,20 @@ fn count(counter: &AtomicU64, more: usize) {
     counter.fetch_add(more as u64, Ordering::Relaxed);
 }
 
+/// Stages that ids of the batch that was judged last were sent again, where they live longer for it.
+fn stage_repeats(index: &mut Index, group: &mut Group, topic: TopicNo, time: Timestamp) {
+    if !index.has_repeats() {
+        return;
+    }
+    for (at, kept) in index.keep_repeats(time) {
+        let partition = PartitionId { topic, index: at.partition };
+        let row = IdBlock { time, transaction: None, kept };
+        group.rows.put(id_block_key(partition, at.base_offset, Some(time)), row.encode());
+    }
+}
+
 fn forget_oldest(index: &mut Index, group: &mut Group, topic: TopicNo, oldest: KeptBlock) -> usize {
     let partition = PartitionId { topic, index: oldest.partition };
-    group.rows.delete(id_block_key(partition, oldest.base_offset));
+    group.rows.delete(id_block_key(partition, oldest.base_offset, oldest.is_repeat.then_some(oldest.time)));
     index.forget_oldest()
 }

@@ -37,7 +37,7 @@ impl MessageIds {
             self.clock.at_least(newest.block.time);
         }
         let mut open = HashMap::new();
-        for StoredBlock { partition, base_offset, block } in blocks {
+        for StoredBlock { partition, base_offset, is_repeat, block } in blocks {
             let mut transaction = None;
             if let Some(producer_id) = block.transaction {
                 let first = match open.entry((partition, producer_id)) {
@@ -46,8 +46,8 @@ impl MessageIds {
                 };
                 transaction = first.filter(|first| base_offset >= *first).and(Some(producer_id));
             }
-            let at = KeptBlock { partition: partition.index, base_offset, time: block.time };
-            index.restore(at, &block.ids, &block.claims, transaction);
+            let at = KeptBlock { partition: partition.index, base_offset, time: block.time, is_repeat };
+            index.restore(at, &block.kept, transaction);
         }
         // A stop came before they left.
         if let Some(until) = self.sealing.sealed_until(topic)
@@ -64,6 +64,7 @@ impl MessageIds {
 struct StoredBlock {
     partition: PartitionId,
     base_offset: Offset,
+    is_repeat: bool,
     block: IdBlock,
 }
 
@@ -86,7 +87,7 @@ pub(in crate::engine) fn recover(
     gone.extend(with_versions);
     let end = next_prefix(&id_blocks_prefix(None)).expect("the prefix of ids is not 0xff");
     let mut from = id_blocks_prefix(None);
-    while let Some((PartitionId { topic, .. }, _)) = first_from(store, &from, &end)? {
+    while let Some(PartitionId { topic, .. }) = first_from(store, &from, &end)? {
         if exists(topic) {
             let blocks = read_blocks(store, topic)?;
             message_ids.restore(store, topic, blocks)?;
@@ -101,10 +102,10 @@ pub(in crate::engine) fn recover(
 }
 
 /// What the first key names in a range of keys of ids.
-fn first_from(store: &dyn Store, from: &[u8], to: &[u8]) -> Result<Option<(PartitionId, Offset)>, StoreError> {
+fn first_from(store: &dyn Store, from: &[u8], to: &[u8]) -> Result<Option<PartitionId>, StoreError> {
     let mut first = None;
     store.scan_range(from, to, &mut |key, _| {
-        first = Some(id_block_of_key(key));
+        first = Some(id_block_of_key(key).map(|(partition, ..)| partition));
         false
     })?;
     Ok(first.transpose()?)
@@ -114,8 +115,8 @@ fn read_blocks(store: &dyn Store, topic: TopicNo) -> Result<Vec<StoredBlock>, St
     let mut blocks = Vec::new();
     let mut damage = None;
     let read = |key: &[u8], value: &[u8]| {
-        let (partition, base_offset) = id_block_of_key(key)?;
-        Ok(StoredBlock { partition, base_offset, block: IdBlock::decode(value)? })
+        let (partition, base_offset, repeated) = id_block_of_key(key)?;
+        Ok(StoredBlock { partition, base_offset, is_repeat: repeated.is_some(), block: IdBlock::decode(value)? })
     };
     store.scan(&id_blocks_prefix(Some(topic)), &mut |key, value| match read(key, value) {
         Ok(block) => blocks.push(block),

@@ -15,7 +15,7 @@
 //! A crash between any of these leaves ids in memory, in a file, or in both, never in none; what is in both leaves memory after the
 //! start. What a deleted topic leaves is removed by the start.
 //!
-//! Ledgers stay in memory: a claim is changed by a takeover, a slice is not. So do topics with few ids, and those of a short window.
+//! Ledgers stay in memory: a claim is changed by a takeover, a slice is not. So do topics that compare records' own times, topics with few ids, and those of a short window.
 //! Slices are those of one topic each. The filters count as memory of message ids (`einmal.dedup.memory.bytes`).
 
 mod look_up;
@@ -320,6 +320,8 @@ impl Sealing {
         let due = indexes.iter_mut().filter_map(|(topic, index)| {
             let dedup = topics.by_no.get(topic)?.config.dedup.as_deref()?;
             let is_kept = dedup.sequence.is_some() || dedup.is_ledger() || index.has_claims();
+            // A slice has one time for each id, and is dropped by it.
+            let is_kept = is_kept || dedup.compares_times || index.has_times();
             if is_kept || !is_due(index, dedup) {
                 return None;
             }

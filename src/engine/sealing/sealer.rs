@@ -101,7 +101,7 @@ fn read_pass(
     let mut damage: Option<RowError> = None;
     store.scan(&id_blocks_prefix(Some(topic)), &mut |key, value| {
         let row = id_block_of_key(key).and_then(|named| Ok((named, IdBlock::decode(value)?)));
-        let ((partition, base_offset), block) = match row {
+        let ((partition, base_offset, _), block) = match row {
             Ok(row) => row,
             Err(error) => {
                 damage.get_or_insert(error);
@@ -111,7 +111,7 @@ fn read_pass(
         if block.time > until {
             return;
         }
-        for id in &block.ids {
+        for id in &block.kept.ids {
             let place = secret.sealed_place(&id.fingerprint);
             if (u128::from(place) * u128::from(passes)) >> 64 == u128::from(pass) {
                 let offset = base_offset + Offset::from(id.offset_delta);

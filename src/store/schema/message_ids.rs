@@ -2,10 +2,10 @@
 
 use super::value::{FieldReader, Fields, RowValue};
 use super::{RowError, key, prefix};
-use crate::dedup::{BatchId, Claim, Fingerprint};
+use crate::dedup::{BatchId, Claim, Fingerprint, KeptIds};
 use crate::types::{Offset, PartitionId, ProducerId, Timestamp, TopicNo};
 
-/// The ids of a batch.
+/// The ids of a batch, or those of earlier records that were sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdBlock {
     /// When the batch was appended, ms that brokers had run on this data directory.
@@ -13,17 +13,17 @@ pub struct IdBlock {
     /// The producer whose transaction it belongs to; none if it belongs to none. Whether that is open, the producer's row tells.
     pub transaction: Option<ProducerId>,
     /// By rising offset deltas.
-    pub ids: Vec<BatchId>,
-    /// In a ledger, the claim of each of them; in other topics none.
-    pub claims: Vec<Claim>,
+    pub kept: KeptIds,
 }
 
-/// Key of the ids of the batch at `base_offset`.
+/// Key of the ids of the batch at `base_offset`, or of records from there on that were sent again at a time.
 ///
 /// # Panics
 /// If `base_offset` is negative.
-pub fn id_block_key(partition: PartitionId, base_offset: Offset) -> Vec<u8> {
-    key::of_partition_and_number(prefix::ID_BLOCK, partition, base_offset)
+pub fn id_block_key(partition: PartitionId, base_offset: Offset, repeated: Option<Timestamp>) -> Vec<u8> {
+    let mut key = key::of_partition_and_number(prefix::ID_BLOCK, partition, base_offset);
+    key.extend(repeated.into_iter().flat_map(Timestamp::to_be_bytes));
+    key
 }
 
 /// Prefix of the ids of one topic, of all if none is given.
@@ -31,15 +31,16 @@ pub fn id_blocks_prefix(topic: Option<TopicNo>) -> Vec<u8> {
     key::of_topic(prefix::ID_BLOCK, topic)
 }
 
-/// Partition and base offset that a key of [`id_block_key`] names.
+/// Partition, base offset and time that a key of [`id_block_key`] names.
 ///
 /// # Errors
 /// [`RowError::Corrupt`] for any other key.
-pub fn id_block_of_key(bytes: &[u8]) -> Result<(PartitionId, Offset), RowError> {
+pub fn id_block_of_key(bytes: &[u8]) -> Result<(PartitionId, Offset, Option<Timestamp>), RowError> {
     let mut reader = FieldReader::of_key(IdBlock::NAME, prefix::ID_BLOCK, bytes)?;
-    let named = (key::read_partition(&mut reader)?, reader.non_negative()?);
+    let (partition, base_offset) = (key::read_partition(&mut reader)?, reader.non_negative()?);
+    let repeated = if reader.end().is_ok() { None } else { Some(reader.i64()?) };
     reader.end()?;
-    Ok(named)
+    Ok((partition, base_offset, repeated))
 }
 
 /// Every record has an id: its offset delta is its place.
@@ -49,27 +50,34 @@ const SPARSE: u8 = 1;
 
 impl RowValue for IdBlock {
     const NAME: &'static str = "message ids";
-    /// 2: with claims.
-    const VERSION: u8 = 2;
+    /// 2: with claims; 3: with times.
+    const VERSION: u8 = 3;
 
     fn write(&self, fields: &mut Fields) {
-        fields.reserve(32 + size_of::<BatchId>() * self.ids.len() + size_of::<Claim>() * self.claims.len());
+        let KeptIds { ids, claims, times } = &self.kept;
+        fields
+            .reserve(32 + size_of::<BatchId>() * ids.len() + size_of::<Claim>() * claims.len() + size_of_val(&**times));
         fields.i64(self.time);
         fields.i64(self.transaction.map_or(-1, |producer_id| producer_id.0));
-        let is_dense = (0..).zip(&self.ids).all(|(place, id)| id.offset_delta == place);
+        let is_dense = (0..).zip(ids).all(|(place, id)| id.offset_delta == place);
         fields.array([if is_dense { DENSE } else { SPARSE }]);
-        fields.count(self.ids.len());
-        for id in &self.ids {
+        fields.count(ids.len());
+        for id in ids {
             fields.array(id.fingerprint.0);
             if !is_dense {
                 fields.u32(id.offset_delta);
             }
         }
-        assert!(self.claims.is_empty() || self.claims.len() == self.ids.len(), "a ledger claims each id");
-        fields.flag(!self.claims.is_empty());
-        for claim in &self.claims {
+        assert!(claims.is_empty() || claims.len() == ids.len(), "a ledger claims each id");
+        fields.flag(!claims.is_empty());
+        for claim in claims {
             fields.u64(claim.owner);
             fields.i64(claim.expires);
+        }
+        assert!(times.is_empty() || times.len() == ids.len(), "each id has a time or none has");
+        fields.flag(!times.is_empty());
+        for time in times {
+            fields.i64(*time);
         }
     }
 
@@ -88,7 +96,12 @@ impl RowValue for IdBlock {
         for _ in ids.iter().filter(|_| is_ledger) {
             claims.push(Claim { owner: fields.u64()?, expires: fields.i64()? });
         }
-        Ok(Self { time, transaction, ids, claims })
+        let has_times = version >= 3 && fields.flag()?;
+        let mut times = Vec::new();
+        for _ in ids.iter().filter(|_| has_times) {
+            times.push(fields.i64()?);
+        }
+        Ok(Self { time, transaction, kept: KeptIds { ids, claims, times } })
     }
 }
 

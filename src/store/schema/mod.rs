@@ -11,7 +11,7 @@
 //! | 0x12 producer | topic, partition, producer id | [`crate::producer::ProducerState`] |
 //! | 0x13 aborted | topic, partition, offset of the marker | [`AbortedRow`] |
 //! | 0x14 sparse | topic, partition, base offset | [`SparseRow`] |
-//! | 0x15 message ids | topic, partition, base offset | [`IdBlock`] |
+//! | 0x15 message ids | topic, partition, base offset, and the time if they were sent again | [`IdBlock`] |
 //! | 0x16 compacted | topic, partition | [`CompactedRow`] |
 //! | 0x17 sequence | topic, partition, name | [`crate::dedup::Sequence`] |
 //! | 0x18 version | topic, partition, fingerprint of a record's key | [`KeyVersion`] |

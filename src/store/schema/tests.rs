@@ -2,7 +2,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::*;
-use crate::dedup::{BatchId, Claim, Fingerprint, Reached, Sequence};
+use crate::dedup::{BatchId, Claim, Fingerprint, KeptIds, Reached, Sequence};
 use crate::producer::{ProducerState, WindowBatch};
 use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
 
@@ -85,11 +85,14 @@ proptest! {
         prop_assert_eq!(producer_of_key(&producer_key(partition, producer_id)), Ok((partition, producer_id)));
         prop_assert_eq!(sparse_of_key(&sparse_key(partition, number)), Ok((partition, number)));
         prop_assert_eq!(aborted_of_key(&aborted_key(partition, number)), Ok((partition, number)));
-        prop_assert_eq!(id_block_of_key(&id_block_key(partition, number)), Ok((partition, number)));
+        for repeated in [None, Some(number)] {
+            let key = id_block_key(partition, number, repeated);
+            prop_assert_eq!(id_block_of_key(&key), Ok((partition, number, repeated)));
+        }
         prop_assert_eq!(topic_of_version_key(&version_key(partition, &Fingerprint([7; 16]))), Ok(partition.topic));
         let sequence = sequence_key(partition, &group);
         prop_assert_eq!(sequence_of_key(&sequence), Ok((partition, group.as_str())));
-        prop_assert!(id_block_key(partition, number).starts_with(&id_blocks_prefix(Some(partition.topic))));
+        prop_assert!(id_block_key(partition, number, Some(number)).starts_with(&id_blocks_prefix(Some(partition.topic))));
         prop_assert!(aborted_key(partition, number).starts_with(&aborted_prefix(partition)));
         prop_assert_eq!(offset_of_key(&offset_key(&group, partition)), Ok((group.clone(), partition)));
         prop_assert_eq!(topic_of_key(&topic_key(TopicNo(no))), Ok(TopicNo(no)));
@@ -135,9 +138,10 @@ proptest! {
         });
         for deltas in [0..window_len, 1..window_len + 1] {
             let claims: Vec<_> = deltas.clone().map(|delta| Claim { owner: bytes[0], expires: i64::from(delta) }).collect();
-            for claims in [Vec::new(), claims] {
-                let ids = message_ids(deltas.clone()).collect();
-                round_trips(&IdBlock { time: numbers[0], transaction: open.map(ProducerId), ids, claims })?;
+            let times: Vec<_> = deltas.clone().map(|delta| numbers[0] - i64::from(delta)).collect();
+            for (claims, times) in [(Vec::new(), times.clone()), (claims.clone(), Vec::new()), (claims, times)] {
+                let kept = KeptIds { ids: message_ids(deltas.clone()).collect(), claims, times };
+                round_trips(&IdBlock { time: numbers[0], transaction: open.map(ProducerId), kept })?;
             }
         }
         round_trips(&KeyVersion(numbers[0]))?;

@@ -46,7 +46,12 @@ impl SliceFiles for SliceFolder {
         for name in self.names()?.iter().filter(|name| name.ends_with(SUFFIX_NEW)) {
             fs::remove_file(self.0.join(name)).map_err(|error| StoreError::Failed(format!("{name}: {error}")))?;
         }
-        Ok(())
+        match File::open(&self.0).and_then(|folder| folder.sync_all()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::Failed(format!("its folder: {error}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn open(&self, number: u64) -> Result<Box<dyn SliceFile>, StoreError> {

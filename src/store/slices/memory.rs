@@ -79,7 +79,9 @@ impl SliceFiles for MemorySlices {
     }
 
     fn remove_unfinished(&self) -> Result<(), StoreError> {
-        self.state().files.retain(|_, file| file.is_named);
+        let mut state = self.state();
+        state.files.retain(|_, file| file.is_named);
+        state.files.values_mut().for_each(|file| file.is_name_synced = true);
         Ok(())
     }
 
