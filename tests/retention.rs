@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::requests::{Producer, batch, create_topic_with, drain, fetch, keyed_batch, produce};
+use kafka_protocol::messages::DeleteRecordsRequest;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use support::requests::{Producer, batch, create_topic_with, drain, fetch, keyed_batch, produce, topic_name};
 use support::{TestClient, TestServer};
 
 const MIB: u64 = 1 << 20;
@@ -89,6 +91,41 @@ fn directory_follows_what_retention_keeps_also_beside_topics_that_keep_all() {
     }
     let deleted = server.metric("einmal_retention_deleted_bytes_total", &["topic=\"a-short\"", "reason=\"size\""]);
     assert!(deleted.is_some_and(|bytes| bytes > 10_000_000.0), "{deleted:?}");
+}
+
+/// Bytes of the files that hold batches.
+fn batch_file_bytes(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir.join("db")).into_iter().flatten().flatten();
+    let is_blob = |entry: &fs::DirEntry| entry.path().extension().is_some_and(|extension| extension == "blob");
+    entries.filter(is_blob).map(|entry| entry.metadata().map_or(0, |metadata| metadata.len())).sum()
+}
+
+#[test]
+fn space_of_records_that_a_client_deletes_comes_back_though_nobody_writes_any_more() {
+    let server = TestServer::start_with(&["einmal.storage.memtable.bytes=1048576"]);
+    let mut client = TestClient::connect(&server);
+    let value = "v".repeat(VALUE_BYTES);
+    // Far less goes than stays.
+    for (topic, batches) in [("kept", 600), ("deleted", 150)] {
+        create_topic_with(&mut client, topic, 1, &[]);
+        for _ in 0..batches {
+            assert_eq!(produce(&mut client, topic, 0, batch(Producer::NONE, -1, &[&value])).error_code, 0);
+        }
+    }
+    let kept = 600 * VALUE_BYTES as u64;
+    let held = batch_file_bytes(server.data_dir());
+    assert!(held > kept + 3 * MIB, "{held} bytes in files, {kept} of what stays");
+    let partitions = vec![DeleteRecordsPartition::default().with_partition_index(0).with_offset(-1)];
+    let topic = DeleteRecordsTopic::default().with_name(topic_name("deleted")).with_partitions(partitions);
+    let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000);
+    assert_eq!(client.call(&request, 2).topics[0].partitions[0].low_watermark, 150);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while batch_file_bytes(server.data_dir()) > kept + MIB {
+        assert!(Instant::now() < deadline, "{} bytes in files", batch_file_bytes(server.data_dir()));
+        // Nobody writes.
+        assert!(server.metric("einmal_storage_blob_bytes", &[]).is_some());
+    }
+    assert_eq!(drain(&mut client, "kept", 0).len(), 600);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::command::{CompactedUpTo, Compaction, Replaced};
 use super::group::{Effect, Group};
 use super::reclaimer::Purged;
 use super::state::{PartitionLog, State};
-use crate::store::schema::{CompactedRow, RowValue, SparseRow, compacted_key, log_range, sparse_key};
+use crate::store::schema::{CompactedRow, RowValue, SparseRow, compacted_key, sparse_key};
 use crate::types::PartitionId;
 
 /// Stages a step; answers whether the partition is still there and to be compacted. What a setting had begun before it was changed is
@@ -23,7 +23,7 @@ pub(super) fn compact(state: &mut State, group: &mut Group, partition: Partition
             replace(log, group, replaced);
         }
         Compaction::Done(done) => end_round(log, group, done),
-        Compaction::Reclaim { below } => group.purged.push(Purged::Records(log_range(partition, 0, below))),
+        Compaction::Reclaim { below } => group.purged.push(Purged::Records { partition, rows_end: below }),
     }
     true
 }

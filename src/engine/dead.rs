@@ -8,18 +8,33 @@ use crate::types::{Offset, PartitionId, TopicNo};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dead {
     /// Batches of `partition` that end below its log start.
-    Records {
-        partition: PartitionId,
-        log_start: Offset,
-        /// Whether their space is given back at once.
-        is_reclaimed: bool,
-    },
+    Records { partition: PartitionId, log_start: Offset, space: Space },
     /// All batches of a deleted topic.
     TopicLog(TopicNo),
     /// Message ids that a deleted topic remembered.
     MessageIds(TopicNo),
     /// The other rows of a partition of a deleted topic.
     Partition(PartitionId),
+}
+
+/// When the space of removed records is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Space {
+    /// Once it is worth it, these bytes among others.
+    InTime { bytes: u64 },
+    /// Now: all that is worth it together is.
+    AtOnce,
+}
+
+impl Space {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::InTime { bytes }, Self::InTime { bytes: others }) => {
+                Self::InTime { bytes: bytes.saturating_add(others) }
+            }
+            _ => Self::AtOnce,
+        }
+    }
 }
 
 impl Dead {
@@ -35,13 +50,9 @@ impl Dead {
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (
-                Self::Records { partition, log_start, is_reclaimed },
-                Self::Records { log_start: other, is_reclaimed: is_other_reclaimed, .. },
-            ) => Self::Records {
-                partition,
-                log_start: log_start.max(other),
-                is_reclaimed: is_reclaimed || is_other_reclaimed,
-            },
+                Self::Records { partition, log_start, space },
+                Self::Records { log_start: other, space: other_space, .. },
+            ) => Self::Records { partition, log_start: log_start.max(other), space: space.and(other_space) },
             (_, other) => other,
         }
     }
@@ -68,8 +79,10 @@ impl DeadQueue {
                 self.waiting.push_back((written, dead));
             }
             Some(behind) => {
-                let (earlier_written, earlier) = behind.unwrap_or((written, dead));
-                *behind = Some((written.max(earlier_written), earlier.and(dead)));
+                let next = behind.map_or((written, dead), |(earlier_written, earlier)| {
+                    (written.max(earlier_written), earlier.and(dead))
+                });
+                *behind = Some(next);
             }
         }
     }
@@ -117,8 +130,12 @@ mod tests {
 
     const PARTITION: PartitionId = PartitionId { topic: TopicNo(7), index: 1 };
 
-    fn records(index: u32, log_start: Offset, is_reclaimed: bool) -> Dead {
-        Dead::Records { partition: PartitionId { index, ..PARTITION }, log_start, is_reclaimed }
+    fn records(index: u32, log_start: Offset, space: Space) -> Dead {
+        Dead::Records { partition: PartitionId { index, ..PARTITION }, log_start, space }
+    }
+
+    fn in_time(bytes: u64) -> Space {
+        Space::InTime { bytes }
     }
 
     fn all(queue: &mut DeadQueue) -> Vec<(u64, Dead)> {
@@ -137,15 +154,16 @@ mod tests {
         let mut queue = DeadQueue::default();
         queue.push(1, Dead::TopicLog(TopicNo(9)));
         for number in 2..1000 {
-            queue.push(number, records(1, number as Offset, number == 500));
-            queue.push(number, records(2, 2, false));
+            let space = if number == 500 { Space::AtOnce } else { in_time(1) };
+            queue.push(number, records(1, number as Offset, space));
+            queue.push(number, records(2, 2, in_time(number)));
         }
         let expected = [
             (1, Dead::TopicLog(TopicNo(9))),
-            (2, records(1, 2, false)),
-            (2, records(2, 2, false)),
-            (999, records(1, 999, true)),
-            (999, records(2, 2, false)),
+            (2, records(1, 2, in_time(1))),
+            (2, records(2, 2, in_time(2))),
+            (999, records(1, 999, Space::AtOnce)),
+            (999, records(2, 2, in_time((3..1000).sum()))),
         ];
         assert_eq!(all(&mut queue), expected);
         assert!(queue.behind.is_empty());
@@ -154,18 +172,18 @@ mod tests {
     #[test]
     fn what_is_put_off_comes_again_once_and_takes_nothing_back() {
         let mut queue = DeadQueue::default();
-        for (written, dead) in [(1, records(1, 10, true)), (2, Dead::Partition(PARTITION)), (3, records(1, 20, false))]
-        {
-            queue.push(written, dead);
-        }
+        queue.push(1, records(1, 10, Space::AtOnce));
+        queue.push(2, Dead::Partition(PARTITION));
+        queue.push(3, records(1, 20, in_time(3)));
         for _ in 0..3 {
             queue.put_first_off();
         }
         assert_eq!(queue.first_written(), None);
-        queue.push(4, records(1, 15, false));
-        queue.push(5, records(1, 16, false));
+        queue.push(4, records(1, 15, in_time(4)));
+        queue.push(5, records(1, 16, in_time(5)));
         queue.try_again();
-        let expected = [(4, records(1, 15, false)), (0, Dead::Partition(PARTITION)), (5, records(1, 20, false))];
+        let expected =
+            [(4, records(1, 15, in_time(4))), (0, Dead::Partition(PARTITION)), (5, records(1, 20, in_time(8)))];
         assert_eq!(all(&mut queue), expected);
         queue.try_again();
         assert_eq!(queue.first_written(), None);

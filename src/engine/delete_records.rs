@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::command::{LogStart, Refused};
-use super::dead::Dead;
+use super::dead::{Dead, Space};
 use super::group::{Effect, Group};
 use super::sparse_index;
 use super::state::{PartitionLog, State};
@@ -41,7 +41,7 @@ pub(super) fn delete_records(
         }
     };
     let bytes = start_bytes.saturating_sub(log.row.start_bytes);
-    group.dead.push(Dead::Records { partition: id, log_start: before, is_reclaimed: false });
+    group.dead.push(Dead::Records { partition: id, log_start: before, space: Space::InTime { bytes } });
     move_log_start(log, group, before, start_bytes);
     if let Some(topic) = state.topics.by_no.get(&id.topic) {
         topic.traffic.deleted_by_request_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -92,7 +92,7 @@ pub(super) fn remove_records(state: &State, group: &mut Group, partitions: &[Par
         // Its topic may have been deleted meanwhile, and all rows with it.
         if let Some(log) = state.logs.get(partition) {
             let (partition, log_start) = (*partition, log.row.log_start);
-            group.dead.push(Dead::Records { partition, log_start, is_reclaimed: true });
+            group.dead.push(Dead::Records { partition, log_start, space: Space::AtOnce });
         }
     }
 }

@@ -50,6 +50,7 @@ mod producer_states;
 mod purge;
 mod reclaimer;
 mod retention;
+mod retired;
 pub mod sealing;
 mod seat;
 pub mod settings;

@@ -1,9 +1,9 @@
 //! Removes the rows of deleted records and topics: a slice of them with one write, between commands, so that nobody waits for all of
 //! a topic that a million producers wrote to.
 
-use super::dead::Dead;
+use super::dead::{Dead, Space};
 use super::group::Group;
-use super::reclaimer::{Purged, Range};
+use super::reclaimer::Purged;
 use super::state::State;
 use crate::store::schema::{
     aborted_key, aborted_prefix, compacted_key, id_blocks_prefix, log_range, next_prefix, partition_key,
@@ -16,6 +16,9 @@ use crate::types::{Offset, PartitionId};
 const DEAD_PER_SLICE: usize = 64;
 /// Rows that are looked up for one write.
 const ROWS_PER_SLICE: usize = 4096;
+
+/// Keys from and to.
+type Range = (Vec<u8>, Vec<u8>);
 
 /// Removes a slice of what is dead, as far as the groups up to `published` made it so: until readers know, they still read it.
 pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
@@ -58,13 +61,17 @@ impl Slice<'_> {
     /// Stages the removal of what is dead, of which the rows before `from` have gone; answers where the rest begins.
     fn remove(&mut self, dead: Dead, from: &Option<Vec<u8>>) -> Result<Option<Vec<u8>>, StoreError> {
         match dead {
-            Dead::Records { partition, log_start, is_reclaimed } => {
+            Dead::Records { partition, log_start, space } => {
                 let rest = self.remove_rows(from, &index_below(partition, log_start))?;
                 if rest.is_none()
-                    && let Some(range) = self.remove_batches(partition, log_start)?
-                    && (is_reclaimed || self.reclaim_all)
+                    && let Some(rows_end) = self.remove_batches(partition, log_start)?
                 {
-                    self.group.purged.push(Purged::Records(range));
+                    self.group.purged.push(match space {
+                        Space::InTime { bytes } if !self.reclaim_all => {
+                            Purged::RecordsInTime { partition, rows_end, bytes }
+                        }
+                        _ => Purged::Records { partition, rows_end },
+                    });
                 }
                 Ok(rest)
             }
@@ -119,8 +126,9 @@ impl Slice<'_> {
         Ok(rest)
     }
 
-    /// Stages the removal of the batches that end below `log_start`, if there are any; answers the range.
-    fn remove_batches(&mut self, partition: PartitionId, log_start: Offset) -> Result<Option<Range>, StoreError> {
+    /// Stages the removal of the batches that end below `log_start`, if there are any; answers from which offset
+    /// on rows stay.
+    fn remove_batches(&mut self, partition: PartitionId, log_start: Offset) -> Result<Option<Offset>, StoreError> {
         let mut found = false;
         self.store.scan_log(partition, 0, log_start, &mut |key| {
             found = key.last_offset() < log_start;
@@ -135,9 +143,9 @@ impl Slice<'_> {
             rows_end = rows_end.min(key.base_offset);
             false
         })?;
-        let range = log_range(partition, 0, rows_end);
-        self.group.rows.delete_log_range(range.0.clone(), range.1.clone());
-        Ok(Some(range))
+        let (from, to) = log_range(partition, 0, rows_end);
+        self.group.rows.delete_log_range(from, to);
+        Ok(Some(rows_end))
     }
 }
 
@@ -155,9 +163,11 @@ fn beginning_with(prefix: Vec<u8>) -> Range {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::BatchHeader;
+    use crate::record::build::BatchBuilder;
     use crate::store::Rows;
     use crate::store::memory::MemoryStore;
-    use crate::store::schema::{partitions_prefix, prefix, producer_key};
+    use crate::store::schema::{LogKey, partitions_prefix, prefix, producer_key};
     use crate::types::{ProducerId, TopicNo};
 
     const PARTITION: PartitionId = PartitionId { topic: TopicNo(7), index: 1 };
@@ -219,8 +229,33 @@ mod tests {
     }
 
     #[test]
+    fn space_of_records_waits_until_it_is_worth_it_unless_it_is_or_the_disk_is_low() {
+        let records = |space| Dead::Records { partition: PARTITION, log_start: 6, space };
+        let purged = |space, reclaim_all| {
+            let (store, mut rows, mut group) = (MemoryStore::new(), Rows::default(), Group::default());
+            let batch = BatchBuilder::new().record(0, None, Some(b"v")).build().freeze();
+            let header = BatchHeader::parse(&batch).expect("a batch");
+            for base_offset in 0..10 {
+                rows.put(LogKey { base_offset, ..LogKey::of(PARTITION, &header) }.encode(), batch.clone());
+            }
+            store.write(&rows, 0).expect("writes");
+            let mut slice = Slice { store: &store, group: &mut group, rows_left: 100, reclaim_all };
+            assert_eq!(slice.remove(records(space), &None).expect("reads"), None);
+            store.write(&group.rows, 0).expect("writes");
+            assert_eq!(keys(&store, &[prefix::LOG]), 4);
+            group.purged
+        };
+        let at_once = vec![Purged::Records { partition: PARTITION, rows_end: 6 }];
+        let in_time = Space::InTime { bytes: 700 };
+        assert_eq!(purged(Space::AtOnce, false), at_once);
+        assert_eq!(purged(in_time, true), at_once);
+        let waits = vec![Purged::RecordsInTime { partition: PARTITION, rows_end: 6, bytes: 700 }];
+        assert_eq!(purged(in_time, false), waits);
+    }
+
+    #[test]
     fn what_is_said_of_deleted_records_goes_slice_by_slice_up_to_the_log_start() {
-        let records = Dead::Records { partition: PARTITION, log_start: 6, is_reclaimed: true };
+        let records = Dead::Records { partition: PARTITION, log_start: 6, space: Space::AtOnce };
         for rows_max in [1, 4, 6, 7, 100] {
             let store = store();
             let before = all(&store);

@@ -2,38 +2,49 @@
 //! them until a compaction comes by, which for a log that nobody writes to any more may be never.
 //!
 //! It takes all that was handed over while it was at work, and asks for one compaction per run of neighbouring topics, and one per
-//! partition of which the front is gone. After that, once after the start and every [`LOOK_INTERVAL`] it looks at what the files take:
-//! if that is more than all topics hold together, some went that nobody handed over, before a restart or at a client's request,
-//! and the whole log is compacted.
+//! partition of which the front is gone. What clients delete, call by call, waits until it is [worth it](super::retired) together.
+//! After that, once after the start and every [`LOOK_INTERVAL`] it looks at what the files take: if that is more than all topics hold
+//! together, some may have gone that nobody handed over, before a restart, and the whole log is compacted.
 //!
 //! Such a compaction moves index entries only: a file of batches goes once nothing in it lives. What is written at a time lies in the
 //! same files, sorted by partition, so a batch that lives long keeps the garbage beside it. Files are small against what is
 //! written at a time, so that few hold batches of several topics; and when garbage is more than [`Bounds::max`] of all all the same,
 //! the batches of the topics that keep theirs longest are moved into new files, topic by topic, until it is less than
-//! [`Bounds::left`]. So space stays within a bound, and a byte is moved for each that comes back, at the most.
+//! [`Bounds::left`]. So space stays within a bound, and a byte is moved for each that comes back, at the most. Any row as long as a batch
+//! lies in the same files, and one that lives would keep all of its file: those move first, for they are few.
+//!
+//! What nothing lowers is not tried again before more has come on top: message ids, say, take space that no topic holds as batches.
 //!
 //! A move frees the old files at its end. Where the disk has no room for all that lives a second time, the oldest files are emptied
 //! instead, of whatever topics, as many at a time as fit. While the disk is low, less garbage is worth it, and looks are more frequent.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::background::until_panic;
+use super::retired::Retired;
 use crate::config::TopicConfig;
 use crate::log::catalog::Catalog;
 use crate::store::disk::DiskSpace;
-use crate::store::schema::{prefix, topic_log_range};
-use crate::store::{Store, StoreError};
-use crate::types::TopicNo;
+use crate::store::schema::{log_range, prefix, topic_log_range};
+use crate::store::{BatchSpace, Store, StoreError};
+use crate::types::{Offset, PartitionId, TopicNo};
 
 /// Time between looks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(60);
-/// The same while little of the disk is free.
+/// The same while little of the disk is free, and once what clients deleted is worth it.
 const LOOK_INTERVAL_LOW: Duration = Duration::from_secs(10);
+/// Rows beside the batches that may be as long as one (`min_blob_size` of the store): states of partitions with their epochs, blocks of
+/// message ids, transactions, groups and offsets. All others are shorter, and may be many.
+const LONG_ROWS: [(u8, u8); 3] = [
+    (prefix::PARTITION, prefix::PRODUCER),
+    (prefix::ID_BLOCK, prefix::COMPACTED),
+    (prefix::TRANSACTION, prefix::ISSUED_ID_BLOCK + 1),
+];
 /// Memtables' worth of garbage that is always left: it is not worth the work.
 const GARBAGE_MEMTABLES: u64 = 2;
 /// Memtables' worth of disk that moves leave free though no reserve is set: all that may have to be written out.
@@ -56,16 +67,15 @@ const BOUNDS: Bounds = Bounds { max: 50, left: 25 };
 /// While little of the disk is free.
 const BOUNDS_LOW: Bounds = Bounds { max: 10, left: 5 };
 
-/// Keys of the log from and to.
-pub(super) type Range = (Vec<u8>, Vec<u8>);
-
 /// Log rows that have been removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purged {
     /// All of a topic.
     Topic(TopicNo),
-    /// Some of a partition.
-    Records(Range),
+    /// Those of a partition before an offset, all or some.
+    Records { partition: PartitionId, rows_end: Offset },
+    /// The same, worth no compaction of their own.
+    RecordsInTime { partition: PartitionId, rows_end: Offset, bytes: u64 },
 }
 
 /// The writer's end of the thread; the thread ends after it is dropped.
@@ -81,7 +91,7 @@ impl Reclaimer {
         ["error", "no_room"].into_iter().for_each(|reason| count_failures(reason, 0));
         let (purged, queue) = channel();
         std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
-            until_panic(THREAD, || work.run(&queue));
+            until_panic(THREAD, || Looks::new(work).run(&queue));
         })?;
         Ok(Self { purged })
     }
@@ -105,36 +115,136 @@ pub(super) struct Work {
     pub disk_low: Arc<AtomicBool>,
 }
 
-impl Work {
-    fn run(&self, queue: &Receiver<Purged>) {
+/// One look after the other.
+pub(super) struct Looks {
+    with: Work,
+    /// What clients have deleted since the last time that was worth it.
+    deleted: Retired,
+    began: Instant,
+    /// Bytes that no topic holds and that compacting the whole log left.
+    hidden: Left,
+    /// Garbage that moving batches left.
+    garbage: Left,
+}
+
+impl Looks {
+    pub fn new(with: Work) -> Self {
+        let deleted = Retired::new(with.memtable_bytes);
+        Self { with, deleted, began: Instant::now(), hidden: Left(0), garbage: Left(0) }
+    }
+
+    fn run(mut self, queue: &Receiver<Purged>) {
         loop {
             self.look();
-            let interval = if self.is_disk_low() { LOOK_INTERVAL_LOW } else { LOOK_INTERVAL };
-            match queue.recv_timeout(interval) {
-                Ok(first) => self.reclaim(std::iter::once(first).chain(queue.try_iter())),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+            let mut next = Instant::now() + if self.with.is_disk_low() { LOOK_INTERVAL_LOW } else { LOOK_INTERVAL };
+            loop {
+                match queue.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                    Ok(first) => {
+                        if self.reclaim(std::iter::once(first).chain(queue.try_iter())) {
+                            break;
+                        }
+                        if self.is_deleted_due() {
+                            next = next.min(Instant::now() + LOOK_INTERVAL_LOW);
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => break,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
         }
     }
 
-    fn reclaim(&self, all: impl Iterator<Item = Purged>) {
+    /// Gives the space of all back that does not wait; answers whether there was such.
+    pub fn reclaim(&mut self, all: impl Iterator<Item = Purged>) -> bool {
         let mut topics = BTreeSet::new();
-        let mut ranges = BTreeSet::new();
+        let mut records = BTreeMap::new();
         for purged in all {
             match purged {
                 Purged::Topic(topic) => drop(topics.insert(topic)),
-                Purged::Records(range) => drop(ranges.insert(range)),
+                Purged::Records { partition, rows_end } => {
+                    let known = records.entry(partition).or_default();
+                    *known = rows_end.max(*known);
+                }
+                Purged::RecordsInTime { partition, rows_end, bytes } => {
+                    self.deleted.add(partition, rows_end, bytes, self.now_ms());
+                }
             }
         }
-        let topics =
-            neighbours(topics).into_iter().map(|(first, last)| (topic_log_range(first).0, topic_log_range(last).1));
-        topics.chain(ranges).for_each(|(from, to)| self.reclaim_range(&from, &to));
+        let is_some = !topics.is_empty() || !records.is_empty();
+        for (first, last) in neighbours(topics) {
+            self.with.reclaim_range(&topic_log_range(first).0, &topic_log_range(last).1);
+        }
+        self.reclaim_records(records);
+        is_some
     }
 
-    fn reclaim_range(&self, from: &[u8], to: &[u8]) {
+    fn reclaim_records(&self, records: impl IntoIterator<Item = (PartitionId, Offset)>) {
+        for (partition, rows_end) in records {
+            let (from, to) = log_range(partition, 0, rows_end);
+            self.with.reclaim_range(&from, &to);
+        }
+    }
+
+    fn is_deleted_due(&self) -> bool {
+        self.deleted.is_due(self.now_ms(), self.with.is_disk_low())
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Gives back what is worth it, whoever removed it.
+    pub fn look(&mut self) {
+        let is_disk_low = self.with.is_disk_low();
+        let bounds = if is_disk_low { BOUNDS_LOW } else { BOUNDS };
+        let deleted = self.deleted.take_due(self.now_ms(), is_disk_low);
+        self.reclaim_records(deleted);
+        let hidden_bytes = self.with.hidden_bytes();
+        let is_much = self.with.is_much(hidden_bytes, self.with.store.batch_space().bytes, bounds.left);
+        if self.hidden.has_grown_to(hidden_bytes, self.with.worth_bytes()) && is_much {
+            let (from, to) = (vec![prefix::LOG], vec![prefix::LOG + 1]);
+            if self.with.reclaim_range(&from, &to) {
+                self.hidden = Left(self.with.hidden_bytes());
+            }
+        }
+        self.bound_garbage(bounds);
+    }
+
+    /// Moves batches as long as garbage is out of proportion.
+    fn bound_garbage(&mut self, bounds: Bounds) {
+        let before = self.with.store.batch_space();
+        let worth_bytes = self.with.worth_bytes();
+        if !self.garbage.has_grown_to(before.garbage_bytes, worth_bytes) || !self.with.is_above(bounds.max) {
+            return;
+        }
+        // Tables of the index reach across topics, so that of how much lives nearby is moved, too, nobody can say.
+        let is_roomy = self.with.room_bytes() >= before.bytes.saturating_sub(before.garbage_bytes);
+        let is_done = if is_roomy { self.with.move_topics(bounds) } else { self.with.move_oldest(bounds) };
+        let BatchSpace { bytes, garbage_bytes } = self.with.store.batch_space();
+        let is_in_vain = is_done && garbage_bytes.saturating_add(worth_bytes) > before.garbage_bytes;
+        self.garbage = Left(if is_in_vain { garbage_bytes } else { 0 });
+        let garbage_bytes_before = before.garbage_bytes;
+        tracing::info!(bytes, garbage_bytes, garbage_bytes_before, "moved batches out of garbage");
+    }
+}
+
+/// Bytes that nothing could lower.
+#[derive(Debug)]
+struct Left(u64);
+
+impl Left {
+    /// Whether to try again: so much has come on top by now.
+    fn has_grown_to(&mut self, bytes: u64, worth_bytes: u64) -> bool {
+        self.0 = self.0.min(bytes);
+        bytes - self.0 > worth_bytes
+    }
+}
+
+impl Work {
+    /// Answers whether it worked.
+    fn reclaim_range(&self, from: &[u8], to: &[u8]) -> bool {
         let done = self.store.reclaim_log_range(from, to);
-        self.is_done(done);
+        self.is_done(done).is_some()
     }
 
     /// Tells of a failure. What was handed over is found again by the next look, for its space is still taken.
@@ -150,17 +260,11 @@ impl Work {
         self.disk_low.load(Ordering::Relaxed)
     }
 
-    /// Gives back what is worth it, whoever removed it.
-    pub fn look(&self) {
-        let bounds = if self.is_disk_low() { BOUNDS_LOW } else { BOUNDS };
+    /// Bytes in files of batches that no topic holds and that do not count as garbage.
+    fn hidden_bytes(&self) -> u64 {
         let space = self.store.batch_space();
-        // Small batches are no part of it, nor is what waits in memtables: garbage may be more than it seems, not less.
-        let hidden_bytes = space.bytes.saturating_sub(space.garbage_bytes).saturating_sub(self.held_bytes());
-        if self.is_much(hidden_bytes, space.bytes, bounds.left) {
-            let (from, to) = (vec![prefix::LOG], vec![prefix::LOG + 1]);
-            self.reclaim_range(&from, &to);
-        }
-        self.bound_garbage(bounds);
+        // Small batches are no part of it, nor is what waits in memtables: it may be more than it seems, not less.
+        space.bytes.saturating_sub(space.garbage_bytes).saturating_sub(self.held_bytes())
     }
 
     /// Bytes of all batches that readers can ask for.
@@ -170,38 +274,18 @@ impl Work {
         partitions.map(|partition| partition.size_bytes()).fold(0, u64::saturating_add)
     }
 
+    fn worth_bytes(&self) -> u64 {
+        self.memtable_bytes.saturating_mul(GARBAGE_MEMTABLES)
+    }
+
     /// Whether so much of all is beyond the share, and worth the work.
     fn is_much(&self, bytes: u64, all_bytes: u64, percent: u64) -> bool {
-        bytes > self.memtable_bytes.saturating_mul(GARBAGE_MEMTABLES)
-            && bytes.saturating_mul(100) > all_bytes.saturating_mul(percent)
+        bytes > self.worth_bytes() && bytes.saturating_mul(100) > all_bytes.saturating_mul(percent)
     }
 
     fn is_above(&self, percent: u64) -> bool {
         let space = self.store.batch_space();
         self.is_much(space.garbage_bytes, space.bytes, percent)
-    }
-
-    /// Moves batches as long as garbage is out of proportion.
-    fn bound_garbage(&self, bounds: Bounds) {
-        if !self.is_above(bounds.max) {
-            return;
-        }
-        let before = self.store.batch_space();
-        // Tables of the index reach across topics, so that of how much lives nearby is moved, too, nobody can say.
-        let is_roomy = self.room_bytes() >= before.bytes.saturating_sub(before.garbage_bytes);
-        if is_roomy {
-            self.move_topics(bounds)
-        } else {
-            self.move_oldest(bounds)
-        }
-        let after = self.store.batch_space();
-        let (bytes, garbage_bytes) = (after.bytes, after.garbage_bytes);
-        tracing::info!(
-            bytes,
-            garbage_bytes,
-            garbage_bytes_before = before.garbage_bytes,
-            "moved batches out of garbage"
-        );
     }
 
     /// Free space that moves may take for a while. Something even below the reserve, as nothing else gives space back then.
@@ -211,19 +295,25 @@ impl Work {
         free_bytes.saturating_sub(kept_bytes).max(free_bytes / 4)
     }
 
-    fn move_topics(&self, bounds: Bounds) {
+    /// Answers whether all moves worked.
+    fn move_topics(&self, bounds: Bounds) -> bool {
         let topics = self.catalog.topics();
         let mut longest_first: Vec<_> = topics.by_no.values().collect();
         longest_first.sort_by_cached_key(|topic| (Reverse(kept_for(&topic.config)), topic.no));
-        for topic in longest_first {
-            let (from, to) = topic_log_range(topic.no);
-            if self.is_done(self.store.move_log_range(&from, &to)).is_none() || !self.is_above(bounds.left) {
-                return;
+        let long_rows = LONG_ROWS.map(|(from, to)| (vec![from], vec![to]));
+        for (from, to) in long_rows.into_iter().chain(longest_first.iter().map(|topic| topic_log_range(topic.no))) {
+            if self.is_done(self.store.move_log_range(&from, &to)).is_none() {
+                return false;
+            }
+            if !self.is_above(bounds.left) {
+                break;
             }
         }
+        true
     }
 
-    fn move_oldest(&self, bounds: Bounds) {
+    /// Answers whether all moves worked.
+    fn move_oldest(&self, bounds: Bounds) -> bool {
         for _ in 0..PARTS_MAX {
             let part_bytes = (self.store.batch_space().bytes / PARTS).max(self.memtable_bytes);
             let room_bytes = self.room_bytes();
@@ -236,11 +326,13 @@ impl Work {
                         "the disk has no room to move what lives beside removed records, so their space does not come back; \
                          tried again within a minute"
                     );
-                    return;
+                    return false;
                 }
-                Some(_) | None => return,
+                Some(_) => break,
+                None => return false,
             }
         }
+        true
     }
 }
 

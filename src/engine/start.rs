@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::asker::{Asker, Queued};
 use super::cleaner::Cleaner;
-use super::dead::Dead;
+use super::dead::{Dead, Space};
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
 use super::expiry_clock::ExpiryClock;
@@ -335,8 +335,9 @@ fn recover_topics(state: &mut State) -> Result<(), StartError> {
     }
     // Those deleted just before the stop may still take space.
     let begun = state.logs.iter().filter(|(_, log)| log.row.log_start > 0);
-    let records =
-        begun.map(|(id, log)| Dead::Records { partition: *id, log_start: log.row.log_start, is_reclaimed: false });
+    // How many bytes they are nobody knows.
+    let space = Space::InTime { bytes: 0 };
+    let records = begun.map(|(id, log)| Dead::Records { partition: *id, log_start: log.row.log_start, space });
     let records: Vec<_> = records.collect();
     records.into_iter().for_each(|dead| state.dead.push(0, dead));
     // What is left belongs to topics that were deleted before their rows were removed.

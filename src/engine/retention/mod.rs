@@ -2,7 +2,7 @@
 //!
 //! A thread of its own looks at all partitions whose `cleanup.policy` has `delete`, every `log.retention.check.interval.ms`. It reads
 //! the store beside the writer and asks that for new log starts, which readers obey once they are durable; the space comes back
-//! later, see [`retired`]. Of most partitions a pass looks at memory only.
+//! later, see [`retired`](super::retired). Of most partitions a pass looks at memory only.
 //!
 //! Kafka deletes whole segments, so its topics keep up to `segment.bytes` or `segment.ms` more than they are told to. There are no
 //! segments here: whole batches go, as if each were a segment, and a topic keeps what it is told to, and up to one batch and one
@@ -16,7 +16,6 @@
 //! - Only what is below the high watermark goes, out of open transactions, too. Producers stay known; what the log knows of aborted
 //!   transactions goes with their records.
 
-mod retired;
 mod walk;
 
 use std::collections::HashMap;
@@ -27,11 +26,11 @@ use std::time::{Duration, Instant};
 use super::asker::Asker;
 use super::background::{Background, Ending};
 use super::command::{Command, LogStart};
+use super::retired::Retired;
 use crate::log::catalog::{Catalog, Topic};
 use crate::log::partition::Partition;
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, PartitionId, Timestamp};
-use retired::Retired;
 use walk::{Limits, Span, walk};
 
 /// Log starts that one command moves: what others wait for the writer meanwhile is bounded by it.
@@ -107,7 +106,7 @@ impl Passes {
         let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let is_disk_low = self.with.disk_low.load(Ordering::Relaxed);
         for partitions in self.retired.take_due(now_ms, is_disk_low).chunks(STARTS_PER_COMMAND) {
-            let partitions = partitions.to_vec();
+            let partitions = partitions.iter().map(|(partition, _)| *partition).collect();
             self.with.asker.ask(|reply| Command::RemoveRecords { partitions, reply });
         }
     }
@@ -171,7 +170,7 @@ impl Passes {
             let (partition, log_start) = (start.partition.index, start.next.0);
             tracing::debug!(topic = &*topic.name, partition, log_start, bytes, "retention moved the log start");
             let now_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.retired.add(start.partition, bytes, now_ms);
+            self.retired.add(start.partition, log_start, bytes, now_ms);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::engine::mutant::Mutant;
 use crate::store::layer::as_below;
 use crate::store::memory::MemoryStore;
-use crate::store::schema::LogKey;
+use crate::store::schema::{LogKey, prefix};
 use crate::store::{BatchSpace, Rows, Store, StoreError};
 use crate::types::{Offset, PartitionId};
 
@@ -95,6 +95,8 @@ pub struct Batches {
     pub space: BatchSpace,
     /// Bytes that are garbage once the index has been compacted.
     pub hidden_garbage_bytes: u64,
+    /// Garbage beside what no move reaches.
+    pub pinned_garbage_bytes: u64,
     /// Moves that are yet to fail.
     pub failures: usize,
     /// What was moved whole.
@@ -120,8 +122,12 @@ impl Batches {
     }
     fn move_all(&mut self, range: Range) -> Result<(), StoreError> {
         self.fail()?;
+        // Garbage lies beside batches.
+        if range.0.first() == Some(&prefix::LOG) {
+            let gone = self.space.garbage_bytes.saturating_sub(self.pinned_garbage_bytes);
+            (self.space.bytes, self.space.garbage_bytes) = (self.space.bytes - gone, self.space.garbage_bytes - gone);
+        }
         self.moved.push(range);
-        self.space.bytes -= std::mem::take(&mut self.space.garbage_bytes);
         Ok(())
     }
     /// Half of each of the oldest files is garbage.
@@ -129,7 +135,8 @@ impl Batches {
         self.fail()?;
         self.moved_oldest.push(bytes_max);
         let files = bytes_max / Self::FILE_BYTES;
-        let gone = (files * Self::FILE_BYTES / 2).min(self.space.garbage_bytes);
+        let movable = self.space.garbage_bytes.saturating_sub(self.pinned_garbage_bytes);
+        let gone = (files * Self::FILE_BYTES / 2).min(movable);
         (self.space.bytes, self.space.garbage_bytes) = (self.space.bytes - gone, self.space.garbage_bytes - gone);
         Ok(files)
     }

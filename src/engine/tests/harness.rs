@@ -16,7 +16,7 @@ use crate::engine::background::Ending;
 use crate::engine::cleaner::{Cleaner, CleanerSettings, Rounds};
 use crate::engine::command::{Acks, AppendBatch, Appended, Marker, NewTopic, Repeated};
 use crate::engine::environment::Environment;
-use crate::engine::reclaimer::Work;
+use crate::engine::reclaimer::{Looks, Work};
 use crate::engine::retention::{Passes, Retention};
 use crate::engine::seat::for_tests::Held;
 use crate::engine::settings::Settings;
@@ -180,14 +180,19 @@ impl TestEngine {
     }
 
     /// What gives space back.
-    pub fn reclaimer(&self) -> Work {
-        Work {
-            store: Arc::<GatedStore>::clone(&self.store),
+    pub fn reclaimer(&self) -> Looks {
+        self.reclaimer_of(Arc::<GatedStore>::clone(&self.store), 1)
+    }
+
+    /// The same of another store.
+    pub fn reclaimer_of(&self, store: Arc<dyn Store>, memtable_bytes: u64) -> Looks {
+        Looks::new(Work {
+            store,
             catalog: Arc::clone(&self.started.catalog),
-            memtable_bytes: 1,
+            memtable_bytes,
             reserve_bytes: self.settings.disk_reserve_bytes,
             disk_low: Arc::clone(&self.started.disk_low),
-        }
+        })
     }
 
     /// What compacts.
