@@ -228,8 +228,10 @@ impl Writer {
                 self.stopping = Some(reply);
                 break;
             }
+            // What it replaces is counted in memory at once and read from the store: nobody may count the batches of the two together.
+            let is_last = matches!(command, Command::Compact { .. });
             self.decide(&mut group, command, now);
-            if commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
+            if !is_last && commands < GROUP_COMMANDS_MAX && bytes < GROUP_BYTES_MAX {
                 next = self.queue.take();
             }
         }

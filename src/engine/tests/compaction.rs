@@ -642,3 +642,29 @@ async fn space_of_what_went_from_many_partitions_is_worth_it_together() {
     reclaimed.sort();
     assert_eq!(reclaimed, ranges);
 }
+
+#[tokio::test]
+async fn records_deleted_right_behind_a_replacement_are_counted_without_what_it_took() {
+    let broker = compacted_topic().await;
+    for key in ["a", "b", "c"] {
+        broker.append("t", keyed(key, Some("1"))).await;
+    }
+    let partition = broker.partition("t").id;
+    let mut keys = Vec::new();
+    broker
+        .store
+        .scan_log(partition, 0, 3, &mut |key| {
+            keys.push(key);
+            true
+        })
+        .expect("reads");
+    let replaced = vec![Replaced { old: keys[0], new: None }];
+    let compaction = Compaction::Replace { replaced, aborted: Vec::new() };
+    let asker = broker.asker();
+    let held = broker.hold_writer();
+    let compacted = asker.request(|reply| Command::Compact { partition, compaction, reply });
+    let deleted = asker.request(|reply| Command::DeleteRecords { partition, before: 2, reply });
+    drop(held);
+    assert_eq!((compacted.await, deleted.await), (Ok(true), Ok(Ok(2))));
+    assert_eq!(broker.partition("t").size_bytes(), u64::from(keys[2].size_bytes));
+}
