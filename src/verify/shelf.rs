@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::store::StoreError;
 use crate::store::rocks::ReadOnlyStore;
 use crate::store::schema::LogKey;
-use crate::types::{Offset, PartitionId};
+use crate::types::{Offset, PartitionId, TopicNo};
 
 /// Rows to read.
 pub trait Shelf {
@@ -21,6 +21,12 @@ pub trait Shelf {
     /// Where it cannot go on.
     fn facts(&self, partition: PartitionId, from: Offset, visit: &mut dyn FnMut(LogKey)) -> Result<(), StoreError>;
 
+    /// The first topic from `from` on of which there are batches.
+    ///
+    /// # Errors
+    /// Where it cannot go on.
+    fn topic_with_batches(&self, from: TopicNo) -> Result<Option<TopicNo>, StoreError>;
+
     /// The batch under `key`.
     ///
     /// # Errors
@@ -35,6 +41,10 @@ impl Shelf for ReadOnlyStore {
 
     fn facts(&self, partition: PartitionId, from: Offset, visit: &mut dyn FnMut(LogKey)) -> Result<(), StoreError> {
         self.scan_log(partition, from, visit)
+    }
+
+    fn topic_with_batches(&self, from: TopicNo) -> Result<Option<TopicNo>, StoreError> {
+        ReadOnlyStore::topic_with_batches(self, from)
     }
 
     fn batch(&self, key: &LogKey) -> Result<Option<Bytes>, StoreError> {

@@ -12,7 +12,7 @@ use crate::record::build::BatchBuilder;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::{
     LogKey, OffsetRow, PartitionRow, RowValue, TopicRow, compacted_key, consumer_group_key, group_key, id_block_key,
-    partition_key, pending_offset_key, producer_key, sequence_key, topic_key, version_key,
+    partition_key, pending_offset_key, prefix, producer_key, sequence_key, topic_key, topic_log_range, version_key,
 };
 use crate::store::{Rows, Store, StoreError};
 use crate::types::{LeaderEpoch, Offset, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
@@ -31,6 +31,16 @@ impl Shelf for MemoryStore {
         })?;
         keys.into_iter().for_each(visit);
         Ok(())
+    }
+
+    fn topic_with_batches(&self, from: TopicNo) -> Result<Option<TopicNo>, StoreError> {
+        let mut found = None;
+        let (from, _) = topic_log_range(from);
+        self.scan_range(&from, &[prefix::LOG + 1], &mut |key, _| {
+            found = LogKey::decode(key).ok().map(|key| key.partition.topic);
+            false
+        })?;
+        Ok(found)
     }
 
     fn batch(&self, key: &LogKey) -> Result<Option<Bytes>, StoreError> {
@@ -161,6 +171,23 @@ fn producers_know_of_their_batches_and_partitions_of_open_transactions() {
     let open = ProducerState { open_transaction: Some(4), ..old };
     let place = "t-0";
     check(|rows| rows.put(producer_key(PARTITION, ProducerId(8)), open.encode()), place, Some((4, 5)), "it is 4");
+}
+
+#[test]
+fn batches_of_no_topic_are_told_unless_the_next_start_removes_them() {
+    let stray = |partition: PartitionId, rows: &mut Rows| {
+        let (key, bytes) = batch(0, 2);
+        rows.put(LogKey { partition, ..key }.encode(), bytes);
+    };
+    let [other, left] = [7, 9].map(|no| PartitionId { topic: TopicNo(no), index: 3 });
+    let found = found(|rows| {
+        stray(other, rows);
+        stray(left, rows);
+        // Deleted, and not yet removed.
+        rows.put(partition_key(left), partition(0, 2, 2).encode());
+    });
+    let [Damage { place, range: None, what }] = &found[..] else { panic!("{found:?}") };
+    assert!(place == "topic number 7" && what.contains("nothing removes them"), "{found:?}");
 }
 
 #[test]

@@ -130,6 +130,25 @@ fn partitions(shelf: &dyn Shelf, topics: &BTreeMap<TopicNo, TopicRow>, report: &
         }
     }
     indexed(shelf, &partition_rows, &place, report);
+    let known: BTreeSet<_> = topics.keys().copied().chain(partition_rows.keys().map(|id| id.topic)).collect();
+    strays(shelf, &known, report);
+}
+
+/// Batches of topics of which nothing else is known: by the rows of partitions a start finds what deleted topics left.
+fn strays(shelf: &dyn Shelf, known: &BTreeSet<TopicNo>, report: &mut Report) {
+    let mut next = Some(TopicNo(0));
+    while let Some(from) = next {
+        let topic = match shelf.topic_with_batches(from) {
+            Ok(Some(topic)) => topic,
+            Ok(None) => return,
+            Err(error) => return report.damage("batches of unknown topics", None, error.to_string()),
+        };
+        if !known.contains(&topic) {
+            let what = "its batches take space, but there is no such topic: nothing removes them";
+            report.damage(format!("topic number {}", topic.0), None, what);
+        }
+        next = topic.0.checked_add(1).map(TopicNo);
+    }
 }
 
 /// What deduplication remembers of messages, names and keys, which must be readable. Answers the topics that have ids.

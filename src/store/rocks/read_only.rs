@@ -6,15 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rocksdb::{DB, ErrorKind};
+use rocksdb::{DB, ErrorKind, ReadOptions};
 
+use super::error::store_error;
 use super::keys::LogCursor;
 use super::options::database_options;
 use super::{Database, OpenError, StoreOptions, scan_prefix, values};
-use crate::store::schema::LogKey;
+use crate::store::schema::{LogKey, prefix, topic_log_range};
 use crate::store::wal::{self, Inspected};
 use crate::store::{StoreError, directory};
-use crate::types::{Offset, PartitionId};
+use crate::types::{Offset, PartitionId, TopicNo};
 
 /// Rows that are only read.
 pub struct ReadOnlyStore {
@@ -71,6 +72,24 @@ impl ReadOnlyStore {
             visit(key);
         }
         Ok(())
+    }
+
+    /// The first topic from `from` on of which there are batches; none if there is none. One search, whatever lies between.
+    ///
+    /// # Errors
+    /// Where it cannot go on.
+    pub fn topic_with_batches(&self, from: TopicNo) -> Result<Option<TopicNo>, StoreError> {
+        let (from, _) = topic_log_range(from);
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound([prefix::LOG + 1]);
+        // Passes over what range deletions have removed.
+        let mut iterator = self.database.db.raw_iterator_opt(options);
+        iterator.seek_to_first();
+        match iterator.key() {
+            Some(key) => Ok(Some(LogKey::decode(key)?.partition.topic)),
+            None => iterator.status().map(|()| None).map_err(store_error),
+        }
     }
 
     /// The batch under `key`; none if there is none.
