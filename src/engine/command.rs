@@ -289,16 +289,17 @@ pub(super) struct LogStart {
 /// A step of the compaction of a partition, in the order of a round.
 #[derive(Debug)]
 pub(super) enum Compaction {
-    /// Removes rows of the index of times and sizes: of what is compacted it says what was.
+    /// Removes rows of the index of times and sizes that the next step would else have to.
     Forget(Vec<Vec<u8>>),
     /// Puts into the place of batches what is left of them.
     Replace {
         replaced: Vec<Replaced>,
         /// Rows of the index of aborted transactions that go with them.
         aborted: Vec<Vec<u8>>,
+        index: Reindexed,
     },
-    /// Ends the round.
-    Done(CompactedUpTo),
+    /// Ends the round, which has come up to an offset.
+    Done { first_dirty: Offset, index: Reindexed },
     /// Gives back the space of what has gone below an offset, of one round or more.
     Reclaim { below: Offset },
 }
@@ -310,13 +311,13 @@ pub(super) struct Replaced {
     pub new: Option<(LogKey, Bytes)>,
 }
 
-/// How far compaction has come.
-#[derive(Debug)]
-pub(super) struct CompactedUpTo {
-    pub seen_log_start: Offset,
-    pub first_dirty: Offset,
-    /// The new index of times and sizes, by base offsets; bytes count from the log start.
-    pub sparse: Vec<(Offset, SparseRow)>,
+/// A change of the index of times and sizes: of what is compacted it says what was.
+#[derive(Debug, Default)]
+pub(super) struct Reindexed {
+    /// Keys of rows that go, unless they come anew.
+    pub removed: Vec<Vec<u8>>,
+    /// Rows that come, by base offsets.
+    pub entries: Vec<(Offset, SparseRow)>,
 }
 
 impl Compaction {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::command::{CompactedUpTo, Compaction, Replaced};
+use super::command::{Compaction, Reindexed, Replaced};
 use super::group::{Effect, Group};
 use super::reclaimer::Purged;
 use super::state::{PartitionLog, State};
-use crate::store::schema::{CompactedRow, RowValue, SparseRow, compacted_key, sparse_key};
+use crate::store::schema::{CompactedRow, RowValue, compacted_key, sparse_key};
 use crate::types::PartitionId;
 
 /// Stages a step; answers whether the partition is still there and to be compacted. What a setting had begun before it was changed is
@@ -17,18 +17,22 @@ pub(super) fn compact(state: &mut State, group: &mut Group, partition: Partition
     }
     let Some(log) = state.logs.get_mut(&partition) else { return false };
     match compaction {
-        Compaction::Forget(index_keys) => remove_index(log, group, index_keys),
-        Compaction::Replace { replaced, aborted } => {
-            remove_index(log, group, aborted);
+        Compaction::Forget(keys) => keys.into_iter().for_each(|key| group.rows.delete(key)),
+        Compaction::Replace { replaced, aborted, index } => {
+            remove_aborted(log, group, aborted);
             replace(log, group, replaced);
+            reindex(log, group, index);
         }
-        Compaction::Done(done) => end_round(log, group, done),
+        Compaction::Done { first_dirty, index } => {
+            group.rows.put(compacted_key(partition), CompactedRow { first_dirty }.encode());
+            reindex(log, group, index);
+        }
         Compaction::Reclaim { below } => group.purged.push(Purged::Records { partition, rows_end: below }),
     }
     true
 }
 
-fn remove_index(log: &PartitionLog, group: &mut Group, keys: Vec<Vec<u8>>) {
+fn remove_aborted(log: &PartitionLog, group: &mut Group, keys: Vec<Vec<u8>>) {
     if keys.is_empty() {
         return;
     }
@@ -62,15 +66,10 @@ fn replace(log: &mut PartitionLog, group: &mut Group, replaced: Vec<Replaced>) {
     });
 }
 
-fn end_round(log: &PartitionLog, group: &mut Group, done: CompactedUpTo) {
-    let CompactedUpTo { seen_log_start, first_dirty, sparse } = done;
-    let partition = log.view.id;
-    group.rows.put(compacted_key(partition), CompactedRow { first_dirty }.encode());
-    // Its bytes count from a log start: from another one they would be wrong, and without an index all is looked at.
-    if log.row.log_start == seen_log_start {
-        for (base_offset, row) in sparse {
-            let cumulative_bytes = log.row.start_bytes + row.cumulative_bytes;
-            group.rows.put(sparse_key(partition, base_offset), SparseRow { cumulative_bytes, ..row }.encode());
-        }
+fn reindex(log: &PartitionLog, group: &mut Group, index: Reindexed) {
+    index.removed.into_iter().for_each(|key| group.rows.delete(key));
+    // Those below the log start go with it, and may have gone.
+    for (base_offset, row) in index.entries.into_iter().filter(|(base_offset, _)| *base_offset >= log.row.log_start) {
+        group.rows.put(sparse_key(log.view.id, base_offset), row.encode());
     }
 }

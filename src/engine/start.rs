@@ -8,7 +8,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use super::asker::{Asker, Queued};
-use super::cleaner::Cleaner;
+use super::cleaner::{Cleaner, Grain};
 use super::dead::{Dead, Space};
 use super::disk_watch::DiskWatch;
 use super::environment::Environment;
@@ -235,7 +235,7 @@ impl Engine {
         if let Some(settings) = cleaner.clone() {
             let (store, catalog) = (Arc::clone(&store), Arc::clone(&catalog));
             let asker = asker.clone();
-            background.push(Cleaner { store, catalog, asker, settings, reclaim_bytes }.start()?);
+            background.push(Cleaner { store, catalog, asker, settings, reclaim_bytes, grain: Grain::USUAL }.start()?);
         }
         Ok(Started {
             engine: Engine(Arc::new(Handle { asker, cleaner, background: Mutex::new(background) })),

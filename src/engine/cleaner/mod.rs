@@ -13,6 +13,7 @@
 //! - The newest batch of each producer that is known stays, though it be empty, and so does the last of a round.
 
 mod dirt;
+mod index;
 mod offset_map;
 mod pace;
 mod round;
@@ -28,6 +29,7 @@ use super::asker::Asker;
 use super::background::{Background, Ending};
 use super::command::{Command, Compaction};
 use super::expiry_clock::ExpiryClock;
+use super::sparse_index::SPARSE_ENTRY_BYTES;
 use crate::log::catalog::{Catalog, Topic};
 use crate::log::partition::Partition;
 use crate::store::schema::{CompactedRow, RowValue, compacted_key};
@@ -63,6 +65,20 @@ pub(super) struct Cleaner {
     pub settings: Arc<ArcSwap<CleanerSettings>>,
     /// Bytes that are worth giving back to the disk at once, all partitions together.
     pub reclaim_bytes: u64,
+    pub grain: Grain,
+}
+
+/// How finely rounds go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grain {
+    /// Batches that one command replaces, at the most: others wait for the writer meanwhile.
+    pub command_batches: usize,
+    /// Bytes between two entries of the index of times and sizes.
+    pub entry_bytes: u64,
+}
+
+impl Grain {
+    pub const USUAL: Self = Self { command_batches: 256, entry_bytes: SPARSE_ENTRY_BYTES };
 }
 
 impl Cleaner {

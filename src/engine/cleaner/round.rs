@@ -8,12 +8,12 @@ use bytes::Bytes;
 
 use super::Cleaner;
 use super::dirt::Dirt;
+use super::index::Index;
 use super::offset_map::OffsetMap;
 use super::pace::Pace;
 use super::transactions::Transactions;
 use crate::engine::background::Ending;
-use crate::engine::command::{Command, CompactedUpTo, Compaction, Replaced};
-use crate::engine::sparse_index::SPARSE_ENTRY_BYTES;
+use crate::engine::command::{Command, Compaction, Reindexed, Replaced};
 use crate::log::aborted::all_aborted_in;
 use crate::log::catalog::Topic;
 use crate::producer::ProducerState;
@@ -22,16 +22,16 @@ use crate::record::records::{Opened, RecordsInvalid};
 use crate::record::rewrite::{self, Kept};
 use crate::record::{BatchHeader, control};
 use crate::store::schema::{
-    LogKey, RowValue, SparseRow, aborted_key, producer_of_key, producers_prefix, sparse_key, sparse_prefix,
+    LogKey, PartitionRow, RowValue, aborted_key, partition_key, producer_of_key, producers_prefix, sparse_key,
+    sparse_prefix,
 };
 use crate::store::{Store, StoreError, StoredBatch};
 use crate::types::{Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
 
 /// Bytes of batches read at a time.
 const READ_BYTES: usize = 1 << 20;
-/// Bytes, and batches, that one command replaces: others wait for the writer meanwhile.
+/// Bytes that one command replaces: others wait for the writer meanwhile.
 const COMMAND_BYTES: usize = 256 << 10;
-const COMMAND_BATCHES: usize = 256;
 /// Rows of the index that one command removes.
 const COMMAND_KEYS: usize = 1024;
 
@@ -43,7 +43,7 @@ enum LastOfProducer {
 
 /// Why a round ends early.
 pub(super) enum Interrupted {
-    /// The engine has ended, or the topic is gone.
+    /// The engine has ended, the topic is gone, or the log start has overtaken the round.
     Gone,
     /// The store cannot be read.
     Store(StoreError),
@@ -70,6 +70,7 @@ pub(super) struct Round<'a> {
     pub pace: &'a mut Pace,
     pub topic: &'a Topic,
     pub id: PartitionId,
+    /// As readers saw it when the round began.
     pub log_start: Offset,
     pub dirt: Dirt,
     /// Counts bytes that have gone and still take space, also when the round ends early.
@@ -118,45 +119,12 @@ struct Staged {
     bytes: usize,
 }
 
-/// What is left so far, for the index of times and sizes that is made anew.
-#[derive(Default)]
-struct Left {
-    bytes: u64,
-    entry_bytes: u64,
-    newest: Option<(Timestamp, Offset)>,
-    sparse: Vec<(Offset, SparseRow)>,
-}
-
-impl Left {
-    fn entry(&mut self, base_offset: Offset) {
-        let (max_timestamp, max_timestamp_offset) = self.newest.unwrap_or((-1, -1));
-        // The writer adds what is below the log start.
-        let row = SparseRow { max_timestamp, max_timestamp_offset, cumulative_bytes: self.bytes };
-        self.sparse.push((base_offset, row));
-        self.entry_bytes = self.bytes;
-    }
-
-    fn add(&mut self, key: &LogKey) {
-        if self.bytes - self.entry_bytes >= SPARSE_ENTRY_BYTES {
-            self.entry(key.base_offset);
-        }
-        if self.newest.is_none_or(|(timestamp, _)| key.max_timestamp > timestamp) {
-            self.newest = Some((key.max_timestamp, key.base_offset));
-        }
-        self.bytes += u64::from(key.size_bytes);
-    }
-}
-
 impl Round<'_> {
     /// Runs it.
     pub fn run(mut self) -> Result<Ended, Interrupted> {
         let newest = self.newest_offsets()?;
         let end = newest.end;
-        self.forget_index(end)?;
-        let left = self.rewrite(&newest)?;
-        let clean_bytes = left.bytes;
-        let (seen_log_start, sparse) = (self.log_start, left.sparse);
-        self.send(Compaction::Done(CompactedUpTo { seen_log_start, first_dirty: end, sparse }))?;
+        let clean_bytes = self.rewrite(&newest)?;
         Ok(Ended { first_dirty: end, clean_bytes })
     }
 
@@ -256,62 +224,75 @@ impl Round<'_> {
         Ok(Newest { map, end: reached })
     }
 
-    /// The index of times and sizes says of what is compacted what was; it is made anew once that is done.
-    fn forget_index(&self, end: Offset) -> Result<(), Interrupted> {
+    /// Answers the bytes that are left.
+    fn rewrite(&mut self, newest: &Newest) -> Result<u64, Interrupted> {
+        let end = newest.end;
+        // As one write left the two: what readers see of them may be of two moments.
+        let row = self.store().get(&partition_key(self.id))?.map(|row| PartitionRow::decode(&row)).transpose();
+        let Some(row) = row.map_err(StoreError::from)? else { return Err(Interrupted::Gone) };
+        let last_of_producers = self.last_of_producers()?;
+        let mut seen = Transactions::new(all_aborted_in(self.store(), self.id, row.log_start, end)?);
+        let mut index = Index::new(row.log_start, row.start_bytes, self.with.grain.entry_bytes);
+        let mut staged = Staged::default();
+        self.batches(row.log_start, end, |round, batch| {
+            round.check_log_start(&index)?;
+            let key = batch.key;
+            let is_last = is_last_of_producer(&last_of_producers, &batch.header) || key.last_offset() + 1 >= end;
+            let new = match round.judge(&batch, newest, &mut seen, is_last, &mut staged.aborted) {
+                Verdict::Stays => {
+                    index.pass(&key, Some(&key));
+                    return Ok(true);
+                }
+                Verdict::Goes => None,
+                Verdict::Becomes(bytes) => {
+                    let new = key_of(round.id, &bytes)?;
+                    staged.bytes += bytes.len();
+                    Some((new, bytes))
+                }
+            };
+            index.pass(&key, new.as_ref().map(|(key, _)| key));
+            staged.replaced.push(Replaced { old: key, new });
+            if staged.bytes >= COMMAND_BYTES || staged.replaced.len() >= round.with.grain.command_batches {
+                round.write(std::mem::take(&mut staged), &index)?;
+            }
+            Ok(true)
+        })?;
+        self.write(staged, &index)?;
+        self.check_log_start(&index)?;
+        let (covered_to, mut next) = (index.reached().max(end), None);
+        self.store().scan_log(self.id, covered_to, Offset::MAX, &mut |key| {
+            next = Some(key.base_offset);
+            false
+        })?;
+        let index_end = Reindexed { removed: self.index_keys(covered_to)?, entries: index.all(next) };
+        self.send(Compaction::Done { first_dirty: end, index: index_end })?;
+        Ok(index.left_bytes())
+    }
+
+    /// Rows that went before they were read would be missed in the index. Nothing is lost by a round from the new log start on.
+    fn check_log_start(&self, index: &Index) -> Result<(), Interrupted> {
+        let partition = usize::try_from(self.id.index).ok().and_then(|index| self.topic.partitions.get(index));
+        let is_behind = partition.is_none_or(|partition| partition.offsets().log_start > index.reached());
+        if is_behind { Err(Interrupted::Gone) } else { Ok(()) }
+    }
+
+    /// Keys of the index of times and sizes below `end`, as many as one write removes: those before have gone then.
+    fn index_keys(&self, end: Offset) -> Result<Vec<Vec<u8>>, Interrupted> {
         let mut keys = Vec::new();
         let (from, to) = (sparse_prefix(Some(self.id)), sparse_key(self.id, end));
         self.store().scan_range(&from, &to, &mut |key, _| {
             keys.push(key.to_vec());
             true
         })?;
+        let rest = keys.split_off(keys.len().saturating_sub(COMMAND_KEYS));
         for keys in keys.chunks(COMMAND_KEYS) {
             self.send(Compaction::Forget(keys.to_vec()))?;
         }
-        Ok(())
+        Ok(rest)
     }
 
-    fn rewrite(&mut self, newest: &Newest) -> Result<Left, Interrupted> {
-        let end = newest.end;
-        let last_of_producers = self.last_of_producers()?;
-        let mut seen = Transactions::new(all_aborted_in(self.store(), self.id, self.log_start, end)?);
-        let mut left = Left::default();
-        let mut staged = Staged::default();
-        let mut covered_to = end;
-        self.batches(self.log_start, end, |round, batch| {
-            let key = batch.key;
-            covered_to = covered_to.max(key.last_offset() + 1);
-            let is_last = is_last_of_producer(&last_of_producers, &batch.header) || key.last_offset() + 1 >= end;
-            let new = match round.judge(&batch, newest, &mut seen, is_last, &mut staged.aborted) {
-                Verdict::Stays => {
-                    left.add(&key);
-                    return Ok(true);
-                }
-                Verdict::Goes => None,
-                Verdict::Becomes(bytes) => {
-                    let new = key_of(round.id, &bytes)?;
-                    left.add(&new);
-                    staged.bytes += bytes.len();
-                    Some((new, bytes))
-                }
-            };
-            staged.replaced.push(Replaced { old: key, new });
-            if staged.bytes >= COMMAND_BYTES || staged.replaced.len() >= COMMAND_BATCHES {
-                round.write(std::mem::take(&mut staged))?;
-            }
-            Ok(true)
-        })?;
-        self.write(staged)?;
-        // For the writer of the next run, which reads from the newest entry on.
-        let mut next = None;
-        self.store().scan_log(self.id, covered_to, Offset::MAX, &mut |key| {
-            next = Some(key.base_offset);
-            false
-        })?;
-        next.into_iter().for_each(|base_offset| left.entry(base_offset));
-        Ok(left)
-    }
-
-    fn write(&mut self, staged: Staged) -> Result<(), Interrupted> {
+    /// Replaces what is staged, and with it the index up to where the round has come: after a kill it is right on both sides.
+    fn write(&mut self, staged: Staged, index: &Index) -> Result<(), Interrupted> {
         let Staged { replaced, aborted, .. } = staged;
         if replaced.is_empty() {
             return Ok(());
@@ -322,7 +303,8 @@ impl Round<'_> {
         };
         let (old, new) =
             replaced.iter().map(sizes).fold((0, 0), |sum: (u64, u64), size| (sum.0 + size.0, sum.1 + size.1));
-        self.send(Compaction::Replace { replaced, aborted })?;
+        let index = Reindexed { removed: self.index_keys(index.reached())?, entries: index.few() };
+        self.send(Compaction::Replace { replaced, aborted, index })?;
         *self.gone_bytes += old;
         self.topic.traffic.deleted_by_compaction_bytes.fetch_add(old.saturating_sub(new), Ordering::Relaxed);
         self.pace.spend(new, |time| self.ending.within(time));

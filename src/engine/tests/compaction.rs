@@ -11,16 +11,17 @@ use super::harness::*;
 use crate::engine::asker::Asker;
 use crate::engine::background::Ending;
 use crate::engine::cleaner::{CleanerSettings, Rounds};
-use crate::engine::command::{Command, CompactedUpTo, Compaction, Replaced};
+use crate::engine::command::{Command, Compaction, Reindexed, Replaced};
 use crate::engine::settings::Settings;
 use crate::record::build::BatchBuilder;
 use crate::record::codec::{self, Codec, DecompressionLimits};
 use crate::record::records::records;
 use crate::record::{BatchHeader, HEADER_BYTES};
-use crate::store::Store;
 use crate::store::schema::{
     CompactedRow, RowValue, SparseRow, aborted_key, aborted_prefix, compacted_key, log_prefix, log_range, sparse_key,
+    sparse_of_key, sparse_prefix,
 };
+use crate::store::{Store, StoredBatch};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TransactionResult};
 
 const HOUR: Timestamp = 3_600_000;
@@ -287,7 +288,39 @@ impl Model {
         let told = self.broker.partition("t").size_bytes();
         // A delete horizon may make a first batch longer where nothing has gone yet that it could count against.
         assert!(told <= bytes && bytes - told < 200, "{told} bytes told, {bytes} found");
+        self.check_index().await;
         found
+    }
+
+    /// The base offsets of the index of times and sizes, and what each says.
+    fn index(&self) -> BTreeMap<Offset, SparseRow> {
+        let mut index = BTreeMap::new();
+        let prefix = sparse_prefix(Some(self.broker.partition("t").id));
+        let mut visit = |key: &[u8], row: &[u8]| {
+            let (_, base_offset) = sparse_of_key(key).expect("decodes");
+            index.insert(base_offset, SparseRow::decode(row).expect("decodes"));
+        };
+        self.broker.store.scan(&prefix, &mut visit).expect("reads");
+        index
+    }
+
+    /// Each entry counts the bytes before it, and knows none that is younger than it says.
+    async fn check_index(&self) {
+        let read = self.broker.read("t").await;
+        let all_bytes = |batches: &mut dyn Iterator<Item = &StoredBatch>| {
+            batches.map(|batch| batch.bytes.len() as u64).sum::<u64>()
+        };
+        let partition = self.broker.partition("t");
+        let end_bytes = partition.start_bytes() + partition.size_bytes();
+        for (base_offset, entry) in self.index().range(self.log_start..) {
+            let behind_bytes = all_bytes(&mut read.iter().filter(|batch| batch.base_offset >= *base_offset));
+            let counted = entry.cumulative_bytes + behind_bytes;
+            assert!(counted.abs_diff(end_bytes) < 200, "at {base_offset}: {counted} of {end_bytes}");
+            for batch in read.iter().filter(|batch| batch.base_offset < *base_offset) {
+                let header = BatchHeader::parse(&batch.bytes).expect("a batch");
+                assert!(header.max_timestamp <= entry.max_timestamp, "at {base_offset}: {}", batch.base_offset);
+            }
+        }
     }
 
     fn last_stable_offset(&self) -> Offset {
@@ -522,19 +555,20 @@ async fn what_was_found_before_the_log_start_moved_does_no_harm_after_it() {
     let old = keys[0];
     for new in [None, Some((old, bytes))] {
         let replaced = vec![Replaced { old, new }];
-        assert!(step_by_hand(&broker, id, Compaction::Replace { replaced, aborted: Vec::new() }));
+        assert!(step_by_hand(&broker, id, nothing_but(replaced)));
         assert_eq!(rows(&broker, &log_prefix(id)), 2, "nothing is written below the log start");
         assert_eq!(broker.partition("t").start_bytes(), start_bytes);
     }
-    // The index counts bytes from the log start that was seen.
+    // Nor in the index.
     let entry = SparseRow { max_timestamp: 1, max_timestamp_offset: 1, cumulative_bytes: 5 };
-    for (seen_log_start, expected) in [(0, None), (1, Some(start_bytes + 5))] {
-        let done = CompactedUpTo { seen_log_start, first_dirty: 2, sparse: vec![(99, entry)] };
-        assert!(step_by_hand(&broker, id, Compaction::Done(done)));
-        let found = broker.store.get(&sparse_key(id, 99)).expect("reads");
-        let found = found.map(|row| SparseRow::decode(&row).expect("decodes").cumulative_bytes);
-        assert_eq!(found, expected, "{seen_log_start}");
-    }
+    let index = Reindexed { removed: Vec::new(), entries: vec![(0, entry), (1, entry)] };
+    assert!(step_by_hand(&broker, id, Compaction::Done { first_dirty: 2, index }));
+    let found = [0, 1].map(|offset| broker.store.get(&sparse_key(id, offset)).expect("reads").is_some());
+    assert_eq!(found, [false, true]);
+}
+
+fn nothing_but(replaced: Vec<Replaced>) -> Compaction {
+    Compaction::Replace { replaced, aborted: Vec::new(), index: Reindexed::default() }
 }
 
 #[tokio::test]
@@ -545,38 +579,31 @@ async fn readers_of_committed_records_know_of_a_removal_from_before_its_write_un
     let id = partition.id;
     let seen = partition.indexes();
     assert!(seen.is_some());
-    for (round, aborted) in [false, true].into_iter().enumerate() {
-        let key = aborted_key(id, 99);
-        let compaction = match aborted {
-            true => {
-                let mut keys = Vec::new();
-                let visit = &mut |key| {
-                    keys.push(key);
-                    true
-                };
-                broker.store.scan_log(id, 0, 1, visit).expect("reads");
-                let replaced = keys.into_iter().map(|old| Replaced { old, new: None }).collect();
-                Compaction::Replace { replaced, aborted: vec![key] }
-            }
-            false => Compaction::Forget(vec![key]),
-        };
-        let during = std::thread::scope(|scope| {
-            broker.store.writes.hold();
-            broker.store.syncs.hold();
-            let asker = broker.asker();
-            let stepping = scope.spawn(move || ask_for(&asker, id, compaction));
-            broker.store.writes.wait_until_reached();
-            let before_write = partition.indexes();
-            broker.store.writes.open();
-            broker.store.syncs.wait_until_reached();
-            let before_sync = partition.indexes();
-            broker.store.syncs.open();
-            assert!(stepping.join().expect("no panic"));
-            (before_write, before_sync)
-        });
-        assert_eq!(during, (None, None), "{aborted}");
-        assert_eq!(partition.indexes(), seen.map(|seen| seen + round as u64 + 1), "{aborted}");
-    }
+    let mut keys = Vec::new();
+    let visit = &mut |key| {
+        keys.push(key);
+        true
+    };
+    broker.store.scan_log(id, 0, 1, visit).expect("reads");
+    let replaced = keys.into_iter().map(|old| Replaced { old, new: None }).collect();
+    let aborted = vec![aborted_key(id, 99)];
+    let compaction = Compaction::Replace { replaced, aborted, index: Reindexed::default() };
+    let during = std::thread::scope(|scope| {
+        broker.store.writes.hold();
+        broker.store.syncs.hold();
+        let asker = broker.asker();
+        let stepping = scope.spawn(move || ask_for(&asker, id, compaction));
+        broker.store.writes.wait_until_reached();
+        let before_write = partition.indexes();
+        broker.store.writes.open();
+        broker.store.syncs.wait_until_reached();
+        let before_sync = partition.indexes();
+        broker.store.syncs.open();
+        assert!(stepping.join().expect("no panic"));
+        (before_write, before_sync)
+    });
+    assert_eq!(during, (None, None));
+    assert_eq!(partition.indexes(), seen.map(|seen| seen + 1));
 }
 
 #[tokio::test]
@@ -659,7 +686,7 @@ async fn records_deleted_right_behind_a_replacement_are_counted_without_what_it_
         })
         .expect("reads");
     let replaced = vec![Replaced { old: keys[0], new: None }];
-    let compaction = Compaction::Replace { replaced, aborted: Vec::new() };
+    let compaction = nothing_but(replaced);
     let asker = broker.asker();
     let held = broker.hold_writer();
     let compacted = asker.request(|reply| Command::Compact { partition, compaction, reply });
@@ -667,4 +694,23 @@ async fn records_deleted_right_behind_a_replacement_are_counted_without_what_it_
     drop(held);
     assert_eq!((compacted.await, deleted.await), (Ok(true), Ok(Ok(2))));
     assert_eq!(broker.partition("t").size_bytes(), u64::from(keys[2].size_bytes));
+}
+
+#[tokio::test]
+async fn a_kill_in_a_round_leaves_an_index_of_times_and_sizes() {
+    for synced in 0..9 {
+        let mut model = Model::new().await;
+        for key in 0..14 {
+            model = model.run(Step::Advance(61_000)).await;
+            let records = vec![(Some(key % 2), true), (Some(100 + key), true)];
+            model = model.run(Step::Append { producer: 0, codec: 0, records }).await;
+        }
+        let newest = model.index().into_keys().next_back();
+        assert!(newest.is_some());
+        model = model.run(Step::CompactAndCut { synced, keep: usize::MAX }).await;
+        let index = model.index();
+        assert!(index.keys().next_back() >= newest.as_ref(), "after {synced}");
+        assert!(index.len() > 3, "after {synced}: {index:?}");
+        model.run(Step::DeleteRecords { per_mille: 500 }).await;
+    }
 }

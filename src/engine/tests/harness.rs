@@ -13,7 +13,7 @@ pub use super::gated_store::{Batches, GatedStore};
 use crate::config::TopicConfig;
 use crate::engine::asker::Asker;
 use crate::engine::background::Ending;
-use crate::engine::cleaner::{Cleaner, CleanerSettings, Rounds};
+use crate::engine::cleaner::{Cleaner, CleanerSettings, Grain, Rounds};
 use crate::engine::command::{Acks, AppendBatch, Appended, Marker, NewTopic, Repeated};
 use crate::engine::environment::Environment;
 use crate::engine::reclaimer::{Looks, Work};
@@ -213,6 +213,8 @@ impl TestEngine {
             asker: self.asker(),
             reclaim_bytes: self.settings.reclaim_bytes,
             settings: Arc::new(ArcSwap::from_pointee(settings)),
+            // Small, so that a crash falls between steps, and between entries.
+            grain: Grain { command_batches: 2, entry_bytes: 150 },
         })
     }
 
