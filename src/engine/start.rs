@@ -208,11 +208,12 @@ impl Engine {
         let syncer = Syncer::start(&store, &catalog, &offsets, fatal)?;
         let queued = Queued::new();
         let taken = queued.clone();
+        let disk_reserve_bytes = settings.disk_reserve_bytes;
         let reclaimer = Reclaimer::start(reclaimer::Work {
             store: Arc::clone(&store),
             catalog: Arc::clone(&catalog),
             memtable_bytes: settings.reclaim_bytes,
-            reserve_bytes: settings.disk_reserve_bytes,
+            reserve_bytes: disk_reserve_bytes,
             disk_low: Arc::clone(&disk_low),
         })?;
         let sealed_ids = state.message_ids.sealing.shared();
@@ -234,8 +235,17 @@ impl Engine {
         let cleaner = settings.cleaner.map(ArcSwap::from_pointee).map(Arc::new);
         if let Some(settings) = cleaner.clone() {
             let (store, catalog) = (Arc::clone(&store), Arc::clone(&catalog));
-            let asker = asker.clone();
-            background.push(Cleaner { store, catalog, asker, settings, reclaim_bytes, grain: Grain::USUAL }.start()?);
+            let cleaner = Cleaner {
+                store,
+                catalog,
+                asker: asker.clone(),
+                settings,
+                reclaim_bytes,
+                grain: Grain::USUAL,
+                reserve_bytes: disk_reserve_bytes,
+                disk_low: Arc::clone(&disk_low),
+            };
+            background.push(cleaner.start()?);
         }
         Ok(Started {
             engine: Engine(Arc::new(Handle { asker, cleaner, background: Mutex::new(background) })),

@@ -11,6 +11,9 @@
 //! - A tombstone, and a marker of whose transaction nothing is left, go once they have been seen so for `delete.retention.ms` in which
 //!   the broker ran: their batch carries the time (KIP-534).
 //! - The newest batch of each producer that is known stays, though it be empty, and so does the last of a round.
+//! - While little of the disk is free, compaction goes on, for of a topic that is only compacted nothing else gives space back. What it
+//!   writes takes room before what it replaces comes back, so it takes no more than half of the reserve, has all given back at once, and
+//!   waits for that. What it did stays done. Kafka compacts until the disk is full.
 
 mod dirt;
 mod index;
@@ -21,6 +24,7 @@ mod transactions;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -66,6 +70,10 @@ pub(super) struct Cleaner {
     /// Bytes that are worth giving back to the disk at once, all partitions together.
     pub reclaim_bytes: u64,
     pub grain: Grain,
+    /// Of the disk, what is to stay free.
+    pub reserve_bytes: u64,
+    /// Whether less is.
+    pub disk_low: Arc<AtomicBool>,
 }
 
 /// How finely rounds go.
@@ -82,6 +90,16 @@ impl Grain {
 }
 
 impl Cleaner {
+    fn is_disk_low(&self) -> bool {
+        self.disk_low.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is room for what replaces batches before their space comes back.
+    fn has_room(&self) -> bool {
+        let free_bytes = || self.store.disk_space().map_or(u64::MAX, |space| space.free_bytes);
+        !self.is_disk_low() || free_bytes() >= self.reserve_bytes / 2
+    }
+
     /// Starts the thread.
     pub fn start(self) -> std::io::Result<Background> {
         Background::start("log-cleaner", move |ending| {
@@ -104,14 +122,22 @@ impl Cleaner {
     }
 }
 
+/// Batches that have been replaced and still take space.
+#[derive(Debug, Default)]
+struct Gone {
+    bytes: u64,
+    /// Where they end.
+    below: Offset,
+}
+
 /// One round after the other.
 pub(super) struct Rounds {
     with: Cleaner,
     pace: Pace,
     /// By log starts: first offsets that are not compacted, and the bytes left below them.
     compacted: HashMap<PartitionId, (Offset, (Offset, u64))>,
-    /// Bytes that have gone since the last time their space was given back.
-    gone: HashMap<PartitionId, u64>,
+    /// What has gone since the last time its space was given back.
+    gone: HashMap<PartitionId, Gone>,
 }
 
 impl Rounds {
@@ -125,7 +151,7 @@ impl Rounds {
     pub fn pass(&mut self, ending: &Ending) {
         // One that failed, or did not get on, waits for the next pass.
         let mut set_aside = HashSet::new();
-        loop {
+        while self.with.has_room() {
             let Some(due) = self.due(&set_aside, ending).filter(|due| !due.is_empty()) else { return };
             for id in due {
                 match self.round(id, ending) {
@@ -148,7 +174,6 @@ impl Rounds {
         let Some((topic, partition)) = found else { return Some(false) };
         let log_start = partition.offsets().log_start;
         let Some(dirt) = self.dirt_of(topic, partition, &clock) else { return Some(false) };
-        let mut gone_bytes = 0;
         let round = Round {
             with: &self.with,
             ending,
@@ -157,17 +182,16 @@ impl Rounds {
             id,
             log_start,
             dirt,
-            gone_bytes: &mut gone_bytes,
+            gone: self.gone.entry(id).or_default(),
             now: clock.now(topic.config.delete_retention_ms),
             wall_now: clock.now(0),
         };
         let ended = round.run();
-        *self.gone.entry(id).or_default() += gone_bytes;
+        self.reclaim();
         match ended {
             Ok(Ended { first_dirty, clean_bytes }) => {
                 tracing::debug!(topic = &*topic.name, partition = id.index, first_dirty, clean_bytes, "compacted");
                 self.compacted.insert(id, (log_start, (first_dirty, clean_bytes)));
-                self.reclaim();
                 Some(first_dirty != dirt.first_dirty)
             }
             Err(Interrupted::Gone) => (!ending.has_come()).then_some(false),
@@ -178,16 +202,14 @@ impl Rounds {
         }
     }
 
-    /// Has the space of all that has gone given back once it is worth it. Of many partitions that come to little each, too.
+    /// Has the space of all that has gone given back once it is worth it. Of many partitions that come to little each, too. While little
+    /// of the disk is free, anything is.
     fn reclaim(&mut self) {
-        if self.gone.values().sum::<u64>() < self.with.reclaim_bytes {
+        let gone_bytes: u64 = self.gone.values().map(|gone| gone.bytes).sum();
+        if gone_bytes < self.with.reclaim_bytes && !self.with.is_disk_low() {
             return;
         }
-        for (partition, bytes) in std::mem::take(&mut self.gone) {
-            let Some((_, (below, _))) = self.compacted.get(&partition).copied() else { continue };
-            if bytes == 0 {
-                continue;
-            }
+        for (partition, Gone { below, .. }) in self.gone.drain().filter(|(_, gone)| gone.bytes > 0) {
             let compaction = Compaction::Reclaim { below };
             // One that has been deleted meanwhile gives its space back by that.
             self.with.asker.ask(|reply| Command::Compact { partition, compaction, reply });

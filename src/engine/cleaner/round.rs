@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use super::Cleaner;
 use super::dirt::Dirt;
 use super::index::Index;
 use super::offset_map::OffsetMap;
 use super::pace::Pace;
 use super::transactions::Transactions;
+use super::{Cleaner, Gone};
 use crate::engine::background::Ending;
 use crate::engine::command::{Command, Compaction, Reindexed, Replaced};
 use crate::log::aborted::all_aborted_in;
@@ -43,7 +43,7 @@ enum LastOfProducer {
 
 /// Why a round ends early.
 pub(super) enum Interrupted {
-    /// The engine has ended, the topic is gone, or the log start has overtaken the round.
+    /// The engine has ended, the topic is gone, the log start has overtaken the round, or the disk has no room.
     Gone,
     /// The store cannot be read.
     Store(StoreError),
@@ -73,8 +73,8 @@ pub(super) struct Round<'a> {
     /// As readers saw it when the round began.
     pub log_start: Offset,
     pub dirt: Dirt,
-    /// Counts bytes that have gone and still take space, also when the round ends early.
-    pub gone_bytes: &'a mut u64,
+    /// Takes note of what has gone and still takes space, also when the round ends early.
+    pub gone: &'a mut Gone,
     /// The time by which tombstones and markers have waited long enough, and that from which they begin to.
     pub now: Timestamp,
     pub wall_now: Timestamp,
@@ -125,6 +125,7 @@ impl Round<'_> {
         let newest = self.newest_offsets()?;
         let end = newest.end;
         let clean_bytes = self.rewrite(&newest)?;
+        self.gone.below = self.gone.below.max(end);
         Ok(Ended { first_dirty: end, clean_bytes })
     }
 
@@ -303,9 +304,14 @@ impl Round<'_> {
         };
         let (old, new) =
             replaced.iter().map(sizes).fold((0, 0), |sum: (u64, u64), size| (sum.0 + size.0, sum.1 + size.1));
-        let index = Reindexed { removed: self.index_keys(index.reached())?, entries: index.few() };
+        if !self.with.has_room() {
+            return Err(Interrupted::Gone);
+        }
+        let reached = index.reached();
+        let index = Reindexed { removed: self.index_keys(reached)?, entries: index.few() };
         self.send(Compaction::Replace { replaced, aborted, index })?;
-        *self.gone_bytes += old;
+        self.gone.bytes += old;
+        self.gone.below = self.gone.below.max(reached);
         self.topic.traffic.deleted_by_compaction_bytes.fetch_add(old.saturating_sub(new), Ordering::Relaxed);
         self.pace.spend(new, |time| self.ending.within(time));
         Ok(())

@@ -714,3 +714,23 @@ async fn a_kill_in_a_round_leaves_an_index_of_times_and_sizes() {
         model.run(Step::DeleteRecords { per_mille: 500 }).await;
     }
 }
+
+#[tokio::test]
+async fn a_low_disk_leaves_compaction_half_of_the_reserve_and_has_all_that_went_given_back() {
+    const RESERVE_BYTES: u64 = 1 << 20;
+    let broker = TestEngine::start_with(Settings { disk_reserve_bytes: RESERVE_BYTES, ..settings() });
+    broker.store.memory.set_free_bytes(u64::MAX);
+    broker.create("t", &[("cleanup.policy", "compact"), ("min.cleanable.dirty.ratio", "0")]).await;
+    for _ in 0..4 {
+        broker.append("t", keyed("a", Some("1"))).await;
+    }
+    broker.store.memory.set_free_bytes(RESERVE_BYTES / 2 - 1);
+    broker.started.disk_low.store(true, Ordering::Relaxed);
+    let mut rounds = broker.cleaner();
+    compact(&mut rounds);
+    assert_eq!(base_offsets(&broker).await, [0, 1, 2, 3]);
+    broker.store.memory.set_free_bytes(RESERVE_BYTES / 2);
+    compact(&mut rounds);
+    assert_eq!(base_offsets(&broker).await, [2, 3]);
+    assert_eq!(broker.store.wait_until_reclaimed(1), [log_range(broker.partition("t").id, 0, 3)]);
+}

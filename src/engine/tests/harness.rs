@@ -215,6 +215,8 @@ impl TestEngine {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             // Small, so that a crash falls between steps, and between entries.
             grain: Grain { command_batches: 2, entry_bytes: 150 },
+            reserve_bytes: self.settings.disk_reserve_bytes,
+            disk_low: Arc::clone(&self.started.disk_low),
         })
     }
 
