@@ -180,7 +180,7 @@ async fn no_row_that_is_no_batch_keeps_the_garbage_beside_it() {
     for base_offset in 0..100 {
         let header = BatchHeader::parse(&batch).expect("a header");
         rows.put(LogKey { base_offset, ..LogKey::of(partition, &header) }.encode(), batch.clone());
-        rows.put(id_block_key(partition, base_offset), vec![2; 2000]);
+        rows.put(id_block_key(partition, base_offset, None), vec![2; 2000]);
     }
     // More than a table of the index holds lies between the two.
     for producer in 0..100_000 {
