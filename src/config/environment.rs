@@ -36,6 +36,7 @@ const NO_SETTINGS: &[&str] = &[
     "KAFKA_URL",
     "KAFKA_USER",
     "KAFKA_VERSION",
+    "EINMAL_ADMIN",
     "EINMAL_BOOTSTRAP",
 ];
 
@@ -131,6 +132,7 @@ mod tests {
         check("EINMAL_DATA_DIR", Some("log.dirs"));
         check("EINMAL_NO_SUCH", Some("einmal.no.such"));
         check("EINMAL_BOOTSTRAP", None);
+        check("EINMAL_ADMIN", None);
     }
 
     #[test]
