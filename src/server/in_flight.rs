@@ -21,10 +21,7 @@ pub(crate) struct InFlight {
     pending: Pending,
     line: Arc<Line>,
     started: Instant,
-    /// Time before that, and in which a thread worked on it.
-    queued: Duration,
-    handled: Duration,
-    has_been_polled: bool,
+    spent: Spent,
     frame_bytes: usize,
     charge: Charge,
     is_cancellable: bool,
@@ -39,6 +36,41 @@ pub(crate) struct Begun {
     /// How long it had lain before.
     pub(crate) queued: Duration,
     pub(crate) frame_bytes: usize,
+}
+
+/// What a request's time went to.
+#[derive(Debug)]
+struct Spent {
+    /// Before it was taken up, and then behind earlier requests of its connection.
+    queued: Duration,
+    /// While a thread worked on it.
+    handled: Duration,
+    /// For something else.
+    waited: Duration,
+    /// Up to where that counts.
+    until: Instant,
+    has_been_polled: bool,
+}
+
+impl Spent {
+    /// Of a request that has been dispatched.
+    fn new(begun: &Begun, dispatched: Instant) -> Self {
+        Self {
+            queued: begun.queued,
+            handled: dispatched - begun.started,
+            waited: Duration::ZERO,
+            until: dispatched,
+            has_been_polled: false,
+        }
+    }
+
+    /// A thread works on it from `entered` until `left`.
+    fn work(&mut self, entered: Instant, left: Instant) {
+        let idle = if self.has_been_polled { &mut self.waited } else { &mut self.queued };
+        *idle += entered - self.until;
+        self.handled += left - entered;
+        (self.until, self.has_been_polled) = (left, true);
+    }
 }
 
 /// How a request ended.
@@ -60,19 +92,9 @@ pub(crate) enum Failure {
 impl InFlight {
     pub(crate) fn new(pending: Pending, line: Arc<Line>, begun: Begun, charge: Charge) -> Self {
         line.in_flight.increment(1);
-        let Begun { started, queued, frame_bytes } = begun;
-        Self {
-            pending,
-            line,
-            started,
-            queued,
-            handled: Duration::ZERO,
-            has_been_polled: false,
-            frame_bytes,
-            charge,
-            is_cancellable: false,
-            is_long_poll: false,
-        }
+        let spent = Spent::new(&begun, Instant::now());
+        let Begun { started, frame_bytes, .. } = begun;
+        Self { pending, line, started, spent, frame_bytes, charge, is_cancellable: false, is_long_poll: false }
     }
 
     /// Nobody needs it once its client has gone.
@@ -106,12 +128,10 @@ impl Future for InFlight {
     type Output = Answered;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answered> {
-        // What was done before the first look belongs to it.
-        let entered = if self.has_been_polled { Instant::now() } else { self.started };
-        self.has_been_polled = true;
+        let entered = Instant::now();
         let polled = contain(|| self.pending.as_mut().poll(cx));
         let left = Instant::now();
-        self.handled += left - entered;
+        self.spent.work(entered, left);
         let result = match polled {
             Ok(Poll::Pending) => {
                 if self.is_long_poll {
@@ -122,12 +142,11 @@ impl Future for InFlight {
             Ok(Poll::Ready(result)) => result.map_err(Failure::Close),
             Err(failure) => Err(failure),
         };
-        let taken = left - self.started;
         let Line { phases, class, duration, .. } = &*self.line;
-        duration.record(taken.as_secs_f64());
-        phases.record(*class, Phase::Queue, self.queued);
-        phases.record(*class, Phase::Handle, self.handled);
-        phases.record(*class, Phase::Wait, taken.saturating_sub(self.handled));
+        duration.record((left - self.started).as_secs_f64());
+        phases.record(*class, Phase::Queue, self.spent.queued);
+        phases.record(*class, Phase::Handle, self.spent.handled);
+        phases.record(*class, Phase::Wait, self.spent.waited);
         if let Ok(Some(segments)) = &result {
             self.line.response_bytes.record(segments.iter().map(bytes::Bytes::len).sum::<usize>() as f64);
         }
@@ -144,4 +163,21 @@ pub(crate) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, Failure> {
 fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_behind_earlier_requests_is_no_work_and_time_between_looks_is_waiting() {
+        let began = Instant::now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let begun = Begun { started: at(0), queued: Duration::from_millis(100), frame_bytes: 1 };
+        let mut spent = Spent::new(&begun, at(1));
+        spent.work(at(21), at(24));
+        spent.work(at(54), at(55));
+        let of = [spent.queued, spent.handled, spent.waited].map(|time| time.as_millis());
+        assert_eq!(of, [100 + 20, 1 + 3 + 1, 30]);
+    }
 }

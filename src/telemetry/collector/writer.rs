@@ -49,8 +49,7 @@ impl<'a> Writer<'a> {
         self.family(family, |family, text| sample(text, family, &[], value));
     }
 
-    /// A family whose first `names` labels are topics or groups. Those beyond the cap become one series, in which each name is
-    /// [`OTHER`].
+    /// A family whose labels begin with topics or groups. The series beyond the cap become one, in which each label is [`OTHER`].
     pub fn series<'s>(
         &mut self,
         family: &'static Family,
