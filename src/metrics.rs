@@ -45,7 +45,7 @@ families! {
     CONFIG_INFO = "einmal_config_info" Gauge ["durability", "mode"] "Always 1; the labels tell the default durability and the mode";
 
     REQUEST_DURATION_SECONDS = "einmal_request_duration_seconds" Histogram ["api"] "From a parsed request to its queued answer, deliberate waiting included";
-    REQUEST_PHASE_SECONDS = "einmal_request_phase_seconds" Histogram ["api", "phase"] "Where the time of requests goes: queue, behind an earlier request of the connection; handle, on a thread; wait, for the disk, for records or for others; send, until the socket has taken the answer";
+    REQUEST_PHASE_SECONDS = "einmal_request_phase_seconds" Histogram ["api", "phase"] "Where the time of requests goes: queue, behind an earlier request of the connection; handle, on a thread; wait, for the disk, for records or for others; send, behind earlier answers and until the socket has taken it";
     REQUESTS_TOTAL = "einmal_requests_total" Counter ["api", "version"] "Requests by API and version";
     REQUEST_ERRORS_TOTAL = "einmal_request_errors_total" Counter ["api", "error"] "Error codes answered, per partition or item";
     REQUESTS_IN_FLIGHT = "einmal_requests_in_flight" Gauge ["api"] "Requests parsed and not yet answered";

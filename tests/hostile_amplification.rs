@@ -222,7 +222,7 @@ fn a_batch_of_many_small_records_is_compacted_in_little_memory() {
     create_topic_with(&mut client, "t", 1, &[("cleanup.policy", "compact"), ("max.message.bytes", "50000000")]);
     // All of one key, and none with a value: a view of each would take ten times what it expands to.
     let records =
-        (0..800_000).fold(BatchBuilder::new().codec(Codec::Gzip), |batch, _| batch.record(1, Some(b""), None));
+        (0..1_200_000).fold(BatchBuilder::new().codec(Codec::Gzip), |batch, _| batch.record(1, Some(b""), None));
     let batch = records.build().freeze();
     bounded_by(96 << 20, &server, || {
         assert_eq!(produce(&mut client, "t", 0, batch).error_code, 0);

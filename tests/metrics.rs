@@ -126,7 +126,7 @@ fn who_takes_all_connections_of_the_admin_port_hides_no_probe() {
     assert!(body.contains("einmal.admin.connections.max"), "{body}");
     drop(silent);
     // Until that was noticed.
-    while server.admin_get("/metrics").0 != 200 {}
+    ask_until(|| (server.admin_get("/metrics").0 == 200).then_some(()));
 }
 
 /// Families that a broker under this load does not show a sample of, and why.

@@ -199,6 +199,7 @@ impl Appending {
     /// One answer per partition in the request's order; `appended` is none if the engine did not answer in time.
     fn answers(&mut self, appended: Option<Vec<Appended>>) -> Vec<TopicProduceResponse> {
         let header = &self.header;
+        let client_id = header.client_id.as_deref().unwrap_or_default();
         let mut appended = appended.map(Vec::into_iter);
         let mut topics = Vec::with_capacity(self.topics.len());
         for topic in self.topics.drain(..) {
@@ -213,11 +214,7 @@ impl Appending {
                     (None, Some(appended)) => {
                         let appended = appended.next().expect("the engine answers every batch that it was given");
                         if let Some(topic) = &topic.topic {
-                            self.senders.note(
-                                topic.no,
-                                header.client_id.as_deref().unwrap_or_default(),
-                                appended.repeated,
-                            );
+                            self.senders.note(topic.no, client_id, appended.repeated);
                         }
                         done(header.api_version, index, appended)
                     }
@@ -339,9 +336,8 @@ impl Arriving<'_> {
     }
 
     fn sender(&mut self) -> Arc<Sender> {
-        let header = self.header;
-        let client_id = || header.client_id.as_deref().unwrap_or_default();
-        Arc::clone(self.sender.get_or_insert_with(|| Arc::new(Sender::anonymous(client_id()))))
+        let client_id = self.header.client_id.as_deref().unwrap_or_default();
+        Arc::clone(self.sender.get_or_insert_with(|| Arc::new(Sender::anonymous(client_id))))
     }
 }
 

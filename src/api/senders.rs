@@ -46,9 +46,8 @@ impl Senders {
         if repeated.records() == 0 {
             return;
         }
-        let client_id = beginning(client_id);
+        let sender = (topic, Arc::from(beginning(client_id)));
         let mut senders = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = (topic, Arc::from(client_id));
         if let Some(sent) = senders.get_mut(&sender) {
             sent.repeated += repeated;
             return;

@@ -84,6 +84,7 @@ pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> 
         tracing::warn!("{notice}");
     }
     let config = loaded.config;
+    // Before the store opens its files. How many connections fit is told once what was set while it ran is known.
     descriptors::raise();
     let began = Instant::now();
     let observed = Arc::new(Observed {

@@ -122,15 +122,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
 
 /// Where each partition is read from, by leader.
 fn begin(cluster: &mut Cluster, options: &Options) -> Result<BTreeMap<NodeId, Vec<Position>>, CliError> {
-    let mut partitions = cluster.partitions(&options.topics)?;
-    partitions.retain(|partition| options.partition.is_none_or(|index| partition.partition == index));
-    if let Some(lost) = partitions.iter().find(|partition| partition.leader.is_none()) {
-        return Err(CliError::NotFound(format!("nobody leads {}-{}", lost.topic, lost.partition)));
-    }
-    if partitions.is_empty() {
-        let index = options.partition.unwrap_or(0);
-        return Err(CliError::NotFound(format!("there is no partition {index} of {}", options.topics.join(", "))));
-    }
+    let partitions = place::led(cluster, &options.topics, options.partition)?;
     let place = options.offset.unwrap_or(if options.from_beginning { Place::Earliest } else { Place::Latest });
     let found = place::find(cluster, &partitions, place)?;
     let committed = match &options.group {

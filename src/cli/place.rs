@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::CliError;
 use super::offsets::{self, EARLIEST, LATEST};
 use crate::client::{ClientError, Cluster, PartitionLeader};
 use crate::types::{Offset, PartitionIndex};
@@ -40,6 +41,26 @@ pub(super) struct Found {
     pub end: Offset,
     /// The place, between both.
     pub offset: Offset,
+}
+
+/// The partitions of `topics`, or only this one of each, all of them led.
+///
+/// # Errors
+/// [`CliError::NotFound`] if nobody leads one, or there is none; else as [`Cluster::partitions`].
+pub(super) fn led(
+    cluster: &mut Cluster,
+    topics: &[String],
+    partition: Option<PartitionIndex>,
+) -> Result<Vec<PartitionLeader>, CliError> {
+    let mut partitions = cluster.partitions(topics)?;
+    partitions.retain(|found| partition.is_none_or(|index| found.partition == index));
+    if let Some(lost) = partitions.iter().find(|found| found.leader.is_none()) {
+        return Err(CliError::NotFound(format!("nobody leads {}-{}", lost.topic, lost.partition)));
+    }
+    if let Some(index) = partition.filter(|_| partitions.is_empty()) {
+        return Err(CliError::NotFound(format!("there is no partition {index} of {}", topics.join(", "))));
+    }
+    Ok(partitions)
 }
 
 /// Looks for `place` in each of `partitions`. Those that nobody leads are left out.

@@ -200,9 +200,8 @@ fn dynamic_setting(config: &Config, name: &str) -> Result<&'static Setting, Inva
     }
     match table::broker(name) {
         Some(setting) if setting.update == Update::ClusterWide => Ok(setting),
-        Some(_) => refuse(format!("Cannot update these configs dynamically: [{name}]")),
-        None if table::is_meaningless(name) => refuse(format!("Cannot update these configs dynamically: [{name}]")),
-        None => refuse(format!("Unknown broker config name: {name}")),
+        None if !table::is_meaningless(name) => refuse(format!("Unknown broker config name: {name}")),
+        _ => refuse(format!("Cannot update these configs dynamically: [{name}]")),
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Mirrors `ConfigHelper`. A deviation: where a topic's value comes from `log.retention.hours` or another setting in a coarser unit
 //! that somebody has set, the source says so; Kafka shows it as its own default.
-//! Documentation is in words of our own: it says what a setting does here.
 //! Another: where `advertised.listeners` is not given, `listeners` is shown in its place, as it counts then.
+//! Documentation is in words of our own: it says what a setting does here.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

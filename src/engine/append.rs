@@ -85,15 +85,11 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
                 repeated = state.message_ids.repeated();
                 let transaction = message_ids::transaction_of(&batch);
                 state.message_ids.keep(group, &topic, dedup, id, log.row.log_end, transaction);
-                if state.message_ids.is_over() {
-                    state.message_ids.make_room(group, &state.topics);
-                }
+                state.message_ids.make_room(group, &state.topics);
             }
             Outcome::Known { base_offset } => {
                 let base_offset = base_offset.unwrap_or(-1);
-                if state.message_ids.is_over() {
-                    state.message_ids.make_room(group, &state.topics);
-                }
+                state.message_ids.make_room(group, &state.topics);
                 if batch.header.is_idempotent()
                     && producer_states::note_known(log, group, &batch.header, base_offset, now)
                 {

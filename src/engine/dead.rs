@@ -112,8 +112,11 @@ impl DeadQueue {
     /// The first cannot be removed now.
     pub fn put_first_off(&mut self) {
         if let Some(dead) = self.remove_first() {
-            self.unremoved.retain(|earlier| dead.records_of().is_none() || earlier.records_of() != dead.records_of());
-            self.unremoved.push(dead);
+            let same = |earlier: &&mut Dead| dead.records_of().is_some_and(|id| earlier.records_of() == Some(id));
+            match self.unremoved.iter_mut().find(same) {
+                Some(earlier) => *earlier = earlier.and(dead),
+                None => self.unremoved.push(dead),
+            }
         }
     }
 
@@ -183,7 +186,7 @@ mod tests {
         queue.push(5, records(1, 16, in_time(5)));
         queue.try_again();
         let expected =
-            [(4, records(1, 15, in_time(4))), (0, Dead::Partition(PARTITION)), (5, records(1, 20, in_time(8)))];
+            [(4, records(1, 15, in_time(4))), (0, Dead::Partition(PARTITION)), (5, records(1, 20, Space::AtOnce))];
         assert_eq!(all(&mut queue), expected);
         queue.try_again();
         assert_eq!(queue.first_written(), None);

@@ -33,6 +33,7 @@ pub(super) struct Figures {
     pub append_synced: metrics::Histogram,
     pub append_relaxed: metrics::Histogram,
     tail_cache_bytes: metrics::Gauge,
+    message_id_bytes: metrics::Gauge,
     producer_ids: metrics::Gauge,
     producer_state_bytes: metrics::Gauge,
     transactional_ids: metrics::Gauge,
@@ -50,6 +51,7 @@ impl Figures {
             append_synced: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "fsync"),
             append_relaxed: metrics::histogram!(crate::metrics::APPEND_DURATION_SECONDS, "durability" => "os"),
             tail_cache_bytes: metrics::gauge!(crate::metrics::TAIL_CACHE_BYTES),
+            message_id_bytes: metrics::gauge!(crate::metrics::DEDUP_INDEX_BYTES),
             producer_ids: metrics::gauge!(crate::metrics::PRODUCER_IDS, "kind" => "idempotent"),
             producer_state_bytes: metrics::gauge!(crate::metrics::PRODUCER_STATE_BYTES),
             transactional_ids: metrics::gauge!(crate::metrics::PRODUCER_IDS, "kind" => "transactional"),
@@ -67,6 +69,7 @@ impl Figures {
     pub fn count_busy(&mut self, busy: Duration, state: &mut State) {
         state.busy.count(busy);
         self.tail_cache_bytes.set(state.tail_cache.bytes() as f64);
+        self.message_id_bytes.set(state.message_ids.memory_bytes() as f64);
         self.group_offsets.set(state.offset_index.count() as f64);
         self.producer_ids.set(state.producer_state_count as f64);
         self.producer_state_bytes.set((state.producer_state_count * PRODUCER_STATE_BYTES) as f64);

@@ -26,7 +26,7 @@ pub(super) fn purge(state: &mut State, group: &mut Group, published: u64) {
         return;
     }
     let State { dead: all, store, disk, .. } = state;
-    // With the disk low nothing is appended, so no compaction would come by that gives the space of records back.
+    // With the disk low all of it is worth giving back, and at once.
     let mut slice = Slice { store: store.as_ref(), group, rows_left: ROWS_PER_SLICE, reclaim_all: disk.is_low() };
     for _ in 0..DEAD_PER_SLICE {
         let Some((_, dead, purged_to)) = all.first().filter(|(written, ..)| *written <= published) else { break };

@@ -348,8 +348,7 @@ fn recover_topics(state: &mut State) -> Result<(), StartError> {
     // How many bytes they are nobody knows.
     let space = Space::InTime { bytes: 0 };
     let records = begun.map(|(id, log)| Dead::Records { partition: *id, log_start: log.row.log_start, space });
-    let records: Vec<_> = records.collect();
-    records.into_iter().for_each(|dead| state.dead.push(0, dead));
+    records.for_each(|dead| state.dead.push(0, dead));
     // What is left belongs to topics that were deleted before their rows were removed.
     let left: BTreeSet<_> = rows.into_keys().collect();
     let topics: BTreeSet<_> = left.iter().map(|partition| partition.topic).collect();
@@ -459,7 +458,8 @@ fn recover_groups(state: &mut State) -> Result<StoredGroups, StartError> {
     Ok(StoredGroups { classic, consumer, configs })
 }
 
-fn read_row<V: RowValue>(store: &dyn Store, key: &[u8]) -> Result<Option<V>, StoreError> {
+/// A row, if it is there.
+pub(super) fn read_row<V: RowValue>(store: &dyn Store, key: &[u8]) -> Result<Option<V>, StoreError> {
     Ok(store.get(key)?.map(|value| V::decode(&value)).transpose()?)
 }
 

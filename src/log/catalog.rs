@@ -100,7 +100,7 @@ impl Traffic {
     }
 }
 
-/// What a topic remembers of its messages (`message.dedup.mode`). Shown by the engine with each append that is checked, and otherwise
+/// What a topic remembers of its messages (`message.dedup.mode`). Shown by the engine with each batch that is appended and remembered, and otherwise
 /// whenever it looks for what is over: every second while something is written, every ten seconds else.
 #[derive(Debug, Default)]
 pub struct Remembered {

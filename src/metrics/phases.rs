@@ -31,7 +31,7 @@ pub enum Phase {
     Handle,
     /// It waits for others: the writer and its sync, the disk, records to fetch, members of a group, memory.
     Wait,
-    /// Answered, until the socket has taken the answer, and those that go with it.
+    /// Answered, until the answers before it on its connection are there, too, and the socket has taken them all.
     Send,
 }
 

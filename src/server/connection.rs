@@ -317,7 +317,8 @@ impl<D: Dispatch> Connection<'_, D> {
             self.shared.dispatch.does(doing, self.peer, self.client_id.as_deref());
         }
         let frame_bytes = request.frame_bytes;
-        let begun = Begun { started: self.active_at, queued, frame_bytes };
+        let is_behind = !self.pipeline.is_empty();
+        let begun = Begun { started: self.active_at, queued, is_behind, frame_bytes };
         let arrival = self.arrival(line.api.key, request.header.correlation_id);
         match contain(|| self.shared.dispatch.answer(line.api, self.peer, arrival, request)) {
             Ok(Answer::Pipelined(pending)) => {

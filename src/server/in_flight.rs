@@ -35,6 +35,8 @@ pub(crate) struct Begun {
     pub(crate) started: Instant,
     /// How long it had lain before.
     pub(crate) queued: Duration,
+    /// Whether earlier requests of its connection are under way.
+    pub(crate) is_behind: bool,
     pub(crate) frame_bytes: usize,
 }
 
@@ -49,6 +51,7 @@ struct Spent {
     waited: Duration,
     /// Up to where that counts.
     until: Instant,
+    is_behind: bool,
     has_been_polled: bool,
 }
 
@@ -60,13 +63,19 @@ impl Spent {
             handled: dispatched - begun.started,
             waited: Duration::ZERO,
             until: dispatched,
+            is_behind: begun.is_behind,
             has_been_polled: false,
         }
     }
 
     /// A thread works on it from `entered` until `left`.
     fn work(&mut self, entered: Instant, left: Instant) {
-        let idle = if self.has_been_polled { &mut self.waited } else { &mut self.queued };
+        let idle = match (self.has_been_polled, self.is_behind) {
+            (true, _) => &mut self.waited,
+            (false, true) => &mut self.queued,
+            // What was done before the first look belongs to it.
+            (false, false) => &mut self.handled,
+        };
         *idle += entered - self.until;
         self.handled += left - entered;
         (self.until, self.has_been_polled) = (left, true);
@@ -173,11 +182,13 @@ mod tests {
     fn time_behind_earlier_requests_is_no_work_and_time_between_looks_is_waiting() {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
-        let begun = Begun { started: at(0), queued: Duration::from_millis(100), frame_bytes: 1 };
-        let mut spent = Spent::new(&begun, at(1));
-        spent.work(at(21), at(24));
-        spent.work(at(54), at(55));
-        let of = [spent.queued, spent.handled, spent.waited].map(|time| time.as_millis());
-        assert_eq!(of, [100 + 20, 1 + 3 + 1, 30]);
+        for (is_behind, expected) in [(true, [100 + 20, 1 + 3 + 1, 30]), (false, [100, 1 + 20 + 3 + 1, 30])] {
+            let begun = Begun { started: at(0), queued: Duration::from_millis(100), is_behind, frame_bytes: 1 };
+            let mut spent = Spent::new(&begun, at(1));
+            spent.work(at(21), at(24));
+            spent.work(at(54), at(55));
+            let of = [spent.queued, spent.handled, spent.waited].map(|time| time.as_millis());
+            assert_eq!(of, expected, "{is_behind}");
+        }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! [`output`] sets up tracing, [`recorder`] the families with closed labels, [`collector`] renders those with topics and
 //! partitions from the catalog, with what [`stability`] makes of their offsets, [`admin`] answers HTTP, [`overview`] and [`page`] for
-//! people, [`dedup`] what topics remember of their messages. Nothing here takes a lock of the write path: a scrape reads atomics,
-//! a snapshot of the catalog and a sample of the store's statistics.
+//! people, [`dedup`] what topics remember of their messages. A scrape takes no lock of the write path: it reads atomics, a
+//! snapshot of the catalog, a sample of the store's statistics, and who is connected. The page and [`dedup`] copy the list of senders
+//! under its lock; only who looks for one id asks the writer.
 
 pub mod admin;
 pub mod collector;

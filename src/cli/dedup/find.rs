@@ -16,7 +16,7 @@ Examples:
   einmal dedup find orders order-17 --namespace billing
   einmal dedup find payments outbox-relay-1         # of a sender that counts: how far it has come
 
-Exit code 1: it is not remembered, and would be stored if it came now.";
+Exit code 1: it is not remembered, and would be stored if it came now; or, with a sentence on stderr, it could not be asked for.";
 
 /// Which one.
 #[derive(Debug, Clone, Args)]

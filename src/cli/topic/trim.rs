@@ -46,14 +46,7 @@ type Asked = ((String, PartitionIndex), Found);
 /// Shows where each partition begins before and after, and deletes what is in between with `--execute`.
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
-    let mut partitions = cluster.partitions(&options.topics)?;
-    partitions.retain(|partition| options.partition.is_none_or(|index| partition.partition == index));
-    if let Some(lost) = partitions.iter().find(|partition| partition.leader.is_none()) {
-        return Err(CliError::NotFound(format!("nobody leads {}-{}", lost.topic, lost.partition)));
-    }
-    if let Some(index) = options.partition.filter(|_| partitions.is_empty()) {
-        return Err(CliError::NotFound(format!("there is no partition {index} of {}", options.topics.join(", "))));
-    }
+    let partitions = place::led(&mut cluster, &options.topics, options.partition)?;
     let found = place::find(&mut cluster, &partitions, options.to)?;
     let mut outcomes = Outcomes::new(&[
         "topic",

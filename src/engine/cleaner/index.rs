@@ -2,13 +2,14 @@
 //!
 //! An entry counts what was ever appended before it, and what compaction takes counts as below the log start. So what goes behind an
 //! entry changes it, and what goes before it does not: with each replacement all entries before it would have to be written again. They
-//! are few while the round goes on, and whoever looks for a place among them walks over [`FEW`]th of what has been compacted, about. All
-//! come at its end.
+//! are few while the round goes on, and whoever looks for a place among them walks over one in `FEW / 2` of what has been compacted, at
+//! the most, about. All come at its end.
 
 use crate::store::schema::{LogKey, SparseRow};
 use crate::types::{Offset, Timestamp};
 
-/// Entries that are there while a round goes on: this many at the most, and half of it at least.
+/// Entries that are there while a round goes on, beside the one at its end: this many at the most and, if there are as many, half of it
+/// at least.
 const FEW: usize = 32;
 
 /// See the module.

@@ -34,9 +34,10 @@ use super::background::{Background, Ending};
 use super::command::{Command, Compaction};
 use super::expiry_clock::ExpiryClock;
 use super::sparse_index::SPARSE_ENTRY_BYTES;
+use super::start::read_row;
 use crate::log::catalog::{Catalog, Topic};
 use crate::log::partition::Partition;
-use crate::store::schema::{CompactedRow, RowValue, compacted_key};
+use crate::store::schema::{CompactedRow, compacted_key};
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, PartitionId};
 use dirt::Dirt;
@@ -278,7 +279,7 @@ impl Rounds {
 
 /// The first offset that is not compacted, as stored, and the bytes from the log start up to there.
 fn compacted_so_far(store: &dyn Store, id: PartitionId, log_start: Offset) -> Result<(Offset, u64), StoreError> {
-    let row = store.get(&compacted_key(id))?.map(|value| CompactedRow::decode(&value)).transpose()?;
+    let row = read_row::<CompactedRow>(store, &compacted_key(id))?;
     let first_dirty = row.map_or(0, |row| row.first_dirty).max(log_start);
     let mut clean_bytes = 0;
     store.scan_log(id, log_start, first_dirty, &mut |key| {

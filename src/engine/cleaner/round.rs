@@ -14,6 +14,7 @@ use super::transactions::Transactions;
 use super::{Cleaner, Gone};
 use crate::engine::background::Ending;
 use crate::engine::command::{Command, Compaction, Reindexed, Replaced};
+use crate::engine::start::read_row;
 use crate::log::aborted::all_aborted_in;
 use crate::log::catalog::Topic;
 use crate::producer::ProducerState;
@@ -229,8 +230,8 @@ impl Round<'_> {
     fn rewrite(&mut self, newest: &Newest) -> Result<u64, Interrupted> {
         let end = newest.end;
         // As one write left the two: what readers see of them may be of two moments.
-        let row = self.store().get(&partition_key(self.id))?.map(|row| PartitionRow::decode(&row)).transpose();
-        let Some(row) = row.map_err(StoreError::from)? else { return Err(Interrupted::Gone) };
+        let row = read_row::<PartitionRow>(self.store(), &partition_key(self.id))?;
+        let Some(row) = row else { return Err(Interrupted::Gone) };
         let last_of_producers = self.last_of_producers()?;
         let mut seen = Transactions::new(all_aborted_in(self.store(), self.id, row.log_start, end)?);
         let mut index = Index::new(row.log_start, row.start_bytes, self.with.grain.entry_bytes);

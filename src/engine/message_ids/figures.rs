@@ -10,7 +10,7 @@ use crate::types::TopicNo;
 
 impl MessageIds {
     /// What `einmal.dedup.memory.bytes` bounds.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(in crate::engine) fn memory_bytes(&self) -> usize {
         self.bytes + self.numbers.bytes() + self.sealing.memory_bytes()
     }
 
@@ -31,7 +31,7 @@ impl MessageIds {
         let open = index.and_then(Index::oldest_time);
         let oldest = open.into_iter().chain(files.oldest).min();
         let age_ms = oldest.map_or(0, |oldest| self.clock.now().saturating_sub(oldest));
-        let ids = index.map_or(0, Index::len) + self.sealing.ids(topic.no) + names.map_or(0, Sequences::len);
+        let ids = index.map_or(0, Index::len) + files.ids + names.map_or(0, Sequences::len);
         let memory_bytes = index.map_or(0, Index::bytes) + files.memory_bytes + names.map_or(0, Sequences::bytes);
         let Remembered { ids: shown_ids, oldest_age_ms, memory_bytes: shown_bytes, slices, sealed_bytes } =
             &topic.traffic.remembered;
@@ -40,6 +40,5 @@ impl MessageIds {
         shown_bytes.store(memory_bytes as u64, Ordering::Relaxed);
         slices.store(files.count as u64, Ordering::Relaxed);
         sealed_bytes.store(files.bytes, Ordering::Relaxed);
-        self.index_bytes.set(self.memory_bytes() as f64);
     }
 }

@@ -58,7 +58,6 @@ pub(super) struct MessageIds {
     numbers: Numbers,
     /// Of the batch that was judged last.
     recognised: Recognised,
-    index_bytes: metrics::Gauge,
 }
 
 /// What is to become of a batch.
@@ -89,7 +88,6 @@ impl MessageIds {
             clock: RunningTime::start(monotonic_ms),
             numbers: Numbers::default(),
             recognised: Recognised::default(),
-            index_bytes: metrics::gauge!(crate::metrics::DEDUP_INDEX_BYTES),
         }
     }
 
@@ -342,7 +340,7 @@ impl MessageIds {
         {
             left = left.saturating_sub(forget_oldest(index, group, partition.topic, oldest).max(1));
         }
-        if left < 2 * new + EXPIRED_PER_APPEND && new == 0 {
+        if new == 0 && left < EXPIRED_PER_APPEND {
             // As in `expire`; new ids bring their time with them.
             group.rows.put(MessageIdTime::KEY.to_vec(), MessageIdTime(time).encode());
         }
@@ -535,7 +533,10 @@ fn count_evicted(topic: &Topic, slice: &Slice, expired_until: Timestamp) {
 
 /// Adds to one of the counters of a topic.
 fn count(counter: &AtomicU64, more: usize) {
-    counter.fetch_add(more as u64, Ordering::Relaxed);
+    // Mostly there is nothing, on lines that others read.
+    if more > 0 {
+        counter.fetch_add(more as u64, Ordering::Relaxed);
+    }
 }
 
 /// Stages that ids of the batch that was judged last were sent again, where they live longer for it.

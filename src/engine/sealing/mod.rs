@@ -15,7 +15,8 @@
 //! A crash between any of these leaves ids in memory, in a file, or in both, never in none; what is in both leaves memory after the
 //! start. What a deleted topic leaves is removed by the start.
 //!
-//! Ledgers stay in memory: a claim is changed by a takeover, a slice is not. So do topics that compare records' own times, topics with few ids, and those of a short window.
+//! Ledgers stay in memory: a claim is changed by a takeover, a slice is not. So do topics that compare records' own times, topics
+//! with few ids, and those of a short window.
 //! Slices are those of one topic each. The filters count as memory of message ids (`einmal.dedup.memory.bytes`).
 
 mod look_up;
@@ -74,6 +75,8 @@ pub(super) struct Sealed {
 /// Slices of one topic in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SliceFigures {
+    /// That are not in memory.
+    pub ids: usize,
     pub count: usize,
     /// On disk.
     pub bytes: u64,
@@ -183,11 +186,13 @@ impl Sealing {
         let mut figures = SliceFigures::default();
         for slice in self.by_topic.get(&topic).into_iter().flatten() {
             figures.count += 1;
+            figures.ids += slice.head.ids as usize;
             figures.bytes += slice.head.file_bytes();
             figures.memory_bytes += slice.memory_bytes();
             let oldest = figures.oldest.map_or(slice.head.oldest, |oldest: Timestamp| oldest.min(slice.head.oldest));
             figures.oldest = Some(oldest);
         }
+        figures.ids -= self.ids_leaving(topic);
         figures
     }
 
@@ -195,9 +200,13 @@ impl Sealing {
     pub fn ids(&self, topic: TopicNo) -> usize {
         let Some(slices) = self.by_topic.get(&topic) else { return 0 };
         let ids = |slice: &Arc<Slice>| slice.head.ids as usize;
-        let all: usize = slices.iter().map(ids).sum();
-        // Those of the newest are still in memory.
-        if self.leaving.contains_key(&topic) { all - slices.back().map_or(0, ids) } else { all }
+        slices.iter().map(ids).sum::<usize>() - self.ids_leaving(topic)
+    }
+
+    /// Those of its newest slice that are still in memory.
+    fn ids_leaving(&self, topic: TopicNo) -> usize {
+        let newest = self.by_topic.get(&topic).and_then(VecDeque::back);
+        newest.filter(|_| self.leaving.contains_key(&topic)).map_or(0, |slice| slice.head.ids as usize)
     }
 
     /// Memory of one topic's filters and directories, bytes, if a slice of it can be dropped.
@@ -319,10 +328,10 @@ impl Sealing {
         };
         let due = indexes.iter_mut().filter_map(|(topic, index)| {
             let dedup = topics.by_no.get(topic)?.config.dedup.as_deref()?;
-            let is_kept = dedup.sequence.is_some() || dedup.is_ledger() || index.has_claims();
             // A slice has one time for each id, and is dropped by it.
-            let is_kept = is_kept || dedup.compares_times || index.has_times();
-            if is_kept || !is_due(index, dedup) {
+            let has_times = dedup.compares_times || index.has_times();
+            let has_claims = dedup.is_ledger() || index.has_claims();
+            if dedup.sequence.is_some() || has_claims || has_times || !is_due(index, dedup) {
                 return None;
             }
             // What comes later in this millisecond must not have the time of what is sealed.

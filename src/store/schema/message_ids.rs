@@ -8,7 +8,7 @@ use crate::types::{Offset, PartitionId, ProducerId, Timestamp, TopicNo};
 /// The ids of a batch, or those of earlier records that were sent again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdBlock {
-    /// When the batch was appended, ms that brokers had run on this data directory.
+    /// When the batch was appended, or they were sent again, ms that brokers had run on this data directory.
     pub time: Timestamp,
     /// The producer whose transaction it belongs to; none if it belongs to none. Whether that is open, the producer's row tells.
     pub transaction: Option<ProducerId>,
