@@ -397,4 +397,4 @@ pub fn page(recorded: String, collector: Option<&Collector>, runtime: &RuntimeFi
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

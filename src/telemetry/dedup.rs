@@ -85,7 +85,7 @@ fn status_of(observed: &Observed, query: Option<&str>) -> Result<Value, NoAnswer
     looking.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
     let shown: Vec<Value> = looking.into_iter().map(|(topic, dedup)| topic_json(topic, dedup)).collect();
     let senders = SenderRow::worst(collector, &topics, SENDERS_MAX);
-    let is_asked = |row: &&SenderRow| named.is_none_or(|name| row.topic == name);
+    let is_asked = |row: &&SenderRow| named.is_none_or(|name| &*row.topic == name);
     let senders: Vec<Value> = senders.iter().filter(is_asked).take(ROWS_MAX).map(SenderRow::json).collect();
     Ok(json!({ "topics": shown, "topics_left_out": left_out, "senders": senders }))
 }

@@ -12,6 +12,7 @@ pub mod dedup;
 pub mod exposition;
 pub mod fields;
 pub mod health;
+mod name;
 pub mod output;
 pub mod overview;
 pub mod page;

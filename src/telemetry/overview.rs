@@ -1,9 +1,9 @@
 //! What the built-in page and `/api/v1/` show: is it fine, who lags, what holds a transaction, what was deduplicated.
 //!
 //! Gathered once per request from what readers see; open transactions are asked of the writer, a page of them at most. No payloads
-//! and no keys: names, offsets and ages.
+//! and no keys: names, offsets and ages. Names are cut ([`shown`]) and shared, and what is not among the worst is left out before its
+//! names are looked for: a request of a few bytes must not make much of what clients have long names for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,14 +12,17 @@ use serde_json::{Value, json};
 use super::admin::Observed;
 use super::collector::{Collector, now};
 use super::health::notices;
+use super::name::shown;
 use crate::api::senders::{SENDERS_MAX, Sent};
 use crate::engine::Engine;
-use crate::log::catalog::Topics;
+use crate::log::catalog::{Topic, Topics};
 use crate::transaction::{TransactionMetadata, TransactionState};
 use crate::types::{PartitionId, Timestamp, TopicNo};
 
 /// Most groups, topics, transactions and partitions that are shown, each: those that are worst.
 pub const ROWS_MAX: usize = 100;
+/// Most partitions and groups of a transaction that are named, and most transactions of a partition.
+pub const NAMED_MAX: usize = 10;
 /// Most senders of duplicates that the page shows.
 pub const SENDERS_SHOWN_MAX: usize = 20;
 
@@ -61,8 +64,8 @@ pub struct Overview {
 /// A group.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct GroupRow {
-    /// Its id.
-    pub group: String,
+    /// Its id, as it is shown.
+    pub group: Arc<str>,
     /// Kafka's name of its state, `Empty` for one that only has offsets.
     pub state: &'static str,
     /// Members.
@@ -80,8 +83,8 @@ pub struct GroupRow {
 /// An open transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TransactionRow {
-    /// Whose.
-    pub transactional_id: String,
+    /// Whose, as it is shown.
+    pub transactional_id: Arc<str>,
     /// Its producer.
     pub producer_id: i64,
     /// And epoch.
@@ -96,30 +99,30 @@ pub struct TransactionRow {
     pub partitions: Vec<String>,
     /// How many there are.
     pub partition_count: usize,
-    /// Groups whose offsets it will commit.
-    pub groups: Vec<String>,
+    /// Groups whose offsets it will commit, a few of them.
+    pub groups: Vec<Arc<str>>,
 }
 
 /// A partition in which a transaction keeps records from readers of committed ones.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeldBackRow {
     /// Topic.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// Index.
     pub partition: u32,
     /// Last stable offset.
     pub last_stable_offset: i64,
     /// Records behind it.
     pub records: i64,
-    /// Whose transactions are open there.
-    pub by: Vec<String>,
+    /// Whose transactions are open there, as they are shown, the oldest of them.
+    pub by: Vec<Arc<str>>,
 }
 
 /// What a topic has carried since the start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicRow {
     /// Its name.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// Partitions.
     pub partitions: usize,
     /// Bytes that can be read.
@@ -138,9 +141,9 @@ pub struct TopicRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SenderRow {
     /// Its client id; empty for one that names none.
-    pub client_id: String,
+    pub client_id: Arc<str>,
     /// Where to.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// Records that were known by their ids or numbers.
     pub known_messages: u64,
     /// Records of batches that its producers retried.
@@ -154,8 +157,8 @@ impl SenderRow {
     pub fn worst(collector: &Collector, topics: &Topics, count: usize) -> Vec<Self> {
         let row = |(topic, client_id, sent): (TopicNo, Arc<str>, Sent)| {
             Some(Self {
-                client_id: client_id.to_string(),
-                topic: topics.by_no.get(&topic)?.name.to_string(),
+                client_id,
+                topic: Arc::clone(&topics.by_no.get(&topic)?.name),
                 known_messages: sent.repeated.known,
                 retried_records: sent.repeated.retried,
                 missed_max: sent.missed_max,
@@ -167,8 +170,8 @@ impl SenderRow {
     /// As `/api/v1/dedup` has it.
     pub fn json(&self) -> Value {
         json!({
-            "client_id": self.client_id,
-            "topic": self.topic,
+            "client_id": &*self.client_id,
+            "topic": &*self.topic,
             "known_messages": self.known_messages,
             "retried_records": self.retried_records,
             "missed_max": self.missed_max,
@@ -204,18 +207,47 @@ impl Overview {
 
     fn look(&mut self, collector: &Collector, open: Vec<(String, TransactionMetadata)>, now: Timestamp) {
         let topics = collector.topics();
+        let ids: Vec<Arc<str>> = open.iter().map(|(id, _)| shown(id).into()).collect();
+        self.held_back = self.look_at_topics(&topics, |partition| {
+            let there = open.iter().zip(&ids).filter(|((_, metadata), _)| metadata.partitions.contains(&partition));
+            there.map(|(_, id)| Arc::clone(id)).take(NAMED_MAX).collect()
+        });
         let name = |id: &PartitionId| topics.by_no.get(&id.topic).map(|topic| format!("{}-{}", topic.name, id.index));
         let age = |then: Timestamp| now.saturating_sub(then).max(0) as f64 / 1_000.0;
+        let row = |((_, metadata), transactional_id): ((String, TransactionMetadata), Arc<str>)| TransactionRow {
+            transactional_id,
+            producer_id: metadata.producer_id.0,
+            producer_epoch: metadata.producer_epoch.0,
+            state: metadata.state.name(),
+            age_seconds: age(metadata.start_time),
+            timeout_seconds: f64::from(metadata.timeout_ms) / 1_000.0,
+            partitions: metadata.partitions.iter().filter_map(name).take(NAMED_MAX).collect(),
+            partition_count: metadata.partitions.len(),
+            groups: metadata.groups.iter().take(NAMED_MAX).map(|group| shown(group).into()).collect(),
+        };
+        self.transactions = open.into_iter().zip(ids).map(row).collect();
+        let groups = collector.group_lags().into_iter().map(|lag| GroupRow {
+            members: lag.members(),
+            state: lag.figures.as_ref().map_or("Empty", |figures| figures.state),
+            lag_records: lag.topics.values().map(|lag| lag.records).sum(),
+            lag_committed_records: lag.topics.values().map(|lag| lag.committed_records).sum(),
+            lag_seconds: lag.topics.values().filter_map(|lag| lag.oldest_unread).min().map(age),
+            commit_age_seconds: lag.newest.map(age),
+            group: lag.group,
+        });
+        self.groups = worst(groups.collect(), |row| row.lag_records);
+        self.senders = SenderRow::worst(collector, &topics, SENDERS_SHOWN_MAX);
+    }
+
+    /// Counts what topics have carried, and answers the partitions in which most is held back; `by` tells whose transactions do.
+    fn look_at_topics(&mut self, topics: &Topics, by: impl Fn(PartitionId) -> Vec<Arc<str>>) -> Vec<HeldBackRow> {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut held_back = Vec::new();
         self.topics = topics.by_name.len();
-        let mut by: BTreeMap<PartitionId, Vec<String>> = BTreeMap::new();
-        for (id, metadata) in &open {
-            metadata.partitions.iter().for_each(|partition| by.entry(*partition).or_default().push(id.clone()));
-        }
         for topic in topics.by_name.values() {
             self.partitions += topic.partitions.len();
-            let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
             let row = TopicRow {
-                topic: topic.name.to_string(),
+                topic: Arc::clone(&topic.name),
                 partitions: topic.partitions.len(),
                 size_bytes: topic.partitions.iter().map(|partition| partition.size_bytes()).sum(),
                 records_in: count(&topic.traffic.records_in),
@@ -228,54 +260,22 @@ impl Overview {
             self.duplicate_bytes += count(&topic.traffic.duplicate_bytes);
             self.out_of_order += row.out_of_order;
             self.traffic.push(row);
-            for partition in &topic.partitions {
+            held_back.extend(topic.partitions.iter().filter_map(|partition| {
                 let offsets = partition.offsets();
-                if offsets.last_stable_offset < offsets.high_watermark {
-                    self.held_back.push(HeldBackRow {
-                        topic: topic.name.to_string(),
-                        partition: partition.id.index,
-                        last_stable_offset: offsets.last_stable_offset,
-                        records: offsets.high_watermark - offsets.last_stable_offset,
-                        by: by.get(&partition.id).cloned().unwrap_or_default(),
-                    });
-                }
-            }
+                let records = offsets.high_watermark - offsets.last_stable_offset;
+                (records > 0).then_some((records, offsets.last_stable_offset, topic, partition.id))
+            }));
         }
-        self.transactions = open
-            .into_iter()
-            .map(|(transactional_id, metadata)| TransactionRow {
-                transactional_id,
-                producer_id: metadata.producer_id.0,
-                producer_epoch: metadata.producer_epoch.0,
-                state: metadata.state.name(),
-                age_seconds: age(metadata.start_time),
-                timeout_seconds: f64::from(metadata.timeout_ms) / 1_000.0,
-                partitions: metadata.partitions.iter().filter_map(name).take(10).collect(),
-                partition_count: metadata.partitions.len(),
-                groups: metadata.groups.iter().take(10).map(|group| group.to_string()).collect(),
-            })
-            .collect();
-        self.groups = collector
-            .group_lags()
-            .into_iter()
-            .map(|lag| GroupRow {
-                members: lag.members(),
-                state: lag.figures.as_ref().map_or("Empty", |figures| figures.state),
-                lag_records: lag.topics.values().map(|lag| lag.records).sum(),
-                lag_committed_records: lag.topics.values().map(|lag| lag.committed_records).sum(),
-                lag_seconds: lag.topics.values().filter_map(|lag| lag.oldest_unread).min().map(age),
-                commit_age_seconds: lag.newest.map(age),
-                group: lag.group,
-            })
-            .collect();
-        self.senders = SenderRow::worst(collector, &topics, SENDERS_SHOWN_MAX);
-        self.groups.sort_by_key(|row| std::cmp::Reverse(row.lag_records));
-        self.held_back.sort_by_key(|row| std::cmp::Reverse(row.records));
-        let repeated = |row: &TopicRow| row.duplicate_records + row.known_messages;
-        self.traffic.sort_by_key(|row| std::cmp::Reverse((repeated(row), row.records_in)));
-        self.groups.truncate(ROWS_MAX);
-        self.held_back.truncate(ROWS_MAX);
-        self.traffic.truncate(ROWS_MAX);
+        let traffic = std::mem::take(&mut self.traffic);
+        self.traffic = worst(traffic, |row| (row.duplicate_records + row.known_messages, row.records_in));
+        let row = |(records, last_stable_offset, topic, id): (i64, i64, &Arc<Topic>, PartitionId)| HeldBackRow {
+            topic: Arc::clone(&topic.name),
+            partition: id.index,
+            last_stable_offset,
+            records,
+            by: by(id),
+        };
+        worst(held_back, |(records, ..)| *records).into_iter().map(row).collect()
     }
 
     /// Everything but the lists.
@@ -299,7 +299,7 @@ impl Overview {
     pub fn groups_json(&self) -> Value {
         let rows = self.groups.iter().map(|row| {
             json!({
-                "group_id": row.group,
+                "group_id": &*row.group,
                 "state": row.state,
                 "members": row.members,
                 "lag_records": row.lag_records,
@@ -315,7 +315,7 @@ impl Overview {
     pub fn transactions_json(&self) -> Value {
         let open = self.transactions.iter().map(|row| {
             json!({
-                "transactional_id": row.transactional_id,
+                "transactional_id": &*row.transactional_id,
                 "producer_id": row.producer_id,
                 "producer_epoch": row.producer_epoch,
                 "state": row.state,
@@ -323,16 +323,16 @@ impl Overview {
                 "timeout_seconds": row.timeout_seconds,
                 "partitions": row.partitions,
                 "partition_count": row.partition_count,
-                "groups": row.groups,
+                "groups": texts(&row.groups),
             })
         });
         let held_back = self.held_back.iter().map(|row| {
             json!({
-                "topic": row.topic,
+                "topic": &*row.topic,
                 "partition": row.partition,
                 "last_stable_offset": row.last_stable_offset,
                 "records": row.records,
-                "transactional_ids": row.by,
+                "transactional_ids": texts(&row.by),
             })
         });
         json!({ "open": open.collect::<Vec<_>>(), "held_back": held_back.collect::<Vec<_>>() })
@@ -342,7 +342,7 @@ impl Overview {
     pub fn topics_json(&self) -> Value {
         let rows = self.traffic.iter().map(|row| {
             json!({
-                "topic": row.topic,
+                "topic": &*row.topic,
                 "partitions": row.partitions,
                 "size_bytes": row.size_bytes,
                 "records_in": row.records_in,
@@ -353,6 +353,17 @@ impl Overview {
         });
         json!({ "topics": rows.collect::<Vec<_>>() })
     }
+}
+
+/// The [`ROWS_MAX`] of `rows` of which `figure` tells most, most first.
+fn worst<T, K: Ord>(mut rows: Vec<T>, figure: impl Fn(&T) -> K) -> Vec<T> {
+    rows.sort_by_key(|row| std::cmp::Reverse(figure(row)));
+    rows.truncate(ROWS_MAX);
+    rows
+}
+
+fn texts(names: &[Arc<str>]) -> Vec<&str> {
+    names.iter().map(|name| &**name).collect()
 }
 
 /// Those that are open or prepared, oldest first; none if the engine is gone.
@@ -369,3 +380,6 @@ async fn open_transactions(engine: &Engine) -> Vec<(String, TransactionMetadata)
     open.truncate(ROWS_MAX);
     open
 }
+
+#[cfg(test)]
+mod tests;

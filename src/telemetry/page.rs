@@ -110,7 +110,7 @@ fn groups(html: &mut String, overview: &Overview) {
     let rows = overview.groups.iter().map(|row| {
         let held = if row.lag_committed_records < row.lag_records { "held up by a transaction" } else { "" };
         vec![
-            row.group.clone(),
+            row.group.to_string(),
             row.state.to_owned(),
             row.members.to_string(),
             row.lag_records.to_string(),
@@ -127,7 +127,7 @@ fn transactions(html: &mut String, overview: &Overview) {
     let rows = overview.transactions.iter().map(|row| {
         let more = if row.partition_count > row.partitions.len() { ", …" } else { "" };
         vec![
-            row.transactional_id.clone(),
+            row.transactional_id.to_string(),
             format!("{} / {}", row.producer_id, row.producer_epoch),
             row.state.to_owned(),
             duration(row.age_seconds),
@@ -154,7 +154,7 @@ fn transactions(html: &mut String, overview: &Overview) {
 fn deduplicated(html: &mut String, overview: &Overview) {
     let rows = overview.traffic.iter().map(|row| {
         vec![
-            row.topic.clone(),
+            row.topic.to_string(),
             row.partitions.to_string(),
             bytes(row.size_bytes),
             row.records_in.to_string(),
@@ -188,8 +188,8 @@ fn senders(html: &mut String, overview: &Overview) {
     let rows = overview.senders.iter().map(|row| {
         let missed = if row.missed_max > 0 { format!("up to {} more", row.missed_max) } else { String::new() };
         vec![
-            if row.client_id.is_empty() { "(no client id)".to_owned() } else { row.client_id.clone() },
-            row.topic.clone(),
+            if row.client_id.is_empty() { "(no client id)".to_owned() } else { row.client_id.to_string() },
+            row.topic.to_string(),
             row.known_messages.to_string(),
             row.retried_records.to_string(),
             missed,
@@ -207,7 +207,7 @@ mod tests {
     fn overview() -> Overview {
         Overview {
             groups: vec![GroupRow {
-                group: "<script>alert(1)</script>".to_owned(),
+                group: "<script>alert(1)</script>".into(),
                 state: "Stable",
                 members: 2,
                 lag_records: 8,
@@ -216,7 +216,7 @@ mod tests {
                 commit_age_seconds: None,
             }],
             transactions: vec![TransactionRow {
-                transactional_id: "shop".to_owned(),
+                transactional_id: "shop".into(),
                 producer_id: 7,
                 producer_epoch: 1,
                 state: "Ongoing",
@@ -224,17 +224,17 @@ mod tests {
                 timeout_seconds: 60.0,
                 partitions: vec!["orders-0".to_owned()],
                 partition_count: 3,
-                groups: vec!["billing".to_owned()],
+                groups: vec!["billing".into()],
             }],
             held_back: vec![HeldBackRow {
-                topic: "orders".to_owned(),
+                topic: "orders".into(),
                 partition: 0,
                 last_stable_offset: 4,
                 records: 3,
-                by: vec!["shop".to_owned()],
+                by: vec!["shop".into()],
             }],
             traffic: vec![TopicRow {
-                topic: "orders".to_owned(),
+                topic: "orders".into(),
                 partitions: 6,
                 size_bytes: 3 << 20,
                 records_in: 100,
@@ -244,15 +244,15 @@ mod tests {
             }],
             senders: vec![
                 SenderRow {
-                    client_id: "<b>shop</b>".to_owned(),
-                    topic: "orders".to_owned(),
+                    client_id: "<b>shop</b>".into(),
+                    topic: "orders".into(),
                     known_messages: 2,
                     retried_records: 4,
                     missed_max: 0,
                 },
                 SenderRow {
-                    client_id: String::new(),
-                    topic: "orders".to_owned(),
+                    client_id: "".into(),
+                    topic: "orders".into(),
                     known_messages: 1,
                     retried_records: 0,
                     missed_max: 7,

@@ -13,6 +13,7 @@ use crate::log::catalog::Topics;
 use crate::log::offsets::Standing;
 use crate::metrics::{self as catalogue, compat};
 use crate::telemetry::exposition::sample;
+use crate::telemetry::name::shown;
 use crate::telemetry::recorder::family;
 use crate::types::{Offset, Timestamp};
 
@@ -42,11 +43,11 @@ pub struct TopicLag {
 /// One group.
 #[derive(Debug, Clone)]
 pub struct GroupLag {
-    /// Its id.
-    pub group: String,
+    /// Its id, as it is shown.
+    pub group: Arc<str>,
     /// By topic.
     pub topics: BTreeMap<Arc<str>, TopicLag>,
-    /// Members, protocol and state; none if it only has offsets.
+    /// Members, protocol and state, without the id; none if it only has offsets.
     pub figures: Option<GroupFigures>,
     /// Offsets committed since the start.
     pub commits: u64,
@@ -70,8 +71,9 @@ pub(super) fn lags(
     topics: &Topics,
     asking: &mut Asking<'_>,
 ) -> Vec<GroupLag> {
-    let mut groups: BTreeMap<String, GroupLag> = BTreeMap::new();
+    let mut groups: BTreeMap<Arc<str>, GroupLag> = BTreeMap::new();
     for Standing { group, positions, commits, refused, newest } in standings {
+        let group: Arc<str> = shown(&group).into();
         let mut of_topics: BTreeMap<Arc<str>, TopicLag> = BTreeMap::new();
         for (id, offset) in positions {
             let Some(topic) = topics.by_no.get(&id.topic) else { continue };
@@ -95,7 +97,7 @@ pub(super) fn lags(
             }
         }
         let lag = GroupLag {
-            group: group.clone(),
+            group: Arc::clone(&group),
             topics: of_topics,
             figures: None,
             commits,
@@ -104,17 +106,17 @@ pub(super) fn lags(
         };
         groups.insert(group, lag);
     }
-    for figures in figures {
-        let group = figures.group_id.clone();
+    for mut figures in figures {
+        let group: Arc<str> = shown(&std::mem::take(&mut figures.group_id)).into();
         let none = || GroupLag {
-            group: group.clone(),
+            group: Arc::clone(&group),
             topics: BTreeMap::new(),
             figures: None,
             commits: 0,
             refused_commits: 0,
             newest: None,
         };
-        let lag = groups.entry(group.clone()).or_insert_with(none);
+        let lag = groups.entry(Arc::clone(&group)).or_insert_with(none);
         lag.refused_commits += figures.refused_commits;
         lag.figures = Some(figures);
     }

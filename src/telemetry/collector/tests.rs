@@ -12,7 +12,7 @@ use crate::store::memory::MemoryStore;
 use crate::store::schema::LogKey;
 use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
 
-fn topic(no: u32, name: &str, bytes_in: u64) -> Topic {
+pub(in crate::telemetry) fn topic(no: u32, name: &str, bytes_in: u64) -> Topic {
     let traffic = Traffic { bytes_in: AtomicU64::new(bytes_in), ..Traffic::default() };
     let config = TopicConfig { flush_messages: if name == "relaxed" { 2 } else { 1 }, ..TopicConfig::default() };
     let (id, name) = (Uuid::from_u128(no.into()), Arc::from(name));
@@ -29,7 +29,7 @@ fn topics(names: &[&str]) -> Topics {
     topics
 }
 
-fn observing(
+pub(in crate::telemetry) fn observing(
     catalog: Arc<Catalog>,
     offsets: Arc<CommittedOffsets>,
     store: Arc<dyn Store>,
@@ -248,6 +248,21 @@ fn the_series_of_a_group_vanish_with_its_offsets() {
     assert!(page_of("", &collector).contains("group=\"held\""));
     offsets.publish_forgotten(&[("held".into(), PartitionId { topic: TopicNo(1), index: 1 })]);
     assert!(!page_of("", &collector).contains("group=\"held\""));
+}
+
+#[test]
+fn long_names_of_groups_are_cut_and_stay_apart() {
+    let (collector, offsets) = with_groups(100);
+    let long = "g".repeat(32_000);
+    (0..20).for_each(|no| commit(&offsets, &format!("{long}{no}"), 1, 0, 4));
+    let text = page_of("", &collector);
+    check_format(&text);
+    assert_eq!(values(&text, "einmal_group_lag_records_max{group=\"ggg").len(), 20);
+    let series: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(series, _)| series).collect();
+    assert_eq!(series.iter().filter(|series| series.starts_with("einmal_group_members{group=\"ggg")).count(), 20);
+    let longest = text.lines().map(str::len).max();
+    assert!(longest < Some(500), "{longest:?}");
 }
 
 #[test]
