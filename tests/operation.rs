@@ -119,6 +119,17 @@ fn the_page_and_its_json_tell_what_holds_readers_back_and_what_was_dropped() {
 }
 
 #[test]
+fn a_long_name_that_is_asked_for_is_not_told_whole() {
+    let server = TestServer::start();
+    let long = "x".repeat(30_000);
+    for (query, status) in [(format!("topic={long}"), 404), (format!("{long}=1"), 400)] {
+        let (answered, said) = server.admin_get(&format!("/api/v1/dedup?{query}"));
+        assert_eq!(answered, status);
+        assert!(said.contains("xxx…") && said.len() < 400, "{said}");
+    }
+}
+
+#[test]
 fn settings_are_shown_with_their_origin_and_checked_without_a_start() {
     let variables = [("KAFKA_NUM_PARTITIONS", "3"), ("EINMAL_LOG_LEVEL", "warn")];
     let shown = server::output(&["config", "show", "--origin", "--set", "num.partitions=6"], &variables);

@@ -1,8 +1,8 @@
 //! Renders the families that no recorder keeps: by topic, partition and group, of the store, of the process.
 //!
 //! The series of a deleted topic or group vanish with it, as they are written from what exists. What clients can multiply is
-//! capped: topics and groups beyond `einmal.metrics.max.series.per.family` fold into `_other`, partitions are shown while there are
-//! few. Nothing here asks the writer: it reads what readers read.
+//! capped, in number by `einmal.metrics.max.series.per.family` and in bytes: topics and groups beyond fold into `_other`, partitions are
+//! shown while there are few, and long names are cut. Nothing here asks the writer: it reads what readers read.
 
 mod ages;
 pub mod groups;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::admin::Observed;
 use super::collector::Collector;
+use super::name::shown;
 use super::overview::{ROWS_MAX, SenderRow};
 use super::query::Query;
 use crate::api::senders::SENDERS_MAX;
@@ -94,7 +95,7 @@ fn looking_topic<'a>(
     topic: Option<&'a Arc<Topic>>,
     name: &str,
 ) -> Result<(&'a Arc<Topic>, &'a Arc<DedupConfig>), NoAnswer> {
-    let topic = topic.ok_or_else(|| NoAnswer::NotFound(format!("there is no topic {name}")))?;
+    let topic = topic.ok_or_else(|| NoAnswer::NotFound(format!("there is no topic {}", shown(name))))?;
     let dedup = topic.config.dedup.as_ref();
     let dedup = dedup
         .ok_or_else(|| NoAnswer::Unfit(format!("topic {name} looks at no message ids (message.dedup.mode=none)")))?;
@@ -169,7 +170,8 @@ fn partition(topic: &Topic, named: Option<&str>) -> Result<Option<PartitionId>, 
     let Some(named) = named else { return Ok(None) };
     let index = named.parse::<u32>().ok();
     let partition = index.and_then(|index| topic.partitions.get(index as usize));
-    let partition = partition.ok_or_else(|| NoAnswer::Unfit(format!("{} has no partition {named}", topic.name)))?;
+    let partition =
+        partition.ok_or_else(|| NoAnswer::Unfit(format!("{} has no partition {}", topic.name, shown(named))))?;
     Ok(Some(partition.id))
 }
 

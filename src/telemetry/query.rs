@@ -1,5 +1,7 @@
 //! The query of a request to the admin port.
 
+use super::name::shown;
+
 /// Values that one query may have.
 const VALUES_MAX: usize = 32;
 
@@ -14,7 +16,7 @@ impl Query {
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             if !names.contains(&name) {
-                return Err(format!("{name:?} is none of {}", names.join(", ")));
+                return Err(format!("{:?} is none of {}", shown(name), names.join(", ")));
             }
             if read.len() == VALUES_MAX {
                 return Err(format!("a query has {VALUES_MAX} values at most"));
@@ -77,5 +79,7 @@ mod tests {
         }
         assert!(Query::read(Some("id=%ff"), &["id"]).expect("good").text("id").is_err());
         assert!(Query::read(Some(&"id=&".repeat(33)), &["id"]).is_err());
+        let told = Query::read(Some(&"x".repeat(60_000)), &["id"]).expect_err("no such name");
+        assert!(told.len() < 300, "{told}");
     }
 }

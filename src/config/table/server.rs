@@ -410,7 +410,8 @@ pub const SERVER: &[Setting] = &[
         "einmal.metrics.max.series.per.family",
         Kind::Int,
         "10000",
-        "Series of one metric; beyond, those of the finest label are folded together.",
+        "Series of one metric, and 200 bytes for each, all together; beyond, those of the topics and groups that come last are folded together \
+         under the name _other.",
     )
     .at_least(1),
     Setting::new(

@@ -210,10 +210,10 @@ pub(super) fn write_compat(writer: &mut Writer<'_>, groups: &[GroupLag]) {
             writer.left_out(family);
             continue;
         }
-        writer.family(family, |family, text| {
+        writer.whole(family, |write| {
             for (group, topic, lag) in &lags {
                 for partition in &lag.partitions {
-                    sample(text, family, &[group, topic, &partition.0.to_string()], of(partition));
+                    write(&[group, topic, &partition.0.to_string()], of(partition));
                 }
             }
         });

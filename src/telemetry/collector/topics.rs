@@ -10,7 +10,6 @@ use crate::dedup::KnownBy;
 use crate::log::catalog::{Topic, Topics, Traffic};
 use crate::log::partition::Partition;
 use crate::metrics::{self as catalogue, Family, compat};
-use crate::telemetry::exposition::sample;
 use crate::telemetry::recorder::family;
 use crate::types::Timestamp;
 
@@ -175,10 +174,10 @@ fn partitions(
         writer.left_out(family);
         return;
     }
-    writer.family(family, |family, text| {
+    writer.whole(family, |write| {
         for topic in topics.by_name.values() {
             for partition in &topic.partitions {
-                sample(text, family, &[&topic.name, &partition.id.index.to_string()], gauge(partition));
+                write(&[&topic.name, &partition.id.index.to_string()], gauge(partition));
             }
         }
     });
