@@ -1,14 +1,17 @@
 //! The admin port: `/metrics`, `/livez`, `/readyz`, a page for people at `/` and the same as JSON under `/api/v1/`, over HTTP.
 //!
 //! `/livez` answers while the runtime turns and never looks at storage: a probe that restarts a broker because its disk is slow
-//! makes things worse. `/readyz` answers 503 with the reasons in its body while clients should not come.
+//! makes things worse. `/readyz` answers 503 with the reasons in its body while clients should not come; where the store does not tell
+//! of itself in time, it judges by what was told last. What takes time and memory waits for its turn ([`turns`](super::turns)), which
+//! neither of the two does.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::body::Body;
+use axum::extract::{FromRef, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,6 +27,7 @@ use super::dedup::{self, LookUp};
 use super::health::{Health, notices};
 use super::overview::Overview;
 use super::page;
+use super::turns::{NoTurn, Turns};
 use crate::engine::{Engine, ISSUED_IDS_MAX};
 
 /// Connections beyond `einmal.admin.connections.max` that are told whether the broker lives and is ready, and nothing else: whoever
@@ -31,6 +35,8 @@ use crate::engine::{Engine, ISSUED_IDS_MAX};
 const PROBES_MAX: usize = 16;
 /// How long each of them may take. Probes are given one or a few seconds.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long `/readyz` waits for figures of the store that are new.
+const LOOK_PATIENCE: Duration = Duration::from_millis(300);
 /// Pause after a failed accept, such as for want of descriptors.
 const ACCEPT_BACK_OFF: Duration = Duration::from_secs(1);
 
@@ -83,23 +89,33 @@ pub struct Limits {
     pub request_timeout: Duration,
 }
 
+/// What requests share.
+#[derive(Clone)]
+struct Shared {
+    observed: Arc<Observed>,
+    turns: Turns,
+    /// For who looks at the store for `/readyz`: one, so that a store that hangs holds one thread.
+    looks: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn of(observed: Arc<Observed>) -> Self {
+        Self { observed, turns: Turns::new(), looks: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+impl FromRef<Shared> for Arc<Observed> {
+    fn from_ref(shared: &Shared) -> Self {
+        Arc::clone(&shared.observed)
+    }
+}
+
 /// Answers until the process ends.
 pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits) {
+    let shared = Shared::of(observed);
     let probes = Router::new().route("/livez", get(|| async { "alive\n" })).route("/readyz", get(readiness));
-    let routes = probes
-        .clone()
-        .route("/metrics", get(metrics))
-        .route("/", get(people))
-        .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], page::STYLE) }))
-        .route("/api/v1/overview", get(|observed| json(observed, Overview::summary_json)))
-        .route("/api/v1/groups", get(|observed| json(observed, Overview::groups_json)))
-        .route("/api/v1/transactions", get(|observed| json(observed, Overview::transactions_json)))
-        .route("/api/v1/topics", get(|observed| json(observed, Overview::topics_json)))
-        .route("/api/v1/ids", post(issue_ids))
-        .route("/api/v1/dedup", get(dedup::status))
-        .route("/api/v1/dedup/find", get(dedup::find))
-        .with_state(Arc::clone(&observed));
-    let probes = probes.fallback(busy).with_state(observed);
+    let routes = for_people().merge(probes.clone()).route("/metrics", get(metrics)).with_state(shared.clone());
+    let probes = probes.fallback(busy).with_state(shared);
     let all = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
     let probes_only = Arc::new(Semaphore::new(PROBES_MAX));
     loop {
@@ -129,41 +145,70 @@ pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits)
     }
 }
 
+/// What is for people and their scripts.
+fn for_people() -> Router<Shared> {
+    Router::new()
+        .route("/", get(people))
+        .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], page::STYLE) }))
+        .route("/api/v1/overview", get(|shared| json(shared, Overview::summary_json)))
+        .route("/api/v1/groups", get(|shared| json(shared, Overview::groups_json)))
+        .route("/api/v1/transactions", get(|shared| json(shared, Overview::transactions_json)))
+        .route("/api/v1/topics", get(|shared| json(shared, Overview::topics_json)))
+        .route("/api/v1/ids", post(issue_ids))
+        .route("/api/v1/dedup", get(dedup_status))
+        .route("/api/v1/dedup/find", get(dedup_find))
+}
+
 async fn busy() -> Response {
     let message = "all of einmal.admin.connections.max are taken; only /livez and /readyz answer\n";
     (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
 }
 
-async fn metrics(State(observed): State<Arc<Observed>>) -> Response {
-    // The store's statistics come from C++ and may wait for its lock: not on a thread that serves connections.
+async fn metrics(State(shared): State<Shared>) -> Result<Response, NoTurn> {
+    let Shared { observed, turns, .. } = shared;
     let runtime = RuntimeFigures::of_current(observed.began);
-    let text = tokio::task::spawn_blocking(move || {
-        collector::page(observed.recorder.render(), observed.collector.get(), &runtime)
+    let text = turns.text(async move {
+        // The store's statistics come from C++ and may wait for its lock: not on a thread that serves connections.
+        tokio::task::spawn_blocking(move || {
+            collector::page(observed.recorder.render(), observed.collector.get(), &runtime)
+        })
+        .await
+        .map_err(|_| NoTurn::Failed)
     });
-    match text.await {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], Body::from(text.await?)).into_response())
 }
 
 /// The page may load its style from here and nothing from anywhere, and nobody may frame it.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-async fn people(State(observed): State<Arc<Observed>>) -> Response {
-    let html = page::html(&Overview::gather(observed).await);
+async fn people(State(shared): State<Shared>) -> Result<Response, NoTurn> {
+    let Shared { observed, turns, .. } = shared;
+    let html = turns.text(async { Ok(page::html(&Overview::gather(observed).await)) }).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (headers, html).into_response()
+    Ok((headers, Body::from(html)).into_response())
 }
 
-async fn json(State(observed): State<Arc<Observed>>, part: fn(&Overview) -> serde_json::Value) -> Response {
-    let text = part(&Overview::gather(observed).await).to_string();
-    ([(header::CONTENT_TYPE, "application/json")], text + "\n").into_response()
+async fn json(State(shared): State<Shared>, part: fn(&Overview) -> serde_json::Value) -> Result<Response, NoTurn> {
+    let Shared { observed, turns, .. } = shared;
+    let text = turns.text(async move { Ok(part(&Overview::gather(observed).await).to_string() + "\n") }).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(text)).into_response())
+}
+
+async fn dedup_status(
+    State(Shared { observed, turns, .. }): State<Shared>,
+    query: RawQuery,
+) -> Result<Response, NoTurn> {
+    turns.made(dedup::status(State(observed), query)).await
+}
+
+async fn dedup_find(State(Shared { observed, turns, .. }): State<Shared>, query: RawQuery) -> Result<Response, NoTurn> {
+    turns.made(dedup::find(State(observed), query)).await
 }
 
 /// Hands out `?count=` ids in a row, one unless told otherwise. A POST, for what is asked twice is given twice.
@@ -199,16 +244,27 @@ fn is_of_another_site(headers: &HeaderMap) -> bool {
     authority.is_none() || authority != text(header::HOST)
 }
 
-async fn readiness(State(observed): State<Arc<Observed>>) -> Response {
-    let judged = tokio::task::spawn_blocking(move || {
-        let storage = observed.collector.get().map(Collector::fitness).unwrap_or_default();
-        (observed.health.reasons(&storage), notices(&storage))
-    });
-    match judged.await {
-        Ok((reasons, notices)) if reasons.is_empty() => {
-            ([&["ready"], &notices[..]].concat().join("\n") + "\n").into_response()
-        }
-        Ok((reasons, _)) => (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+async fn readiness(State(Shared { observed, looks, .. }): State<Shared>) -> Response {
+    let looking = Arc::clone(&observed);
+    let look = async move {
+        let Ok(turn) = looks.acquire_owned().await else { return };
+        let look = tokio::task::spawn_blocking(move || {
+            if let Some(collector) = looking.collector.get() {
+                collector.store_stats();
+            }
+            drop(turn);
+        });
+        // What cannot be looked at is judged by the last look.
+        let _ = look.await;
+    };
+    let _ = tokio::time::timeout(LOOK_PATIENCE, look).await;
+    let storage = observed.collector.get().map(Collector::last_fitness).unwrap_or_default();
+    let (reasons, notices) = (observed.health.reasons(&storage), notices(&storage));
+    if reasons.is_empty() {
+        return ([&["ready"], &notices[..]].concat().join("\n") + "\n").into_response();
     }
+    (StatusCode::SERVICE_UNAVAILABLE, reasons.join("\n") + "\n").into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,12 +7,13 @@
 mod ages;
 pub mod groups;
 mod recorded;
+mod runtime;
 mod topics;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::exposition::sample;
@@ -32,6 +33,7 @@ use crate::store::{Store, StoreStats};
 use crate::types::{Offset, PartitionId, Timestamp};
 use ages::Ages;
 use groups::GroupLag;
+pub use runtime::RuntimeFigures;
 use topics::{BY_PARTITION, BY_TOPIC};
 use writer::Writer;
 
@@ -187,22 +189,30 @@ impl Collector {
         stability.look(self.began.elapsed(), partitions.map(|partition| (partition.id, partition.offsets())))
     }
 
-    /// The store's figures, not older than a moment.
+    /// The store's figures, not older than a moment. Who waits for the store keeps nobody from the figures that were had before.
     pub fn store_stats(&self) -> StoreStats {
-        let mut sampled = self.sampled.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*sampled {
-            Some((at, stats)) if at.elapsed() < STORE_SAMPLE_INTERVAL => stats.clone(),
-            _ => {
-                let stats = self.sources.store.stats();
-                *sampled = Some((Instant::now(), stats.clone()));
-                stats
-            }
+        match &*self.sampled() {
+            Some((at, stats)) if at.elapsed() < STORE_SAMPLE_INTERVAL => return stats.clone(),
+            _ => {}
         }
+        let stats = self.sources.store.stats();
+        *self.sampled() = Some((Instant::now(), stats.clone()));
+        stats
+    }
+
+    fn sampled(&self) -> MutexGuard<'_, Option<(Instant, StoreStats)>> {
+        self.sampled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The gauges that say whether clients may be sent, by name.
     pub fn fitness(&self) -> Vec<(&'static str, f64)> {
-        let mut gauges = self.store_stats().gauges;
+        self.store_stats();
+        self.last_fitness()
+    }
+
+    /// The same as of when the store was last asked: at once.
+    pub fn last_fitness(&self) -> Vec<(&'static str, f64)> {
+        let mut gauges = self.sampled().as_ref().map(|(_, stats)| stats.gauges.clone()).unwrap_or_default();
         gauges.push((catalogue::DISK_LOW, self.disk_low()));
         gauges
     }
@@ -342,34 +352,6 @@ fn partition_count(topics: &Topics) -> usize {
 pub(super) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::try_from(since.as_millis()).unwrap_or(Timestamp::MAX)
-}
-
-/// What the runtime that serves connections has done.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RuntimeFigures {
-    /// Threads.
-    pub workers: usize,
-    /// Tasks that have not ended.
-    pub tasks: usize,
-    /// Time the threads worked.
-    pub busy: Duration,
-    /// Since when.
-    pub age: Duration,
-}
-
-impl RuntimeFigures {
-    /// Of the runtime that calls; `began` is when it was made.
-    pub fn of_current(began: Instant) -> Self {
-        let metrics = tokio::runtime::Handle::current().metrics();
-        let workers = metrics.num_workers();
-        let busy = (0..workers).map(|worker| metrics.worker_total_busy_duration(worker)).sum();
-        Self { workers, tasks: metrics.num_alive_tasks(), busy, age: began.elapsed() }
-    }
-
-    fn idle(&self) -> f64 {
-        let all = self.age.as_secs_f64() * self.workers as f64;
-        if all > 0.0 { (1.0 - self.busy.as_secs_f64() / all).clamp(0.0, 1.0) } else { 1.0 }
-    }
 }
 
 /// The whole page: what the recorder rendered, what `collector` finds if there is one yet, the runtime and the process. Families

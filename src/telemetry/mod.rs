@@ -4,7 +4,7 @@
 //! partitions from the catalog, with what [`stability`] makes of their offsets, [`admin`] answers HTTP, [`overview`] and [`page`] for
 //! people, [`dedup`] what topics remember of their messages. A scrape takes no lock of the write path: it reads atomics, a
 //! snapshot of the catalog, a sample of the store's statistics, and who is connected. The page and [`dedup`] copy the list of senders
-//! under its lock; only who looks for one id asks the writer.
+//! under its lock; only who looks for one id asks the writer. [`turns`] bounds how much of this goes on at once.
 
 pub mod admin;
 pub mod collector;
@@ -22,3 +22,4 @@ mod query;
 pub mod recorder;
 pub mod repetition;
 pub mod stability;
+mod turns;
