@@ -119,6 +119,31 @@ fn the_page_and_its_json_tell_what_holds_readers_back_and_what_was_dropped() {
 }
 
 #[test]
+fn what_browsers_could_misuse_is_told_by_names_of_ours_only_and_metrics_by_any() {
+    let server = TestServer::start_with(&[
+        "advertised.listeners=PLAINTEXT://broker.example:9092",
+        "einmal.admin.hosts=tools.example,Other.Example",
+    ]);
+    let guarded = [("GET", "/"), ("GET", "/api/v1/overview"), ("GET", "/api/v1/dedup"), ("POST", "/api/v1/ids")];
+    for host in ["evil.example", "einmal:9644"] {
+        for (method, path) in guarded {
+            let (status, said) = server.admin_ask_by(host, method, path);
+            assert_eq!(status, 421, "{path} by {host}");
+            assert!(said.contains("einmal.admin.hosts"), "{said}");
+        }
+        for path in ["/metrics", "/livez", "/readyz"] {
+            assert_eq!(server.admin_ask_by(host, "GET", path).0, 200, "{path} by {host}");
+        }
+    }
+    for host in ["localhost:9644", "[::1]:9644", "10.0.0.1", "broker.example:9644", "tools.example", "other.example:80"]
+    {
+        for (method, path) in guarded {
+            assert_eq!(server.admin_ask_by(host, method, path).0, 200, "{path} by {host}");
+        }
+    }
+}
+
+#[test]
 fn a_long_name_that_is_asked_for_is_not_told_whole() {
     let server = TestServer::start();
     let long = "x".repeat(30_000);

@@ -46,6 +46,7 @@ use crate::telemetry::admin::{self, Observed};
 use crate::telemetry::collector::{self, Collector, Sources, collects};
 use crate::telemetry::dedup::LookUp;
 use crate::telemetry::health::{Health, Phase};
+use crate::telemetry::hosts::Hosts;
 use crate::telemetry::output;
 use crate::telemetry::poll_delay;
 use crate::telemetry::recorder;
@@ -161,7 +162,9 @@ async fn broker(
             connections_max: config.admin_connections_max,
             request_timeout: config.admin_request_timeout,
         };
-        tokio::spawn(admin::serve(socket, observed.clone(), limits));
+        let advertised = endpoints.iter().map(|endpoint| endpoint.host.clone());
+        let hosts = Hosts::new(advertised.chain(config.admin_hosts.iter().cloned()));
+        tokio::spawn(admin::serve(socket, observed.clone(), hosts, limits));
     }
 
     if speaks_as_kafka {

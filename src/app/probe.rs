@@ -131,7 +131,8 @@ pub fn issue_ids(admin: &str, count: u32) -> Result<i64, Unhealthy> {
     first.ok_or(Unhealthy::Strange { asked: Asked::AdminPort, bootstrap: admin.to_owned(), api: API })
 }
 
-/// The body of what is answered with status 200. With 503 the body says why not.
+/// The body of what is answered with status 200. With 503, or 421 for a name that is not the broker's, the body says
+/// why not.
 fn ask_admin(admin: &str, method: &str, api: &'static str, query: &str) -> Result<String, Unhealthy> {
     let (asked, bootstrap) = (Asked::AdminPort, admin.to_owned());
     let answer = match client::admin::ask(admin, method, &format!("{api}{query}"), PATIENCE) {
@@ -141,7 +142,7 @@ fn ask_admin(admin: &str, method: &str, api: &'static str, query: &str) -> Resul
     };
     match answer.status {
         200 => Ok(answer.body),
-        503 => Err(Unhealthy::NotReady { admin: bootstrap, reasons: answer.body.trim().replace('\n', "; ") }),
+        421 | 503 => Err(Unhealthy::NotReady { admin: bootstrap, reasons: answer.body.trim().replace('\n', "; ") }),
         _ => Err(Unhealthy::Strange { asked, bootstrap, api }),
     }
 }

@@ -76,6 +76,7 @@ impl Config {
             connection_creation_rate_max: values.number(CREATION_RATE)?,
             listener_connection_creation_rates: values.listener_creation_rates()?,
             admin_connections_max: values.number("einmal.admin.connections.max")?,
+            admin_hosts: values.admin_hosts()?,
             admin_request_timeout: values.duration_ms("einmal.admin.request.timeout.ms")?,
             connections_max_idle: values.duration_ms("connections.max.idle.ms")?,
             request_frame_timeout: values.duration_ms("einmal.request.frame.timeout.ms")?,
@@ -260,6 +261,12 @@ impl<'a> Values<'a> {
             address.set_port(0);
         }
         Ok(Some(address))
+    }
+
+    fn admin_hosts(&self) -> Result<Vec<String>, InvalidSetting> {
+        let named = self.checked("einmal.admin.hosts")?;
+        let bound = self.text("einmal.admin.listener").and_then(|text| text.rsplit_once(':')).map(|(host, _)| host);
+        Ok(list(&named).chain(bound).map(str::to_owned).collect())
     }
 
     fn create_topics(&self) -> Result<Vec<FirstTopic>, InvalidSetting> {

@@ -92,6 +92,8 @@ pub struct Config {
     pub listener_connection_creation_rates: BTreeMap<String, u32>,
     /// `einmal.admin.connections.max`.
     pub admin_connections_max: usize,
+    /// `einmal.admin.hosts`, and the name in `einmal.admin.listener`.
+    pub admin_hosts: Vec<String>,
     /// `einmal.admin.request.timeout.ms`.
     pub admin_request_timeout: Duration,
     /// `connections.max.idle.ms`.

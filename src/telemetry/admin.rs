@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{FromRef, RawQuery, State};
+use axum::extract::{FromRef, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper::server::conn::http1;
@@ -25,6 +26,7 @@ use tokio::sync::Semaphore;
 use super::collector::{self, Collector, RuntimeFigures};
 use super::dedup::{self, LookUp};
 use super::health::{Health, notices};
+use super::hosts::Hosts;
 use super::overview::Overview;
 use super::page;
 use super::turns::{NoTurn, Turns};
@@ -111,10 +113,10 @@ impl FromRef<Shared> for Arc<Observed> {
 }
 
 /// Answers until the process ends.
-pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits) {
+pub async fn serve(socket: TcpListener, observed: Arc<Observed>, hosts: Hosts, limits: Limits) {
     let shared = Shared::of(observed);
     let probes = Router::new().route("/livez", get(|| async { "alive\n" })).route("/readyz", get(readiness));
-    let routes = for_people().merge(probes.clone()).route("/metrics", get(metrics)).with_state(shared.clone());
+    let routes = for_browsers(hosts).merge(probes.clone()).route("/metrics", get(metrics)).with_state(shared.clone());
     let probes = probes.fallback(busy).with_state(shared);
     let all = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
     let probes_only = Arc::new(Semaphore::new(PROBES_MAX));
@@ -145,8 +147,8 @@ pub async fn serve(socket: TcpListener, observed: Arc<Observed>, limits: Limits)
     }
 }
 
-/// What is for people and their scripts.
-fn for_people() -> Router<Shared> {
+/// What is for people and their scripts, by names of ours only.
+fn for_browsers(hosts: Hosts) -> Router<Shared> {
     Router::new()
         .route("/", get(people))
         .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], page::STYLE) }))
@@ -157,6 +159,18 @@ fn for_people() -> Router<Shared> {
         .route("/api/v1/ids", post(issue_ids))
         .route("/api/v1/dedup", get(dedup_status))
         .route("/api/v1/dedup/find", get(dedup_find))
+        .route_layer(from_fn_with_state(Arc::new(hosts), by_names_of_ours))
+}
+
+/// Refuses what was asked by another's name. Who sends none is no browser.
+async fn by_names_of_ours(State(hosts): State<Arc<Hosts>>, request: Request, next: Next) -> Response {
+    let is_ours = |host: &str| hosts.are_meant_by(host);
+    if request.headers().get(header::HOST).is_none_or(|host| host.to_str().is_ok_and(is_ours)) {
+        return next.run(request).await;
+    }
+    let why = "the host that this was asked by is no name of this broker: ask by its address, by localhost or by a name that a listener \
+               advertises, or add the name to einmal.admin.hosts\n";
+    (StatusCode::MISDIRECTED_REQUEST, why).into_response()
 }
 
 async fn busy() -> Response {

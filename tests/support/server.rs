@@ -220,10 +220,20 @@ impl TestServer {
         self.http("GET", path, "")
     }
 
+    /// Status and body of the answer to `path`, asked by the name `host`.
+    pub fn admin_ask_by(&self, host: &str, method: &str, path: &str) -> (u16, String) {
+        let (head, body) = self.http_by(host, method, path, "");
+        (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("an HTTP status line"), body)
+    }
+
     fn http(&self, method: &str, path: &str, headers: &str) -> (String, String) {
+        self.http_by(&self.admin.to_string(), method, path, headers)
+    }
+
+    fn http_by(&self, host: &str, method: &str, path: &str, headers: &str) -> (String, String) {
         let mut stream = TcpStream::connect(self.admin).expect("the admin port accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above zero");
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}Connection: close\r\n\r\n", self.admin)
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\r\n")
             .expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("the admin port answers in time");

@@ -44,6 +44,8 @@ impl AdminTarget {
             // What the broker says of the topic or the id; a path that it does not know has an empty body.
             404 if !said.is_empty() => Err(CliError::NotFound(said)),
             400 => Err(CliError::Unfit(said)),
+            // It is asked by a name that it does not know for its own.
+            421 => Err(CliError::Admin(said)),
             503 => Err(CliError::Admin(format!("{admin} cannot tell now: {said}"))),
             _ => Err(strange(&admin)),
         }

@@ -71,6 +71,14 @@ pub const SERVER: &[Setting] = &[
     )
     .at_least(1),
     Setting::new(
+        "einmal.admin.hosts",
+        Kind::List,
+        "",
+        "Names by which the admin port may be asked for its page and /api/v1/, beside addresses, localhost and the names that listeners \
+         advertise: those of proxies before it, say. By others these are refused, as pages of other sites could read them through a \
+         browser; /metrics, /livez and /readyz are not.",
+    ),
+    Setting::new(
         "auto.create.topics.enable",
         Kind::Boolean,
         "true",
