@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use einmal::app::{self, Build, Failure, Manner, probe};
@@ -179,6 +180,7 @@ impl Start {
             flags: named.chain(self.set.clone()).collect(),
             allow_unknown: self.allow_unknown_config || self.from_kafka_env,
             host_name: machine_name(),
+            again: false,
         }
     }
 }
@@ -298,7 +300,8 @@ fn main() -> ExitCode {
 fn run(start: Start) -> Result<(), Failure> {
     let sources = start.sources();
     let loaded = load(&sources)?;
-    let manner = Manner { speaks_as_kafka: start.from_kafka_env, reload: Box::new(move || load(&sources)) };
+    let again = Sources { again: true, ..sources };
+    let manner = Manner { speaks_as_kafka: start.from_kafka_env, reload: Arc::new(move || load(&again)) };
     app::run(loaded, BUILD, manner)?;
     app::end(0)
 }

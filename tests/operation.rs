@@ -36,6 +36,23 @@ fn hangup_takes_the_log_level_over_and_ends_nothing() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_the_settings_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("server.properties");
+    std::fs::write(&path, "einmal.log.level=info\n").expect("it is written");
+    let mut server = TestServer::start_with_arguments(&["--config", &path.display().to_string()], &[]);
+    std::fs::remove_file(&path).expect("it is there");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+    server.signal("HUP");
+    assert!(server.log_with(&["settings cannot be read again"]).contains("is no regular file"));
+    std::fs::remove_file(&path).expect("it is there");
+    std::fs::write(&path, "einmal.log.level=info\n").expect("it is written");
+    server.signal("HUP");
+    assert!(server.log_with(&["settings read again"]).contains("settings read again"));
+    assert!(server.terminate().success());
+}
+
+#[test]
 fn warnings_that_repeat_are_written_a_few_times_and_counted() {
     const STRAYS: usize = 40;
     const WRONG: &str = "an HTTP client is on the Kafka port";

@@ -65,12 +65,15 @@ const DRAIN_BUDGET: Duration = Duration::from_secs(5);
 /// Signals this close to the first are its echo: `timeout`, for one, signals the process and then its group.
 const ECHO: Duration = Duration::from_millis(500);
 
+/// Reads all settings anew. The disk may keep it waiting.
+pub type Reload = Arc<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>;
+
 /// How a broker is started and told things.
 pub struct Manner {
     /// Says what test modules wait for in the output of Kafka's images.
     pub speaks_as_kafka: bool,
     /// Reads all settings again, for SIGHUP.
-    pub reload: Box<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>,
+    pub reload: Reload,
 }
 
 /// Runs a broker until it is told to stop.
@@ -120,14 +123,15 @@ pub fn end(code: u8) -> ! {
 }
 
 /// Takes the log level over anew at each SIGHUP, which would else end the process. Other settings are those of the start.
-fn reload_on_hangup(
-    loggers: Arc<Loggers>,
-    reload: Box<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>,
-) -> std::io::Result<impl Future<Output = ()>> {
+fn reload_on_hangup(loggers: Arc<Loggers>, reload: Reload) -> std::io::Result<impl Future<Output = ()>> {
     let mut hangups = signal(SignalKind::hangup())?;
     Ok(async move {
         while hangups.recv().await.is_some() {
-            let replaced = reload().map_err(|error| error.to_string()).and_then(|Loaded { config, .. }| {
+            let reload = Arc::clone(&reload);
+            // Not on a thread that serves connections.
+            let read = tokio::task::spawn_blocking(move || reload());
+            let Ok(read) = read.await else { continue };
+            let replaced = read.map_err(|error| error.to_string()).and_then(|Loaded { config, .. }| {
                 output::replace(&loggers, &config.log_level).map_err(|error| error.to_string())?;
                 Ok(config.log_level)
             });

@@ -4,6 +4,9 @@
 //! refuse the start comes back as notices, since the program's own words cannot be written before they are configured.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::build::{BuildError, Surroundings, Texts};
@@ -29,7 +32,13 @@ pub struct Sources {
     pub allow_unknown: bool,
     /// This machine's name.
     pub host_name: String,
+    /// They are read again, while the broker runs: the file by then may be anybody's, and what is told of it goes to the log. So it must
+    /// be a regular one, as others would keep a thread waiting, and words of it are not repeated.
+    pub again: bool,
 }
+
+/// Largest file of settings that is read, bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Settings in force, and what is to be said about them.
 #[derive(Debug, Clone)]
@@ -50,6 +59,24 @@ pub enum LoadError {
         path: PathBuf,
         /// What the system said.
         error: std::io::Error,
+    },
+    /// The file is larger than any with settings.
+    #[error("{} has more than {FILE_BYTES_MAX} bytes: a file of settings has no more", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// What would be read again is a pipe, a device or a directory.
+    #[error("{} is no regular file, and is read at a start only", path.display())]
+    NoFile {
+        /// Which one.
+        path: PathBuf,
+    },
+    /// A setting in a file that is read again, like no other.
+    #[error("{place} has an unknown setting: einmal config check --config {place} names it")]
+    Strange {
+        /// The file.
+        place: String,
     },
     /// The file is no properties file.
     #[error("{}: {malformed}", path.display())]
@@ -147,6 +174,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
             None if sources.allow_unknown => unknown.push(name),
             None => {
                 let nearest = table::nearest_broker(&name);
+                if sources.again && origin == Origin::File && nearest.is_none() {
+                    return Err(LoadError::Strange { place });
+                }
                 return Err(LoadError::Unknown { name, place, nearest });
             }
         }
@@ -204,7 +234,7 @@ fn given(sources: &Sources) -> Result<Vec<Given>, LoadError> {
     }
     if let Some(path) = &sources.file {
         let place = path.display().to_string();
-        read(path)?.iter().for_each(|(name, text)| add(name, text, Origin::File, &place));
+        read(path, sources.again)?.iter().for_each(|(name, text)| add(name, text, Origin::File, &place));
     }
     let mut variables = environment::settings(sources.variables.iter().cloned());
     variables.sort_by(|a, b| (a.origin, &a.variable).cmp(&(b.origin, &b.variable)));
@@ -215,12 +245,34 @@ fn given(sources: &Sources) -> Result<Vec<Given>, LoadError> {
     Ok(all)
 }
 
-fn read(path: &Path) -> Result<Vec<(String, String)>, LoadError> {
-    let bytes = std::fs::read(path).map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
+fn read(path: &Path, again: bool) -> Result<Vec<(String, String)>, LoadError> {
+    let bytes = bytes(path, again).map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
+    let bytes = bytes.ok_or_else(|| LoadError::NoFile { path: path.to_owned() })?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(LoadError::TooLarge { path: path.to_owned() });
+    }
     // Java reads these files as Latin-1 by default; UTF-8 is what editors write.
     let text = String::from_utf8(bytes)
         .unwrap_or_else(|error| error.into_bytes().iter().map(|byte| char::from(*byte)).collect());
     properties::parse(&text).map_err(|malformed| LoadError::Malformed { path: path.to_owned(), malformed })
+}
+
+/// As much of a file as says whether it is too large; none of what is not regular where that is asked for. At a start it may be a pipe
+/// (`--config <(…)`).
+fn bytes(path: &Path, must_be_regular: bool) -> std::io::Result<Option<Vec<u8>>> {
+    let mut options = File::options();
+    options.read(true);
+    if must_be_regular {
+        // Opening a pipe would wait for its writer.
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    let file = options.open(path)?;
+    if must_be_regular && !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]

@@ -165,3 +165,35 @@ fn listeners_named_anew_are_not_held_to_the_addresses_that_a_file_advertises() {
     let both = [("listeners", "PLAINTEXT://:9092"), ("advertised.listeners", "HOST://localhost:9092")];
     assert!(matches!(with(&both), Err(LoadError::Listener(ListenerError::NotBound { .. }))));
 }
+
+#[test]
+fn files_are_read_up_to_a_limit() {
+    let read = |bytes: u64| {
+        let (_dir, file) = file(&format!("#{}", "x".repeat(bytes as usize - 1)));
+        load(&Sources { file, ..Sources::default() })
+    };
+    assert!(read(FILE_BYTES_MAX).is_ok());
+    let refused = read(FILE_BYTES_MAX + 1).expect_err("too large");
+    assert!(refused.to_string().contains("has more than 1048576 bytes"), "{refused}");
+}
+
+#[test]
+fn what_is_read_again_must_be_a_file_and_is_not_repeated() {
+    let (dir, _) = file("");
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    for path in [pipe, dir.path().to_owned(), PathBuf::from("/dev/zero")] {
+        let again = Sources { file: Some(path), again: true, ..Sources::default() };
+        let refused = load(&again).expect_err("no regular file").to_string();
+        assert!(refused.contains("is no regular file"), "{refused}");
+    }
+    let (_dir, foreign) = file("hunter2:$6$secret\n");
+    let again = Sources { file: foreign.clone(), again: true, ..Sources::default() };
+    let refused = load(&again).expect_err("no setting").to_string();
+    assert!(refused.contains("einmal config check") && !refused.contains("hunter2"), "{refused}");
+    let first = load(&Sources { again: false, ..again }).expect_err("no setting").to_string();
+    assert!(first.starts_with("unknown setting hunter2 in "), "who starts it may know: {first}");
+    let (_dir, misspelt) = file("num.partition=2\n");
+    let refused = load(&Sources { file: misspelt, again: true, ..Sources::default() }).expect_err("no setting");
+    assert!(refused.to_string().contains("did you mean num.partitions?"), "{refused}");
+}
