@@ -135,6 +135,28 @@ fn a_database_that_is_gone_is_damage_as_it_is_for_a_start() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_file_is_damage_and_keeps_nobody_waiting() {
+    let mut server = used();
+    assert!(server.terminate().success());
+    for name in ["db/CURRENT", "SYNCED", "FORMAT", "einmal.lock"] {
+        let (path, kept) = (server.data_dir().join(name), server.data_dir().join("kept"));
+        fs::rename(&path, &kept).expect("it was there");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs").success());
+        let data_dir = server.data_dir().to_str().expect("a path of UTF-8");
+        for output in
+            [verify(server.data_dir()), server::run(&["start", "--data-dir", data_dir, "--listen", "127.0.0.1:0"])]
+        {
+            assert_eq!(output.status.code(), Some(DAMAGE), "{name}: {output:?}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains("a pipe or a device") && said.contains(name), "{said}");
+        }
+        fs::rename(&kept, &path).expect("it is put back");
+    }
+    let output = verify(server.data_dir());
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn what_is_no_data_directory_is_refused() {
     let empty = tempfile::tempdir().expect("a directory");
     let output = verify(empty.path());

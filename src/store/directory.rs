@@ -142,6 +142,23 @@ pub(super) fn claim_to_read(dir: &Path) -> Result<DirectoryLock, OpenError> {
     locked(dir, file)
 }
 
+/// Refuses a pipe or a device in the place of a file that is read: it would keep the reader waiting for ever. `folders` are those of which
+/// every file is read.
+///
+/// # Errors
+/// [`OpenError::Damaged`]. What cannot be looked at is for its reader to judge.
+pub(super) fn check_files(dir: &Path, folders: &[&Path]) -> Result<(), OpenError> {
+    let in_folders = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let own = [FORMAT_FILE, LOCK_FILE, "SYNCED"].map(|name| dir.join(name));
+    for path in own.into_iter().chain(in_folders.map(|entry| entry.path())) {
+        if fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            let (what, place) = ("a pipe or a device is where a file was".to_owned(), path.display().to_string());
+            return Err(OpenError::Damaged { what, place, acknowledged: false });
+        }
+    }
+    Ok(())
+}
+
 fn lock(dir: &Path) -> Result<DirectoryLock, OpenError> {
     let open = || {
         fs::create_dir_all(dir)?;

@@ -22,7 +22,7 @@ use crate::dedup::slice::{SealedId, SliceError, SliceHead, SliceIndex, SliceWrit
 use crate::types::{Timestamp, TopicNo};
 
 /// Folder of the data directory.
-const FOLDER: &str = "dedup";
+pub(super) const FOLDER: &str = "dedup";
 const SUFFIX: &str = ".slice";
 /// Bytes that are collected for one call of the system.
 const BUFFER_BYTES: usize = 1 << 20;

@@ -12,8 +12,8 @@ use super::error::is_no_space;
 use super::options::database_options;
 use super::{Database, RocksStore, StoreOptions};
 use crate::store::directory::{self, OpenError};
-use crate::store::processor;
 use crate::store::wal::{self, Checked, Keeper, SyncedFile, TailCut};
+use crate::store::{processor, slices};
 use crate::types::Uuid;
 
 /// An open store, and how it was found.
@@ -66,8 +66,9 @@ impl RocksStore {
             return Err(OpenError::Processor { missing });
         }
         let io_error = |error| OpenError::from_io(dir, error);
-        let lock = directory::claim(dir)?;
         let db_dir = dir.join("db");
+        directory::check_files(dir, &[&db_dir, &dir.join(slices::FOLDER)])?;
+        let lock = directory::claim(dir)?;
         let (synced_file, synced) = SyncedFile::open(dir).map_err(io_error)?;
         let checked = wal::check(dir, &db_dir, synced.as_ref(), boot_id, options.accept_loss).map_err(io_error)?;
         let (replayed_bytes, cut) = match checked {

@@ -14,7 +14,7 @@ use super::options::database_options;
 use super::{Database, OpenError, StoreOptions, scan_prefix, values};
 use crate::store::schema::{LogKey, prefix, topic_log_range};
 use crate::store::wal::{self, Inspected};
-use crate::store::{StoreError, directory};
+use crate::store::{StoreError, directory, slices};
 use crate::types::{Offset, PartitionId, TopicNo};
 
 /// Rows that are only read.
@@ -28,8 +28,9 @@ impl ReadOnlyStore {
     /// # Errors
     /// [`OpenError`]: what is no data directory of this format, is in use, or has a database that does not open.
     pub fn open(dir: &Path) -> Result<(Self, Inspected), OpenError> {
-        let lock = directory::claim_to_read(dir)?;
         let db_dir = dir.join("db");
+        directory::check_files(dir, &[&db_dir, &dir.join(slices::FOLDER)])?;
+        let lock = directory::claim_to_read(dir)?;
         let inspected = wal::inspect(dir, &db_dir, wal::boot_id()).map_err(|error| OpenError::from_io(dir, error))?;
         let open = || {
             let mut options = database_options(&StoreOptions::default())?;
