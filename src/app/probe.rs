@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::{self, admin::Silence};
 
-/// Time for each step.
+/// Time for a connection, and for each exchange.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Longest answer that is read.
@@ -94,9 +94,9 @@ pub enum Unhealthy {
 pub fn probe(bootstrap: &str) -> Result<(), Unhealthy> {
     let asked = Asked::Broker;
     let unreachable = |error| Unhealthy::Unreachable { asked, bootstrap: bootstrap.to_owned(), error };
-    let mut stream = client::admin::connect(bootstrap, PATIENCE).map_err(unreachable)?;
-    let mut ask = |api: &'static str, request: &[u8]| {
-        exchange(&mut stream, request).map_err(|error| Unhealthy::Silent {
+    let stream = client::admin::connect(bootstrap, PATIENCE).map_err(unreachable)?;
+    let ask = |api: &'static str, request: &[u8]| {
+        exchange(&stream, request).map_err(|error| Unhealthy::Silent {
             asked,
             bootstrap: bootstrap.to_owned(),
             api,
@@ -147,9 +147,10 @@ fn ask_admin(admin: &str, method: &str, api: &'static str, query: &str) -> Resul
     }
 }
 
-fn exchange(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
+fn exchange(stream: &TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
     let mut frame = (request.len() as u32).to_be_bytes().to_vec();
     frame.extend_from_slice(request);
+    let mut stream = client::Until::after(PATIENCE, stream);
     stream.write_all(&frame)?;
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;

@@ -4,6 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
+use super::Until;
+
 /// Longest answer that is read, bytes.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
@@ -31,16 +33,17 @@ pub enum Silence {
     Broken(io::Error),
 }
 
-/// Sends a request without a body for `path`, with its query, to the admin port at `admin` (host:port), and waits for `patience` at each
-/// step.
+/// Sends a request without a body for `path`, with its query, to the admin port at `admin` (host:port), and waits for `patience` for the
+/// connection, and then for the whole answer.
 ///
 /// # Errors
 /// [`Silence`].
 pub fn ask(admin: &str, method: &str, path: &str, patience: Duration) -> Result<Answer, Silence> {
-    let mut stream = connect(admin, patience).map_err(Silence::Unreachable)?;
+    let stream = connect(admin, patience).map_err(Silence::Unreachable)?;
     let request =
         format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let mut answer = Vec::new();
+    let mut stream = Until::after(patience, &stream);
     stream
         .write_all(request.as_bytes())
         .and_then(|()| stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer))
@@ -59,11 +62,7 @@ pub fn connect(host: &str, patience: Duration) -> io::Result<TcpStream> {
     let mut refused = io::Error::from(io::ErrorKind::NotFound);
     for address in host.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, patience) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(patience))?;
-                stream.set_write_timeout(Some(patience))?;
-                return Ok(stream);
-            }
+            Ok(stream) => return Ok(stream),
             Err(error) => refused = error,
         }
     }
@@ -85,6 +84,16 @@ pub fn quoted(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::deadline::tests::dripped_on;
+
+    #[test]
+    fn an_admin_port_that_drips_its_answer_is_given_up() {
+        let told = dripped_on(b"HTTP/1.1 200 OK\r\n\r\n", |address| {
+            ask(&address.to_string(), "GET", "/readyz", Duration::from_millis(100))
+        });
+        let Err(Silence::Broken(error)) = told else { panic!("{told:?}") };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
 
     #[test]
     fn what_a_query_would_take_apart_is_quoted() {

@@ -8,10 +8,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
-use super::{ClientError, Peer};
+use super::{ClientError, Peer, Until};
 
 /// Largest answer that is read; metadata of a million partitions are 40 MB.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
+
+/// What a connection begins with.
+const FIRST_API: &str = "ApiVersions";
+
+/// Largest that is read to it, by whoever listens there; Kafka's is not 1 KiB.
+const FIRST_ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// One broker.
 #[derive(Debug)]
@@ -22,10 +28,12 @@ pub struct Connection {
     correlation_id: i32,
     client_id: &'static str,
     address: SocketAddr,
+    patience: Duration,
 }
 
 impl Connection {
-    /// Connects to `address` (host:port) and asks for the broker's versions. `patience` is what connecting and each answer may take.
+    /// Connects to `address` (host:port) and asks for the broker's versions. `patience` is what connecting may take, and each exchange of
+    /// a request for its whole answer.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -33,9 +41,9 @@ impl Connection {
         let (stream, resolved) =
             connect(address, patience).map_err(|error| ClientError::Connect { address: address.to_owned(), error })?;
         let (versions, correlation_id) = (Vec::new(), 0);
-        let mut connection = Self { stream, versions, correlation_id, client_id, address: resolved };
-        let answer = connection.call_at("ApiVersions", &ApiVersionsRequest::default(), 0)?;
-        ClientError::check("ApiVersions", answer.error_code, None)?;
+        let mut connection = Self { stream, versions, correlation_id, client_id, address: resolved, patience };
+        let answer = connection.call_at(FIRST_API, &ApiVersionsRequest::default(), 0)?;
+        ClientError::check(FIRST_API, answer.error_code, None)?;
         let served = answer.api_keys.iter();
         connection.versions = served.map(|api| (api.api_key, api.min_version, api.max_version)).collect();
         Ok(connection)
@@ -98,14 +106,16 @@ impl Connection {
             let error = if is_end { io::Error::new(error.kind(), "the connection was closed") } else { error };
             ClientError::Broken { api, error }
         };
-        self.stream.write_all(frame).map_err(broken)?;
+        let bytes_max = if api == FIRST_API { FIRST_ANSWER_BYTES_MAX } else { ANSWER_BYTES_MAX };
+        let mut stream = Until::after(self.patience, &self.stream);
+        stream.write_all(frame).map_err(broken)?;
         let mut length = [0; 4];
-        self.stream.read_exact(&mut length).map_err(broken)?;
-        if let Some(peer) = Peer::of_length(length, ANSWER_BYTES_MAX) {
+        stream.read_exact(&mut length).map_err(broken)?;
+        if let Some(peer) = Peer::of_length(length, bytes_max) {
             return Err(ClientError::NotKafka { address: self.address, peer });
         }
         let mut answer = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut answer).map_err(broken)?;
+        stream.read_exact(&mut answer).map_err(broken)?;
         Ok(answer.into())
     }
 }
@@ -144,12 +154,40 @@ fn connect(address: &str, patience: Duration) -> io::Result<(TcpStream, SocketAd
         match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(patience))?;
-                stream.set_write_timeout(Some(patience))?;
                 return Ok((stream, address));
             }
             Err(error) => refused = error,
         }
     }
     Err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::MetadataRequest;
+
+    use super::*;
+    use crate::client::deadline::tests::dripped_on;
+
+    const PATIENCE: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn a_broker_that_drips_its_answer_is_given_up() {
+        // An answer to ApiVersions with Metadata in versions 0 and 1, then the length of one that is still allowed.
+        const BEGINS: &[u8] =
+            &[0, 0, 0, 16, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 3, 0, 0, 0, 1, (ANSWER_BYTES_MAX >> 24) as u8, 0, 0, 0];
+        let told = dripped_on(BEGINS, |address| {
+            let mut connection = Connection::open(&address.to_string(), "test", PATIENCE)?;
+            connection.call("Metadata", &MetadataRequest::default(), (0, 1))
+        });
+        let Err(ClientError::Broken { api: "Metadata", error }) = told else { panic!("{told:?}") };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_first_answer_that_is_large_is_none_of_kafka() {
+        const BEGINS: &[u8] = &(FIRST_ANSWER_BYTES_MAX as u32 + 1).to_be_bytes();
+        let told = dripped_on(BEGINS, |address| Connection::open(&address.to_string(), "test", PATIENCE));
+        assert!(matches!(told, Err(ClientError::NotKafka { peer: Peer::Unknown, .. })), "{told:?}");
+    }
 }
