@@ -71,7 +71,7 @@ pub enum Unhealthy {
         error: io::Error,
     },
     /// It says so itself.
-    #[error("{admin} is not ready: {reasons}")]
+    #[error("{admin} is not ready: {reasons}", reasons = client::Printable(.reasons))]
     NotReady {
         /// As given.
         admin: String,

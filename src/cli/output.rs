@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use super::{CliError, span};
+use crate::client::Printable;
 
 /// Writes `bytes` to stdout. False if nobody reads any more (`| head`), which is no error.
 ///
@@ -94,7 +95,7 @@ impl Cell {
         match text.is_empty() {
             true => "-".to_owned(),
             // What a client has chosen must not move the terminal's cursor.
-            false => text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
+            false => Printable(&text).to_string(),
         }
     }
 }

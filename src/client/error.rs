@@ -1,16 +1,17 @@
-//! Why something could not be asked, or was refused.
+//! Why something could not be asked, or was refused. What brokers say in their own words is shown as [`Printable`].
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use super::Printable;
 use crate::types::ErrorCode;
 
 /// Each says what happened in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No connection.
-    #[error("cannot connect to {address}: {error}")]
+    #[error("cannot connect to {address}: {error}", address = Printable(.address))]
     Connect {
         /// Host and port.
         address: String,
@@ -34,7 +35,7 @@ pub enum ClientError {
         peer: Peer,
     },
     /// Bytes that are no answer to what was asked, or a request that its version has no room for.
-    #[error("{api} does not encode or decode: {detail}")]
+    #[error("{api} does not encode or decode: {detail}", detail = Printable(.detail))]
     Decode {
         /// What was asked.
         api: &'static str,
@@ -52,7 +53,11 @@ pub enum ClientError {
         max: i16,
     },
     /// The broker said no.
-    #[error("{api} was refused: {error}{gap}{message}", gap = if .message.is_empty() { "" } else { " " })]
+    #[error(
+        "{api} was refused: {error}{gap}{message}",
+        gap = if .message.is_empty() { "" } else { " " },
+        message = Printable(.message)
+    )]
     Refused {
         /// What was asked.
         api: &'static str,
@@ -65,7 +70,7 @@ pub enum ClientError {
     #[error("there is no broker {0} in the cluster")]
     NoBroker(i32),
     /// A topic that is not there.
-    #[error("there is no topic {0}")]
+    #[error("there is no topic {}", Printable(.0))]
     NoTopic(String),
 }
 
@@ -119,6 +124,21 @@ impl ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_brokers_say_moves_no_cursor() {
+        const EVIL: &str = "\u{1b}]0;title\u{7}\r\u{9b}2J";
+        let (api, text) = ("Metadata", EVIL.to_owned());
+        for error in [
+            ClientError::Connect { address: text.clone(), error: io::Error::other("refused") },
+            ClientError::Decode { api, detail: text.clone() },
+            ClientError::check(api, 3, Some(EVIL)).expect_err("it is none"),
+            ClientError::NoTopic(text),
+        ] {
+            let said = error.to_string();
+            assert!(!said.contains(char::is_control) && said.contains("]0;title"), "{said:?}");
+        }
+    }
 
     #[test]
     fn peers_are_told_apart_by_their_first_bytes() {

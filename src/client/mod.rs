@@ -8,10 +8,12 @@ mod cluster;
 mod connection;
 mod deadline;
 mod error;
+mod printable;
 mod retry;
 
 pub use cluster::{Cluster, NodeId, PartitionLeader, host_and_port};
 pub use connection::{Connection, put_request};
 pub use deadline::Until;
 pub use error::{ClientError, Peer};
+pub use printable::Printable;
 pub use retry::{COORDINATOR_MOVES, until_ready};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::cli::advice;
 use crate::cli::output::{Cell, Format, Listing, put};
 use crate::cli::{CliError, span};
-use crate::client::ClientError;
+use crate::client::{ClientError, Printable};
 
 /// How a step went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +134,10 @@ impl Walk {
     fn text(&self, bootstrap: &str) -> String {
         let mut text = String::new();
         for Finding { step, outcome, took, what, advice } in &self.findings {
-            let what = what.replace(|c: char| c.is_control(), "\u{fffd}");
+            let what = Printable(what);
             text.push_str(&format!("{:<8} {step:<12} {:>6}  {what}\n", outcome.name(), span::show(ms(*took))));
             if let Some(advice) = advice {
-                text.push_str(&format!("{:30}-> {advice}\n", ""));
+                text.push_str(&format!("{:30}-> {}\n", "", Printable(advice)));
             }
         }
         let count = |outcome| self.findings.iter().filter(|finding| finding.outcome == outcome).count();
@@ -166,11 +166,11 @@ mod tests {
         assert!(walk.text("h:1").ends_with("h:1 is well: clients can do all of this\n"));
         walk.step("clock", || Ok(Done::new((), "off").warn(Some("set it".to_owned()))));
         assert!(walk.is_well() && walk.text("h:1").contains("works, with 1 things"));
-        assert_eq!(walk.step::<()>("connect", || Err(Trouble::new("no\u{1b}[2J", "start it"))), None);
+        assert_eq!(walk.step::<()>("connect", || Err(Trouble::new("no\u{1b}[2J", "start\u{9b} it"))), None);
         assert!(!walk.is_well());
         let text = walk.text("h:1");
         let after = text.lines().skip_while(|line| !line.starts_with("failed   connect")).nth(1);
-        assert_eq!(after.map(str::trim), Some("-> start it"), "{text}");
+        assert_eq!(after.map(str::trim), Some("-> start\u{fffd} it"), "{text}");
         assert!(text.contains("does not serve clients") && !text.contains('\u{1b}'), "{text}");
     }
 }
