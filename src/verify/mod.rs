@@ -83,4 +83,4 @@ pub fn run(options: &Options) -> Result<bool, VerifyError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -41,20 +41,16 @@ pub(super) fn check(shelf: &dyn Shelf, ground: &Ground<'_>, report: &mut Report)
         } else if key.base_offset > expected && expected >= *first_dirty {
             report.damage(*place, Some((expected, key.base_offset - 1)), "no batch holds these offsets");
         }
-        if key.last_offset() >= row.log_end {
+        let last = last_offset(shelf, place, &key, report);
+        if last >= row.log_end {
             let first = key.base_offset.max(row.log_end);
-            report.damage(
-                *place,
-                Some((first, key.last_offset())),
-                format!("they lie beyond the log end, {}", row.log_end),
-            );
+            report.damage(*place, Some((first, last)), format!("they lie beyond the log end, {}", row.log_end));
         }
-        read(shelf, place, &key, report);
         // Control batches end transactions, and are no part of a producer's sequence.
         if key.producer_id != ProducerId::NONE && !key.is_control() {
-            newest.insert(key.producer_id, (key.producer_epoch, key.last_offset()));
+            newest.insert(key.producer_id, (key.producer_epoch, last));
         }
-        expected = key.last_offset().saturating_add(1).max(expected);
+        expected = last.saturating_add(1).max(expected);
         is_first = false;
     });
     match scanned {
@@ -70,13 +66,18 @@ pub(super) fn check(shelf: &dyn Shelf, ground: &Ground<'_>, report: &mut Report)
     newest
 }
 
-fn read(shelf: &dyn Shelf, place: &str, key: &LogKey, report: &mut Report) {
-    let fault = match shelf.batch(key) {
-        Ok(Some(bytes)) => batch::fault(key, &bytes),
-        Ok(None) => Some("the batch is gone, its key is there".to_owned()),
-        Err(error) => Some(error.to_string()),
+/// Reads a batch, and answers its last offset, whether a record is there or not.
+fn last_offset(shelf: &dyn Shelf, place: &str, key: &LogKey, report: &mut Report) -> Offset {
+    let checked = match shelf.batch(key) {
+        Ok(Some(bytes)) => batch::check(key, &bytes),
+        Ok(None) => Err("the batch is gone, its key is there".to_owned()),
+        Err(error) => Err(error.to_string()),
     };
-    if let Some(fault) = fault {
-        report.damage(place, Some((key.base_offset, key.last_offset())), fault);
-    }
+    checked.map_or_else(
+        |fault| {
+            report.damage(place, Some((key.base_offset, key.last_offset())), fault);
+            key.last_offset()
+        },
+        |header| header.last_offset(),
+    )
 }

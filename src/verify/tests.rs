@@ -8,7 +8,9 @@ use crate::group::classic::StoredGroup;
 use crate::group::consumer::change::{Change, GroupEpochs};
 use crate::producer::ProducerState;
 use crate::record::BatchHeader;
+use crate::record::amend;
 use crate::record::build::BatchBuilder;
+use crate::record::codec::DecompressionLimits;
 use crate::store::memory::MemoryStore;
 use crate::store::schema::{
     LogKey, OffsetRow, PartitionRow, RowValue, TopicRow, compacted_key, consumer_group_key, group_key, id_block_key,
@@ -87,15 +89,21 @@ fn sound() -> Rows {
     rows
 }
 
+/// What is found in a store, files of message ids included.
+pub(crate) fn damage_of(store: &MemoryStore) -> Vec<Damage> {
+    let mut report = Report::default();
+    walk(store, &mut report);
+    super::slices::check(store.slices().as_ref(), store, &mut report);
+    report.found().to_vec()
+}
+
 /// What is found after `plant` was laid over the sound rows.
 fn found(plant: impl FnOnce(&mut Rows)) -> Vec<Damage> {
     let store = MemoryStore::default();
     let mut rows = sound();
     plant(&mut rows);
     store.write(&rows, 0).unwrap();
-    let mut report = Report::default();
-    walk(&store, &mut report);
-    report.found().to_vec()
+    damage_of(&store)
 }
 
 fn check(plant: impl FnOnce(&mut Rows), place: &str, range: Option<(Offset, Offset)>, words: &str) {
@@ -153,6 +161,44 @@ fn offsets_follow_each_other() {
     assert_eq!(found(compacted), []);
 }
 
+/// A batch at offset 2 of whose two records the last one was left out.
+fn with_hole_at_its_end() -> (LogKey, Vec<u8>) {
+    let (_, bytes) = batch(2, 2);
+    let header = BatchHeader::parse(&bytes).unwrap();
+    let amended = amend::without(&bytes, &header, DecompressionLimits::default(), |delta| delta == 1).unwrap();
+    assert_eq!((amended.header.last_offset_delta, amended.last_present_delta), (1, 0));
+    let key = LogKey { last_offset_delta: 0, ..LogKey::of(PARTITION, &amended.header) };
+    (key, amended.bytes.to_vec())
+}
+
+#[test]
+fn batch_that_was_stored_without_its_last_records_is_no_damage() {
+    let (key, bytes) = with_hole_at_its_end();
+    for follows in [true, false] {
+        let holed = |rows: &mut Rows| {
+            rows.delete(batch(2, 2).0.encode());
+            rows.put(key.encode(), bytes.clone());
+            if !follows {
+                rows.delete(batch(4, 2).0.encode());
+                rows.put(partition_key(PARTITION), partition(0, 4, 4).encode());
+                let mut state = ProducerState::first(&BatchHeader::parse(&batch(0, 2).1).unwrap(), 0, 0);
+                state.append(&BatchHeader::parse(&bytes).unwrap(), 2, 0);
+                rows.put(producer_key(PARTITION, PRODUCER), state.encode());
+            }
+        };
+        assert_eq!(found(holed), []);
+    }
+    // A key that ends before a record that is there, or behind all offsets of its batch.
+    for (last_offset_delta, stored) in [(0, batch(2, 2).1), (2, batch(2, 2).1), (2, bytes)] {
+        let key = LogKey { last_offset_delta, size_bytes: stored.len() as u32, ..key };
+        let other = |rows: &mut Rows| {
+            rows.delete(batch(2, 2).0.encode());
+            rows.put(key.encode(), stored);
+        };
+        check(other, "t-0", Some((2, 2 + Offset::from(last_offset_delta))), "not what its key says");
+    }
+}
+
 #[test]
 fn producers_know_of_their_batches_and_partitions_of_open_transactions() {
     let bytes = batch(0, 2).1;
@@ -171,6 +217,21 @@ fn producers_know_of_their_batches_and_partitions_of_open_transactions() {
     let open = ProducerState { open_transaction: Some(4), ..old };
     let place = "t-0";
     check(|rows| rows.put(producer_key(PARTITION, ProducerId(8)), open.encode()), place, Some((4, 5)), "it is 4");
+}
+
+#[test]
+fn producer_whose_batch_was_there_already_is_no_damage() {
+    let again = BatchHeader::parse(&batch(6, 3).1).unwrap();
+    let known_at = |base_offset: Offset, rows: &mut Rows| {
+        let overrides = [("message.dedup.mode".to_owned(), "window".to_owned())].into();
+        let topic = TopicRow { no: TopicNo(1), name: "t".to_owned(), id: Uuid::nil(), partitions: 1, overrides };
+        rows.put(topic_key(TopicNo(1)), topic.encode());
+        let state = ProducerState::first_passed_over(&again, base_offset, 0);
+        rows.put(producer_key(PARTITION, ProducerId(8)), state.encode());
+    };
+    // Its first record is the last of the log, the other two are elsewhere.
+    assert_eq!(found(|rows| known_at(5, rows)), []);
+    check(|rows| known_at(6, rows), "t-0 producer 8", Some((6, 6)), "the log ends at 6");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::record::build::BatchBuilder;
 use crate::record::codec::Codec;
 use crate::transaction::TransactionVersion;
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
+use crate::verify::tests::damage_of;
 
 const WINDOW_MS: i64 = 100_000;
 
@@ -467,6 +468,9 @@ proptest! {
                 model = model.run(step).await;
             }
             model.open_syncs();
+            // A stop in order, and what it leaves.
+            let broker = model.broker.restart().await;
+            assert_eq!(damage_of(&broker.store.memory), []);
         });
     }
 }
