@@ -46,6 +46,10 @@ CASES = {
     "EinmalRequestErrorRatio": of("einmal_request_errors_total", rising(50), rising(0.01), ',api="Produce",error="KAFKA_STORAGE_ERROR"')
     | of("einmal_requests_total", rising(1000), rising(1000), ',api="Produce",version="12"'),
     "EinmalFileDescriptorsHigh": of("process_open_fds", flat(90), flat(10)) | of("process_max_fds", flat(100), flat(100)),
+    # Of this process: a restart, which ends it, begins at 0 again.
+    "EinmalThreadEnded": of("einmal_engine_thread_panics_total", flat(1), flat(0), ',thread="log-cleaner"'),
+    "EinmalPanics": of("einmal_panics_total", rising(1), flat(60)),
+    "EinmalSpaceNotGivenBack": of("einmal_storage_reclaim_failures_total", rising(1), flat(60), ',reason="no_room"'),
     "EinmalWritesStopped": of("einmal_storage_write_stopped", flat(1), flat(0), ',db="log"') | of("einmal_disk_low", flat(0), flat(0)),
     "EinmalBackgroundError": of("einmal_storage_background_errors", flat(1), flat(0), ',db="log"'),
     "EinmalCorruption": of("einmal_storage_corruption_total", rising(1), flat(60)),

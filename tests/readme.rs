@@ -49,6 +49,39 @@ fn metrics() -> String {
     page
 }
 
+/// What the boards ask for and the rules look at, as one text.
+fn watched() -> String {
+    let boards = std::fs::read_dir(root().join("grafana/dashboards")).expect("there are boards");
+    let boards = boards.map(|board| std::fs::read_to_string(board.expect("a file").path()).expect("a board is text"));
+    let asks = |line: &&str| line.trim_start().starts_with("\"expr\":");
+    let asked = boards.flat_map(|board| board.lines().filter(asks).map(str::to_owned).collect::<Vec<_>>());
+    // What a rule tells people is no expression.
+    let rules = read("grafana/alerts.yml");
+    let tells = |line: &&str| ["summary:", "description:", "runbook_url:"].iter().any(|word| line.contains(word));
+    asked.chain(rules.lines().filter(|line| !tells(line)).map(str::to_owned)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn each_family_is_on_a_board_or_in_a_rule_or_there_is_a_reason() {
+    let watched = watched();
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let words: BTreeSet<&str> = watched.split(|c| !is_word(c)).collect();
+    let is_watched = |name: &str| {
+        let series = ["", "_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}"));
+        series.iter().any(|series| words.contains(&**series))
+    };
+    let unwatched: Vec<_> = FAMILIES.iter().map(|family| family.name).filter(|name| !is_watched(name)).collect();
+    let with_reason: Vec<_> = rows("grafana/README.md", "| Family | Why |")
+        .into_iter()
+        .map(|row| {
+            let [family, why] = &row[..] else { panic!("{row:?} is no family with a reason") };
+            assert!(!why.is_empty(), "{family}");
+            family.trim_matches('`').to_owned()
+        })
+        .collect();
+    assert_eq!(unwatched, with_reason, "left: neither on a board nor in a rule; right: has a reason in grafana/README.md");
+}
+
 /// Which clients were tried, and how many tests of their own suites pass: from the pages beside the tests.
 fn clients() -> String {
     let mut table = "| client | version | our scenarios |\n|---|---|---|\n".to_owned();
