@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use einmal::metrics::{FAMILIES, Family, compat};
+use einmal::types::ErrorCode;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest};
 use support::{TestClient, TestServer};
 
@@ -79,7 +80,26 @@ fn each_family_is_on_a_board_or_in_a_rule_or_there_is_a_reason() {
             family.trim_matches('`').to_owned()
         })
         .collect();
-    assert_eq!(unwatched, with_reason, "left: neither on a board nor in a rule; right: has a reason in grafana/README.md");
+    assert_eq!(
+        unwatched, with_reason,
+        "left: neither on a board nor in a rule; right: has a reason in grafana/README.md"
+    );
+}
+
+/// No sound broker answers those that a rule looks for, so that the load on the boards would not show a misspelt one.
+#[test]
+fn rules_name_errors_as_the_broker_does() {
+    let watched = watched();
+    let named: Vec<&str> = watched
+        .split("error=~\"")
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once('"')?.0))
+        .flat_map(|names| names.split('|'))
+        .collect();
+    assert!(!named.is_empty(), "no rule looks for errors");
+    let known: BTreeSet<&str> = (i16::MIN..=i16::MAX).map(|code| ErrorCode(code).name()).collect();
+    let unknown: Vec<_> = named.into_iter().filter(|name| !known.contains(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }
 
 /// Which clients were tried, and how many tests of their own suites pass: from the pages beside the tests.
