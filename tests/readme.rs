@@ -39,8 +39,13 @@ fn metrics() -> String {
     let mut page = String::new();
     let mut table = |title: &str, families: &mut dyn Iterator<Item = &Family>| {
         write!(page, "## {title}\n\n| Name | Type | Labels | What it tells |\n|---|---|---|---|\n").expect("a string");
-        for Family { name, kind, labels, help } in families {
-            let (kind, labels) = (format!("{kind:?}").to_lowercase(), labels.join(", "));
+        for Family { name, kind, labels, values, help, .. } in families {
+            let kind = format!("{kind:?}").to_lowercase();
+            let known = |index: usize| values.get(index).filter(|values| !values.is_empty());
+            let label = |(index, label): (usize, &&str)| {
+                known(index).map_or_else(|| (*label).to_owned(), |values| format!("{label}: {}", values.join(" ")))
+            };
+            let labels = labels.iter().enumerate().map(label).collect::<Vec<_>>().join(", ");
             writeln!(page, "| `{name}` | {kind} | {labels} | {help} |").expect("a string");
         }
         page.push('\n');

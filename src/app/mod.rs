@@ -43,7 +43,7 @@ use crate::server::{self, Bound};
 use crate::store::rocks::{Opened, RocksStore, StoreOptions};
 use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Observed};
-use crate::telemetry::collector::{self, Collector, Sources, collects};
+use crate::telemetry::collector::{self, Collector, Sources};
 use crate::telemetry::dedup::LookUp;
 use crate::telemetry::health::{Health, Phase};
 use crate::telemetry::hosts::Hosts;
@@ -155,7 +155,7 @@ async fn broker(
     let bound = server::bind(&config)?;
     let endpoints = endpoints(&bound);
     let names: Vec<&str> = endpoints.iter().map(|endpoint| &*endpoint.listener).collect();
-    recorder::begin(&names, collects);
+    recorder::begin(&names);
     tokio::spawn(recorder::keep_up(observed.recorder.clone()));
     let mut lines = addresses(&bound);
     if let Some(address) = config.admin_listener {

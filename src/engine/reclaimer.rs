@@ -87,8 +87,6 @@ impl Reclaimer {
     /// Starts the thread.
     pub fn start(work: Work) -> std::io::Result<Self> {
         const THREAD: &str = "engine-reclaimer";
-        // Shown before there are any, so that an alert sees the first.
-        ["error", "no_room"].into_iter().for_each(|reason| count_failures(reason, 0));
         let (purged, queue) = channel();
         std::thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
             until_panic(THREAD, || Looks::new(work).run(&queue));

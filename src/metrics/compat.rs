@@ -3,7 +3,7 @@
 //! kafka_exporter names offsets and groups; the rules that Strimzi gives to Kafka's JMX exporter name its MBeans. What a broker
 //! without replicas cannot vary, such as the number of replicas, is shown as the constant that it is: panels need it.
 
-use super::{Family, Kind};
+use super::{Family, Kind, Source};
 
 /// Whose names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,8 +27,14 @@ impl Dialect {
 
 macro_rules! families {
     ($($constant:ident = $name:literal $kind:ident [$($label:literal),*] $help:literal;)*) => {
-        $(#[doc = $help] pub const $constant: &Family =
-            &Family { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
+        $(#[doc = $help] pub const $constant: &Family = &Family {
+            name: $name,
+            kind: Kind::$kind,
+            source: Source::Collector,
+            labels: &[$($label),*],
+            values: &[],
+            help: $help,
+        };)*
         /// All families of this module.
         pub const FAMILIES: &[&Family] = &[$($constant),*];
     };

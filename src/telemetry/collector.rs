@@ -34,7 +34,6 @@ use crate::types::{Offset, PartitionId, Timestamp};
 use ages::Ages;
 use groups::GroupLag;
 pub use runtime::RuntimeFigures;
-use topics::{BY_PARTITION, BY_TOPIC};
 use writer::Writer;
 
 /// Above this number of partitions the families by partition are left out at [`Level::Topic`].
@@ -137,40 +136,6 @@ pub struct Collector {
     ages: Mutex<Ages>,
     began: Instant,
     stability: Mutex<Stability>,
-}
-
-const SINGLE: &[&str] = &[
-    catalogue::TOPICS,
-    catalogue::PARTITIONS,
-    catalogue::TOPICS_RELAXED_DURABILITY,
-    catalogue::FSYNC_DISABLED,
-    catalogue::DISK_LOW,
-    catalogue::RECOVERY_SECONDS,
-    catalogue::RECOVERY_REPLAYED_BYTES,
-    catalogue::WAL_BYTES_WRITTEN_TOTAL,
-    catalogue::WAL_SYNCS_TOTAL,
-    catalogue::TXN_OLDEST_OPEN_AGE_SECONDS,
-    catalogue::LSO_LAG_RECORDS_MAX,
-    catalogue::LSO_STALLED_SECONDS_MAX,
-    catalogue::PARTITIONS_LATE_TXN,
-    catalogue::TXN_TIMEOUT_MAX_SECONDS,
-    catalogue::ENGINE_BUSY_SECONDS_TOTAL,
-    catalogue::RUNTIME_WORKERS,
-    catalogue::RUNTIME_TASKS,
-    catalogue::RUNTIME_BUSY_SECONDS_TOTAL,
-];
-
-/// Whether the recorder leaves this family to the collector.
-pub fn collects(name: &str) -> bool {
-    let labels = family(name).labels;
-    SINGLE.contains(&name)
-        || name.starts_with("process_")
-        || name.starts_with("einmal_storage_")
-        || labels.iter().any(|label| ["topic", "group"].contains(label))
-        || [catalogue::GROUPS, catalogue::METRICS_FOLDED, catalogue::REQUEST_PHASE_SECONDS, catalogue::CLIENT_SOFTWARE]
-            .contains(&name)
-        || BY_TOPIC.iter().any(|(family, _)| *family == name)
-        || BY_PARTITION.iter().any(|(family, _)| *family == name)
 }
 
 impl Collector {

@@ -48,10 +48,12 @@ pub fn family_names(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Source;
 
     #[test]
     fn samples_are_written_with_escaped_labels() {
-        let family = Family { name: "f", kind: Kind::Gauge, labels: &["a", "b"], help: "Help" };
+        let (source, values) = (Source::Collector, &[][..]);
+        let family = Family { name: "f", kind: Kind::Gauge, source, labels: &["a", "b"], values, help: "Help" };
         let mut text = String::new();
         head(&mut text, &family);
         sample(&mut text, &family, &["x\"\\\n", "y"], 1.5);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::metrics::{self as catalogue, FAMILIES, Family, Kind};
+use crate::metrics::{self as catalogue, FAMILIES, Family, Kind, Source};
 
 /// Buckets of durations, seconds.
 const LATENCY_BUCKETS: &[f64] = &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -49,38 +49,6 @@ const SCAN_BUCKETS: &[f64] =
 /// Samples of histograms wait in memory until they are sorted into buckets; this is how long at most.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Families with one label whose values are known beforehand.
-const CLOSED: &[(&str, &[&str])] = &[
-    (
-        catalogue::PROTOCOL_ERRORS_TOTAL,
-        &[
-            "bad_length",
-            "too_large",
-            "unsupported_api",
-            "unsupported_version",
-            "decode",
-            "crc",
-            "magic",
-            "tls_on_plaintext",
-            "http_on_kafka_port",
-        ],
-    ),
-    (catalogue::REQUEST_MEMORY_WAITS_TOTAL, &["small", "large"]),
-    (catalogue::PRODUCE_ACKS_TOTAL, &["0", "1", "all"]),
-    (
-        catalogue::PRODUCER_BATCHES_TOTAL,
-        &["appended", "duplicate", "out_of_order", "fenced", "unknown_producer", "txn_state_rejected"],
-    ),
-    (catalogue::TXN_DURATION_SECONDS, &["commit", "abort"]),
-    (catalogue::TXN_END_DURATION_SECONDS, &["commit", "abort"]),
-    (catalogue::TXN_FENCED_TOTAL, &["newer_epoch", "init_producer_id", "timeout"]),
-    (catalogue::TXN_VERIFICATION_FAILED_TOTAL, &["not_in_transaction", "state", "unknown_id"]),
-    (catalogue::TXN_OFFSET_COMMITS_TOTAL, &["committed", "aborted", "superseded", "refused"]),
-    (catalogue::PRODUCER_IDS, &["idempotent", "transactional"]),
-    (catalogue::APPEND_DURATION_SECONDS, &["fsync", "os"]),
-    (catalogue::LOG_MESSAGES_TOTAL, &["error", "warn", "info", "debug", "trace"]),
-];
-
 /// Makes the process record metrics, and answers what renders them. Once per process.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let recorder = build()?;
@@ -117,33 +85,34 @@ fn describe() {
     }
 }
 
-/// Begins every series whose labels are known beforehand, at 0. `collected` tells the families that come from elsewhere.
-pub fn begin(listeners: &[&str], collected: impl Fn(&str) -> bool) {
-    for family in FAMILIES.iter().filter(|family| family.labels.is_empty() && !collected(family.name)) {
-        touch(family, Vec::new());
+/// Begins every series whose labels are known beforehand, at 0.
+pub fn begin(listeners: &[&str]) {
+    for family in FAMILIES.iter().filter(|family| family.source == Source::Recorder) {
+        series_known(family, listeners).into_iter().for_each(|labels| touch(family, labels));
     }
-    for (name, values) in CLOSED {
-        let family = family(name);
-        for value in *values {
-            touch(family, vec![(family.labels[0], (*value).to_owned())]);
-        }
-    }
+    // Not each initiator can have each result.
     for (result, initiator) in [("commit", "client"), ("abort", "client"), ("abort", "timeout"), ("abort", "fencing")] {
         let labels = vec![("result", result.to_owned()), ("initiator", initiator.to_owned())];
         touch(family(catalogue::TXN_COMPLETED_TOTAL), labels);
     }
-    for listener in listeners {
-        let own = ("listener", (*listener).to_owned());
-        touch(family(catalogue::CONNECTIONS), vec![own.clone()]);
-        touch(family(catalogue::CONNECTIONS_OPENED_TOTAL), vec![own.clone()]);
-        touch(family(catalogue::BOOTSTRAP_ONLY_CONNECTIONS_TOTAL), vec![own.clone()]);
-        for cause in ["client", "idle", "error", "auth", "limit", "shutdown"] {
-            touch(family(catalogue::CONNECTIONS_CLOSED_TOTAL), vec![own.clone(), ("cause", cause.to_owned())]);
+}
+
+/// Labels of the series of a family that are known beforehand; none if the values of a label are not.
+fn series_known(family: &Family, listeners: &[&str]) -> Vec<Vec<(&'static str, String)>> {
+    let mut series: Vec<Vec<(&'static str, String)>> = vec![Vec::new()];
+    for (label, values) in family.labels.iter().zip(family.values) {
+        let values = if *label == "listener" { listeners } else { *values };
+        let mut longer = Vec::new();
+        for labels in series {
+            for value in values {
+                let mut labels = labels.clone();
+                labels.push((*label, (*value).to_owned()));
+                longer.push(labels);
+            }
         }
-        for reason in ["max", "max_per_ip"] {
-            touch(family(catalogue::CONNECTIONS_REJECTED_TOTAL), vec![own.clone(), ("reason", reason.to_owned())]);
-        }
+        series = longer;
     }
+    series
 }
 
 /// The family of this name.
@@ -178,7 +147,7 @@ mod tests {
         let recorder = build().expect("buckets are not empty");
         let text = metrics::with_local_recorder(&recorder, || {
             describe();
-            begin(&["PLAINTEXT"], |name| name == catalogue::TOPICS);
+            begin(&["PLAINTEXT"]);
             metrics::histogram!(catalogue::REQUEST_SIZE_BYTES, "api" => "Produce").record(300.0);
             recorder.handle().render()
         });
@@ -186,6 +155,8 @@ mod tests {
             "einmal_producer_batches_total{outcome=\"duplicate\"} 0",
             "einmal_connections{listener=\"PLAINTEXT\"} 0",
             "einmal_connections_closed_total{listener=\"PLAINTEXT\",cause=\"idle\"} 0",
+            "einmal_storage_reclaim_failures_total{reason=\"no_room\"} 0",
+            "einmal_txn_completed_total{result=\"abort\",initiator=\"fencing\"} 0",
             "einmal_fetch_sessions 0",
             "einmal_wal_sync_duration_seconds_bucket{le=\"0.0005\"} 0",
             "einmal_engine_group_commands_bucket{le=\"64\"} 0",
@@ -195,7 +166,10 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
-        assert!(!text.contains("einmal_topics "));
+        assert!(
+            !text.contains("einmal_topics ") && !text.contains("result=\"commit\",initiator=\"timeout\""),
+            "{text}"
+        );
     }
 
     #[test]
@@ -203,7 +177,7 @@ mod tests {
         let recorder = build().expect("buckets are not empty");
         let text = metrics::with_local_recorder(&recorder, || {
             metrics::gauge!(catalogue::FETCH_SESSIONS).set(3.0);
-            begin(&[], |_| false);
+            begin(&[]);
             recorder.handle().render()
         });
         assert!(text.contains("einmal_fetch_sessions 3"), "{text}");

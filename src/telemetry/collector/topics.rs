@@ -16,7 +16,7 @@ use crate::types::Timestamp;
 type TrafficCounter = fn(&Traffic) -> u64;
 type PartitionGauge = fn(&Partition) -> f64;
 
-pub(super) const BY_TOPIC: &[(&str, TrafficCounter)] = &[
+const BY_TOPIC: &[(&str, TrafficCounter)] = &[
     (catalogue::TOPIC_BYTES_IN_TOTAL, |traffic| count(&traffic.bytes_in)),
     (catalogue::TOPIC_BYTES_OUT_TOTAL, |traffic| count(&traffic.bytes_out)),
     (catalogue::TOPIC_RECORDS_IN_TOTAL, |traffic| count(&traffic.records_in)),
@@ -38,7 +38,7 @@ pub(super) const BY_TOPIC: &[(&str, TrafficCounter)] = &[
     (catalogue::PRODUCER_OUT_OF_ORDER_TOTAL, |traffic| count(&traffic.out_of_order)),
 ];
 
-pub(super) const BY_PARTITION: &[(&str, PartitionGauge)] = &[
+const BY_PARTITION: &[(&str, PartitionGauge)] = &[
     (catalogue::PARTITION_HIGH_WATERMARK, |partition| partition.offsets().high_watermark as f64),
     (catalogue::PARTITION_LOG_START_OFFSET, |partition| partition.offsets().log_start as f64),
     (catalogue::PARTITION_SIZE_BYTES, |partition| partition.size_bytes() as f64),

@@ -152,11 +152,14 @@ fn folded_count(family: &Family, series: &[(Vec<&str>, f64)]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Kind;
+    use crate::metrics::{Kind, Source};
 
-    const COMMITS: &Family =
-        &Family { name: "commits", kind: Kind::Counter, labels: &["group", "result"], help: "Commits" };
-    const LAG: &Family = &Family { name: "lag", kind: Kind::Gauge, labels: &["group", "topic"], help: "Lag" };
+    const COMMITS: &Family = &of("commits", Kind::Counter, &["group", "result"]);
+    const LAG: &Family = &of("lag", Kind::Gauge, &["group", "topic"]);
+
+    const fn of(name: &'static str, kind: Kind, labels: &'static [&'static str]) -> Family {
+        Family { name, kind, source: Source::Collector, labels, values: &[], help: "What it tells" }
+    }
 
     /// The samples of a page with one family, and whether it is told that this is not whole.
     fn page(series_max: usize, write: impl FnOnce(&mut Writer<'_>)) -> (Vec<String>, bool) {
