@@ -45,7 +45,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Observed};
 use crate::telemetry::collector::{self, Collector, Sources};
 use crate::telemetry::dedup::LookUp;
-use crate::telemetry::health::{Health, Phase};
+use crate::telemetry::health::{BrokerState, Health};
 use crate::telemetry::hosts::Hosts;
 use crate::telemetry::output;
 use crate::telemetry::poll_delay;
@@ -309,7 +309,7 @@ async fn serve(
     tokio::spawn(server::warn_of_unknown_hosts(broker.endpoints.clone()));
     introduce(&broker, &reach(&bound, Place::of_this_process()), leader_epoch, fsync_disabled);
     let serving = server::serve(bound, broker, phases, connections_fitting, stopping);
-    observed.health.enter(Phase::Serving);
+    observed.health.enter(BrokerState::Running);
     announce(lines);
     let notifier = Notifier::from_environment();
     notifier.ready();
@@ -321,7 +321,7 @@ async fn serve(
     }
     let began = Instant::now();
     tracing::info!("stopping");
-    observed.health.enter(Phase::Stopping);
+    observed.health.enter(BrokerState::ShuttingDown);
     notifier.stopping();
     let stopped = tokio::select! {
         stopped = wind_down(engine, serving, stop, began) => stopped,

@@ -200,7 +200,7 @@ fn dynamic_setting(config: &Config, name: &str) -> Result<&'static Setting, Inva
     }
     match table::broker(name) {
         Some(setting) if setting.update == Update::ClusterWide => Ok(setting),
-        None if !table::is_meaningless(name) => refuse(format!("Unknown broker config name: {name}")),
+        None if !table::is_ignored(name) => refuse(format!("Unknown broker config name: {name}")),
         _ => refuse(format!("Cannot update these configs dynamically: [{name}]")),
     }
 }

@@ -170,7 +170,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
                 places.insert(name.clone(), place);
                 texts.insert(name, (text, origin));
             }
-            None if table::is_meaningless(&name) => without_effect.push(name),
+            None if table::is_ignored(&name) => without_effect.push(name),
             None if sources.allow_unknown => unknown.push(name),
             None => {
                 let nearest = table::nearest_broker(&name);

@@ -39,7 +39,7 @@ use super::budget::RequestBudget;
 use super::in_flight::{Answered, Begun, Failure, InFlight, contain};
 use super::inbound::{self, Broken, Frame, Inbound, Received};
 use super::outbound::{self, Patience};
-use super::table::{Dispatch, Doing, Table};
+use super::table::{Dispatch, Stage, Table};
 
 /// Requests under way per connection; more wait in the socket.
 const IN_FLIGHT_MAX: usize = 64;
@@ -154,7 +154,7 @@ pub(crate) async fn serve<D: Dispatch>(
         serial: None,
         held: None,
         held_since: None,
-        doing: Doing::Nothing,
+        stage: Stage::Connected,
         sending: Vec::new(),
         end: None,
         is_peer_gone: false,
@@ -181,7 +181,7 @@ struct Connection<'a, D> {
     held: Option<Frame>,
     /// Since when, if it could not be begun at once.
     held_since: Option<Instant>,
-    doing: Doing,
+    stage: Stage,
     /// Of the answers that are being sent, when they came.
     sending: Vec<(ApiClass, Instant)>,
     /// Set once the connection takes no more requests.
@@ -311,10 +311,10 @@ impl<D: Dispatch> Connection<'_, D> {
         if self.client_id != request.header.client_id {
             self.client_id.clone_from(&request.header.client_id);
         }
-        let doing = Doing::of(line.api.key);
-        if doing > self.doing {
-            self.doing = doing;
-            self.shared.dispatch.does(doing, self.peer, self.client_id.as_deref());
+        let stage = Stage::of(line.api.key);
+        if stage > self.stage {
+            self.stage = stage;
+            self.shared.dispatch.reached(stage, self.peer, self.client_id.as_deref());
         }
         let frame_bytes = request.frame_bytes;
         let is_behind = !self.pipeline.is_empty();

@@ -47,7 +47,7 @@ use budget::RequestBudget;
 use connection::{Limits, Peer, Shared};
 use creation_rate::CreationRates;
 use slots::{ConnectionLimits, ConnectionSlots};
-use table::{Dispatch, Doing, Table};
+use table::{Dispatch, Stage, Table};
 
 /// Between two looks for connections that only bootstrap.
 const JUDGE_INTERVAL: Duration = Duration::from_secs(5);
@@ -148,14 +148,14 @@ impl Dispatch for BrokerDispatch {
         self.broker.clients.opened(peer.connection);
     }
 
-    fn does(&self, doing: Doing, peer: &Peer, client_id: Option<&str>) {
+    fn reached(&self, stage: Stage, peer: &Peer, client_id: Option<&str>) {
         let (clients, address) = (&self.broker.clients, peer.address.ip());
-        match doing {
-            Doing::Nothing => {}
-            Doing::Bootstraps => {
+        match stage {
+            Stage::Connected => {}
+            Stage::Bootstraps => {
                 clients.bootstraps(peer.connection, &peer.listener, address, client_id, Instant::now());
             }
-            Doing::Works => clients.works(peer.connection, address, client_id),
+            Stage::Works => clients.works(peer.connection, address, client_id),
         }
     }
 

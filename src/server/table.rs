@@ -40,8 +40,8 @@ pub(crate) trait Dispatch: Send + Sync + 'static {
     /// A connection has been opened.
     fn opened(&self, _peer: &Peer) {}
 
-    /// A connection does something for the first time.
-    fn does(&self, _doing: Doing, _peer: &Peer, _client_id: Option<&str>) {}
+    /// A connection has come further than before.
+    fn reached(&self, _stage: Stage, _peer: &Peer, _client_id: Option<&str>) {}
 
     /// A connection has ended.
     fn closed(&self, _peer: &Peer) {}
@@ -49,20 +49,20 @@ pub(crate) trait Dispatch: Send + Sync + 'static {
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Doing {
+pub(crate) enum Stage {
     /// It has asked for nothing, or for what can be asked.
-    Nothing,
+    Connected,
     /// It has asked where the broker is, and for nothing else.
     Bootstraps,
     /// It has asked for more.
     Works,
 }
 
-impl Doing {
+impl Stage {
     /// How far a request of this API brings a connection. Some clients ask for a coordinator where they ask for metadata.
     pub(crate) fn of(api_key: i16) -> Self {
         match api_key {
-            API_VERSIONS => Self::Nothing,
+            API_VERSIONS => Self::Connected,
             METADATA | FIND_COORDINATOR | DESCRIBE_CLUSTER => Self::Bootstraps,
             _ => Self::Works,
         }

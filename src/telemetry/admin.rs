@@ -50,7 +50,7 @@ pub struct Observed {
     pub version: &'static str,
     /// When the process began.
     pub began: Instant,
-    /// Phase of the process.
+    /// State of the process.
     pub health: Health,
     /// Everything else, from when the data directory is open.
     pub collector: OnceLock<Collector>,

@@ -2,36 +2,36 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Where the process is in its life.
+/// Where the process is in its life, in the words of Kafka's `BrokerState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Phase {
+pub enum BrokerState {
     /// Ports are bound, the data directory is being opened.
-    Recovering,
+    Recovery,
     /// Requests are served.
-    Serving,
+    Running,
     /// It was told to stop and finishes what is under way.
-    Stopping,
+    ShuttingDown,
 }
 
-/// The phase, as the admin port sees it.
+/// The state, as the admin port sees it.
 #[derive(Debug, Default)]
 pub struct Health {
-    phase: AtomicU8,
+    state: AtomicU8,
 }
 
 impl Health {
-    /// Enters the next phase.
-    pub fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Release);
+    /// Enters the next state.
+    pub fn enter(&self, state: BrokerState) {
+        self.state.store(state as u8, Ordering::Release);
     }
 
-    /// The phase last entered.
-    pub fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Recovering,
-            1 => Phase::Serving,
-            _ => Phase::Stopping,
+    /// The state last entered.
+    pub fn state(&self) -> BrokerState {
+        match self.state.load(Ordering::Acquire) {
+            0 => BrokerState::Recovery,
+            1 => BrokerState::Running,
+            _ => BrokerState::ShuttingDown,
         }
     }
 
@@ -39,8 +39,8 @@ impl Health {
     pub fn reasons(&self, storage: &[(&'static str, f64)]) -> Vec<&'static str> {
         let is_set = |name: &str| storage.iter().any(|(found, value)| *found == name && *value > 0.0);
         [
-            (self.phase() == Phase::Recovering, "recovering: the data directory is being opened"),
-            (self.phase() == Phase::Stopping, "stopping: the broker was told to stop"),
+            (self.state() == BrokerState::Recovery, "recovering: the data directory is being opened"),
+            (self.state() == BrokerState::ShuttingDown, "stopping: the broker was told to stop"),
             (is_set(crate::metrics::STORAGE_WRITE_STOPPED), "writes stopped: compaction is too far behind"),
             (is_set(crate::metrics::STORAGE_BACKGROUND_ERRORS), "storage error: background work failed, see the log"),
         ]
@@ -67,12 +67,12 @@ mod tests {
         let health = Health::default();
         let count = |storage: &[(&'static str, f64)]| health.reasons(storage).len();
         assert_eq!(count(&[]), 1);
-        health.enter(Phase::Serving);
+        health.enter(BrokerState::Running);
         assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 0.0), (STORAGE_BACKGROUND_ERRORS, 0.0)]), 0);
         assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 1.0), (STORAGE_BACKGROUND_ERRORS, 2.0)]), 2);
         assert_eq!((count(&[(DISK_LOW, 1.0)]), notices(&[(DISK_LOW, 1.0)]).len()), (0, 1), "ready to read and delete");
         assert_eq!(notices(&[(DISK_LOW, 0.0)]).len(), 0);
-        health.enter(Phase::Stopping);
+        health.enter(BrokerState::ShuttingDown);
         assert_eq!(count(&[]), 1);
     }
 }

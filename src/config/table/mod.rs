@@ -7,10 +7,10 @@
 mod client_metrics;
 mod coordination;
 mod dedup;
-mod elsewhere;
 mod groups;
+mod ignored;
+mod kept_without_effect;
 mod logs;
-mod meaningless;
 mod server;
 mod setting;
 #[cfg(test)]
@@ -20,7 +20,7 @@ mod topics;
 pub use client_metrics::CLIENT_METRICS;
 pub use dedup::{DEFAULTED_TOPICS, PREFIX as DEDUP_DEFAULT};
 pub use groups::GROUPS;
-pub use meaningless::is_meaningless;
+pub use ignored::is_ignored;
 pub use setting::{InvalidSetting, Kind, Setting, Synonym, Update, Valid, list, number};
 pub use topics::TOPICS;
 
@@ -28,7 +28,8 @@ use crate::spelling::{hint, nearest};
 
 /// All settings of the broker.
 pub fn broker_settings() -> impl Iterator<Item = &'static Setting> {
-    let parts = [server::SERVER, logs::LOGS, coordination::COORDINATION, dedup::DEDUP, elsewhere::ELSEWHERE];
+    let kept = kept_without_effect::KEPT_WITHOUT_EFFECT;
+    let parts = [server::SERVER, logs::LOGS, coordination::COORDINATION, dedup::DEDUP, kept];
     parts.into_iter().flatten()
 }
 
@@ -70,7 +71,7 @@ pub fn client_metrics(name: &str) -> Option<&'static Setting> {
 
 /// The known broker name that `name` most likely stands for, or none if nothing is near.
 pub fn nearest_broker(name: &str) -> Option<&'static str> {
-    let known = broker_settings().map(|setting| setting.name).chain(meaningless::names().iter().copied());
+    let known = broker_settings().map(|setting| setting.name).chain(ignored::names().iter().copied());
     nearest(name, known)
 }
 

@@ -185,7 +185,7 @@ fn settings_of_other_parts_of_kafka_mean_nothing_here() {
         "metric.reporters",
         "listener.name.sasl.plain.sasl.jaas.config",
     ] {
-        assert!(is_meaningless(name) && broker(name).is_none(), "{name}");
+        assert!(is_ignored(name) && broker(name).is_none(), "{name}");
     }
-    assert!(!is_meaningless("num.partition"));
+    assert!(!is_ignored("num.partition"));
 }

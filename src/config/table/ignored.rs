@@ -1,8 +1,8 @@
 //! Kafka's settings that mean nothing to one node with one database: accepted from files, neither checked nor shown.
-//! Those that tools change on running brokers are in `elsewhere.rs`.
+//! Those that tools change on running brokers are in `kept_without_effect.rs`.
 
 /// Whether `name` is one of them.
-pub fn is_meaningless(name: &str) -> bool {
+pub fn is_ignored(name: &str) -> bool {
     NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 

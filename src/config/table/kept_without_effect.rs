@@ -27,7 +27,7 @@ const fn throttle(name: &'static str) -> Setting {
 }
 
 /// All of them.
-pub const ELSEWHERE: &[Setting] = &[
+pub const KEPT_WITHOUT_EFFECT: &[Setting] = &[
     throttle("leader.replication.throttled.rate"),
     throttle("follower.replication.throttled.rate"),
     throttle("replica.alter.log.dirs.io.max.bytes.per.second"),
