@@ -42,9 +42,8 @@ use crate::server::reach::{Place, Reach, reach};
 use crate::server::{self, Bound};
 use crate::store::rocks::{Opened, RocksStore, StoreOptions};
 use crate::store::{Store, StoreError};
-use crate::telemetry::admin::{self, Observed};
+use crate::telemetry::admin::{self, Observed, Running};
 use crate::telemetry::collector::{self, Collector, Sources};
-use crate::telemetry::dedup::LookUp;
 use crate::telemetry::health::{BrokerState, Health};
 use crate::telemetry::hosts::Hosts;
 use crate::telemetry::output;
@@ -97,8 +96,7 @@ pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> 
         began,
         health: Health::default(),
         collector: OnceLock::new(),
-        engine: OnceLock::new(),
-        look_up: OnceLock::new(),
+        running: OnceLock::new(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
     poll_delay::measure(runtime.handle().clone()).map_err(Failure::Runtime)?;
@@ -280,8 +278,7 @@ async fn serve(
     let _ = observed.collector.set(Collector::new(sources, settings));
     tokio::spawn(look_at_stability(observed.clone()));
     // The same.
-    let _ = observed.engine.set(engine.clone());
-    let _ = observed.look_up.set(LookUp { engine: engine.clone(), extractor, sealed_ids: sealed_ids.clone() });
+    let _ = observed.running.set(Running { engine: engine.clone(), extractor, sealed_ids: sealed_ids.clone() });
     let broker = Arc::new(Broker {
         extractor,
         id_scan_duration: metrics::histogram!(crate::metrics::DEDUP_SCAN_SECONDS),

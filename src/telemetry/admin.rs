@@ -24,12 +24,14 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::collector::{self, Collector, RuntimeFigures};
-use super::dedup::{self, LookUp};
+use super::dedup;
 use super::health::{Health, notices};
 use super::hosts::Hosts;
 use super::overview::Overview;
 use super::page;
 use super::turns::{NoTurn, Turns};
+use crate::dedup::Extractor;
+use crate::engine::sealing::SealedIds;
 use crate::engine::{Engine, ISSUED_IDS_MAX};
 
 /// Connections beyond `einmal.admin.connections.max` that are told whether the broker lives and is ready, and nothing else: whoever
@@ -54,10 +56,18 @@ pub struct Observed {
     pub health: Health,
     /// Everything else, from when the data directory is open.
     pub collector: OnceLock<Collector>,
-    /// Tells open transactions, from when it runs.
-    pub engine: OnceLock<Engine>,
-    /// Finds single message ids, from then on.
-    pub look_up: OnceLock<LookUp>,
+    /// Those who are asked, from when they run.
+    pub running: OnceLock<Running>,
+}
+
+/// Who answers what no counter tells: the writer, and the files.
+pub struct Running {
+    /// Tells open transactions, and which ids are in memory.
+    pub engine: Engine,
+    /// Knows what ids are remembered by.
+    pub extractor: Extractor,
+    /// Knows which ids are in files.
+    pub sealed_ids: SealedIds,
 }
 
 /// The admin port cannot be had.
@@ -222,7 +232,7 @@ async fn dedup_status(
 }
 
 async fn dedup_find(State(Shared { observed, turns, .. }): State<Shared>, query: RawQuery) -> Result<Response, NoTurn> {
-    turns.made(dedup::find(State(observed), query)).await
+    turns.made(dedup::find::find(State(observed), query)).await
 }
 
 /// Hands out `?count=` ids in a row, one unless told otherwise. A POST, for what is asked twice is given twice.
@@ -237,8 +247,8 @@ async fn issue_ids(State(observed): State<Arc<Observed>>, RawQuery(query): RawQu
     let Some(count) = count.filter(|count| (1..=ISSUED_IDS_MAX).contains(count)) else {
         return (StatusCode::BAD_REQUEST, format!("ask for ?count=1 to {ISSUED_IDS_MAX}\n")).into_response();
     };
-    let first = match observed.engine.get() {
-        Some(engine) => engine.issue_ids(count).await.ok().flatten(),
+    let first = match observed.running.get() {
+        Some(running) => running.engine.issue_ids(count).await.ok().flatten(),
         None => None,
     };
     let Some(first) = first else {

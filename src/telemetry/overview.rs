@@ -182,8 +182,8 @@ impl SenderRow {
 impl Overview {
     /// Looks at everything.
     pub async fn gather(observed: Arc<Observed>) -> Self {
-        let open = match observed.engine.get() {
-            Some(engine) => open_transactions(engine).await,
+        let open = match observed.running.get() {
+            Some(running) => open_transactions(&running.engine).await,
             None => Vec::new(),
         };
         // The store's statistics and its keys come from C++ and may wait: not on a thread that serves connections.

@@ -8,7 +8,7 @@ use crate::store::layer::as_below;
 use crate::store::memory::MemoryStore;
 use crate::store::{Store, StoreStats};
 use crate::telemetry::collector::tests::observing;
-use crate::telemetry::health::Phase;
+use crate::telemetry::health::BrokerState;
 
 /// A store that tells of itself when it is let, and then that it takes no writes.
 struct Hanging {
@@ -40,10 +40,9 @@ fn over_a_hanging_store() -> (Shared, Sender<()>, Arc<AtomicUsize>) {
         began: Instant::now(),
         health: Health::default(),
         collector: OnceLock::from(observing(Arc::default(), Arc::default(), Arc::new(store), 10)),
-        engine: OnceLock::new(),
-        look_up: OnceLock::new(),
+        running: OnceLock::new(),
     };
-    observed.health.enter(Phase::Serving);
+    observed.health.enter(BrokerState::Running);
     (Shared::of(Arc::new(observed)), hold, asked)
 }
 

@@ -1,0 +1,190 @@
+//! Where one message lies that a topic remembers, for `/api/v1/dedup/find`. Asks the writer, and then the files.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::{NoAnswer, answered, looking_topic};
+use crate::config::DedupConfig;
+use crate::dedup::slice::SealedId;
+use crate::dedup::{BatchId, NamedId, Reached};
+use crate::log::catalog::Topic;
+use crate::telemetry::admin::{Observed, Running};
+use crate::telemetry::collector::Collector;
+use crate::telemetry::name::shown;
+use crate::telemetry::query::Query;
+use crate::types::{Offset, PartitionId, Timestamp};
+
+/// Partitions in which one question looks for an id, where its topic tells ids of different partitions apart.
+pub const PARTITIONS_MAX: usize = 10_000;
+
+/// Where the message with `?topic=…&id=…` lies, `id` as often as it has parts, with `namespace` and `partition` where the topic has use
+/// for them; of a sender that counts, how far it has come.
+pub(in crate::telemetry) async fn find(State(observed): State<Arc<Observed>>, RawQuery(query): RawQuery) -> Response {
+    answered(found(observed, query).await)
+}
+
+async fn found(observed: Arc<Observed>, query: Option<String>) -> Result<Value, NoAnswer> {
+    let query = Query::read(query.as_deref(), &["topic", "id", "namespace", "partition"]).map_err(NoAnswer::Unfit)?;
+    let (Some(collector), Some(running)) = (observed.collector.get(), observed.running.get()) else {
+        return Err(NoAnswer::NotNow("the data directory is not open yet"));
+    };
+    let name = query.text("topic").map_err(NoAnswer::Unfit)?;
+    let name = name.ok_or_else(|| NoAnswer::Unfit("name a topic: ?topic=…&id=…".to_owned()))?;
+    let topics = collector.topics();
+    let (topic, dedup) = looking_topic(topics.by_name.get(name), name)?;
+    let id = NamedId {
+        parts: query.all("id").map(<[u8]>::to_vec).collect(),
+        namespace: query.first("namespace").map(<[u8]>::to_vec),
+    };
+    let partition = partition(topic, query.text("partition").map_err(NoAnswer::Unfit)?)?;
+    let found = match dedup.mode() {
+        "window" => ids(running, topic, dedup, (&id, partition)).await?,
+        "sequence" => numbers(running, topic, (&id, partition)).await?,
+        mode => return Err(NoAnswer::Unfit(format!("topic {name} remembers no ids: it looks at {mode}"))),
+    };
+    // The store's keys come from C++ and may wait: not on a thread that serves connections.
+    let (topic_name, mode) = (topic.name.to_string(), dedup.mode());
+    let timed = tokio::task::spawn_blocking(move || {
+        let collector = observed.collector.get();
+        found.into_iter().map(|found| found.json(collector)).collect::<Vec<_>>()
+    });
+    let found = timed.await.map_err(|_| NoAnswer::NotNow("the log cannot be read"))?;
+    Ok(json!({ "topic": topic_name, "mode": mode, "is_live": !found.is_empty(), "found": found }))
+}
+
+/// The partition that is named.
+fn partition(topic: &Topic, named: Option<&str>) -> Result<Option<PartitionId>, NoAnswer> {
+    let Some(named) = named else { return Ok(None) };
+    let index = named.parse::<u32>().ok();
+    let partition = index.and_then(|index| topic.partitions.get(index as usize));
+    let partition =
+        partition.ok_or_else(|| NoAnswer::Unfit(format!("{} has no partition {}", topic.name, shown(named))))?;
+    Ok(Some(partition.id))
+}
+
+/// What was found.
+enum Found {
+    Id {
+        partition: PartitionId,
+        offset: Offset,
+        age_ms: Timestamp,
+        left_ms: Timestamp,
+        kept_in: &'static str,
+        producer_id: Option<i64>,
+    },
+    Number {
+        partition: PartitionId,
+        settled: Option<Reached>,
+        pending: Option<(i64, Reached)>,
+    },
+}
+
+impl Found {
+    fn json(self, collector: Option<&Collector>) -> Value {
+        let timestamp = |partition, offset| collector.and_then(|collector| collector.timestamp(partition, offset));
+        match self {
+            Self::Id { partition, offset, age_ms, left_ms, kept_in, producer_id } => json!({
+                "partition": partition.index,
+                "offset": offset,
+                "batch_timestamp_ms": timestamp(partition, offset),
+                "age_ms": age_ms,
+                "left_ms": left_ms,
+                "kept_in": kept_in,
+                "open_producer_id": producer_id,
+            }),
+            Self::Number { partition, settled, pending } => json!({
+                "partition": partition.index,
+                "number": settled.map(|reached| reached.number),
+                "offset": settled.map(|reached| reached.offset),
+                "batch_timestamp_ms": settled.and_then(|reached| timestamp(partition, reached.offset)),
+                "open_number": pending.map(|(_, reached)| reached.number),
+                "open_producer_id": pending.map(|(producer_id, _)| producer_id),
+            }),
+        }
+    }
+}
+
+async fn ids(
+    running: &Running,
+    topic: &Arc<Topic>,
+    dedup: &DedupConfig,
+    (id, partition): (&NamedId, Option<PartitionId>),
+) -> Result<Vec<Found>, NoAnswer> {
+    let partitions: Vec<PartitionId> = match partition {
+        Some(partition) => vec![partition],
+        // Where an id is the same in all partitions, one question is enough.
+        None => {
+            let asked = if dedup.identity.is_per_partition { topic.partitions.len() } else { 1 };
+            topic.partitions.iter().map(|partition| partition.id).take(asked).collect()
+        }
+    };
+    if partitions.len() > PARTITIONS_MAX {
+        return Err(NoAnswer::Unfit(format!("{} has more than {PARTITIONS_MAX} partitions: name one", topic.name)));
+    }
+    let named = partitions.iter().map(|partition| running.extractor.named(&dedup.identity, *partition, id));
+    let named = named.collect::<Result<Vec<_>, _>>().map_err(|unfit| NoAnswer::Unfit(unfit.to_string()))?;
+    let in_memory = running.engine.look_up_ids(topic.no, named.clone()).await;
+    let in_memory = in_memory.map_err(|_| NoAnswer::NotNow("the broker is stopping"))?;
+    let now = in_memory.now;
+    let left = |time: Timestamp| time.saturating_add(dedup.kept_ms()).saturating_sub(now);
+    let mut found = Vec::new();
+    let mut elsewhere = Vec::new();
+    for (fingerprint, remembered) in named.into_iter().zip(in_memory.ids) {
+        match remembered {
+            // What belongs to an open transaction counts however old it is.
+            Some(id) if id.transaction.is_some() || left(id.time) > 0 => found.push(Found::Id {
+                partition: PartitionId { topic: topic.no, index: id.original.partition },
+                offset: id.original.offset,
+                age_ms: now.saturating_sub(id.time),
+                left_ms: left(id.time),
+                kept_in: "memory",
+                producer_id: id.transaction.map(|producer_id| producer_id.0),
+            }),
+            // An older one in a file is over, too.
+            Some(_) => {}
+            None => elsewhere.push(BatchId { fingerprint, offset_delta: 0 }),
+        }
+    }
+    let (sealed_ids, no) = (running.sealed_ids.clone(), topic.no);
+    let read = tokio::task::spawn_blocking(move || sealed_ids.ask(no, &elsewhere).read(&elsewhere));
+    let sealed = read.await.map_err(|_| NoAnswer::NotNow("the files of message ids cannot be read"))?;
+    let sealed = sealed.map_err(|error| {
+        tracing::error!(topic = &*topic.name, %error, "message ids cannot be looked up");
+        NoAnswer::NotNow("the files of message ids cannot be read")
+    })?;
+    let is_there = |id: &SealedId| topic.has_reached(id.partition, id.offset) && left(id.time) > 0;
+    found.extend(sealed.found.into_iter().map(|(_, id)| id).filter(is_there).map(|id| Found::Id {
+        partition: PartitionId { topic: topic.no, index: id.partition },
+        offset: id.offset,
+        age_ms: now.saturating_sub(id.time),
+        left_ms: left(id.time),
+        kept_in: "file",
+        producer_id: None,
+    }));
+    Ok(found)
+}
+
+async fn numbers(
+    running: &Running,
+    topic: &Topic,
+    (id, partition): (&NamedId, Option<PartitionId>),
+) -> Result<Vec<Found>, NoAnswer> {
+    let [name] = id.parts.as_slice() else {
+        return Err(NoAnswer::Unfit("in mode sequence name a sender".to_owned()));
+    };
+    let name = String::from_utf8(name.clone()).map_err(|_| NoAnswer::Unfit("names are UTF-8".to_owned()))?;
+    let known = running.engine.look_up_name(topic.no, name).await;
+    let known = known.map_err(|_| NoAnswer::NotNow("the broker is stopping"))?;
+    let known = known.into_iter().map(|(index, sequence)| {
+        let pending = sequence.pending.map(|(producer_id, reached)| (producer_id.0, reached));
+        Found::Number { partition: PartitionId { topic: topic.no, index }, settled: sequence.settled, pending }
+    });
+    let is_asked = |found: &Found| match (found, partition) {
+        (Found::Number { partition: of, .. }, Some(asked)) => *of == asked,
+        _ => true,
+    };
+    Ok(known.filter(is_asked).collect())
+}
