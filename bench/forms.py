@@ -53,6 +53,9 @@ class Form:
     fresh_partitions: int
     # Remembered at once.
     message_ids: int
+    # Topics and groups that are watched, and how often each page is asked for.
+    observed: tuple
+    scrapes: int
     # Of the slower broker's maximum, %.
     tail_shares: tuple
 
@@ -61,18 +64,19 @@ FORMS = {
     "smoke": Form(
         repetitions=1, retries=0, discards=False, all_rows=True, kafka_starts=1, warm_up_s=0, seconds=1, settle_s=0, maximum_s=1, pause_s=0.1,
         records={"D1": 2000, "D2": 1000}, fill_records=2000, unflushed_mb=2, connections=20, partitions=(1, 20), partition_counts=(100,),
-        producers=(2,), members=5, restarts=1, idle_members=10, committing=3, transactional=(2, 1), topics=50, fresh_partitions=20, message_ids=5000, tail_shares=(10,),
+        producers=(2,), members=5, restarts=1, idle_members=10, committing=3, transactional=(2, 1), topics=50, fresh_partitions=20, message_ids=5000, observed=(20, 5), scrapes=3, tail_shares=(10,),
     ),
     "short": Form(
         repetitions=3, retries=1, discards=True, all_rows=False, kafka_starts=1, warm_up_s=20, seconds=3, settle_s=0.5, maximum_s=2, pause_s=2,
         records={"D1": 500_000, "D2": 200_000}, fill_records=500_000, unflushed_mb=500, connections=10_000, partitions=(1, 1000),
         partition_counts=(10_000, 100_000), producers=(), members=500, restarts=5, idle_members=1000, committing=200, transactional=(16, 4),
-        topics=10_000, fresh_partitions=1000, message_ids=10_000_000, tail_shares=(10,),
+        topics=10_000, fresh_partitions=1000, message_ids=10_000_000, observed=(1000, 100), scrapes=20, tail_shares=(10,),
     ),
     "full": Form(
         repetitions=5, retries=5, discards=True, all_rows=True, kafka_starts=5, warm_up_s=60, seconds=60, settle_s=10, maximum_s=10, pause_s=5,
         records={"D1": 2_000_000, "D2": 1_000_000}, fill_records=5_000_000, unflushed_mb=5000, connections=10_000,
         partitions=(1, 16, 1000, 10_000), partition_counts=(10_000, 100_000), producers=(1, 4, 50, 500), members=500,
-        restarts=100, idle_members=1000, committing=200, transactional=(16, 4), topics=10_000, fresh_partitions=1000, message_ids=10_000_000, tail_shares=(10, 50, 80),
+        restarts=100, idle_members=1000, committing=200, transactional=(16, 4), topics=10_000, fresh_partitions=1000, message_ids=10_000_000, observed=(1000, 100), scrapes=50,
+        tail_shares=(10, 50, 80),
     ),
 }

@@ -1,6 +1,7 @@
 """What the kernel tells of processes, devices and the machine; every function reads once and keeps nothing."""
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +19,9 @@ class Process:
 
 
 def cpu_seconds(pid):
-    """User and system time of a process, its threads included."""
-    return _stat(pid).cpu_s
+    """User and system time of a process, threads that have ended included, by the scheduler's own clock: `/proc` tells it in steps of a
+    tick, which is as much as a scrape takes. The number of the clock is made as `clock_getcpuclockid` makes it."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def is_running(pid):

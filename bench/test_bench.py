@@ -106,12 +106,33 @@ class Goals(unittest.TestCase):
         "M1": {"cpu_us": "≤ 0.2 µs"},
     }
 
+    # Of the full form, which alone has them.
+    OBSERVING = {
+        "O1": {"ms": "≤ 100 ms", "cpu_percent": "≤ 1 % of a core"},
+        "O2": {"ms": "≤ 50 ms"},
+        "O3": {"s": "≤ 3 s"},
+        "O4": {"produce_ratio": "≤ 1.02 ×", "consume_ratio": "≤ 1.02 ×"},
+    }
+
+    def test_those_who_watch_have_goals_of_their_own(self):
+        watching = [workload for workload in workloads(FORMS["full"]) if workload.name.startswith("O")]
+        self.assertEqual({each.name: {figure.key: figure.goal.words(figure) for figure in each.figures if figure.goal} for each in watching}, self.OBSERVING)
+
     def test_each_row_has_its_own_goal(self):
         told = {}
         for workload in workloads(FORMS["short"]):
             name = workload.name if workload.name in self.GOALS else f"{workload.name} {workload.classes[0]}"
             told[name] = {figure.key: figure.goal.words(figure) for figure in workload.figures if figure.goal}
         self.assertEqual(told, self.GOALS)
+
+
+class Proc(unittest.TestCase):
+    def test_the_time_of_a_process_is_told_finer_than_in_ticks(self):
+        before = proc.cpu_seconds(os.getpid())
+        self.assertGreater(before, 0)
+        self.assertLess(abs(before - proc.processes()[os.getpid()].cpu_s), 3 / proc.TICKS)
+        sum(range(10_000))
+        self.assertGreater(proc.cpu_seconds(os.getpid()), before)
 
 
 class Restart(unittest.TestCase):

@@ -43,8 +43,9 @@ class Turn:
         finally:
             broker.remove()
 
-    def interval(self, broker, to_device=False):
-        idle = self.warm_kafka if self.side == "einmal" else None
+    def interval(self, broker, to_device=False, idle=None):
+        """`idle` is another broker that runs beside, if it is not the warm Kafka."""
+        idle = idle or (self.warm_kafka if self.side == "einmal" else None)
         self.intervals.append(Interval(broker, idle, to_device))
         return self.intervals[-1]
 

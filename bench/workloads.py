@@ -1,5 +1,5 @@
 """The table of workloads: what is done to a broker once, and which figures come of it. Ids as in the README: P produce, C consume,
-A administration, N connections, G groups, T transactions, M message ids, S start and memory.
+A administration, N connections, G groups, T transactions, M message ids, O observing, S start and memory.
 
 A workload's function takes a [`Turn`](turn.py) and answers the values of one repetition by the keys of its figures; under
 "latency_us" percentiles for the plot.
@@ -11,6 +11,7 @@ from typing import Callable
 import clients
 import kafka_wire
 import message_ids
+import observing
 import proc
 import topics
 from figures import Figure, Goal
@@ -478,5 +479,24 @@ def workloads(form):
         Workload("M3", "idempotence, acks=all and message ids together, in Kafka without ids", message_ids.all_together, (
             Figure("records_per_s", "rate", "records/s", "higher", Goal("ratio", 1)), Figure("cpu_us", "broker CPU per record", "µs"),
         ), headline=False),
+    ]
+    topics_observed, groups_observed = form.observed
+    seen = f"{topics_observed:,} topics of {observing.PARTITIONS_EACH} partitions and {groups_observed:,} groups"
+    table += [
+        Workload("O1", f"a scrape of /metrics, {seen}", observing.scrape, (
+            Figure("ms", "time", "ms", goal=Goal("value", 100)),
+            Figure("cpu_percent", f"broker CPU, one in {observing.SCRAPE_INTERVAL_S} s", "% of a core", goal=Goal("value", 1)), Figure("mb", "size", "MB"),
+        ), ("D2",), own=True, einmal_only=True, headline=False),
+        Workload("O2", f"the page of the admin port, {seen}", observing.page, (
+            Figure("ms", "time", "ms", goal=Goal("value", 50)),
+        ), ("D2",), own=True, einmal_only=True, headline=False),
+        Workload("O3", "einmal doctor against a healthy broker", observing.doctor, (
+            Figure("s", "time", "s", goal=Goal("value", 3)),
+        ), ("D2",), own=True, einmal_only=True, headline=False),
+        Workload("O4", "with metrics ÷ without (einmal.metrics.level=off)", observing.counting, (
+            Figure("produce_ratio", "broker CPU per GB, produce", "×", goal=Goal("value", 1.02)),
+            Figure("consume_ratio", "broker CPU per GB, consume", "×", goal=Goal("value", 1.02)),
+            Figure("produce_without", "without, produce", "CPU-s/GB"), Figure("consume_without", "without, consume", "CPU-s/GB"),
+        ), ("D1",), own=True, einmal_only=True, headline=False),
     ]
     return [each for each in table if form.all_rows or each.headline]

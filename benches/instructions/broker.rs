@@ -62,10 +62,8 @@ pub struct BenchBroker {
 
 impl BenchBroker {
     pub fn start() -> Self {
-        // Without a recorder each metric is a call that returns at once.
-        if std::env::var_os("WITHOUT_METRICS").is_none() {
-            einmal::telemetry::recorder::install().expect("the only recorder");
-        }
+        let is_counting = std::env::var_os("WITHOUT_METRICS").is_none();
+        einmal::telemetry::recorder::install(is_counting).expect("the only recorder");
         let sources = Sources { host_name: "localhost".into(), ..Sources::default() };
         let config = load(&sources).expect("defaults are good").config;
         let gate = Arc::new(Gate::default());

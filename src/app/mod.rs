@@ -43,7 +43,7 @@ use crate::server::{self, Bound};
 use crate::store::rocks::{Opened, RocksStore, StoreOptions};
 use crate::store::{Store, StoreError};
 use crate::telemetry::admin::{self, Observed, Running};
-use crate::telemetry::collector::{self, Collector, Sources};
+use crate::telemetry::collector::{self, Collector, Level, Sources};
 use crate::telemetry::health::{BrokerState, Health};
 use crate::telemetry::hosts::Hosts;
 use crate::telemetry::output;
@@ -79,7 +79,7 @@ pub struct Manner {
 pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> {
     let (loggers, repetition) = output::install(&loaded.config.log_level)?;
     huge_pages::refuse();
-    let recorder = recorder::install()?;
+    let recorder = recorder::install(Level::of(&loaded.config) > Level::Off)?;
     let Build { version, revision, rustc } = build;
     metrics::gauge!(crate::metrics::BUILD_INFO, "version" => version, "revision" => revision, "rustc" => rustc)
         .set(1.0);
@@ -256,7 +256,9 @@ async fn serve(
         groups,
         coordinator::Settings::from(&config),
     );
-    let (clients, phases): (Arc<Clients>, Arc<RequestPhases>) = Default::default();
+    let clients = Arc::<Clients>::default();
+    let is_counting = Level::of(&config) > Level::Off;
+    let phases = Arc::new(if is_counting { RequestPhases::default() } else { RequestPhases::off() });
     let endpoints = endpoints(&bound);
     let advertised = endpoints.first().map(Endpoint::address);
     let senders = Arc::<Senders>::default();

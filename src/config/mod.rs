@@ -196,7 +196,7 @@ pub struct Config {
     pub storage_accept_loss: bool,
     /// `einmal.metrics.max.series.per.family`.
     pub metrics_series_max: usize,
-    /// `einmal.metrics.level`: cluster, topic or partition.
+    /// `einmal.metrics.level`: off, cluster, topic or partition.
     pub metrics_level: String,
     /// `einmal.metrics.compat`: whose names are shown beside our own.
     pub metrics_compat: Vec<String>,

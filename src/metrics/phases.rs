@@ -60,14 +60,25 @@ struct Histogram {
 
 /// All phases of all APIs.
 #[derive(Debug, Default)]
-pub struct RequestPhases([[Histogram; Phase::ALL.len()]; APIS.len()]);
+pub struct RequestPhases {
+    histograms: [[Histogram; Phase::ALL.len()]; APIS.len()],
+    is_off: bool,
+}
 
 impl RequestPhases {
+    /// Of which none is counted.
+    pub fn off() -> Self {
+        Self { is_off: true, ..Self::default() }
+    }
+
     /// Adds a sample.
     pub fn record(&self, class: ApiClass, phase: Phase, spent: Duration) {
+        if self.is_off {
+            return;
+        }
         let nanoseconds = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.iter().position(|(bound, _)| nanoseconds <= *bound).unwrap_or(BOUNDS.len());
-        let histogram = &self.0[class.0][phase as usize];
+        let histogram = &self.histograms[class.0][phase as usize];
         histogram.counts[bucket].fetch_add(1, Ordering::Relaxed);
         histogram.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
@@ -75,7 +86,7 @@ impl RequestPhases {
     /// Appends all samples in the text format of Prometheus.
     pub fn render(&self, text: &mut String) {
         const NAME: &str = super::REQUEST_PHASE_SECONDS;
-        for (api, phases) in APIS.iter().zip(&self.0) {
+        for (api, phases) in APIS.iter().zip(&self.histograms) {
             for ((_, phase), histogram) in Phase::ALL.iter().zip(phases) {
                 let labels = format!("api=\"{api}\",phase=\"{phase}\"");
                 let bounds = BOUNDS.iter().map(|(_, text)| *text).chain(["+Inf"]);

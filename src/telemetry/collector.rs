@@ -48,6 +48,8 @@ const STORE_SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// `einmal.metrics.level`: how far families are broken down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// As the next, and nothing is recorded.
+    Off,
     /// None by topic or group.
     Cluster,
     /// By topic and group; by partition while there are few.
@@ -57,9 +59,15 @@ pub enum Level {
 }
 
 impl Level {
+    /// The level that is set.
+    pub fn of(config: &crate::config::Config) -> Self {
+        Self::of_name(&config.metrics_level).unwrap_or(Self::Topic)
+    }
+
     /// The level of this name.
     pub fn of_name(name: &str) -> Option<Self> {
         match name {
+            "off" => Some(Self::Off),
             "cluster" => Some(Self::Cluster),
             "topic" => Some(Self::Topic),
             "partition" => Some(Self::Partition),
@@ -94,7 +102,7 @@ impl From<&crate::config::Config> for Settings {
         Self {
             data_dir: config.data_dir.clone(),
             series_max: config.metrics_series_max,
-            level: Level::of_name(&config.metrics_level).unwrap_or(Level::Topic),
+            level: Level::of(config),
             compat: config.metrics_compat.iter().filter_map(|name| Dialect::of_name(name)).collect(),
             fsync_disabled: config.topic_defaults.is_relaxed(),
             node_id: config.node_id,

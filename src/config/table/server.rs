@@ -426,9 +426,10 @@ pub const SERVER: &[Setting] = &[
         "einmal.metrics.level",
         Kind::String,
         "topic",
-        "How far metrics are broken down: cluster, topic (and by partition while there are at most 1000 of them) or partition.",
+        "How far metrics are broken down: cluster, topic (and by partition while there are at most 1000 of them) or partition. off: \
+         what happens is not counted, and only what exists is shown; to measure what counting costs.",
     )
-    .valid(Valid::OneOf(&["cluster", "topic", "partition"])),
+    .valid(Valid::OneOf(&["off", "cluster", "topic", "partition"])),
     Setting::new(
         "einmal.metrics.compat",
         Kind::List,
