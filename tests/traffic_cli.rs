@@ -152,6 +152,51 @@ fn aborted_and_open_records_are_seen_only_by_those_who_ask_for_them() {
 }
 
 #[test]
+fn who_does_not_come_to_the_end_is_told_whose_transaction_is_open_and_what_ends_it() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    einmal(&server, &["produce", "t"], "before\n");
+    let address = server.address.to_string();
+    let told = |arguments: &[&str]| {
+        let output = server::call(&[arguments, &["--bootstrap-server", &address]].concat());
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        (text(output.stdout), text(output.stderr))
+    };
+    let consume = [&["consume", "t", "--group", "g"], &ALL[..]].concat();
+    assert_eq!(told(&consume), ("before\n".to_owned(), String::new()));
+    let mut open = TransactionalProducer::init(&mut client, Protocol::V2, "payments");
+    assert_eq!(open.send(&mut client, "t", 0, &["open", "too"]).0, 0);
+    einmal(&server, &["produce", "t"], "behind it\n");
+
+    let asked = [&consume[..], &["group", "lag", "g", "-o", "json"], &["topic", "describe", "t", "-o", "json"]];
+    for arguments in asked {
+        let (stdout, said) = told(arguments);
+        for part in [
+            "einmal: 3 records of t-0 are beyond the last stable offset 1: ",
+            &format!("transaction \"payments\" of producer {}, open for ", open.id),
+            "`einmal txn abort payments` ends it",
+        ] {
+            assert!(said.contains(part) && said.lines().count() == 1, "{arguments:?}: {part}: {said}");
+        }
+        if stdout.starts_with('[') {
+            let rows: Value = serde_json::from_str(&stdout).expect("JSON");
+            let offsets = (&rows[0]["last_stable_offset"], &rows[0]["end_offset"]);
+            assert_eq!(offsets, (&json!(1), &json!(4)), "{arguments:?}: {rows}");
+        }
+    }
+    let (_, said) = told(&["consume", "t", "--from-beginning", "--exit-at-end", "--isolation", "read_uncommitted"]);
+    assert_eq!(said, "", "nobody is held back");
+
+    einmal(&server, &["txn", "abort", "payments"], "");
+    assert_eq!(told(&consume), ("behind it\n".to_owned(), String::new()));
+    for arguments in &asked[1..] {
+        assert_eq!(told(arguments).1, "", "{arguments:?}");
+    }
+}
+
+#[test]
 fn readiness_is_asked_at_the_admin_port() {
     let server = TestServer::start();
     let output = server::call(&["health", "--ready", "--admin", &server.admin.to_string()]);

@@ -9,13 +9,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
-use super::CliError;
-use super::group;
+use super::at_end::AtEnd;
 use super::output::{self, Format};
 use super::place::{self, Place};
 use super::read::{Brought, Message, Position, fetch};
 use super::target::Target;
-use crate::client::{ClientError, Cluster, NodeId};
+use super::{CliError, group, held, now};
+use crate::client::{ClientError, Cluster, NodeId, PartitionLeader};
 use crate::types::{ErrorCode, IsolationLevel, Offset, PartitionIndex};
 
 /// Text under the help.
@@ -30,6 +30,9 @@ Examples:
 
 /// How long a broker may wait for something to answer with.
 const WAIT: Duration = Duration::from_millis(500);
+
+/// How long an open transaction is in the way before that is worth a word, ms: most are over in less.
+const HELD_MS: i64 = 2_000;
 
 /// How much of transactions is seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -89,12 +92,13 @@ pub fn run(options: &Options) -> Result<(), CliError> {
         Isolation::Uncommitted => IsolationLevel::ReadUncommitted,
     };
     let mut left = options.count.unwrap_or(u64::MAX);
+    let mut at_end = AtEnd::default();
     while left > 0 {
         let mut are_all_at_end = true;
         let leaders: Vec<NodeId> = positions.keys().copied().collect();
         for leader in leaders {
             let of_leader = positions.entry(leader).or_default();
-            for Brought { topic, partition, messages, next_offset, end } in
+            for Brought { topic, partition, messages, next_offset, end, high_watermark } in
                 fetch(&mut cluster, leader, of_leader, isolation, WAIT)?
             {
                 let printed = usize::try_from(left).map_or(messages.len(), |left| messages.len().min(left));
@@ -104,6 +108,8 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 left -= printed as u64;
                 let next = if printed < messages.len() { messages[printed].offset } else { next_offset };
                 are_all_at_end &= next >= end;
+                let read = PartitionLeader { topic: topic.clone(), partition, leader: Some(leader) };
+                at_end.note(read, next, (end, high_watermark), now());
                 let position = of_leader.iter_mut().find(|asked| asked.topic == topic && asked.partition == partition);
                 if let Some(position) = position {
                     position.offset = next;
@@ -114,8 +120,10 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             }
         }
         if options.exit_at_end && are_all_at_end {
+            held::tell(&mut cluster, &at_end.held(now(), 0), options.target.timeout());
             break;
         }
+        held::tell(&mut cluster, &at_end.held(now(), HELD_MS), options.target.timeout());
     }
     Ok(())
 }

@@ -7,12 +7,14 @@
 
 mod advice;
 mod append;
+mod at_end;
 pub mod config;
 pub mod consume;
 pub mod dedup;
 pub mod doctor;
 mod error;
 pub mod group;
+mod held;
 mod offsets;
 mod outcome;
 pub mod output;
@@ -40,6 +42,15 @@ const TOPIC_RESOURCE: i8 = 2;
 /// As requests carry it.
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+/// As a shell takes it for one word, to be pasted.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    match !text.is_empty() && !text.starts_with('-') && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 /// Wall clock, ms since 1970.

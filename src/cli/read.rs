@@ -60,6 +60,8 @@ pub(super) struct Brought {
     pub next_offset: Offset,
     /// Where what can be read ends for now.
     pub end: Offset,
+    /// Where it ends for those who read what is not committed.
+    pub high_watermark: Offset,
 }
 
 /// Asks `leader` for what follows `positions`, and waits up to `wait` for something.
@@ -96,14 +98,15 @@ pub(super) fn fetch(
             ClientError::check("Fetch", data.error_code, Some(&format!("({name}-{partition})")))?;
             let asked = positions.iter().find(|asked| asked.topic == name && asked.partition == partition);
             let from = asked.map_or(0, |asked| asked.offset);
+            let high_watermark = data.high_watermark;
             let end = match isolation {
                 IsolationLevel::ReadCommitted => data.last_stable_offset,
-                IsolationLevel::ReadUncommitted => data.high_watermark,
+                IsolationLevel::ReadUncommitted => high_watermark,
             };
             let (messages, next_offset) = messages(data, from).map_err(|error| {
                 CliError::Unfit(format!("{name}-{partition} has a batch that cannot be read: {error}"))
             })?;
-            brought.push(Brought { topic: name, partition, messages, next_offset, end });
+            brought.push(Brought { topic: name, partition, messages, next_offset, end, high_watermark });
         }
     }
     Ok(brought)

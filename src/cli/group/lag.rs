@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::ask;
 use crate::cli::CliError;
+use crate::cli::held::{self, Held};
 use crate::cli::offsets::{self, EARLIEST, LATEST};
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
@@ -25,18 +26,34 @@ pub struct Options {
 /// Shows what groups have committed, against the ends of the partitions.
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
-    let mut listing =
-        Listing::new(&["group", "topic", "partition", "committed_offset", "log_start_offset", "end_offset", "lag"]);
-    let mut missing = Vec::new();
+    let mut listing = Listing::new(&[
+        "group",
+        "topic",
+        "partition",
+        "committed_offset",
+        "log_start_offset",
+        "end_offset",
+        "lag",
+        "last_stable_offset",
+    ]);
+    let (mut missing, mut held) = (Vec::new(), Vec::new());
     for group in &options.groups {
-        if !show(&mut cluster, group, options.target.timeout(), &mut listing)? {
+        if !show(&mut cluster, group, options.target.timeout(), &mut listing, &mut held)? {
             missing.push(group.clone());
         }
     }
+    held::tell(&mut cluster, &held, options.target.timeout());
     listing.print_before(CliError::missing("nothing is committed by the group", &missing), options.target.output)
 }
 
-fn show(cluster: &mut Cluster, group: &str, timeout: Duration, listing: &mut Listing) -> Result<bool, CliError> {
+/// Adds the group's rows, and to `held` where an open transaction is in its way. False if it has committed nothing.
+fn show(
+    cluster: &mut Cluster,
+    group: &str,
+    timeout: Duration,
+    listing: &mut Listing,
+    held: &mut Vec<Held>,
+) -> Result<bool, CliError> {
     let committed = ask::committed(cluster, group, timeout)?;
     let topics: BTreeSet<&String> = committed.keys().map(|(topic, _)| topic).collect();
     if topics.is_empty() {
@@ -47,6 +64,12 @@ fn show(cluster: &mut Cluster, group: &str, timeout: Duration, listing: &mut Lis
     partitions.retain(|partition| committed.contains_key(&(partition.topic.clone(), partition.partition)));
     let starts = offsets::list(cluster, &partitions, EARLIEST)?;
     let ends = offsets::list(cluster, &partitions, LATEST)?;
+    let stable = offsets::list_stable(cluster, &partitions)?;
+    for found in held::between(&partitions, &stable, &ends) {
+        if !held.contains(&found) {
+            held.push(found);
+        }
+    }
     for (place, offset) in &committed {
         let end = ends.get(place).copied();
         listing.row(vec![
@@ -57,6 +80,7 @@ fn show(cluster: &mut Cluster, group: &str, timeout: Duration, listing: &mut Lis
             starts.get(place).map_or(Cell::Absent, |start| Cell::Number(*start)),
             end.map_or(Cell::Absent, Cell::Number),
             end.map_or(Cell::Absent, |end| Cell::Number((end - offset).max(0))),
+            stable.get(place).map_or(Cell::Absent, |stable| Cell::Number(*stable)),
         ]);
     }
     Ok(true)

@@ -1,6 +1,7 @@
 //! `einmal topic describe`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::Args;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
@@ -9,6 +10,7 @@ use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::{BrokerId, DescribeConfigsRequest, MetadataRequest};
 
 use super::size;
+use crate::cli::held;
 use crate::cli::offsets::{self, EARLIEST, LATEST};
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
@@ -41,7 +43,7 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let listing = if options.settings {
         settings(&mut cluster, &topics, options.all)?
     } else {
-        partitions(&mut cluster, &topics)?
+        partitions(&mut cluster, &topics, options.target.timeout())?
     };
     Ok(listing.print(options.target.output)?)
 }
@@ -66,12 +68,13 @@ fn find(cluster: &mut Cluster, names: &[String]) -> Result<Vec<MetadataResponseT
     Ok(topics)
 }
 
-fn partitions(cluster: &mut Cluster, topics: &[MetadataResponseTopic]) -> Result<Listing, CliError> {
+fn partitions(cluster: &mut Cluster, topics: &[MetadataResponseTopic], timeout: Duration) -> Result<Listing, CliError> {
     let names: Vec<String> =
         topics.iter().filter_map(|topic| topic.name.as_ref()).map(|name| name.to_string()).collect();
     let led = if names.is_empty() { Vec::new() } else { cluster.partitions(&names)? };
     let starts = offsets::list(cluster, &led, EARLIEST)?;
     let ends = offsets::list(cluster, &led, LATEST)?;
+    let stable = offsets::list_stable(cluster, &led)?;
     let sizes = size::list(cluster, &led)?;
     let mut listing = Listing::new(&[
         "topic",
@@ -82,6 +85,7 @@ fn partitions(cluster: &mut Cluster, topics: &[MetadataResponseTopic]) -> Result
         "log_start_offset",
         "end_offset",
         "size_bytes",
+        "last_stable_offset",
     ]);
     for topic in topics {
         let name = topic.name.as_ref().map_or("", |name| name.as_str());
@@ -101,9 +105,11 @@ fn partitions(cluster: &mut Cluster, topics: &[MetadataResponseTopic]) -> Result
                 at(&starts),
                 at(&ends),
                 at(&sizes),
+                at(&stable),
             ]);
         }
     }
+    held::tell(cluster, &held::between(&led, &stable, &ends), timeout);
     Ok(listing)
 }
 

@@ -1,19 +1,16 @@
 //! `einmal txn find-hanging`.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use clap::Args;
-use kafka_protocol::messages::ListTransactionsRequest;
 use kafka_protocol::messages::describe_producers_response::ProducerState;
-use kafka_protocol::messages::describe_transactions_response::TransactionState;
 
+use super::open::{Open, is_hanging, transactions_of};
 use super::{ask, producers};
 use crate::cli::output::{Cell, Listing};
 use crate::cli::target::Target;
 use crate::cli::{CliError, now, span};
-use crate::client::{ClientError, Cluster, NodeId};
-use crate::types::{ErrorCode, PartitionIndex};
+use crate::client::NodeId;
 
 pub(super) const EXAMPLES: &str = "\
 Each row can be ended, once nobody writes there any more:
@@ -36,14 +33,6 @@ pub struct Options {
     max_transaction_timeout: Duration,
     #[command(flatten)]
     target: Target,
-}
-
-/// A transaction that is open in a partition.
-#[derive(Debug, Clone, PartialEq)]
-struct Open {
-    topic: String,
-    partition: PartitionIndex,
-    producer: ProducerState,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
@@ -101,44 +90,9 @@ fn is_candidate(producer: &ProducerState, now: i64, span_ms: i64) -> bool {
     producer.current_txn_start_offset >= 0 && now.saturating_sub(producer.last_timestamp) >= span_ms
 }
 
-/// What coordinators know of the producers' transactions, by producer id; those without a transactional id are left out.
-fn transactions_of(
-    cluster: &mut Cluster,
-    open: &[Open],
-    timeout: Duration,
-) -> Result<BTreeMap<i64, TransactionState>, CliError> {
-    let ids: BTreeSet<i64> = open.iter().map(|open| open.producer.producer_id.0).collect();
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let filter = ids.iter().map(|id| (*id).into()).collect();
-    let request = ListTransactionsRequest::default().with_producer_id_filters(filter).with_duration_filter(-1);
-    let mut known = BTreeMap::new();
-    for (_, listed) in ask::list(cluster, &request, timeout)? {
-        let (_, described) = ask::describe(cluster, &listed.transactional_id, timeout)?;
-        if described.error_code != ErrorCode::TRANSACTIONAL_ID_NOT_FOUND.0 {
-            ClientError::check("DescribeTransactions", described.error_code, None)?;
-            known.insert(listed.producer_id.0, described);
-        }
-    }
-    Ok(known)
-}
-
-/// Whether no coordinator will end it: none knows the producer, or its transaction is over, or does not write here.
-fn is_hanging(open: &Open, known: &BTreeMap<i64, TransactionState>) -> bool {
-    let transaction = known.get(&open.producer.producer_id.0);
-    !transaction.is_some_and(|transaction| {
-        let mut topics = transaction.topics.iter().filter(|topic| topic.topic.as_str() == open.topic);
-        topics.any(|topic| topic.partitions.contains(&open.partition))
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::messages::describe_transactions_response::TopicData;
-
     use super::*;
-    use crate::cli::text;
 
     fn producer(start_offset: i64, last_timestamp: i64) -> ProducerState {
         ProducerState::default()
@@ -155,28 +109,5 @@ mod tests {
             let producer = producer(start_offset, last_timestamp);
             assert_eq!(is_candidate(&producer, 2_000, 1_000), expected, "{start_offset} {last_timestamp}");
         }
-    }
-
-    #[test]
-    fn a_transaction_hangs_that_its_coordinator_does_not_have_in_this_partition() {
-        let open = Open { topic: "t".to_owned(), partition: 1, producer: producer(0, 0) };
-        let transaction = |topics: &[(&str, &[i32])]| {
-            let topic = |(name, partitions): &(&str, &[i32])| {
-                TopicData::default().with_topic(text(name).into()).with_partitions(partitions.to_vec())
-            };
-            TransactionState::default().with_topics(topics.iter().map(topic).collect())
-        };
-        for (producer_id, topics, expected) in [
-            (7, &[("t", &[0, 1][..])][..], false),
-            (7, &[("u", &[1][..]), ("t", &[1][..])][..], false),
-            (7, &[("t", &[0][..])][..], true),
-            (7, &[("u", &[1][..])][..], true),
-            (7, &[][..], true),
-            (8, &[("t", &[0, 1][..])][..], true),
-        ] {
-            let known = BTreeMap::from([(producer_id, transaction(topics))]);
-            assert_eq!(is_hanging(&open, &known), expected, "{producer_id} {topics:?}");
-        }
-        assert!(is_hanging(&open, &BTreeMap::new()));
     }
 }

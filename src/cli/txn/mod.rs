@@ -8,9 +8,11 @@ mod ask;
 mod describe;
 mod find_hanging;
 mod list;
+mod open;
 mod producers;
 
 use clap::Subcommand;
+pub(super) use open::{Holder, holder_of};
 
 use super::CliError;
 
