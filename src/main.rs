@@ -49,8 +49,8 @@ enum Command {
     Config(ConfigCommand),
     /// Ask a broker whether it serves
     Health {
-        /// Where it listens; else EINMAL_BOOTSTRAP, else localhost:9092
-        #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT")]
+        /// Where it listens, or several with commas, of which one must serve; else EINMAL_BOOTSTRAP, else localhost:9092
+        #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT,...")]
         bootstrap_server: Option<String>,
         /// Ask an einmal's admin port whether it is ready to serve, and say what it waits for
         #[arg(long)]

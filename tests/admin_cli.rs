@@ -230,6 +230,41 @@ fn a_cluster_that_does_not_answer_is_said_to_not_answer() {
 }
 
 #[test]
+fn of_several_brokers_the_first_that_answers_is_asked_and_what_is_no_address_says_what_to_write() {
+    let server = TestServer::start();
+    let admin = server.admin.to_string();
+    // Bound for a moment, and listening nowhere since; no Kafka; the broker.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let list = format!("PLAINTEXT://{dead}, {admin},{}", server.address);
+    for arguments in [&["topic", "list"][..], &["health"], &["doctor", "--read-only"]] {
+        let called = server::call(&[arguments, &["--bootstrap", &list]].concat());
+        assert!(called.status.success(), "{arguments:?}: {called:?}");
+    }
+    let none = format!("{dead},{admin}");
+    let called = server::call(&["topic", "list", "--bootstrap", &none]);
+    let said = String::from_utf8_lossy(&called.stderr).into_owned();
+    assert!(said.starts_with("einmal: none of the 2 brokers answers: ") && said.lines().count() == 1, "{said}");
+    assert!(
+        said.contains(&format!("cannot connect to {dead}")) && said.contains(&format!("{admin} speaks HTTP")),
+        "{said}"
+    );
+    for (given, words) in [
+        (format!("http://{}", server.admin), "write HOST:PORT of a listener"),
+        (format!("SASL_SSL://{}", server.address), "PLAINTEXT listener"),
+        ("localhost".to_owned(), "its port is missing: write HOST:PORT, e.g. localhost:9092"),
+    ] {
+        for arguments in [&["topic", "list"][..], &["health"], &["bench", "produce", "--records", "1"]] {
+            let called = server::call(&[arguments, &["--bootstrap-server", &given]].concat());
+            let said = String::from_utf8_lossy(&called.stderr).into_owned();
+            assert_eq!(called.status.code(), Some(1), "{arguments:?} {given}");
+            assert!(said.contains(words) && said.lines().count() == 1, "{arguments:?} {given}: {said}");
+        }
+    }
+    let ready = server::call(&["health", "--ready", "--admin", &format!("http://{admin}/")]);
+    assert!(ready.status.success(), "as the start prints it: {ready:?}");
+}
+
+#[test]
 fn groups_are_listed_and_told_where_to_go_on() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);

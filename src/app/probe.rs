@@ -48,6 +48,9 @@ impl Asked {
 /// Why a broker is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
+    /// What was given is no address.
+    #[error(transparent)]
+    Address(#[from] client::BadAddress),
     /// No connection.
     #[error("cannot connect to {bootstrap}: {error}; {}", .asked.when_unreachable())]
     Unreachable {
@@ -90,8 +93,20 @@ pub enum Unhealthy {
     },
 }
 
-/// Asks the broker at `bootstrap` (host:port).
+/// Asks the brokers at `bootstrap` (host:port, several with commas) in turn until one is healthy. If none is, the last one's trouble is told.
 pub fn probe(bootstrap: &str) -> Result<(), Unhealthy> {
+    // There is at least one.
+    let mut verdict = Ok(());
+    for address in client::addresses(bootstrap)? {
+        verdict = probe_one(&address);
+        if verdict.is_ok() {
+            break;
+        }
+    }
+    verdict
+}
+
+fn probe_one(bootstrap: &str) -> Result<(), Unhealthy> {
     let asked = Asked::Broker;
     let unreachable = |error| Unhealthy::Unreachable { asked, bootstrap: bootstrap.to_owned(), error };
     let stream = client::admin::connect(bootstrap, PATIENCE).map_err(unreachable)?;

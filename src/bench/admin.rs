@@ -18,7 +18,7 @@ use kafka_protocol::protocol::{Request, StrBytes};
 
 use super::BenchError;
 use super::request::CLIENT_ID;
-use crate::client::{COORDINATOR_MOVES, ClientError, Connection, until_ready};
+use crate::client::{COORDINATOR_MOVES, ClientError, Connection, open_any, until_ready};
 use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId};
 
 /// Time for each answer. Kafka takes long to create thousands of partitions.
@@ -45,9 +45,9 @@ pub(super) struct Admin {
 }
 
 impl Admin {
-    /// Connects to `bootstrap` (host:port) and asks for its versions.
+    /// Connects to `bootstrap` (host:port, or the first of several that answers) and asks for its versions.
     pub(super) fn connect(bootstrap: &str) -> Result<Self, BenchError> {
-        let connection = Connection::open(bootstrap, CLIENT_ID, PATIENCE)?;
+        let connection = open_any(bootstrap, CLIENT_ID, PATIENCE)?;
         Ok(Self { address: connection.address(), connection })
     }
 

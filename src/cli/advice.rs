@@ -23,7 +23,6 @@ pub(super) fn advice(error: &ClientError) -> Option<&'static str> {
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
                 "there is no way to this host: the address is of another network, such as that of containers"
             }
-            ErrorKind::InvalidInput => "write HOST:PORT, e.g. localhost:9092",
             _ => {
                 "if the name does not resolve, check its spelling; names of containers resolve only within their network"
             }
@@ -51,6 +50,7 @@ pub(super) fn advice(error: &ClientError) -> Option<&'static str> {
             ),
             _ => Some("the broker's log says why"),
         },
+        ClientError::NoneAnswers(errors) => errors.first().and_then(|(_, error)| advice(error)),
         _ => None,
     }
 }

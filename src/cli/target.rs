@@ -11,7 +11,7 @@ use crate::client::Cluster;
 /// How brokers see who asks.
 const CLIENT_ID: &str = "einmal-cli";
 
-/// Where a broker is, `host:port`: as given, else as the environment says, else on this machine.
+/// Where a broker is, `host:port`, or several with commas: as given, else as the environment says, else on this machine.
 pub fn bootstrap(given: Option<&str>) -> String {
     let given = given.map(str::to_owned).or_else(|| std::env::var("EINMAL_BOOTSTRAP").ok());
     given.unwrap_or_else(|| "localhost:9092".to_owned())
@@ -20,8 +20,8 @@ pub fn bootstrap(given: Option<&str>) -> String {
 /// Flags of all subcommands.
 #[derive(Debug, Clone, Args)]
 pub struct Target {
-    /// A broker of the cluster; else EINMAL_BOOTSTRAP, else localhost:9092
-    #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", help_heading = "Cluster and output")]
+    /// A broker of the cluster, or several with commas, of which the first that answers is asked; else EINMAL_BOOTSTRAP, else localhost:9092
+    #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT,...", help_heading = "Cluster and output")]
     bootstrap_server: Option<String>,
     /// A table for people, or JSON for scripts
     #[arg(short, long, value_enum, default_value_t, help_heading = "Cluster and output")]

@@ -9,10 +9,12 @@ use super::Until;
 /// Longest answer that is read, bytes.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
-/// Where the admin port is, `host:port`: as given, else as the environment says, else on this machine.
+/// Where the admin port is, `host:port`: as given, else as the environment says, else on this machine. It may be given as a browser has it,
+/// and as the start prints it: `http://localhost:9644/`.
 pub fn address(given: Option<&str>) -> String {
     let given = given.map(str::to_owned).or_else(|| std::env::var("EINMAL_ADMIN").ok());
-    given.unwrap_or_else(|| "localhost:9644".to_owned())
+    let given = given.unwrap_or_else(|| "localhost:9644".to_owned());
+    given.strip_prefix("http://").unwrap_or(&given).trim_end_matches('/').to_owned()
 }
 
 /// What is answered.

@@ -7,7 +7,7 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
-use super::{ClientError, Connection, until_ready};
+use super::{ClientError, Connection, open_any, until_ready};
 use crate::types::{ErrorCode, PartitionIndex};
 
 /// Id of a broker.
@@ -49,12 +49,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Connects to `bootstrap` (host:port), one of the cluster's brokers, and asks for the others.
+    /// Connects to `bootstrap` (host:port), one of the cluster's brokers, or the first of several that answers, and asks for the others.
     ///
     /// # Errors
     /// [`ClientError`].
     pub fn connect(bootstrap: &str, client_id: &'static str, patience: Duration) -> Result<Self, ClientError> {
-        let bootstrap = Connection::open(bootstrap, client_id, patience)?;
+        let bootstrap = open_any(bootstrap, client_id, patience)?;
         let (addresses, connections) = (BTreeMap::new(), BTreeMap::new());
         let mut cluster = Self { bootstrap, addresses, connections, controller: NO_NODE, client_id, patience };
         cluster.metadata(Some(&[]))?;

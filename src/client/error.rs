@@ -4,12 +4,18 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
-use super::Printable;
+use super::{BadAddress, Printable};
 use crate::types::ErrorCode;
 
 /// Each says what happened in one sentence.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// What was given is no address of a broker.
+    #[error(transparent)]
+    Address(#[from] BadAddress),
+    /// Several addresses were given, and none of them answers; why not.
+    #[error("none of the {} brokers answers: {}", .0.len(), told(.0))]
+    NoneAnswers(Vec<(String, ClientError)>),
     /// No connection.
     #[error("cannot connect to {address}: {error}", address = Printable(.address))]
     Connect {
@@ -72,6 +78,15 @@ pub enum ClientError {
     /// A topic that is not there.
     #[error("there is no topic {}", Printable(.0))]
     NoTopic(String),
+}
+
+/// Each with its address, which most name themselves.
+fn told(errors: &[(String, ClientError)]) -> String {
+    let told = errors.iter().map(|(address, error)| {
+        let error = error.to_string();
+        if error.contains(address.as_str()) { error } else { format!("{address}: {error}") }
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// Who answers in place of a broker, by the first four bytes.

@@ -4,6 +4,7 @@
 //! [`crate::bench`]. [`admin`] is the other port of an einmal, for what Kafka's protocol has no words for.
 
 pub mod admin;
+mod bootstrap;
 mod cluster;
 mod connection;
 mod deadline;
@@ -11,6 +12,7 @@ mod error;
 mod printable;
 mod retry;
 
+pub use bootstrap::{BadAddress, addresses, open_any};
 pub use cluster::{Cluster, NodeId, PartitionLeader, host_and_port};
 pub use connection::{Connection, put_request};
 pub use deadline::Until;

@@ -18,8 +18,8 @@ use finding::Walk;
 /// What is asked, and how patiently.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// A broker of the cluster; else EINMAL_BOOTSTRAP, else localhost:9092
-    #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT")]
+    /// A broker of the cluster, or several with commas; else EINMAL_BOOTSTRAP, else localhost:9092
+    #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT,...")]
     bootstrap_server: Option<String>,
     /// A table for people, or JSON for scripts
     #[arg(short, long, value_enum, default_value_t)]

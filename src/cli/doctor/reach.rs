@@ -8,7 +8,7 @@ use kafka_protocol::messages::{MetadataRequest, MetadataResponse};
 
 use super::CLIENT_ID;
 use super::finding::{Done, Trouble, Walk};
-use crate::client::{ClientError, Cluster, Connection, host_and_port};
+use crate::client::{ClientError, Cluster, Connection, addresses, host_and_port};
 
 /// What clients cannot do without: API, key, versions that the walk asks in.
 const NEEDED: &[(&str, i16, (i16, i16))] = &[
@@ -24,12 +24,8 @@ const NEEDED: &[(&str, i16, (i16, i16))] = &[
 
 /// Goes to the cluster. None if a client would not get there.
 pub(super) fn reach(walk: &mut Walk, bootstrap: &str, patience: Duration) -> Option<Cluster> {
-    let resolved = walk.step("resolve", || resolve(bootstrap))?;
-    let mut connection = walk.step("connect", || {
-        let connection = Connection::open(bootstrap, CLIENT_ID, patience)?;
-        let at = connection.address();
-        Ok(Done::new(connection, format!("{at} answers in Kafka's protocol")))
-    })?;
+    let Resolved { bootstrap, addresses: resolved } = walk.step("resolve", || resolve(bootstrap))?;
+    let (bootstrap, mut connection) = walk.step("connect", || connect(&bootstrap, patience))?;
     walk.step("api versions", || {
         let lacking = NEEDED.iter().find_map(|(api, key, versions)| connection.version(api, *key, *versions).err());
         match lacking {
@@ -53,26 +49,69 @@ pub(super) fn reach(walk: &mut Walk, bootstrap: &str, patience: Duration) -> Opt
         return None;
     }
     walk.step("cluster", || {
-        let cluster = Cluster::connect(bootstrap, CLIENT_ID, patience)?;
+        let cluster = Cluster::connect(&bootstrap, CLIENT_ID, patience)?;
         let brokers = cluster.brokers().len();
         Ok(Done::new(cluster, format!("{brokers} of {brokers} brokers reached")))
     })
 }
 
-fn resolve(bootstrap: &str) -> Result<Done<Vec<SocketAddr>>, Trouble> {
-    let unresolved = |error: io::Error| match error.kind() {
-        io::ErrorKind::InvalidInput => {
-            Trouble::new(format!("{bootstrap:?} is no address"), "write HOST:PORT, e.g. localhost:9092")
-        }
-        _ => Trouble::new(
-            format!("the name in {bootstrap} does not resolve: {error}"),
+/// The names of brokers that resolve, and all that they resolve to.
+struct Resolved {
+    bootstrap: Vec<String>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// Each of those that were given: one that resolves is enough, and what is wrong with the others is worth a warning.
+fn resolve(given: &str) -> Result<Done<Resolved>, Trouble> {
+    let unresolved = |name: &str, error: &io::Error| {
+        Trouble::new(
+            format!("the name in {name} does not resolve: {error}"),
             "check its spelling; names of containers resolve only within their network: from the host use localhost and a \
              published port, in compose run this in a service of the same network",
-        ),
+        )
     };
-    let addresses: Vec<SocketAddr> = bootstrap.to_socket_addrs().map_err(unresolved)?.collect();
-    let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-    Ok(Done::new(addresses, format!("{bootstrap} is {}", texts.join(", "))))
+    let mut resolved = Resolved { bootstrap: Vec::new(), addresses: Vec::new() };
+    let (mut found, mut troubles) = (Vec::new(), Vec::new());
+    for name in addresses(given).map_err(ClientError::from)? {
+        match name.to_socket_addrs() {
+            Ok(addresses) => {
+                let addresses: Vec<SocketAddr> = addresses.collect();
+                let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+                found.push(format!("{name} is {}", texts.join(", ")));
+                resolved.addresses.extend(addresses);
+                resolved.bootstrap.push(name);
+            }
+            Err(error) => troubles.push(unresolved(&name, &error)),
+        }
+    }
+    some_of(resolved, found, troubles)
+}
+
+/// The first that answers, as clients go through their list.
+fn connect(bootstrap: &[String], patience: Duration) -> Result<Done<(String, Connection)>, Trouble> {
+    let mut troubles = Vec::new();
+    for name in bootstrap {
+        match Connection::open(name, CLIENT_ID, patience) {
+            Ok(connection) => {
+                let what = format!("{} answers in Kafka's protocol", connection.address());
+                return some_of((name.clone(), connection), vec![what], troubles);
+            }
+            Err(error) => troubles.push(error.into()),
+        }
+    }
+    Err(troubles.swap_remove(0))
+}
+
+/// A step of which one part is enough: what was `found`, and a warning of the `troubles` beside it. Without anything found, the first of these.
+fn some_of<T>(value: T, found: Vec<String>, mut troubles: Vec<Trouble>) -> Result<Done<T>, Trouble> {
+    if found.is_empty() {
+        return Err(troubles.swap_remove(0));
+    }
+    let told = troubles
+        .into_iter()
+        .map(|Trouble { what, advice }| advice.map_or_else(|| what.clone(), |advice| format!("{what}; {advice}")));
+    let warning = told.reduce(|all, one| format!("{all}; {one}"));
+    Ok(Done::new(value, found.join("; ")).warn(warning))
 }
 
 fn metadata(connection: &mut Connection) -> Result<Done<MetadataResponse>, Trouble> {
