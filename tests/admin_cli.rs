@@ -213,6 +213,17 @@ fn records_before_a_place_are_deleted() {
         let said = refusal(&server, &[&["topic", "trim"], arguments].concat());
         assert!(said.contains(sentence), "{arguments:?}: {said}");
     }
+    // One that is not there keeps none of the others from being trimmed.
+    create_topic(&mut client, "u", 1);
+    produce(&mut client, "u", 0, batch(Producer::NONE, -1, &["a"]));
+    let several = ["topic", "trim", "no", "t", "u", "--to", "latest", "--execute"];
+    let (lines, said) = refused_in_part(&server, &several);
+    let lines: Vec<Vec<&str>> = lines.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert_eq!(lines[0].join(" "), "no - - - - refused there is no topic no");
+    assert_eq!((lines[3][0], lines[3][5]), ("u", "done"), "{lines:?}");
+    assert!(said.contains("1 of 4 refused: there is no topic no"), "{said}");
+    assert_eq!(rows(&server, &["topic", "describe", "u"], &["log_start_offset"]), [[json!(1)]]);
 }
 
 #[test]

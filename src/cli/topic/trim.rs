@@ -43,11 +43,9 @@ pub struct Options {
 /// One partition, and what is asked of it.
 type Asked = ((String, PartitionIndex), Found);
 
-/// Shows where each partition begins before and after, and deletes what is in between with `--execute`.
+/// Topic after topic, shows where each partition begins before and after, and deletes what is in between with `--execute`.
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
-    let partitions = place::led(&mut cluster, &options.topics, options.partition)?;
-    let found = place::find(&mut cluster, &partitions, options.to)?;
     let mut outcomes = Outcomes::new(&[
         "topic",
         "partition",
@@ -57,29 +55,46 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
         "outcome",
         "reason",
     ]);
+    let trimmed = options.topics.iter().try_for_each(|topic| trim_topic(&mut cluster, options, topic, &mut outcomes));
+    if !options.execute {
+        eprintln!("einmal: nothing is deleted without --execute");
+    }
+    outcomes.print_before(trimmed.err(), options.target.output)
+}
+
+/// One topic: what is wrong with it alone is a line, what keeps the cluster from being asked is an error.
+fn trim_topic(cluster: &mut Cluster, options: &Options, topic: &str, outcomes: &mut Outcomes) -> Result<(), CliError> {
+    let partitions = match place::led(cluster, &[topic.to_owned()], options.partition) {
+        Err(
+            error @ (CliError::NotFound(_) | CliError::Client(ClientError::NoTopic(_) | ClientError::Refused { .. })),
+        ) => {
+            let partition = options.partition.map_or(Cell::Absent, |index| Cell::Number(index.into()));
+            let cells = vec![topic.into(), partition, Cell::Absent, Cell::Absent, Cell::Absent];
+            outcomes.add(cells, Outcome::Refused(error));
+            return Ok(());
+        }
+        partitions => partitions?,
+    };
+    let found = place::find(cluster, &partitions, options.to)?;
     let mut by_leader: BTreeMap<NodeId, Vec<Asked>> = BTreeMap::new();
     for partition in partitions {
         let place = (partition.topic, partition.partition);
         let Some(at) = found.get(&place).copied() else { continue };
         if at.offset == at.start {
-            add(&mut outcomes, &(place, at), Outcome::Unchanged);
+            add(outcomes, &(place, at), Outcome::Unchanged);
         } else if !options.execute {
-            add(&mut outcomes, &(place, at), Outcome::Possible);
+            add(outcomes, &(place, at), Outcome::Possible);
         } else {
             by_leader.entry(partition.leader.unwrap_or(-1)).or_default().push((place, at));
         }
     }
-    let trimmed = by_leader.into_iter().try_for_each(|(leader, asked)| {
-        let answers = trim(&mut cluster, leader, &asked, options.target.timeout_ms())?;
+    for (leader, asked) in by_leader {
+        let answers = trim(cluster, leader, &asked, options.target.timeout_ms())?;
         for (partition, said) in asked.iter().zip(answers) {
-            add(&mut outcomes, partition, Outcome::of(said, false));
+            add(outcomes, partition, Outcome::of(said, false));
         }
-        Ok(())
-    });
-    if !options.execute {
-        eprintln!("einmal: nothing is deleted without --execute");
     }
-    outcomes.print_before(trimmed.err(), options.target.output)
+    Ok(())
 }
 
 fn add(outcomes: &mut Outcomes, ((topic, partition), at): &Asked, outcome: Outcome) {
