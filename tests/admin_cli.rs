@@ -193,17 +193,28 @@ fn records_before_a_place_are_deleted() {
         [json!(partition), start, new, end, json!(outcome)]
     };
     let starts = || rows(&server, &["topic", "describe", "t"], &["log_start_offset"]);
-    let plan = [line(0, [0, 2, 3], "possible"), line(1, [0, 0, 0], "unchanged")];
+    let plan = [line(0, [0, 3, 3], "possible"), line(1, [0, 0, 0], "unchanged")];
     // What is done and what is not come in this order.
-    assert_eq!(rows(&server, &[&trim[..], &["2"]].concat(), &columns), plan);
+    assert_eq!(rows(&server, &[&trim[..], &["-1"]].concat(), &columns), plan);
     assert_eq!(starts(), [[json!(0)], [json!(0)]], "nothing without --execute");
-    let done = [line(1, [0, 0, 0], "unchanged"), line(0, [0, 2, 3], "done")];
-    assert_eq!(rows(&server, &[&trim[..], &["2", "--execute"]].concat(), &columns), done);
-    assert_eq!(starts(), [[json!(2)], [json!(0)]]);
-    // No record is that new.
-    let all = rows(&server, &[&trim[..], &["@9999999999999", "-p", "0", "--execute"]].concat(), &columns);
-    assert_eq!(all, [line(0, [2, 3, 3], "done")]);
-    assert_eq!(starts(), [[json!(3)], [json!(0)]]);
+    assert_eq!(
+        rows(&server, &[&trim[..], &["2", "-p", "0", "--execute"]].concat(), &columns),
+        [line(0, [0, 2, 3], "done")]
+    );
+    // Kafka refuses an offset beyond the end as well; a time after all records would empty the topic.
+    for (to, words) in [
+        ("4", "OFFSET_OUT_OF_RANGE [1]: 4 is beyond the end of t-0, which is 3; write latest"),
+        ("@9999999999999", "no record of t is that new, and all of them would go"),
+    ] {
+        let (lines, said) = refused_in_part(&server, &[&trim[..], &[to, "--execute"]].concat());
+        assert!(lines.contains("refused") && said.contains(words), "{to}: {lines}{said}");
+        assert_eq!(starts(), [[json!(2)], [json!(0)]], "{to}");
+    }
+    // A partition without records of that time is trimmed where another has some.
+    produce(&mut client, "t", 1, batch(Producer::NONE, -1, &["a", "b", "c", "d"]));
+    let done = rows(&server, &[&trim[..], &["@1700000000003", "--execute"]].concat(), &columns);
+    assert_eq!(done, [line(0, [2, 3, 3], "done"), line(1, [0, 3, 4], "done")]);
+    assert_eq!(starts(), [[json!(3)], [json!(3)]]);
     for (arguments, sentence) in [
         (&["no", "--to", "latest"][..], "there is no topic no"),
         (&["t", "-p", "2", "--to", "latest"], "there is no partition 2 of t"),
@@ -295,7 +306,11 @@ fn groups_are_listed_and_told_where_to_go_on() {
 
     let reset = ["group", "reset", "g", "--topic", "t", "--to"];
     let plan = ["committed_offset", "new_offset"];
-    for (to, offset) in [("earliest", 0), ("latest", 3), ("2", 2), ("99", 3), ("@1", 0), ("@9999999999999", 3)] {
+    let beyond = refusal(&server, &[&reset[..], &["99", "--execute"]].concat());
+    assert!(beyond.contains("OFFSET_OUT_OF_RANGE [1]: 99 is beyond the end of t-0, which is 3"), "{beyond}");
+    let (_, _, said) = einmal(&server, &[&reset[..], &["@9999999999999"]].concat());
+    assert!(said.contains("no record of t-0 is that new: the group goes on at the end there"), "{said}");
+    for (to, offset) in [("earliest", 0), ("latest", 3), ("2", 2), ("@1", 0), ("@9999999999999", 3)] {
         assert_eq!(rows(&server, &[&reset[..], &[to]].concat(), &plan), [[json!(1), json!(offset)]], "{to}");
     }
     assert_eq!(lag(&server)[0][2], json!(1));

@@ -42,10 +42,33 @@ fn lines_become_records_and_records_lines() {
     let from = |offset: &str| einmal(&server, &["consume", "t", "--offset", offset, "--exit-at-end"], "");
     let all = "a\n\nno newline at the end\nv=w\n\nnone\n";
     for (offset, expected) in
-        [("4", "\nnone\n"), ("earliest", all), ("@0", all), ("latest", ""), ("99", ""), ("@9999999999999", "")]
+        [("4", "\nnone\n"), ("earliest", all), ("@0", all), ("latest", ""), ("6", ""), ("@9999999999999", "")]
     {
         assert_eq!(from(offset), expected, "{offset}");
     }
+    let address = server.address.to_string();
+    let said = |arguments: &[&str]| {
+        let output = server::call(&[arguments, &["--exit-at-end", "--bootstrap-server", &address]].concat());
+        assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let beyond = "einmal: OFFSET_OUT_OF_RANGE [1]: 99 is beyond the end of t-0, which is 6; write latest for the end\n";
+    assert_eq!(said(&["consume", "t", "--offset", "99"]), (Some(1), beyond.to_owned()));
+    create_topic(&mut client, "empty", 1);
+    for (arguments, words) in [
+        (&["consume", "t"][..], "what t has lies before (--from-beginning reads it)"),
+        (&["consume", "t", "--offset", "@9999999999999"], "what t has lies before"),
+        (&["consume", "empty", "--from-beginning"], "empty has no records"),
+    ] {
+        let (code, said) = said(arguments);
+        assert!(code == Some(0) && said.contains(words) && said.lines().count() == 1, "{arguments:?}: {said}");
+    }
+    let (_, both) = {
+        let output =
+            server::call(&["consume", "t", "empty", "--offset", "4", "--exit-at-end", "--bootstrap", &address]);
+        (output.stdout, String::from_utf8(output.stderr).expect("text"))
+    };
+    assert!(both.contains("4 is beyond the end of empty-0, which is 0") && both.contains("is read"), "{both}");
 
     let missing = server::call(&["consume", "no", "--bootstrap-server", &server.address.to_string()]);
     assert!(!missing.status.success() && missing.stdout.is_empty(), "{missing:?}");
@@ -127,6 +150,9 @@ fn a_group_goes_on_where_it_has_ended() {
     assert_eq!(next("1"), "a\n");
     assert_eq!(next("9"), "b\nc\n");
     assert_eq!(next("9"), "");
+    let again = ["consume", "t", "--group", "g", "--exit-at-end", "--bootstrap", &server.address.to_string()];
+    let again = server::call(&again);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("the group \"g\" has read what there is"), "{again:?}");
     einmal(&server, &["produce", "t"], "d\n");
     assert_eq!(next("9"), "d\n");
 }

@@ -11,10 +11,10 @@ use serde_json::{Map, Value, json};
 
 use super::at_end::AtEnd;
 use super::output::{self, Format};
-use super::place::{self, Place};
+use super::place::{self, Found, Place};
 use super::read::{Brought, Message, Position, fetch};
 use super::target::Target;
-use super::{CliError, group, held, now};
+use super::{CliError, group, held, now, offsets};
 use crate::client::{ClientError, Cluster, NodeId, PartitionLeader};
 use crate::types::{ErrorCode, IsolationLevel, Offset, PartitionIndex};
 
@@ -86,13 +86,13 @@ pub struct Options {
 /// [`CliError`].
 pub fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
-    let mut positions = begin(&mut cluster, options)?;
+    let Begun { mut positions, has_records } = begin(&mut cluster, options)?;
     let isolation = match options.isolation {
         Isolation::Committed => IsolationLevel::ReadCommitted,
         Isolation::Uncommitted => IsolationLevel::ReadUncommitted,
     };
     let mut left = options.count.unwrap_or(u64::MAX);
-    let mut at_end = AtEnd::default();
+    let (mut at_end, mut is_waiting_told) = (AtEnd::default(), false);
     while left > 0 {
         let mut are_all_at_end = true;
         let leaders: Vec<NodeId> = positions.keys().copied().collect();
@@ -120,23 +120,65 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             }
         }
         if options.exit_at_end && are_all_at_end {
-            held::tell(&mut cluster, &at_end.held(now(), 0), options.target.timeout());
+            let held = at_end.held(now(), 0);
+            held::tell(&mut cluster, &held, options.target.timeout());
+            if held.is_empty() && left == options.count.unwrap_or(u64::MAX) {
+                eprintln!("einmal: {}", nothing(options, has_records));
+            }
             break;
+        }
+        if are_all_at_end && left > 0 && !is_waiting_told {
+            is_waiting_told = true;
+            eprintln!(
+                "einmal: nothing more to read for now: waiting for new records, Ctrl-C ends it (--exit-at-end does not wait)"
+            );
         }
         held::tell(&mut cluster, &at_end.held(now(), HELD_MS), options.target.timeout());
     }
     Ok(())
 }
 
-/// Where each partition is read from, by leader.
-fn begin(cluster: &mut Cluster, options: &Options) -> Result<BTreeMap<NodeId, Vec<Position>>, CliError> {
+/// Why nothing was printed, and what would be.
+fn nothing(options: &Options, has_records: bool) -> String {
+    let topics = options.topics.join(", ");
+    match (has_records, &options.group) {
+        (false, _) => format!("nothing to read: {topics} has no records"),
+        (true, Some(group)) => {
+            format!("nothing to read: the group {group:?} has read what there is; `einmal group reset` sets it back")
+        }
+        (true, None) if options.from_beginning => {
+            format!("nothing to read: what {topics} has are traces of transactions, or of compaction")
+        }
+        (true, None) => {
+            format!("nothing to read from there on: what {topics} has lies before (--from-beginning reads it)")
+        }
+    }
+}
+
+/// What there is to read.
+struct Begun {
+    /// Where each partition is read from, by leader.
+    positions: BTreeMap<NodeId, Vec<Position>>,
+    /// Whether any of them is not empty.
+    has_records: bool,
+}
+
+fn begin(cluster: &mut Cluster, options: &Options) -> Result<Begun, CliError> {
     let partitions = place::led(cluster, &options.topics, options.partition)?;
     let place = options.offset.unwrap_or(if options.from_beginning { Place::Earliest } else { Place::Latest });
-    let found = place::find(cluster, &partitions, place)?;
+    let mut found = place::find(cluster, &partitions, place)?;
+    if place == Place::Latest && options.isolation == Isolation::Committed {
+        // As Kafka's consumers do: what is open now belongs to what comes.
+        for (partition, stable) in offsets::list_stable(cluster, &partitions)? {
+            found.entry(partition).and_modify(|found| found.offset = stable);
+        }
+    }
     let committed = match &options.group {
         Some(group) => group::committed(cluster, group, options.target.timeout())?,
         None => BTreeMap::new(),
     };
+    refuse_beyond(place, &found, &committed)?;
+    let has_records = found.values().any(|found| found.start < found.end);
     let mut positions: BTreeMap<NodeId, Vec<Position>> = BTreeMap::new();
     for partition in partitions {
         let place = (partition.topic, partition.partition);
@@ -145,7 +187,24 @@ fn begin(cluster: &mut Cluster, options: &Options) -> Result<BTreeMap<NodeId, Ve
         let leader = partition.leader.unwrap_or(-1);
         positions.entry(leader).or_default().push(Position { topic, partition: partition_index, offset });
     }
-    Ok(positions)
+    Ok(Begun { positions, has_records })
+}
+
+/// An offset that no partition has come to is a mistake. Where only some have not, these are read from their ends on.
+fn refuse_beyond(
+    place: Place,
+    found: &BTreeMap<(String, PartitionIndex), Found>,
+    committed: &BTreeMap<(String, PartitionIndex), Offset>,
+) -> Result<(), CliError> {
+    let counted = || found.iter().filter(|(partition, _)| !committed.contains_key(*partition));
+    let mut beyond: Vec<CliError> = counted()
+        .filter_map(|((topic, partition), found)| place::out_of_range(place, (topic, *partition), found))
+        .collect();
+    if !beyond.is_empty() && beyond.len() == counted().count() {
+        return Err(beyond.swap_remove(0));
+    }
+    beyond.iter().for_each(|error| eprintln!("einmal: {error}, from which this partition is read"));
+    Ok(())
 }
 
 /// To stdout. False if nobody reads any more.

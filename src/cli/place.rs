@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::CliError;
 use super::offsets::{self, EARLIEST, LATEST};
 use crate::client::{ClientError, Cluster, PartitionLeader};
-use crate::types::{Offset, PartitionIndex};
+use crate::types::{ErrorCode, Offset, PartitionIndex};
 
 /// One place, in whichever partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) enum Place {
     Earliest,
     /// Behind the last one.
     Latest,
-    /// This offset, within what there is.
+    /// This offset; the first that is there where it is gone.
     Offset(Offset),
     /// The first record of that time or later, ms since 1970; behind the last one where none is that new.
     Time(i64),
@@ -41,6 +41,24 @@ pub(super) struct Found {
     pub end: Offset,
     /// The place, between both.
     pub offset: Offset,
+    /// Whether the place that was named lies beyond the end, which stands for it.
+    pub is_beyond: bool,
+}
+
+/// That an offset was named which `partition` has not come to, in the words of Kafka's error; none if it has, or if no offset was named.
+pub(super) fn out_of_range(
+    place: Place,
+    (topic, partition): (&str, PartitionIndex),
+    found: &Found,
+) -> Option<CliError> {
+    let Place::Offset(offset) = place else { return None };
+    found.is_beyond.then(|| {
+        CliError::Unfit(format!(
+            "{}: {offset} is beyond the end of {topic}-{partition}, which is {}; write latest for the end",
+            ErrorCode::OFFSET_OUT_OF_RANGE,
+            found.end,
+        ))
+    })
 }
 
 /// The partitions of `topics`, or only this one of each, all of them led.
@@ -80,13 +98,16 @@ pub(super) fn find(
     };
     let found = starts.into_iter().map(|(partition, start)| {
         let end = ends.get(&partition).copied().unwrap_or(start).max(start);
-        let offset = match place {
-            Place::Earliest => start,
-            Place::Latest => end,
-            Place::Offset(offset) => offset.clamp(start, end),
-            Place::Time(_) => times.get(&partition).copied().filter(|offset| *offset >= 0).unwrap_or(end),
+        let (offset, is_beyond) = match place {
+            Place::Earliest => (start, false),
+            Place::Latest => (end, false),
+            Place::Offset(offset) => (offset.clamp(start, end), offset > end),
+            Place::Time(_) => {
+                let found = times.get(&partition).copied().filter(|offset| *offset >= 0);
+                (found.unwrap_or(end), found.is_none())
+            }
         };
-        (partition, Found { start, end, offset })
+        (partition, Found { start, end, offset, is_beyond })
     });
     Ok(found.collect())
 }

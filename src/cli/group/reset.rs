@@ -13,7 +13,7 @@ Examples:
   einmal group reset billing --topic orders --to earliest            shows what would be done
   einmal group reset billing --topic orders --to earliest --execute  does it
   einmal group reset billing --topic orders --to @1700000000000      the first record at or after that time, ms since 1970
-  einmal group reset billing --topic orders --to 4711                this offset, within what there is";
+  einmal group reset billing --topic orders --to 4711                this offset; refused beyond the end";
 
 /// Which group, and where to.
 #[derive(Debug, Clone, Args)]
@@ -41,8 +41,13 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let partitions = cluster.partitions(&options.topic)?;
     let found = place::find(&mut cluster, &partitions, options.to)?;
     let mut listing = Listing::new(&["group", "topic", "partition", "committed_offset", "new_offset"]);
-    let mut wanted = Vec::new();
+    let (mut wanted, mut beyond) = (Vec::new(), None);
+    let mut later = Vec::new();
     for (place, found) in found {
+        beyond = beyond.or_else(|| place::out_of_range(options.to, (&place.0, place.1), &found));
+        if found.is_beyond && found.end > found.start {
+            later.push(format!("{}-{}", place.0, place.1));
+        }
         listing.row(vec![
             options.group.as_str().into(),
             place.0.as_str().into(),
@@ -51,6 +56,13 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
             Cell::Number(found.offset),
         ]);
         wanted.push((place, found.offset));
+    }
+    // All or none: half of a group that is set back is worse than a group that is not.
+    if let Some(error) = beyond {
+        return Err(error);
+    }
+    if !later.is_empty() {
+        eprintln!("einmal: no record of {} is that new: the group goes on at the end there", later.join(", "));
     }
     if options.execute {
         ask::commit(&mut cluster, &options.group, &wanted, options.target.timeout())?;

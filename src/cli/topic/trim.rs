@@ -12,7 +12,7 @@ use crate::cli::place::{self, Found, Place};
 use crate::cli::target::Target;
 use crate::cli::{CliError, text};
 use crate::client::{ClientError, Cluster, NodeId};
-use crate::types::PartitionIndex;
+use crate::types::{ErrorCode, PartitionIndex};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -30,8 +30,9 @@ pub struct Options {
     /// Only this partition
     #[arg(short, long, value_name = "INDEX")]
     partition: Option<PartitionIndex>,
-    /// What is then the first record: latest for none, an offset, or @ and a time in ms since 1970
-    #[arg(long, value_name = "WHERE", value_parser = place::parse)]
+    /// What is then the first record: latest or -1 for none, an offset, or @ and a time in ms since 1970. What lies beyond the end is
+    /// refused: an offset there, and a time after all records
+    #[arg(long, value_name = "WHERE", value_parser = parse, allow_negative_numbers = true)]
     to: Place,
     /// Do it, instead of showing what would be done
     #[arg(long)]
@@ -76,12 +77,19 @@ fn trim_topic(cluster: &mut Cluster, options: &Options, topic: &str, outcomes: &
         partitions => partitions?,
     };
     let found = place::find(cluster, &partitions, options.to)?;
+    let is_time = matches!(options.to, Place::Time(_));
+    let is_all_older = is_time && found.values().all(|at| at.is_beyond);
     let mut by_leader: BTreeMap<NodeId, Vec<Asked>> = BTreeMap::new();
     for partition in partitions {
         let place = (partition.topic, partition.partition);
         let Some(at) = found.get(&place).copied() else { continue };
-        if at.offset == at.start {
+        let beyond = place::out_of_range(options.to, (&place.0, place.1), &at);
+        if let Some(error) = beyond {
+            add(outcomes, &(place, at), Outcome::Refused(error));
+        } else if at.offset == at.start {
             add(outcomes, &(place, at), Outcome::Unchanged);
+        } else if is_all_older {
+            add(outcomes, &(place, at), Outcome::Refused(all_older(topic)));
         } else if !options.execute {
             add(outcomes, &(place, at), Outcome::Possible);
         } else {
@@ -95,6 +103,19 @@ fn trim_topic(cluster: &mut Cluster, options: &Options, topic: &str, outcomes: &
         }
     }
     Ok(())
+}
+
+/// A time by which everything would go is mistyped more often than meant, in seconds or microseconds.
+fn all_older(topic: &str) -> CliError {
+    CliError::Unfit(format!(
+        "{}: no record of {topic} is that new, and all of them would go; write --to latest if they shall",
+        ErrorCode::OFFSET_OUT_OF_RANGE
+    ))
+}
+
+/// As places are written, and -1 for the end, as Kafka's `kafka-delete-records` has it.
+fn parse(text: &str) -> Result<Place, String> {
+    if text == "-1" { Ok(Place::Latest) } else { place::parse(text) }
 }
 
 fn add(outcomes: &mut Outcomes, ((topic, partition), at): &Asked, outcome: Outcome) {
