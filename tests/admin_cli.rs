@@ -252,6 +252,35 @@ fn a_cluster_that_does_not_answer_is_said_to_not_answer() {
 }
 
 #[test]
+fn who_waits_for_a_silent_broker_is_told_for_what_and_in_the_end_for_how_long() {
+    // Connections come to its backlog, and nobody takes them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address").to_string();
+    let called = |arguments: &[&str]| {
+        let output = server::call(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8(output.stderr).expect("text")
+    };
+    let said = called(&["topic", "list", "--bootstrap", &address, "--timeout", "3s"]);
+    let (waiting, end) = said.split_once('\n').expect("two lines");
+    assert_eq!(waiting, format!("einmal: waiting for {address} to answer ApiVersions, for 3.0s at most (--timeout)"));
+    assert!(
+        end.starts_with(&format!("einmal: {address} did not answer ApiVersions within 3s; the broker is")),
+        "{end}"
+    );
+    for arguments in [
+        &["topic", "list", "--bootstrap", &address, "--timeout", "50ms"][..],
+        &["dedup", "status", "--admin", &address, "--timeout", "50ms"],
+        &["health", "--bootstrap", &address],
+        &["health", "--ready", "--admin", &address],
+    ] {
+        let said = called(arguments);
+        let is_told = ["within 50ms", "longer than 50ms", "longer than 1s"].iter().any(|words| said.contains(words));
+        assert!(is_told && !said.contains("os error") && said.lines().count() == 1, "{said}");
+    }
+}
+
+#[test]
 fn of_several_brokers_the_first_that_answers_is_asked_and_what_is_no_address_says_what_to_write() {
     let server = TestServer::start();
     let admin = server.admin.to_string();

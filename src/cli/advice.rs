@@ -36,15 +36,15 @@ pub(super) fn advice(error: &ClientError) -> Option<&'static str> {
         ClientError::NotKafka { peer: Peer::Unknown, .. } => {
             Some("another program listens there: name the port of the broker's listeners")
         }
-        ClientError::Broken { api, error } => match (*api, error.kind()) {
-            (_, ErrorKind::TimedOut | ErrorKind::WouldBlock) => {
-                Some("the broker is overloaded, still starting, or no Kafka: see its log, or wait longer (--timeout)")
-            }
-            ("ApiVersions", _) => Some(
+        ClientError::Silent { .. } => {
+            Some("the broker is overloaded, still starting, or no Kafka: see its log, or wait longer (--timeout)")
+        }
+        ClientError::Broken { api, .. } => match *api {
+            "ApiVersions" => Some(
                 "a listener for TLS does so, a proxy without a broker behind it, or another program: name the port of a \
                  PLAINTEXT listener",
             ),
-            ("Metadata", _) => Some(
+            "Metadata" => Some(
                 "a listener that asks for SASL does so after ApiVersions, and einmal's commands have no credentials: name a \
                  PLAINTEXT one",
             ),
@@ -74,7 +74,14 @@ mod tests {
             (other(Peer::Http), "admin port"),
             (broken("ApiVersions", ErrorKind::UnexpectedEof), "TLS"),
             (broken("Metadata", ErrorKind::UnexpectedEof), "SASL"),
-            (broken("Metadata", ErrorKind::WouldBlock), "--timeout"),
+            (
+                ClientError::Silent {
+                    address: ([127, 0, 0, 1], 1).into(),
+                    api: "Metadata",
+                    patience: std::time::Duration::from_secs(30),
+                },
+                "--timeout",
+            ),
         ] {
             let said = after(&error);
             assert!(said.starts_with("; ") && said.contains(word), "{error}: {said}");

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::output::Format;
 use super::{CliError, span};
-use crate::client::Cluster;
+use crate::client::{Cluster, tell_after};
 
 /// How brokers see who asks.
 const CLIENT_ID: &str = "einmal-cli";
@@ -15,6 +15,17 @@ const CLIENT_ID: &str = "einmal-cli";
 pub fn bootstrap(given: Option<&str>) -> String {
     let given = given.map(str::to_owned).or_else(|| std::env::var("EINMAL_BOOTSTRAP").ok());
     given.unwrap_or_else(|| "localhost:9092".to_owned())
+}
+
+/// How long nothing may be seen of a command: then it says what it waits for.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+
+/// Says on stderr, once, what a broker has not answered for a while. `patience` is how long it may take at the most.
+pub(super) fn tell_of_waiting(patience: Duration) {
+    tell_after(SILENCE_MAX, move |what| {
+        let most = span::show(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX));
+        eprintln!("einmal: waiting for {what}, for {most} at most (--timeout)");
+    });
 }
 
 /// Flags of all subcommands.
@@ -37,6 +48,7 @@ impl Target {
     /// # Errors
     /// [`CliError`].
     pub(super) fn connect(&self) -> Result<Cluster, CliError> {
+        tell_of_waiting(self.timeout());
         Ok(Cluster::connect(&bootstrap(self.bootstrap_server.as_deref()), CLIENT_ID, self.timeout())?)
     }
 

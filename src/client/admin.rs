@@ -5,6 +5,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use super::Until;
+use super::deadline::in_words;
+use super::waiting::wait_for;
 
 /// Longest answer that is read, bytes.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
@@ -41,6 +43,7 @@ pub enum Silence {
 /// # Errors
 /// [`Silence`].
 pub fn ask(admin: &str, method: &str, path: &str, patience: Duration) -> Result<Answer, Silence> {
+    let _waiting = wait_for(|| format!("{admin} to answer {path}"));
     let stream = connect(admin, patience).map_err(Silence::Unreachable)?;
     let request =
         format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -65,7 +68,7 @@ pub fn connect(host: &str, patience: Duration) -> io::Result<TcpStream> {
     for address in host.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => return Ok(stream),
-            Err(error) => refused = error,
+            Err(error) => refused = in_words(error, patience),
         }
     }
     Err(refused)

@@ -8,6 +8,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
+use super::deadline::in_words;
+use super::waiting::wait_for;
 use super::{ClientError, Peer, Until};
 
 /// Largest answer that is read; metadata of a million partitions are 40 MB.
@@ -38,8 +40,10 @@ impl Connection {
     /// # Errors
     /// [`ClientError`].
     pub fn open(address: &str, client_id: &'static str, patience: Duration) -> Result<Self, ClientError> {
-        let (stream, resolved) =
-            connect(address, patience).map_err(|error| ClientError::Connect { address: address.to_owned(), error })?;
+        let waiting = wait_for(|| format!("a connection to {address}"));
+        let (stream, resolved) = connect(address, patience)
+            .map_err(|error| ClientError::Connect { address: address.to_owned(), error: in_words(error, patience) })?;
+        drop(waiting);
         let (versions, correlation_id) = (Vec::new(), 0);
         let mut connection = Self { stream, versions, correlation_id, client_id, address: resolved, patience };
         let answer = connection.call_at(FIRST_API, &ApiVersionsRequest::default(), 0)?;
@@ -88,7 +92,9 @@ impl Connection {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let mut frame = Vec::new();
         put_request(&mut frame, api, request, version, self.correlation_id, self.client_id)?;
+        let waiting = wait_for(|| format!("{} to answer {api}", self.address));
         let mut answer = self.exchange(api, &frame)?;
+        drop(waiting);
         let header_version = match R::KEY == ApiKey::ApiVersions as i16 {
             true => 0,
             false => R::Response::header_version(version),
@@ -101,10 +107,16 @@ impl Connection {
     }
 
     fn exchange(&mut self, api: &'static str, frame: &[u8]) -> Result<Bytes, ClientError> {
+        let (address, patience) = (self.address, self.patience);
         let broken = |error: io::Error| {
             let is_end = error.kind() == io::ErrorKind::UnexpectedEof;
-            let error = if is_end { io::Error::new(error.kind(), "the connection was closed") } else { error };
-            ClientError::Broken { api, error }
+            match error.kind() {
+                io::ErrorKind::TimedOut => ClientError::Silent { address, api, patience },
+                _ if is_end => {
+                    ClientError::Broken { api, error: io::Error::new(error.kind(), "the connection was closed") }
+                }
+                _ => ClientError::Broken { api, error },
+            }
         };
         let bytes_max = if api == FIRST_API { FIRST_ANSWER_BYTES_MAX } else { ANSWER_BYTES_MAX };
         let mut stream = Until::after(self.patience, &self.stream);
@@ -180,8 +192,7 @@ mod tests {
             let mut connection = Connection::open(&address.to_string(), "test", PATIENCE)?;
             connection.call("Metadata", &MetadataRequest::default(), (0, 1))
         });
-        let Err(ClientError::Broken { api: "Metadata", error }) = told else { panic!("{told:?}") };
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(matches!(told, Err(ClientError::Silent { api: "Metadata", patience: PATIENCE, .. })), "{told:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 pub struct Until<'a> {
     stream: &'a TcpStream,
     deadline: Instant,
+    patience: Duration,
 }
 
 impl<'a> Until<'a> {
@@ -19,36 +20,40 @@ impl<'a> Until<'a> {
         let now = Instant::now();
         // Who waits for centuries waits for one of them.
         let deadline = now.checked_add(patience).unwrap_or(now + Duration::from_secs(100 * 365 * 24 * 3600));
-        Self { stream, deadline }
+        Self { stream, deadline, patience }
     }
 
     /// What is left.
     fn left(&self) -> io::Result<Duration> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() { Err(overdue()) } else { Ok(left) }
+        if left.is_zero() { Err(overdue(self.patience)) } else { Ok(left) }
     }
 }
 
 /// In the words that are told: the system says "resource temporarily unavailable".
-fn overdue() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "it was not there in time")
+fn overdue(patience: Duration) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("it took longer than {patience:?}"))
 }
 
-fn in_words(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock { overdue() } else { error }
+/// `error` of a socket that had `patience`.
+pub(super) fn in_words(error: io::Error, patience: Duration) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => overdue(patience),
+        _ => error,
+    }
 }
 
 impl Read for Until<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(buffer).map_err(in_words)
+        self.stream.read(buffer).map_err(|error| in_words(error, self.patience))
     }
 }
 
 impl Write for Until<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes).map_err(in_words)
+        self.stream.write(bytes).map_err(|error| in_words(error, self.patience))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -93,7 +98,7 @@ pub(crate) mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let stream = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
         let told = Until::after(Duration::from_millis(1), &stream).read(&mut [0]).expect_err("nothing comes");
-        assert_eq!(told.to_string(), "it was not there in time");
+        assert_eq!(told.to_string(), "it took longer than 1ms");
     }
 
     #[test]

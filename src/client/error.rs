@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::{BadAddress, Printable};
 use crate::types::ErrorCode;
@@ -24,7 +25,17 @@ pub enum ClientError {
         /// From the system.
         error: io::Error,
     },
-    /// A connection broke, or there was no answer in time.
+    /// There was no answer in time.
+    #[error("{address} did not answer {api} within {patience:?}")]
+    Silent {
+        /// Host and port.
+        address: SocketAddr,
+        /// What was asked.
+        api: &'static str,
+        /// How long was waited.
+        patience: Duration,
+    },
+    /// A connection broke.
     #[error("no answer to {api}: {error}")]
     Broken {
         /// What was asked.

@@ -11,6 +11,7 @@ mod deadline;
 mod error;
 mod printable;
 mod retry;
+mod waiting;
 
 pub use bootstrap::{BadAddress, addresses, open_any};
 pub use cluster::{Cluster, NodeId, PartitionLeader, host_and_port};
@@ -19,3 +20,4 @@ pub use deadline::Until;
 pub use error::{ClientError, Peer};
 pub use printable::Printable;
 pub use retry::{COORDINATOR_MOVES, until_ready};
+pub use waiting::tell_after;

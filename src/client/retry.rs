@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::ClientError;
+use super::waiting::wait_for;
 use crate::types::ErrorCode;
 
 /// Between two tries.
@@ -23,11 +24,13 @@ pub fn until_ready<T>(
     mut ask: impl FnMut() -> Result<(ErrorCode, T), ClientError>,
 ) -> Result<(ErrorCode, T), ClientError> {
     let give_up = Instant::now() + patience;
+    let mut _waiting = None;
     loop {
         let (code, answer) = ask()?;
         if !not_ready.contains(&code) || Instant::now() >= give_up {
             return Ok((code, answer));
         }
+        _waiting.get_or_insert_with(|| wait_for(|| format!("the broker, which answers {code} for now")));
         thread::sleep(RETRY_AFTER);
     }
 }

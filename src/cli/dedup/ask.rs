@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::output::{Cell, Format};
+use crate::cli::target::tell_of_waiting;
 use crate::cli::{CliError, span};
 use crate::client::admin::{self, Silence};
 
@@ -27,6 +28,7 @@ impl AdminTarget {
     /// What is answered to a GET of `path`.
     pub(super) fn ask(&self, path: &str) -> Result<Value, CliError> {
         let admin = admin::address(self.admin.as_deref());
+        tell_of_waiting(self.timeout);
         let asked = admin::ask(&admin, "GET", path, self.timeout.max(Duration::from_millis(1)));
         let answer = asked.map_err(|silence| {
             CliError::Admin(match silence {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::output::Format;
+use super::target::tell_of_waiting;
 use super::{CliError, bootstrap, now, span};
 use finding::Walk;
 
@@ -41,6 +42,7 @@ pub(super) const CLIENT_ID: &str = "einmal-doctor";
 pub fn run(options: &Options) -> Result<bool, CliError> {
     let bootstrap = bootstrap(options.bootstrap_server.as_deref());
     let patience = options.timeout.max(Duration::from_millis(1));
+    tell_of_waiting(patience);
     let mut walk = Walk::default();
     if let Some(reached) = reach::reach(&mut walk, &bootstrap, patience)
         && !options.read_only
