@@ -100,6 +100,23 @@ fn an_advertised_address_that_leads_nowhere_names_the_setting() {
 }
 
 #[test]
+fn other_commands_say_who_told_them_an_address_that_leads_nowhere() {
+    let nowhere = dead().port();
+    let server = TestServer::start_with(&[&format!("advertised.listeners=PLAINTEXT://127.0.0.1:{nowhere}")]);
+    let address = server.address;
+    let output = server::call(&["topic", "list", "--bootstrap", &address.to_string()]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in [
+        format!("cannot connect to 127.0.0.1:{nowhere}"),
+        format!("{address} told this address of broker 1 (advertised.listeners)"),
+        format!("`einmal doctor --bootstrap {address}` shows which setting"),
+    ] {
+        assert!(said.contains(&part) && said.lines().count() == 1, "{part}: {said}");
+    }
+}
+
+#[test]
 fn an_advertised_address_of_another_cluster_is_found_out() {
     let other = TestServer::start();
     let advertised = format!("advertised.listeners=PLAINTEXT://{}", other.address);

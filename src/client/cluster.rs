@@ -75,7 +75,9 @@ impl Cluster {
         match self.connections.entry(id) {
             std::collections::btree_map::Entry::Occupied(open) => Ok(open.into_mut()),
             std::collections::btree_map::Entry::Vacant(place) => {
-                Ok(place.insert(Connection::open(address, self.client_id, self.patience)?))
+                let opened = Connection::open(address, self.client_id, self.patience);
+                let told_by = self.bootstrap.address();
+                Ok(place.insert(opened.map_err(|error| ClientError::Told { told_by, id, error: error.into() })?))
             }
         }
     }

@@ -83,6 +83,19 @@ pub enum ClientError {
         /// What the broker says to it; may be empty.
         message: String,
     },
+    /// A broker is not where the cluster tells its clients that it is.
+    #[error(
+        "{error}; {told_by} told this address of broker {id} (advertised.listeners): `einmal doctor --bootstrap {told_by}` shows which \
+         setting to change"
+    )]
+    Told {
+        /// Who told the address.
+        told_by: SocketAddr,
+        /// The broker's id.
+        id: i32,
+        /// What became of the connection.
+        error: Box<ClientError>,
+    },
     /// A broker that others name and that is not among those of the cluster.
     #[error("there is no broker {0} in the cluster")]
     NoBroker(i32),
