@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 use support::requests::create_topic;
 use support::transactions::{Protocol, TransactionalProducer};
@@ -122,6 +125,33 @@ fn lines_of_a_transaction_are_seen_together_or_not_at_all() {
     let plain = ["produce", "t", "-o", "json", "--bootstrap-server", &address];
     let failed = server::call_with_input(&plain, &"x".repeat(2 << 20));
     assert_eq!((failed.status.code(), &failed.stdout[..]), (Some(1), &b"[]\n"[..]), "{failed:?}");
+}
+
+#[test]
+fn a_producer_whose_transaction_is_aborted_by_others_is_told_what_that_means() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    let address = server.address.to_string();
+    let mut producing = Command::new(env!("CARGO_BIN_EXE_einmal"))
+        .args(["produce", "t", "--transactional-id", "shop", "--bootstrap", &address])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the built binary starts");
+    let mut stdin = producing.stdin.take().expect("it is piped");
+    stdin.write_all(b"first\n").expect("it reads");
+    while einmal(&server, &["txn", "list", "--state", "Ongoing", "-o", "json"], "") == "[]\n" {
+        assert!(producing.try_wait().expect("a child").is_none(), "it ended before its stdin did");
+    }
+    einmal(&server, &["txn", "abort", "shop"], "");
+    stdin.write_all(b"second\n").expect("it reads");
+    drop(stdin);
+    let output = producing.wait_with_output().expect("a child ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("nothing of it is kept") && said.contains("then send all of it again"), "{said}");
+    assert_eq!(einmal(&server, &[&["consume", "t"], &ALL[..]].concat(), ""), "");
 }
 
 #[test]

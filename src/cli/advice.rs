@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use crate::client::{ClientError, Peer};
+use crate::types::ErrorCode;
 
 /// The advice to `error`, ready to follow its sentence; empty where nothing better is known than what the error says itself.
 pub(super) fn after(error: &ClientError) -> String {
@@ -50,8 +51,29 @@ pub(super) fn advice(error: &ClientError) -> Option<&'static str> {
             ),
             _ => Some("the broker's log says why"),
         },
+        ClientError::Refused { api, error: ErrorCode::PRODUCER_FENCED | ErrorCode::INVALID_PRODUCER_EPOCH, .. } => {
+            Some(advice_to_fenced(api))
+        }
         ClientError::NoneAnswers(errors) => errors.first().and_then(|(_, error)| advice(error)),
         _ => None,
+    }
+}
+
+/// What a newer epoch of a producer means to who asked with an older one.
+fn advice_to_fenced(api: &str) -> &'static str {
+    match api {
+        "InitProducerId" => {
+            "another producer of this transactional id has begun at the same time: `einmal txn describe` shows whether it has a \
+             transaction open now; if so, try again"
+        }
+        "WriteTxnMarkers" => {
+            "the producer has begun anew since, which has ended that transaction: `einmal txn producers` shows what is open now"
+        }
+        _ => {
+            "the transaction is aborted, nothing of it is kept: another producer has taken its transactional id over, somebody has \
+             aborted it (`einmal txn abort`), or it was open for longer than its timeout of one minute; end the other producer or take \
+             another id, then send all of it again"
+        }
     }
 }
 
@@ -65,6 +87,7 @@ mod tests {
     fn usual_errors_say_what_to_do() {
         let connect = |kind| ClientError::Connect { address: "h:1".to_owned(), error: io::Error::from(kind) };
         let broken = |api, kind| ClientError::Broken { api, error: io::Error::from(kind) };
+        let fenced = |api| ClientError::Refused { api, error: ErrorCode::PRODUCER_FENCED, message: String::new() };
         let other = |peer| ClientError::NotKafka { address: ([127, 0, 0, 1], 1).into(), peer };
         for (error, word) in [
             (connect(ErrorKind::ConnectionRefused), "start the broker"),
@@ -74,6 +97,9 @@ mod tests {
             (other(Peer::Http), "admin port"),
             (broken("ApiVersions", ErrorKind::UnexpectedEof), "TLS"),
             (broken("Metadata", ErrorKind::UnexpectedEof), "SASL"),
+            (fenced("EndTxn"), "nothing of it is kept"),
+            (fenced("InitProducerId"), "try again"),
+            (fenced("WriteTxnMarkers"), "begun anew"),
             (
                 ClientError::Silent {
                     address: ([127, 0, 0, 1], 1).into(),
