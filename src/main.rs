@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use einmal::app::{self, Build, Failure, Manner, probe};
+use einmal::app::probe::{self, Unhealthy};
+use einmal::app::{self, Build, Failure, Manner};
 use einmal::cli::output::put;
 use einmal::client::admin;
 use einmal::config::listeners::machine_name;
@@ -48,6 +49,7 @@ enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Ask a broker whether it serves
+    #[command(after_help = HEALTH_CODES)]
     Health {
         /// Where it listens, or several with commas, of which one must serve; else EINMAL_BOOTSTRAP, else localhost:9092
         #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT,...")]
@@ -58,6 +60,9 @@ enum Command {
         /// Where the admin port is; else EINMAL_ADMIN, else localhost:9644
         #[arg(long, value_name = "HOST:PORT", requires = "ready")]
         admin: Option<String>,
+        /// Fail also where it is ready to be read from and cannot take records, as its disk is nearly full
+        #[arg(long, requires = "ready")]
+        strict: bool,
     },
     /// Walk the way of a client, from name to transaction, and say which setting to change: of einmal or any Kafka
     Doctor(einmal::cli::doctor::Options),
@@ -105,6 +110,12 @@ enum Command {
     /// Print version and build
     Version,
 }
+
+/// Text under the help of `einmal health`.
+const HEALTH_CODES: &str = "\
+Exit code 0: it serves. With --ready also while its disk is nearly full, which stderr tells: it refuses records then, and consumers and \
+those who delete must still come to it; --strict makes this 1.
+Exit code 1: it does not serve, or is not ready (it starts, stops, or cannot write); stderr tells why.";
 
 #[derive(Subcommand)]
 enum ConfigCommand {
@@ -240,9 +251,7 @@ fn main() -> ExitCode {
     let result = match command {
         None => run(start),
         Some(Command::Start(start)) => run(start),
-        Some(Command::Health { ready: true, admin, .. }) => {
-            probe::ready(&admin::address(admin.as_deref())).map_err(Failure::from)
-        }
+        Some(Command::Health { ready: true, admin, strict, .. }) => ready(admin.as_deref(), strict),
         Some(Command::Health { bootstrap_server: bootstrap, .. }) => {
             probe::probe(&einmal::cli::bootstrap(bootstrap.as_deref())).map_err(Failure::from)
         }
@@ -293,6 +302,20 @@ fn main() -> ExitCode {
         Err(failure) => {
             eprintln!("einmal: {failure}");
             app::end(failure.exit_code())
+        }
+    }
+}
+
+/// Says what the broker cannot do although it is ready; with `is_strict` that is a failure.
+fn ready(admin: Option<&str>, is_strict: bool) -> Result<(), Failure> {
+    let admin = admin::address(admin);
+    let notices = probe::ready(&admin)?.join("; ");
+    match notices.is_empty() {
+        true => Ok(()),
+        false if is_strict => Err(Unhealthy::Degraded { admin, notices }.into()),
+        false => {
+            eprintln!("einmal: {admin} is ready in part: {notices}");
+            Ok(())
         }
     }
 }

@@ -81,6 +81,14 @@ pub enum Unhealthy {
         /// What it says.
         reasons: String,
     },
+    /// It is ready for some of what clients ask, and all of it was demanded.
+    #[error("{admin} is ready in part: {notices}")]
+    Degraded {
+        /// As given.
+        admin: String,
+        /// What it says.
+        notices: String,
+    },
     /// An answer that is none of a healthy broker.
     #[error("{bootstrap} gives {api} an answer that is none of a healthy broker; {}", .asked.when_strange())]
     Strange {
@@ -132,9 +140,11 @@ fn probe_one(bootstrap: &str) -> Result<(), Unhealthy> {
     }
 }
 
-/// Asks the admin port at `admin` (host:port) whether the broker is ready, and for what keeps it from that.
-pub fn ready(admin: &str) -> Result<(), Unhealthy> {
-    ask_admin(admin, "GET", "/readyz", "").map(drop)
+/// Asks the admin port at `admin` (host:port) whether the broker is ready, and for what keeps it from that. Answers what it cannot do
+/// although it is ready, such as take records while the disk is nearly full; mostly nothing.
+pub fn ready(admin: &str) -> Result<Vec<String>, Unhealthy> {
+    let body = ask_admin(admin, "GET", "/readyz", "")?;
+    Ok(body.lines().skip(1).map(str::to_owned).collect())
 }
 
 /// The first of `count` 64-bit ids in a row, from the admin port at `admin` (host:port).
