@@ -253,7 +253,7 @@ fn main() -> ExitCode {
         Some(Command::Start(start)) => run(start),
         Some(Command::Health { ready: true, admin, strict, .. }) => ready(admin.as_deref(), strict),
         Some(Command::Health { bootstrap_server: bootstrap, .. }) => {
-            probe::probe(&einmal::cli::bootstrap(bootstrap.as_deref())).map_err(Failure::from)
+            probe::probe(&einmal::client::bootstrap(bootstrap.as_deref())).map_err(Failure::from)
         }
         Some(Command::Config(ConfigCommand::Docs)) => print(document::markdown()),
         Some(Command::Doctor(options)) => return verdict(einmal::cli::doctor::run(&options)),

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::limits::Options as Limits;
 use super::schedule::Arrival;
+use crate::client::bootstrap;
 use crate::record::codec::Codec;
 
 /// Measures a broker, einmal or any Kafka.
@@ -30,8 +31,8 @@ pub enum Command {
 /// Where and what.
 #[derive(Debug, Clone, Args)]
 pub struct Target {
-    /// Where the broker listens, host:port. Only this broker is talked to
-    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    /// Where the broker listens, host:port; else EINMAL_BOOTSTRAP, else localhost:9092. Only this broker is talked to
+    #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", default_value_t = bootstrap(None))]
     pub bootstrap_server: String,
     /// Topic to write to and read from
     #[arg(long, default_value = "einmal-bench")]
@@ -179,7 +180,7 @@ pub struct EndToEnd {
 #[derive(Debug, Clone, Args)]
 pub struct Connections {
     /// Where the broker listens, host:port
-    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", default_value_t = bootstrap(None))]
     pub bootstrap_server: String,
     /// Connections to open
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -202,7 +203,7 @@ pub struct Connections {
 #[derive(Debug, Clone, Args)]
 pub struct Groups {
     /// Where the broker listens, host:port
-    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", default_value_t = bootstrap(None))]
     pub bootstrap_server: String,
     /// Topic that members subscribe to and commit offsets of
     #[arg(long, default_value = "einmal-bench")]
@@ -243,7 +244,7 @@ pub struct Groups {
 #[derive(Debug, Clone, Args)]
 pub struct Transactions {
     /// Where the broker listens, host:port; it must serve transactions of version 2 (KIP-890)
-    #[arg(long, value_name = "HOST:PORT", default_value = "localhost:9092")]
+    #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", default_value_t = bootstrap(None))]
     pub bootstrap_server: String,
     /// Topic to write to
     #[arg(long, default_value = "einmal-bench")]

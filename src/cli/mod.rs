@@ -30,7 +30,6 @@ mod transaction;
 pub mod txn;
 
 pub use error::CliError;
-pub use target::bootstrap;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -6,16 +6,10 @@ use clap::Args;
 
 use super::output::Format;
 use super::{CliError, span};
-use crate::client::{Cluster, tell_after};
+use crate::client::{Cluster, bootstrap, tell_after};
 
 /// How brokers see who asks.
 const CLIENT_ID: &str = "einmal-cli";
-
-/// Where a broker is, `host:port`, or several with commas: as given, else as the environment says, else on this machine.
-pub fn bootstrap(given: Option<&str>) -> String {
-    let given = given.map(str::to_owned).or_else(|| std::env::var("EINMAL_BOOTSTRAP").ok());
-    given.unwrap_or_else(|| "localhost:9092".to_owned())
-}
 
 /// How long nothing may be seen of a command: then it says what it waits for.
 const SILENCE_MAX: Duration = Duration::from_secs(2);

@@ -4,6 +4,12 @@ use std::time::Duration;
 
 use super::{ClientError, Connection, host_and_port};
 
+/// Where a broker is, `host:port`, or several with commas: as given, else as the environment says, else on this machine.
+pub fn bootstrap(given: Option<&str>) -> String {
+    let given = given.map(str::to_owned).or_else(|| std::env::var("EINMAL_BOOTSTRAP").ok());
+    given.unwrap_or_else(|| "localhost:9092".to_owned())
+}
+
 /// An address that cannot be one of a broker, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is no address of a broker: {advice}")]

@@ -13,7 +13,7 @@ mod printable;
 mod retry;
 mod waiting;
 
-pub use bootstrap::{BadAddress, addresses, open_any};
+pub use bootstrap::{BadAddress, addresses, bootstrap, open_any};
 pub use cluster::{Cluster, NodeId, PartitionLeader, host_and_port};
 pub use connection::{Connection, put_request};
 pub use deadline::Until;

@@ -13,7 +13,8 @@ use clap::Args;
 
 use super::output::Format;
 use super::target::tell_of_waiting;
-use super::{CliError, bootstrap, now, span};
+use super::{CliError, now, span};
+use crate::client::bootstrap;
 use finding::Walk;
 
 /// What is asked, and how patiently.
