@@ -253,7 +253,8 @@ fn main() -> ExitCode {
         Some(Command::Start(start)) => run(start),
         Some(Command::Health { ready: true, admin, strict, .. }) => ready(admin.as_deref(), strict),
         Some(Command::Health { bootstrap_server: bootstrap, .. }) => {
-            probe::probe(&einmal::client::bootstrap(bootstrap.as_deref())).map_err(Failure::from)
+            let bootstrap = einmal::client::bootstrap(bootstrap.as_deref());
+            probe::probe(&bootstrap).map_err(Failure::from).and_then(|()| print(format!("{bootstrap} serves\n")))
         }
         Some(Command::Config(ConfigCommand::Docs)) => print(document::markdown()),
         Some(Command::Doctor(options)) => return verdict(einmal::cli::doctor::run(&options)),
@@ -311,7 +312,7 @@ fn ready(admin: Option<&str>, is_strict: bool) -> Result<(), Failure> {
     let admin = admin::address(admin);
     let notices = probe::ready(&admin)?.join("; ");
     match notices.is_empty() {
-        true => Ok(()),
+        true => print(format!("{admin} is ready\n")),
         false if is_strict => Err(Unhealthy::Degraded { admin, notices }.into()),
         false => {
             eprintln!("einmal: {admin} is ready in part: {notices}");

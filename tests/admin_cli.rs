@@ -333,6 +333,11 @@ fn groups_are_listed_and_told_where_to_go_on() {
     };
     assert_eq!(lag(&server), [[json!("t"), json!(0), json!(1), json!(3), json!(2)]]);
 
+    // Without a name all of them, where one has committed nothing.
+    let all = rows(&server, &["group", "lag"], &["group", "lag"]);
+    assert_eq!(all, [[json!("g"), json!(2)]]);
+    assert_eq!(rows(&server, &["group", "describe"], &["group", "state"]), [[json!("g"), json!("Empty")]]);
+
     let reset = ["group", "reset", "g", "--topic", "t", "--to"];
     let plan = ["committed_offset", "new_offset"];
     let beyond = refusal(&server, &[&reset[..], &["99", "--execute"]].concat());

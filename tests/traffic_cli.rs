@@ -73,8 +73,14 @@ fn lines_become_records_and_records_lines() {
     };
     assert!(both.contains("4 is beyond the end of empty-0, which is 0") && both.contains("is read"), "{both}");
 
-    let missing = server::call(&["consume", "no", "--bootstrap-server", &server.address.to_string()]);
-    assert!(!missing.status.success() && missing.stdout.is_empty(), "{missing:?}");
+    for (command, topic, words) in [
+        ("consume", "no", "there is no topic no; `einmal topic create no` makes it"),
+        ("produce", "emty", "there is no topic emty (did you mean empty?); `einmal topic create emty` makes it"),
+    ] {
+        let missing = server::call(&[command, topic, "--bootstrap-server", &address]);
+        assert!(!missing.status.success() && missing.stdout.is_empty(), "{missing:?}");
+        assert_eq!(String::from_utf8_lossy(&missing.stderr), format!("einmal: {words}\n"));
+    }
 }
 
 #[test]

@@ -164,7 +164,8 @@ struct Begun {
 }
 
 fn begin(cluster: &mut Cluster, options: &Options) -> Result<Begun, CliError> {
-    let partitions = place::led(cluster, &options.topics, options.partition)?;
+    let partitions = place::led(cluster, &options.topics, options.partition);
+    let partitions = partitions.map_err(|error| place::or_create(cluster, error))?;
     let place = options.offset.unwrap_or(if options.from_beginning { Place::Earliest } else { Place::Latest });
     let mut found = place::find(cluster, &partitions, place)?;
     if place == Place::Latest && options.isolation == Isolation::Committed {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::CliError;
 use super::offsets::{self, EARLIEST, LATEST};
+use super::{CliError, shell_word};
 use crate::client::{ClientError, Cluster, PartitionLeader};
+use crate::spelling::{hint, nearest};
 use crate::types::{ErrorCode, Offset, PartitionIndex};
 
 /// One place, in whichever partition.
@@ -59,6 +60,15 @@ pub(super) fn out_of_range(
             found.end,
         ))
     })
+}
+
+/// `error`, with what to do where a topic is not there: the name that was meant, or the command that makes it.
+pub(super) fn or_create(cluster: &mut Cluster, error: CliError) -> CliError {
+    let CliError::Client(ClientError::NoTopic(name)) = &error else { return error };
+    // Without them there is less to say, and the error is still this one.
+    let known = cluster.partitions(&[]).unwrap_or_default();
+    let meant = hint(nearest(name, known.iter().map(|partition| partition.topic.as_str())));
+    CliError::NotFound(format!("there is no topic {name}{meant}; `einmal topic create {}` makes it", shell_word(name)))
 }
 
 /// The partitions of `topics`, or only this one of each, all of them led.

@@ -4,7 +4,7 @@
 //! itself is killed, the coordinator aborts after a minute, and the next producer of the id at once.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 
 use clap::Args;
 
@@ -12,7 +12,7 @@ use super::output::{Cell, Listing};
 use super::partitioner::partition_of;
 use super::target::Target;
 use super::transaction::TransactionalProducer;
-use super::{CliError, append, now};
+use super::{CliError, append, now, place};
 use crate::client::{ClientError, Cluster, NodeId};
 use crate::record::advance_sequence;
 use crate::record::build::BatchBuilder;
@@ -71,6 +71,9 @@ struct Written {
 pub fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
     let mut sender = Sender::new(&mut cluster, options)?;
+    if io::stdin().is_terminal() {
+        eprintln!("einmal: each line is a record of {}; Ctrl-D ends it", options.topic);
+    }
     let mut stdin = BufReader::with_capacity(STDIN_BYTES, io::stdin().lock());
     let mut lines = Vec::new();
     // Of these lines.
@@ -144,7 +147,8 @@ struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     fn new(cluster: &'a mut Cluster, options: &'a Options) -> Result<Self, CliError> {
-        let partitions = cluster.partitions(std::slice::from_ref(&options.topic))?;
+        let partitions = cluster.partitions(std::slice::from_ref(&options.topic));
+        let partitions = partitions.map_err(|error| place::or_create(cluster, error.into()))?;
         let leaders: BTreeMap<_, _> =
             partitions.iter().filter_map(|partition| Some((partition.partition, partition.leader?))).collect();
         let missing = options.partition.filter(|partition| !leaders.contains_key(partition));

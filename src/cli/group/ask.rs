@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
-use kafka_protocol::messages::{OffsetCommitRequest, OffsetFetchRequest};
+use kafka_protocol::messages::{ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest};
 use kafka_protocol::protocol::Request;
 
 use crate::cli::text;
@@ -26,6 +26,26 @@ pub(super) fn coordinator<R: Request>(
         Ok((code(&answer).map_or(ErrorCode::NONE, ErrorCode), answer))
     })?;
     Ok(answer)
+}
+
+/// Those that are named, or else all groups of consumers, in order: each broker knows those that it coordinates.
+pub(super) fn named_or_all(cluster: &mut Cluster, named: &[String]) -> Result<Vec<String>, ClientError> {
+    if !named.is_empty() {
+        return Ok(named.to_vec());
+    }
+    let mut groups = Vec::new();
+    for broker in cluster.brokers() {
+        let answer = cluster.broker(broker)?.call("ListGroups", &ListGroupsRequest::default(), (0, 5))?;
+        ClientError::check("ListGroups", answer.error_code, None)?;
+        // Groups of other types have other requests; older brokers know of no types.
+        let consumers = answer.groups.iter().filter(|group| {
+            let kind = group.group_type.as_str();
+            kind.is_empty() || kind.eq_ignore_ascii_case("classic") || kind.eq_ignore_ascii_case("consumer")
+        });
+        groups.extend(consumers.map(|group| group.group_id.to_string()));
+    }
+    groups.sort();
+    Ok(groups)
 }
 
 /// All offsets that the group has committed.

@@ -19,8 +19,8 @@ use crate::types::ErrorCode;
 /// Which ones.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Groups
-    #[arg(required = true, value_name = "GROUP")]
+    /// Groups; none for all of them
+    #[arg(value_name = "GROUP")]
     groups: Vec<String>,
     #[command(flatten)]
     target: Target,
@@ -31,11 +31,11 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
     let mut listing = Listing::new(&["group", "state", "member_id", "instance_id", "client_id", "host", "partitions"]);
     let mut missing = Vec::new();
-    for group in &options.groups {
+    for group in &ask::named_or_all(&mut cluster, &options.groups)? {
         let timeout = options.target.timeout();
         let is_there = new_protocol(&mut cluster, group, timeout, &mut listing)?
             || classic(&mut cluster, group, timeout, &mut listing)?;
-        if !is_there {
+        if !is_there && !options.groups.is_empty() {
             missing.push(group.clone());
         }
     }

@@ -16,8 +16,8 @@ use crate::client::Cluster;
 /// Which ones.
 #[derive(Debug, Clone, Args)]
 pub struct Options {
-    /// Groups
-    #[arg(required = true, value_name = "GROUP")]
+    /// Groups; none for all that have committed
+    #[arg(value_name = "GROUP")]
     groups: Vec<String>,
     #[command(flatten)]
     target: Target,
@@ -37,8 +37,9 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
         "last_stable_offset",
     ]);
     let (mut missing, mut held) = (Vec::new(), Vec::new());
-    for group in &options.groups {
-        if !show(&mut cluster, group, options.target.timeout(), &mut listing, &mut held)? {
+    for group in &ask::named_or_all(&mut cluster, &options.groups)? {
+        let has_committed = show(&mut cluster, group, options.target.timeout(), &mut listing, &mut held)?;
+        if !has_committed && !options.groups.is_empty() {
             missing.push(group.clone());
         }
     }
