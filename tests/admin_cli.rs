@@ -340,6 +340,9 @@ fn groups_are_listed_and_told_where_to_go_on() {
 
     let reset = ["group", "reset", "g", "--topic", "t", "--to"];
     let plan = ["committed_offset", "new_offset"];
+    assert_eq!(rows(&server, &[&reset[..], &["2", "-p", "0"]].concat(), &["partition"]), [[json!(0)]]);
+    let none = refusal(&server, &[&reset[..], &["2", "-p", "7"]].concat());
+    assert!(none.contains("there is no partition 7 of t"), "{none}");
     let beyond = refusal(&server, &[&reset[..], &["99", "--execute"]].concat());
     assert!(beyond.contains("OFFSET_OUT_OF_RANGE [1]: 99 is beyond the end of t-0, which is 3"), "{beyond}");
     let (_, _, said) = einmal(&server, &[&reset[..], &["@9999999999999"]].concat());

@@ -143,6 +143,7 @@ impl Walk {
         let count = |outcome| self.findings.iter().filter(|finding| finding.outcome == outcome).count();
         text.push_str(&match (count(Outcome::Failed), count(Outcome::Warning)) {
             (0, 0) => format!("\n{bootstrap} is well: clients can do all of this\n"),
+            (0, 1) => format!("\n{bootstrap} works, with one thing to look at\n"),
             (0, warnings) => format!("\n{bootstrap} works, with {warnings} things to look at\n"),
             _ => format!("\n{bootstrap} does not serve clients; the steps after the one that failed were not taken\n"),
         });
@@ -165,7 +166,7 @@ mod tests {
         assert!(walk.is_well());
         assert!(walk.text("h:1").ends_with("h:1 is well: clients can do all of this\n"));
         walk.step("clock", || Ok(Done::new((), "off").warn(Some("set it".to_owned()))));
-        assert!(walk.is_well() && walk.text("h:1").contains("works, with 1 things"));
+        assert!(walk.is_well() && walk.text("h:1").contains("works, with one thing"));
         assert_eq!(walk.step::<()>("connect", || Err(Trouble::new("no\u{1b}[2J", "start\u{9b} it"))), None);
         assert!(!walk.is_well());
         let text = walk.text("h:1");

@@ -7,13 +7,14 @@ use crate::cli::CliError;
 use crate::cli::output::{Cell, Listing};
 use crate::cli::place::{self, Place};
 use crate::cli::target::Target;
+use crate::types::PartitionIndex;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   einmal group reset billing --topic orders --to earliest            shows what would be done
   einmal group reset billing --topic orders --to earliest --execute  does it
   einmal group reset billing --topic orders --to @1700000000000      the first record at or after that time, ms since 1970
-  einmal group reset billing --topic orders --to 4711                this offset; refused beyond the end";
+  einmal group reset billing --topic orders -p 3 --to 4711           this offset of one partition; refused beyond its end";
 
 /// Which group, and where to.
 #[derive(Debug, Clone, Args)]
@@ -24,6 +25,9 @@ pub struct Options {
     /// Topics, as often as needed
     #[arg(long, required = true, value_name = "TOPIC")]
     topic: Vec<String>,
+    /// Only this partition of each
+    #[arg(short, long, value_name = "INDEX")]
+    partition: Option<PartitionIndex>,
     /// earliest, latest, an offset, or @ and a time in ms since 1970
     #[arg(long, value_name = "WHERE", value_parser = place::parse)]
     to: Place,
@@ -38,7 +42,7 @@ pub struct Options {
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
     let before = ask::committed(&mut cluster, &options.group, options.target.timeout())?;
-    let partitions = cluster.partitions(&options.topic)?;
+    let partitions = place::led(&mut cluster, &options.topic, options.partition)?;
     let found = place::find(&mut cluster, &partitions, options.to)?;
     let mut listing = Listing::new(&["group", "topic", "partition", "committed_offset", "new_offset"]);
     let (mut wanted, mut beyond) = (Vec::new(), None);

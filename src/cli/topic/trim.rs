@@ -119,11 +119,12 @@ fn parse(text: &str) -> Result<Place, String> {
 }
 
 fn add(outcomes: &mut Outcomes, ((topic, partition), at): &Asked, outcome: Outcome) {
+    let is_refused = matches!(outcome, Outcome::Refused(_));
     let cells = vec![
         topic.as_str().into(),
         Cell::Number((*partition).into()),
         Cell::Number(at.start),
-        Cell::Number(at.offset),
+        if is_refused { Cell::Absent } else { Cell::Number(at.offset) },
         Cell::Number(at.end),
     ];
     outcomes.add(cells, outcome);
