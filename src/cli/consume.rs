@@ -21,11 +21,16 @@ use crate::types::{ErrorCode, IsolationLevel, Offset, PartitionIndex};
 /// Text under the help.
 pub const EXAMPLES: &str = "\
 Examples:
-  einmal consume orders --from-beginning --exit-at-end    what there is
-  einmal consume orders                                   what comes; Ctrl-C ends it
-  einmal consume orders --offset @1700000000000           what was written since then, ms since 1970
-  einmal consume orders -p 3 --offset 4711 -n 1           one record
-  einmal consume orders --group audit -n 100              the next hundred of the group
+  einmal consume orders --from-beginning --exit-at-end
+      what there is
+  einmal consume orders
+      what comes; Ctrl-C ends it
+  einmal consume orders --offset @1700000000000
+      what was written since then, ms since 1970
+  einmal consume orders -p 3 --offset 4711 -n 1
+      one record
+  einmal consume orders --group audit -n 100
+      the next hundred of the group
   einmal consume orders -o json --isolation read_uncommitted";
 
 /// How long a broker may wait for something to answer with.

@@ -72,3 +72,22 @@ fn source(code: i8) -> &'static str {
         _ => "unknown",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_take_apart_is_quoted() {
+        for (text, word) in [
+            ("payments-1.eu_west:a", "payments-1.eu_west:a"),
+            ("my shop", "'my shop'"),
+            ("it's", r"'it'\''s'"),
+            ("$(rm)", "'$(rm)'"),
+            ("-x", "'-x'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(text), word);
+        }
+    }
+}

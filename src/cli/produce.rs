@@ -22,9 +22,12 @@ use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId}
 pub const EXAMPLES: &str = "\
 Examples:
   printf 'hello\\nworld\\n' | einmal produce greetings
-  echo 'alice=12' | einmal produce balances -k =          key alice, value 12; a line without = has no key
-  echo 'alice=' | einmal produce balances -k = --tombstones    deletes alice where the topic is compacted
-  einmal produce orders --transactional-id shop <orders.txt    all lines or none, for readers of committed records";
+  echo 'alice=12' | einmal produce balances -k =
+      key alice, value 12; a line without = has no key
+  echo 'alice=' | einmal produce balances -k = --tombstones
+      deletes alice where the topic is compacted
+  einmal produce orders --transactional-id shop <orders.txt
+      all lines or none, for readers of committed records";
 
 /// A batch is sent when it holds this many records, or bytes, or when no further line is there yet.
 const BATCH_RECORDS_MAX: usize = 10_000;

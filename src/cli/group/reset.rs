@@ -11,10 +11,14 @@ use crate::types::PartitionIndex;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  einmal group reset billing --topic orders --to earliest            shows what would be done
-  einmal group reset billing --topic orders --to earliest --execute  does it
-  einmal group reset billing --topic orders --to @1700000000000      the first record at or after that time, ms since 1970
-  einmal group reset billing --topic orders -p 3 --to 4711           this offset of one partition; refused beyond its end";
+  einmal group reset billing --topic orders --to earliest
+      shows what would be done
+  einmal group reset billing --topic orders --to earliest --execute
+      does it
+  einmal group reset billing --topic orders --to @1700000000000
+      to the first record at or after that time, ms since 1970
+  einmal group reset billing --topic orders -p 3 --to 4711
+      to this offset of one partition; refused beyond its end";
 
 /// Which group, and where to.
 #[derive(Debug, Clone, Args)]

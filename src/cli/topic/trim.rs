@@ -16,10 +16,14 @@ use crate::types::{ErrorCode, PartitionIndex};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  einmal topic trim orders --to @1700000000000            shows what would be deleted: all before that time, ms since 1970
-  einmal topic trim orders --to @1700000000000 --execute  deletes it
-  einmal topic trim orders --to latest --execute          empties the topic
-  einmal topic trim orders -p 3 --to 4711 --execute       all before this offset, in one partition";
+  einmal topic trim orders --to @1700000000000
+      shows what would be deleted: all before that time, ms since 1970
+  einmal topic trim orders --to @1700000000000 --execute
+      deletes it
+  einmal topic trim orders --to latest --execute
+      empties the topic
+  einmal topic trim orders -p 3 --to 4711 --execute
+      deletes all before this offset, in one partition";
 
 /// Which ones, and up to where.
 #[derive(Debug, Clone, Args)]

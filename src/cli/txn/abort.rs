@@ -31,7 +31,7 @@ pub struct Options {
     #[arg(long, requires_all = ["partition", "start_offset"])]
     topic: Option<String>,
     /// Partition in which it hangs
-    #[arg(long, value_name = "N", requires = "topic")]
+    #[arg(short, long, value_name = "N", requires = "topic")]
     partition: Option<i32>,
     /// Where it begins there
     #[arg(long, value_name = "OFFSET", requires = "topic")]

@@ -23,7 +23,7 @@ pub struct Options {
     #[arg(long)]
     topic: Vec<String>,
     /// Only in this partition of the one topic
-    #[arg(long, value_name = "N", requires = "topic")]
+    #[arg(short, long, value_name = "N", requires = "topic")]
     partition: Option<i32>,
     /// Only in partitions that this broker leads
     #[arg(long, value_name = "ID")]

@@ -14,7 +14,7 @@ pub struct Options {
     /// Topic
     topic: String,
     /// Only this partition, as often as needed
-    #[arg(long, value_name = "N")]
+    #[arg(short, long, value_name = "N")]
     partition: Vec<i32>,
     #[command(flatten)]
     target: Target,
