@@ -14,6 +14,7 @@ use einmal::api::apis::find;
 use einmal::api::fetch_memory::FetchMemory;
 use einmal::api::fetch_session::FetchSessions;
 use einmal::api::produce::RecompressMemory;
+use einmal::api::turns::Turns;
 use einmal::api::{Answer, Broker, Context, Endpoint, Pending};
 use einmal::config::load::{Sources, load};
 use einmal::config::loggers::{Levels, Loggers};
@@ -102,6 +103,7 @@ impl BenchBroker {
             offsets: started.offsets,
             fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
             fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
+            turns: Turns::default(),
             recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
             clients: Arc::default(),
             config_changes: tokio::sync::Mutex::default(),
@@ -198,6 +200,7 @@ impl Connection<'_> {
         match (api.handler)(self.broker.cx.clone(), request) {
             Answer::Pipelined(pending)
             | Answer::Serial(pending)
+            | Answer::Turned(pending, _)
             | Answer::Cancellable(pending)
             | Answer::LongPoll(pending) => pending,
             Answer::Close(close) => panic!("a good request was refused: {close}"),

@@ -1,32 +1,27 @@
-//! The one table [`APIS`], and what turns typed functions into its handlers.
+//! The one table [`APIS`].
 //!
 //! ApiVersions, dispatch, metric labels, frame caps and the all-versions tests follow from the table. Adding an API is a handler
 //! in its family's file and one line here.
 //!
 //! Invariant: an API is served exactly when it stands here, and exactly in the versions that stand here.
 
-use std::future::Future;
-use std::sync::Arc;
-
 use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 
+use super::answering::{cancellable, echoed, long_poll, serial, turned};
+use super::turns::Lane;
 use super::{
-    Answer, Api, Context, Pending, acls, add_offsets_to_txn, add_partitions_to_txn, alter_configs,
-    alter_replica_log_dirs, api_versions, cluster, consumer_group, coordinator, create_partitions, create_topics,
-    delete_groups, delete_records, delete_topics, describe_client_quotas, describe_configs, describe_groups,
-    describe_producers, describe_quorum, describe_topic_partitions, describe_transactions,
-    describe_user_scram_credentials, elect_leaders, end_txn, fetch, join_group, leader_epoch, list_config_resources,
-    list_groups, list_offsets, list_transactions, membership, metadata, offset_commit, offset_delete, offset_fetch,
-    produce, producer_id, reassignments, sync_group, txn_offset_commit, unregister_broker, update_features,
-    write_txn_markers,
+    Answer, Api, Context, acls, add_offsets_to_txn, add_partitions_to_txn, alter_configs, alter_replica_log_dirs,
+    api_versions, cluster, consumer_group, coordinator, create_partitions, create_topics, delete_groups,
+    delete_records, delete_topics, describe_client_quotas, describe_configs, describe_groups, describe_producers,
+    describe_quorum, describe_topic_partitions, describe_transactions, describe_user_scram_credentials, elect_leaders,
+    end_txn, expected, fetch, join_group, leader_epoch, list_config_resources, list_groups, list_offsets,
+    list_transactions, membership, metadata, offset_commit, offset_delete, offset_fetch, produce, producer_id,
+    reassignments, sync_group, txn_offset_commit, unregister_broker, update_features, write_txn_markers,
 };
 use crate::types::ErrorCode;
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
 
 const MIB: usize = 1 << 20;
-
-/// Answers from this size on are granted memory before they are encoded, and give it back as they are sent.
-const LARGE_ANSWER_BYTES: usize = 64 << 10;
 
 /// Produce: records, so only `socket.request.max.bytes` bounds it.
 const FRAME_RECORDS: Option<usize> = None;
@@ -45,20 +40,20 @@ pub static APIS: &[Api] = &[
     api(0, "Produce", (0, 13), 9, FRAME_RECORDS, produce::produce),
     api(1, "Fetch", (4, 18), 12, FRAME_LISTS, fetch::fetch),
     api(2, "ListOffsets", (1, 11), 6, FRAME_SMALL, |cx, r| cancellable(cx, r, list_offsets::list_offsets)),
-    api(3, "Metadata", (0, 13), 9, FRAME_SMALL, |cx, r| serial(cx, r, metadata::metadata)),
+    api(3, "Metadata", (0, 13), 9, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Metadata, expected::metadata, metadata::metadata)),
     api(8, "OffsetCommit", (2, 9), 8, FRAME_LISTS, |cx, r| serial(cx, r, offset_commit::offset_commit)),
-    api(9, "OffsetFetch", (1, 9), 6, FRAME_LISTS, |cx, r| serial(cx, r, offset_fetch::offset_fetch)),
-    api(10, "FindCoordinator", (0, 6), 3, FRAME_SMALL, |cx, r| serial(cx, r, coordinator::find_coordinator)),
+    api(9, "OffsetFetch", (1, 9), 6, FRAME_LISTS, |cx, r| turned(cx, r, Lane::Groups, expected::offset_fetch, offset_fetch::offset_fetch)),
+    api(10, "FindCoordinator", (0, 6), 3, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Groups, expected::find_coordinator, coordinator::find_coordinator)),
     api(11, "JoinGroup", (0, 9), 6, FRAME_LISTS, |cx, r| long_poll(cx, r, join_group::join_group)),
     api(12, "Heartbeat", (0, 4), 4, FRAME_SMALL, |cx, r| serial(cx, r, membership::heartbeat)),
-    api(13, "LeaveGroup", (0, 5), 4, FRAME_SMALL, |cx, r| serial(cx, r, membership::leave_group)),
+    api(13, "LeaveGroup", (0, 5), 4, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Groups, |_, _, _| 0, membership::leave_group)),
     api(14, "SyncGroup", (0, 5), 4, FRAME_LISTS, |cx, r| long_poll(cx, r, sync_group::sync_group)),
-    api(15, "DescribeGroups", (0, 6), 5, FRAME_SMALL, |cx, r| serial(cx, r, describe_groups::describe_groups)),
-    api(16, "ListGroups", (0, 5), 3, FRAME_SMALL, |cx, r| serial(cx, r, list_groups::list_groups)),
+    api(15, "DescribeGroups", (0, 6), 5, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::describe_groups, describe_groups::describe_groups)),
+    api(16, "ListGroups", (0, 5), 3, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::list_groups, list_groups::list_groups)),
     api(API_VERSIONS, "ApiVersions", (0, 4), 3, FRAME_SMALL, api_versions::api_versions),
-    api(19, "CreateTopics", (2, 7), 5, FRAME_SMALL, |cx, r| serial(cx, r, create_topics::create_topics)),
-    api(20, "DeleteTopics", (1, 6), 4, FRAME_SMALL, |cx, r| serial(cx, r, delete_topics::delete_topics)),
-    api(21, "DeleteRecords", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, delete_records::delete_records)),
+    api(19, "CreateTopics", (2, 7), 5, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::create_topics, create_topics::create_topics)),
+    api(20, "DeleteTopics", (1, 6), 4, FRAME_SMALL, |cx, r| echoed(cx, r, delete_topics::delete_topics)),
+    api(21, "DeleteRecords", (0, 2), 2, FRAME_SMALL, |cx, r| echoed(cx, r, delete_records::delete_records)),
     api(22, "InitProducerId", (0, 5), 2, FRAME_SMALL, |cx, r| serial(cx, r, producer_id::init_producer_id)),
     api(23, "OffsetForLeaderEpoch", (2, 4), 4, FRAME_SMALL, |cx, r| serial(cx, r, leader_epoch::offset_for_leader_epoch)),
     api(24, "AddPartitionsToTxn", (0, 3), 3, FRAME_LISTS, |cx, r| serial(cx, r, add_partitions_to_txn::add_partitions_to_txn)),
@@ -66,33 +61,33 @@ pub static APIS: &[Api] = &[
     api(26, "EndTxn", (0, 5), 3, FRAME_SMALL, |cx, r| serial(cx, r, end_txn::end_txn)),
     api(27, "WriteTxnMarkers", (1, 1), 1, FRAME_SMALL, |cx, r| serial(cx, r, write_txn_markers::write_txn_markers)),
     api(28, "TxnOffsetCommit", (0, 5), 3, FRAME_LISTS, |cx, r| serial(cx, r, txn_offset_commit::txn_offset_commit)),
-    api(29, "DescribeAcls", (1, 3), 2, FRAME_SMALL, |cx, r| serial(cx, r, acls::describe_acls)),
-    api(30, "CreateAcls", (1, 3), 2, FRAME_SMALL, |cx, r| serial(cx, r, acls::create_acls)),
-    api(31, "DeleteAcls", (1, 3), 2, FRAME_SMALL, |cx, r| serial(cx, r, acls::delete_acls)),
-    api(32, "DescribeConfigs", (1, 4), 4, FRAME_SMALL, |cx, r| serial(cx, r, describe_configs::describe_configs)),
-    api(33, "AlterConfigs", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, alter_configs::alter_configs)),
-    api(34, "AlterReplicaLogDirs", (1, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, alter_replica_log_dirs::alter_replica_log_dirs)),
+    api(29, "DescribeAcls", (1, 3), 2, FRAME_SMALL, |cx, r| echoed(cx, r, acls::describe_acls)),
+    api(30, "CreateAcls", (1, 3), 2, FRAME_SMALL, |cx, r| echoed(cx, r, acls::create_acls)),
+    api(31, "DeleteAcls", (1, 3), 2, FRAME_SMALL, |cx, r| echoed(cx, r, acls::delete_acls)),
+    api(32, "DescribeConfigs", (1, 4), 4, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::describe_configs, describe_configs::describe_configs)),
+    api(33, "AlterConfigs", (0, 2), 2, FRAME_SMALL, |cx, r| echoed(cx, r, alter_configs::alter_configs)),
+    api(34, "AlterReplicaLogDirs", (1, 2), 2, FRAME_SMALL, |cx, r| echoed(cx, r, alter_replica_log_dirs::alter_replica_log_dirs)),
     api(35, "DescribeLogDirs", (1, 5), 2, FRAME_SMALL, cluster::describe_log_dirs),
-    api(37, "CreatePartitions", (0, 3), 2, FRAME_SMALL, |cx, r| serial(cx, r, create_partitions::create_partitions)),
-    api(42, "DeleteGroups", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, delete_groups::delete_groups)),
-    api(43, "ElectLeaders", (0, 2), 2, FRAME_SMALL, |cx, r| serial(cx, r, elect_leaders::elect_leaders)),
-    api(44, "IncrementalAlterConfigs", (0, 1), 1, FRAME_SMALL, |cx, r| serial(cx, r, alter_configs::incremental_alter_configs)),
-    api(45, "AlterPartitionReassignments", (0, 1), 0, FRAME_SMALL, |cx, r| serial(cx, r, reassignments::alter_partition_reassignments)),
-    api(46, "ListPartitionReassignments", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, reassignments::list_partition_reassignments)),
-    api(47, "OffsetDelete", (0, 0), i16::MAX, FRAME_SMALL, |cx, r| serial(cx, r, offset_delete::offset_delete)),
-    api(48, "DescribeClientQuotas", (0, 1), 1, FRAME_SMALL, |cx, r| serial(cx, r, describe_client_quotas::describe_client_quotas)),
-    api(50, "DescribeUserScramCredentials", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_user_scram_credentials::describe_user_scram_credentials)),
-    api(55, "DescribeQuorum", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_quorum::describe_quorum)),
-    api(57, "UpdateFeatures", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, update_features::update_features)),
-    api(60, "DescribeCluster", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, cluster::describe_cluster)),
-    api(61, "DescribeProducers", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_producers::describe_producers)),
-    api(64, "UnregisterBroker", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, unregister_broker::unregister_broker)),
-    api(65, "DescribeTransactions", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_transactions::describe_transactions)),
-    api(66, "ListTransactions", (0, 2), 0, FRAME_SMALL, |cx, r| serial(cx, r, list_transactions::list_transactions)),
+    api(37, "CreatePartitions", (0, 3), 2, FRAME_SMALL, |cx, r| echoed(cx, r, create_partitions::create_partitions)),
+    api(42, "DeleteGroups", (0, 2), 2, FRAME_SMALL, |cx, r| echoed(cx, r, delete_groups::delete_groups)),
+    api(43, "ElectLeaders", (0, 2), 2, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::elect_leaders, elect_leaders::elect_leaders)),
+    api(44, "IncrementalAlterConfigs", (0, 1), 1, FRAME_SMALL, |cx, r| echoed(cx, r, alter_configs::incremental_alter_configs)),
+    api(45, "AlterPartitionReassignments", (0, 1), 0, FRAME_SMALL, |cx, r| echoed(cx, r, reassignments::alter_partition_reassignments)),
+    api(46, "ListPartitionReassignments", (0, 0), 0, FRAME_SMALL, |cx, r| echoed(cx, r, reassignments::list_partition_reassignments)),
+    api(47, "OffsetDelete", (0, 0), i16::MAX, FRAME_SMALL, |cx, r| echoed(cx, r, offset_delete::offset_delete)),
+    api(48, "DescribeClientQuotas", (0, 1), 1, FRAME_SMALL, |cx, r| echoed(cx, r, describe_client_quotas::describe_client_quotas)),
+    api(50, "DescribeUserScramCredentials", (0, 0), 0, FRAME_SMALL, |cx, r| echoed(cx, r, describe_user_scram_credentials::describe_user_scram_credentials)),
+    api(55, "DescribeQuorum", (0, 2), 0, FRAME_SMALL, |cx, r| echoed(cx, r, describe_quorum::describe_quorum)),
+    api(57, "UpdateFeatures", (0, 2), 0, FRAME_SMALL, |cx, r| echoed(cx, r, update_features::update_features)),
+    api(60, "DescribeCluster", (0, 2), 0, FRAME_SMALL, |cx, r| echoed(cx, r, cluster::describe_cluster)),
+    api(61, "DescribeProducers", (0, 0), 0, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::unknown, describe_producers::describe_producers)),
+    api(64, "UnregisterBroker", (0, 0), 0, FRAME_SMALL, |cx, r| echoed(cx, r, unregister_broker::unregister_broker)),
+    api(65, "DescribeTransactions", (0, 0), 0, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::unknown, describe_transactions::describe_transactions)),
+    api(66, "ListTransactions", (0, 2), 0, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::unknown, list_transactions::list_transactions)),
     api(68, "ConsumerGroupHeartbeat", (0, 1), 0, FRAME_SMALL, |cx, r| serial(cx, r, consumer_group::heartbeat)),
-    api(69, "ConsumerGroupDescribe", (0, 1), 0, FRAME_SMALL, |cx, r| serial(cx, r, consumer_group::describe)),
-    api(74, "ListConfigResources", (0, 1), 0, FRAME_SMALL, |cx, r| serial(cx, r, list_config_resources::list_config_resources)),
-    api(75, "DescribeTopicPartitions", (0, 0), 0, FRAME_SMALL, |cx, r| serial(cx, r, describe_topic_partitions::describe_topic_partitions)),
+    api(69, "ConsumerGroupDescribe", (0, 1), 0, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::describe_consumer_groups, consumer_group::describe)),
+    api(74, "ListConfigResources", (0, 1), 0, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::list_config_resources, list_config_resources::list_config_resources)),
+    api(75, "DescribeTopicPartitions", (0, 0), 0, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::describe_topic_partitions, describe_topic_partitions::describe_topic_partitions)),
 ];
 
 /// The table's line of an API key.
@@ -110,67 +105,6 @@ const fn api(
     handler: fn(Context, Request) -> Answer,
 ) -> Api {
     Api { key, name, versions, flexible_from, frame_bytes_max, handler }
-}
-
-/// Decodes the body, lets `handler` answer, encodes the answer. The connection's next request waits meanwhile.
-pub fn serial<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
-    Answer::Serial(pending(cx, request, handler))
-}
-
-/// As [`serial`], for what changes nothing and is not worth its work once the client has gone.
-pub fn cancellable<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
-    Answer::Cancellable(pending(cx, request, handler))
-}
-
-/// The same for what may wait for long ([`Answer::LongPoll`]).
-pub fn long_poll<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
-    Answer::LongPoll(pending(cx, request, handler))
-}
-
-fn pending<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Pending
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
-    Box::pin(async move {
-        let (header, typed) = typed(request)?;
-        let (broker, mut stopping) = (Arc::clone(&cx.broker), cx.stopping.clone());
-        let answer = handler(cx, header.clone(), typed).await?;
-        let body_bytes = message::body_bytes(&header, &answer)?;
-        let encode = || message::encode_sized(&header, response_is_flexible(&header), &answer, body_bytes);
-        if body_bytes < LARGE_ANSWER_BYTES {
-            return encode().map(Some);
-        }
-        // A request of a few bytes may ask for very many, over and over, on connections that read none of them.
-        let mut grant = tokio::select! {
-            biased;
-            grant = broker.fetch_memory.grant(body_bytes, body_bytes) => grant,
-            _ = stopping.wait_for(|stopping| *stopping) => return Err(Close::Ending),
-        };
-        let mut segments = encode()?;
-        grant.leave_with(&mut segments);
-        Ok(Some(segments))
-    })
 }
 
 /// Decodes the body. Bytes after it are told and dropped, as Kafka does.
@@ -223,7 +157,6 @@ mod tests {
     use std::pin::Pin;
 
     use bytes::BytesMut;
-    use futures_util::FutureExt as _;
     use kafka_protocol::messages;
     use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request as TypedRequest};
 
@@ -343,24 +276,6 @@ mod tests {
             codec::<messages::ConsumerGroupHeartbeatRequest>(),
             codec::<messages::ConsumerGroupDescribeRequest>(),
         ]
-    }
-
-    #[tokio::test]
-    async fn large_answers_wait_for_the_memory_of_those_that_nobody_takes() {
-        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "500000")]);
-        broker.create_topic("t", 10_000).await;
-        let request = messages::MetadataRequest::default().with_topics(None);
-        let taken = broker.send(9, &request).await.expect("answered").expect("an answer");
-        let bytes: usize = taken.iter().map(|segment| segment.len()).sum();
-        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(), 500_000 - bytes);
-        assert!(bytes > 250_000, "two do not fit: {bytes}");
-        let mut second = broker.send(9, &request);
-        assert!(second.as_mut().now_or_never().is_none(), "no memory for it");
-        let heartbeat = messages::HeartbeatRequest::default();
-        broker.call(4, &heartbeat).await;
-        drop(taken);
-        drop(second.await.expect("answered").expect("an answer"));
-        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(), 500_000);
     }
 
     #[test]

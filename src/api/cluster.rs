@@ -13,8 +13,10 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::apis::{count_error, frame, typed};
-use super::{Answer, Context, authorized_operations, partition_of};
+use super::answering::turned_as;
+use super::apis::count_error;
+use super::turns::Lane;
+use super::{Answer, Context, authorized_operations, expected, partition_of};
 use crate::log::catalog::Topic;
 use crate::store::disk::DiskSpace;
 use crate::types::{ErrorCode, PartitionIndex};
@@ -62,12 +64,9 @@ pub async fn describe_cluster(
 
 /// DescribeLogDirs. Version 5 is the crate's 4 with one more field.
 pub fn describe_log_dirs(cx: Context, request: Request) -> Answer {
-    Answer::Serial(Box::pin(async move {
-        let (header, request) = typed(request)?;
-        let answer = log_dirs(cx, header.clone(), request).await?;
-        let answer = frame(&header, &answer)?;
-        Ok(Some(if header.api_version >= 5 { with_is_cordoned(answer) } else { answer }))
-    }))
+    turned_as(cx, request, Lane::Admin, expected::describe_log_dirs, log_dirs, |header, answer| {
+        if header.api_version >= 5 { with_is_cordoned(answer) } else { answer }
+    })
 }
 
 /// Adds to the one directory that it is not cordoned (KIP-1066), in front of the empty tag sections which end it and the answer.

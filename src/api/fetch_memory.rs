@@ -6,8 +6,8 @@
 //! before it has read anything, so nobody waits for memory while holding some; and while somebody waits, connections that do
 //! not take their answers are closed ([`FetchMemory::is_short`]).
 //!
-//! An answer of another API is granted its whole size once that is known and before it is encoded; what it is made of is small
-//! beside that, or shared with the state that it tells of.
+//! An answer of another API is granted its whole size once that is known and before it is encoded. What it is made of is there by
+//! then, and several times as large: that has bounds of its own ([`super::turns`]).
 //!
 //! Batches from the tail cache are granted like all others. An answer shares them with the cache, and then they are counted
 //! twice; but the cache lets go of them long before a client that does not read, and from then on they are the answer's alone.

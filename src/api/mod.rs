@@ -5,6 +5,7 @@ pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod alter_replica_log_dirs;
+pub mod answering;
 pub mod api_versions;
 pub mod apis;
 mod authorized_operations;
@@ -30,6 +31,7 @@ pub mod describe_transactions;
 pub mod describe_user_scram_credentials;
 pub mod elect_leaders;
 pub mod end_txn;
+mod expected;
 pub mod fetch;
 pub mod fetch_memory;
 pub mod fetch_session;
@@ -56,6 +58,7 @@ pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod topic_name;
+pub mod turns;
 pub mod txn_offset_commit;
 mod txn_producer;
 pub mod unregister_broker;
@@ -77,6 +80,7 @@ use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::api::produce::RecompressMemory;
 use crate::api::senders::Senders;
+use crate::api::turns::{Gone, Turns};
 use crate::config::Config;
 use crate::config::loggers::Loggers;
 use crate::coordinator::Coordinator;
@@ -143,6 +147,8 @@ pub struct Broker {
     pub fetch_sessions: FetchSessions,
     /// Memory of answers to Fetch, `FetchMemory::new(config.fetch_memory_bytes)`.
     pub fetch_memory: FetchMemory,
+    /// Turns of requests for large answers.
+    pub turns: Turns,
     /// Memory of batches that are compressed anew, `RecompressMemory::new(config.queued_max_request_bytes)`.
     pub recompress_memory: RecompressMemory,
     /// Who is connected.
@@ -188,6 +194,9 @@ pub enum Answer {
     /// The next request waits until this one is answered, and this one until all before it are. It is done to its end, also
     /// when the client has gone: what it changes must not stay half done.
     Serial(Pending),
+    /// As [`Answer::Serial`], but where it waits for its turn, or with its answer made for memory, it may be given up, and gives itself up
+    /// once it is told that the client has gone.
+    Turned(Pending, Gone),
     /// As [`Answer::Serial`], but changes nothing and may take long (ListOffsets): dropped when the client has gone.
     Cancellable(Pending),
     /// May wait for long, and changes nothing after it has begun to (Fetch, JoinGroup): dropped when the client has gone. By the

@@ -17,6 +17,7 @@ use super::apis::find;
 use super::fetch_memory::FetchMemory;
 use super::fetch_session::FetchSessions;
 use super::produce::RecompressMemory;
+use super::turns::{Gone, Turns};
 use super::{Answer, Broker, Context, Endpoint, Pending};
 use crate::config::load::{Sources, load};
 use crate::config::loggers::{Levels, Loggers};
@@ -85,6 +86,7 @@ impl TestBroker {
             offsets: started.offsets,
             fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
             fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
+            turns: Turns::default(),
             recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
             clients: Arc::default(),
             config_changes: tokio::sync::Mutex::default(),
@@ -138,14 +140,29 @@ impl TestBroker {
         self.send_body(R::KEY, version, body)
     }
 
-    pub(crate) fn send_body(&self, api_key: i16, api_version: i16, body: BytesMut) -> Pending {
+    /// As [`TestBroker::send`] of a request that may have to wait for its turn, with what tells it that its client has gone.
+    pub(crate) fn ask<R: TypedRequest>(&self, version: i16, request: &R) -> (Pending, Gone) {
+        let mut body = BytesMut::new();
+        request.encode(&mut body, version).expect("the request encodes");
+        match self.begin(R::KEY, version, body) {
+            Answer::Turned(pending, gone) => (pending, gone),
+            _ => panic!("the API takes no turns"),
+        }
+    }
+
+    fn begin(&self, api_key: i16, api_version: i16, body: BytesMut) -> Answer {
         let header =
             RequestHeader { api_key, api_version, correlation_id: CORRELATION_ID, client_id: Some("test".into()) };
         let frame_bytes = body.len();
         let api = find(api_key).expect("an API of the table");
-        match (api.handler)(self.cx.clone(), Request { header, body, frame_bytes }) {
+        (api.handler)(self.cx.clone(), Request { header, body, frame_bytes })
+    }
+
+    pub(crate) fn send_body(&self, api_key: i16, api_version: i16, body: BytesMut) -> Pending {
+        match self.begin(api_key, api_version, body) {
             Answer::Pipelined(pending)
             | Answer::Serial(pending)
+            | Answer::Turned(pending, _)
             | Answer::Cancellable(pending)
             | Answer::LongPoll(pending) => pending,
             Answer::Close(close) => Box::pin(std::future::ready(Err(close))),

@@ -27,6 +27,7 @@ use crate::api::fetch_memory::FetchMemory;
 use crate::api::fetch_session::FetchSessions;
 use crate::api::produce::RecompressMemory;
 use crate::api::senders::Senders;
+use crate::api::turns::Turns;
 use crate::api::{Broker, Endpoint, topic_name};
 use crate::config::first_topics::FirstTopic;
 use crate::config::load::{LoadError, Loaded};
@@ -296,6 +297,7 @@ async fn serve(
         coordinator,
         fetch_sessions: FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max),
         fetch_memory: FetchMemory::new(config.fetch_memory_bytes),
+        turns: Turns::default(),
         recompress_memory: RecompressMemory::new(config.queued_max_request_bytes),
         clients: clients.clone(),
         config_changes: tokio::sync::Mutex::default(),

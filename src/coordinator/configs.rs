@@ -25,6 +25,11 @@ impl Coordinator {
         groups
     }
 
+    /// How many groups have settings of their own.
+    pub fn configured_count(&self) -> usize {
+        self.configs.len()
+    }
+
     /// Replaces them; `configs` have been validated. Answers false if there is no room for them in `einmal.group.members.bytes.max`.
     /// Callers come one after the other.
     ///

@@ -116,6 +116,17 @@ impl Coordinator {
         figures
     }
 
+    /// How many groups [`Coordinator::list`] shows, or more.
+    pub fn count(&self) -> usize {
+        self.groups.len() + self.offsets.group_count()
+    }
+
+    /// Memory of a group and its members, bytes; 0 for one that never had any.
+    pub fn bytes_of(&self, group_id: &str) -> usize {
+        let bytes = self.slot(group_id).and_then(|slot| slot.look(|state| state.counted_bytes));
+        bytes.flatten().unwrap_or(0)
+    }
+
     /// All groups, by id: those with members, and those that have but offsets.
     pub fn list(&self) -> Vec<ListedGroup> {
         let slots: Vec<_> = self.groups.iter().map(|slot| (slot.key().clone(), Arc::clone(&slot))).collect();

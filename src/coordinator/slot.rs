@@ -32,7 +32,8 @@ pub(super) struct SlotState {
     pub is_gone: bool,
     /// Changes queued to be stored.
     queued: u64,
-    counted_bytes: Option<usize>,
+    /// What metrics and limits count of it.
+    pub counted_bytes: Option<usize>,
     /// Generations, and assignments of a consumer group, that began since the start of the broker.
     pub rebalances: Rebalances,
     /// Offsets that were not committed for it since then.

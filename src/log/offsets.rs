@@ -108,6 +108,24 @@ impl CommittedOffsets {
         Some(offsets.committed.iter().map(of).collect())
     }
 
+    /// What `group` has committed, as `each_bytes` an offset and its text. Not counted further once it is above `limit_bytes`.
+    pub fn bytes_up_to(&self, group: &str, each_bytes: usize, limit_bytes: usize) -> usize {
+        let Some(offsets) = self.groups.get(group) else { return 0 };
+        let mut bytes = 0;
+        for committed in offsets.committed.values() {
+            bytes += each_bytes + committed.metadata.len();
+            if bytes > limit_bytes {
+                break;
+            }
+        }
+        bytes
+    }
+
+    /// How many groups have committed anything, or will with a transaction.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
     /// Whether `group` has committed anything, or will with a transaction.
     pub fn is_known(&self, group: &str) -> bool {
         self.groups.contains_key(group)

@@ -1,7 +1,8 @@
 //! One connection, one task: frames in, answers out in the order of their requests.
 //!
 //! While a [`Answer::Serial`] request is under way at most one further request is received, and no longer than that its peer
-//! is watched: a peer that goes away cancels what it waits for, if that is an [`Answer::Cancellable`]. While an
+//! is watched: a peer that goes away cancels what it waits for, if that is an [`Answer::Cancellable`] or an [`Answer::Turned`] that can
+//! be given up where it is. While an
 //! [`Answer::LongPoll`] is under way, which can be cancelled as well, none is received. Requests of [`Answer::Pipelined`] are
 //! received and begun while earlier ones are under way, up to [`IN_FLIGHT_MAX`] and `einmal.connection.request.bytes.max`.
 //!
@@ -131,6 +132,7 @@ impl From<Broken> for End {
 impl From<Failure> for End {
     fn from(failure: Failure) -> Self {
         match failure {
+            Failure::Close(Close::Gone) => Self::Peer,
             Failure::Close(close) => Self::Close(close),
             Failure::Panicked(text) => Self::Panicked(text),
         }
@@ -328,6 +330,12 @@ impl<D: Dispatch> Connection<'_, D> {
             Ok(Answer::Serial(pending)) => {
                 self.serial = Some(InFlight::new(pending, line, begun, charge));
             }
+            Ok(Answer::Turned(pending, gone)) => {
+                if self.is_peer_gone {
+                    gone.tell();
+                }
+                self.serial = Some(InFlight::new(pending, line, begun, charge).until(gone));
+            }
             Ok(Answer::Cancellable(_) | Answer::LongPoll(_)) if self.is_peer_gone => {}
             Ok(Answer::Cancellable(pending)) => {
                 let in_flight = InFlight::new(pending, line, begun, charge);
@@ -402,8 +410,10 @@ impl<D: Dispatch> Connection<'_, D> {
     /// The peer waits for nothing any more. What it asked for before it went is still done if it changes something.
     fn cancel_serial(&mut self) {
         self.is_peer_gone = true;
-        if self.serial.as_ref().is_some_and(InFlight::is_cancellable) {
-            self.serial = None;
+        match &self.serial {
+            Some(serial) if serial.is_cancellable() => self.serial = None,
+            Some(serial) => serial.tell_gone(),
+            None => {}
         }
     }
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use tokio::time::{Duration, Instant};
 
 use crate::api::Pending;
+use crate::api::turns::Gone;
 use crate::metrics::phases::{ApiClass, Phase};
 use crate::wire::{Close, Segments};
 
@@ -26,6 +27,7 @@ pub(crate) struct InFlight {
     charge: Charge,
     is_cancellable: bool,
     is_long_poll: bool,
+    gone: Option<Gone>,
 }
 
 /// How a request began.
@@ -103,7 +105,17 @@ impl InFlight {
         line.in_flight.increment(1);
         let spent = Spent::new(&begun, Instant::now());
         let Begun { started, frame_bytes, .. } = begun;
-        Self { pending, line, started, spent, frame_bytes, charge, is_cancellable: false, is_long_poll: false }
+        Self {
+            pending,
+            line,
+            started,
+            spent,
+            frame_bytes,
+            charge,
+            is_cancellable: false,
+            is_long_poll: false,
+            gone: None,
+        }
     }
 
     /// Nobody needs it once its client has gone.
@@ -116,6 +128,19 @@ impl InFlight {
     pub(crate) fn into_long_poll(mut self) -> Self {
         self.is_long_poll = true;
         self.into_cancellable()
+    }
+
+    /// Gives itself up where it can once `gone` is told.
+    pub(crate) fn until(mut self, gone: Gone) -> Self {
+        self.gone = Some(gone);
+        self
+    }
+
+    /// Its client waits for nothing any more.
+    pub(crate) fn tell_gone(&self) {
+        if let Some(gone) = &self.gone {
+            gone.tell();
+        }
     }
 
     pub(crate) fn is_cancellable(&self) -> bool {

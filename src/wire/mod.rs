@@ -118,6 +118,9 @@ pub enum Close {
     /// The engine has ended; the process follows.
     #[error("the broker is ending")]
     Ending,
+    /// Nobody is there any more to answer.
+    #[error("closed by the peer while its request waited")]
+    Gone,
 }
 
 impl Close {
@@ -131,7 +134,11 @@ impl Close {
             Self::UnsupportedApi { .. } => Some("unsupported_api"),
             Self::UnsupportedVersion { .. } => Some("unsupported_version"),
             Self::Decode { .. } => Some("decode"),
-            Self::Encode { .. } | Self::UnacknowledgedProduceFailed { .. } | Self::Superseded | Self::Ending => None,
+            Self::Encode { .. }
+            | Self::UnacknowledgedProduceFailed { .. }
+            | Self::Superseded
+            | Self::Ending
+            | Self::Gone => None,
         }
     }
 }

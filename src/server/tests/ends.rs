@@ -77,6 +77,24 @@ async fn a_peer_that_goes_away_cancels_what_it_waits_for() {
 }
 
 #[tokio::test]
+async fn what_waits_for_its_turn_is_told_that_its_peer_went_away() {
+    let mut server = Server::start(Options::default()).await;
+    let mut client = server.connect().await;
+    client.send(METADATA, 1, b"").await;
+    let mut waiting = server.begun(1).await;
+    drop(client);
+    within(waiting.answer.closed()).await;
+    // Also if it went before the request began.
+    let mut client = server.connect().await;
+    client.write(&[request(API_VERSIONS, 1, 1, b""), request(METADATA, 1, 2, b"")].concat()).await;
+    let first = server.begun(1).await;
+    drop(client);
+    server.begins_nothing().await;
+    first.end(Ok(None));
+    within(server.begun(2).await.answer.closed()).await;
+}
+
+#[tokio::test]
 async fn what_a_peer_sent_before_it_went_away_is_still_begun() {
     let mut server = Server::start(Options::default()).await;
     for key in [FETCH, LIST_OFFSETS] {

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::fetch_memory::FetchMemory;
+use crate::api::turns::Gone;
 use crate::api::{Answer, Api, Context, Endpoint, Pending};
 use crate::metrics::phases::RequestPhases;
 use crate::server::bind::Bound;
@@ -31,6 +32,8 @@ pub(super) const PRODUCE: i16 = 0;
 pub(super) const FETCH: i16 = 1;
 /// Serial, changes nothing.
 pub(super) const LIST_OFFSETS: i16 = 2;
+/// Serial, given up when its client has gone.
+pub(super) const METADATA: i16 = 3;
 /// Serial, answers every version.
 pub(super) const API_VERSIONS: i16 = 18;
 /// Its handler panics.
@@ -42,6 +45,7 @@ static APIS: &[Api] = &[
     api(PRODUCE, "Produce", None),
     api(FETCH, "Fetch", Some(100_000)),
     api(LIST_OFFSETS, "ListOffsets", Some(1000)),
+    api(METADATA, "Metadata", Some(1000)),
     api(API_VERSIONS, "ApiVersions", Some(1000)),
     api(PANIC, "Panic", Some(1000)),
     api(PANIC_LATER, "PanicLater", Some(1000)),
@@ -100,6 +104,18 @@ impl Dispatch for Manual {
                 Answer::Pipelined(Box::pin(wait))
             }
             PANIC => panic!("as asked"),
+            METADATA => {
+                let gone = Gone::default();
+                let told = gone.clone();
+                let pending = async move {
+                    queue.send(begun).expect("the test is there");
+                    tokio::select! {
+                        answered = wait => answered,
+                        () = told.told() => Err(Close::Gone),
+                    }
+                };
+                Answer::Turned(Box::pin(pending), gone)
+            }
             PANIC_LATER => Answer::Serial(Box::pin(async { panic!("as asked") })),
             _ => {
                 let pending: Pending = Box::pin(async move {

@@ -1,0 +1,269 @@
+//! Makes handlers of typed functions: decodes the request, and encodes the answer once it has been granted its memory.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
+use tokio::sync::watch;
+
+use super::apis::{response_is_flexible, typed};
+use super::turns::{Gone, Lane};
+use super::{Answer, Broker, Context, Pending};
+use crate::wire::{Close, Request, RequestHeader, Segments, message};
+
+/// Answers from this size on are granted memory before they are encoded, and give it back as they are sent.
+pub(super) const LARGE_ANSWER_BYTES: usize = 64 << 10;
+
+/// What each byte of a request may become in its answer, as structures: an element of two bytes is answered with its name, a code, a
+/// text and the room for each.
+const ECHO_MULTIPLE: usize = 128;
+
+/// Decodes the body, lets `handler` answer, encodes the answer. The connection's next request waits meanwhile. For requests whose
+/// answers are no larger in memory than they are themselves, decoded; for others there is [`turned`].
+pub fn serial<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send + Sync,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    Answer::Serial(pending(cx, request, handler))
+}
+
+/// As [`serial`], for what changes nothing and is not worth its work once the client has gone.
+pub fn cancellable<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send + Sync,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    Answer::Cancellable(pending(cx, request, handler))
+}
+
+/// The same for what may wait for long ([`Answer::LongPoll`]).
+pub fn long_poll<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send + Sync,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    Answer::LongPoll(pending(cx, request, handler))
+}
+
+/// As [`serial`], for requests whose answers may be much larger than they are: waits for a turn in `lane` if one would be. Beside what
+/// the request's length says, an answer is expected to take what `expected` tells, as structures, bytes.
+pub fn turned<Req, F, Fut>(
+    cx: Context,
+    request: Request,
+    lane: Lane,
+    expected: fn(&Context, &RequestHeader, &Req) -> usize,
+    handler: F,
+) -> Answer
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send + Sync,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    turned_as(cx, request, lane, expected, handler, |_, frame| frame)
+}
+
+/// As [`turned`], for requests of administrators whose answers hang on nothing but what they name.
+pub fn echoed<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send + Sync,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    turned(cx, request, Lane::Admin, |_, _, _| 0, handler)
+}
+
+/// As [`turned`], with the frame of the answer put into its last form by `finish`.
+pub fn turned_as<Req, F, Fut>(
+    cx: Context,
+    request: Request,
+    lane: Lane,
+    expected: fn(&Context, &RequestHeader, &Req) -> usize,
+    handler: F,
+    finish: fn(&RequestHeader, Segments) -> Segments,
+) -> Answer
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send + Sync,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    let gone = Gone::default();
+    let told = gone.clone();
+    let pending = async move {
+        let echoed_bytes = request.body.len().saturating_mul(ECHO_MULTIPLE);
+        let (header, typed) = typed(request)?;
+        let expected_bytes = echoed_bytes.saturating_add(expected(&cx, &header, &typed));
+        let (broker, mut stopping) = (Arc::clone(&cx.broker), cx.stopping.clone());
+        let _turn = tokio::select! {
+            biased;
+            turn = broker.turns.turn(lane, expected_bytes) => turn,
+            close = given_up(&mut stopping, &told) => return Err(close),
+        };
+        let answer = handler(cx, header.clone(), typed).await?;
+        encoded(&broker, &header, answer, finish, given_up(&mut stopping, &told)).await.map(Some)
+    };
+    Answer::Turned(Box::pin(pending), gone)
+}
+
+fn pending<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Pending
+where
+    Req: TypedRequest + Send + 'static,
+    Req::Response: Send + Sync,
+    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
+{
+    Box::pin(async move {
+        let (header, typed) = typed(request)?;
+        let (broker, mut stopping) = (Arc::clone(&cx.broker), cx.stopping.clone());
+        let answer = handler(cx, header.clone(), typed).await?;
+        encoded(&broker, &header, answer, |_, frame| frame, stopped(&mut stopping)).await.map(Some)
+    })
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) -> Close {
+    let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
+    Close::Ending
+}
+
+/// Why nobody needs an answer any more, once that is so.
+async fn given_up(stopping: &mut watch::Receiver<bool>, gone: &Gone) -> Close {
+    tokio::select! {
+        close = stopped(stopping) => close,
+        () = gone.told() => Close::Gone,
+    }
+}
+
+/// The frame of `answer`, with memory if it is large. A request of a few bytes may ask for very many, over and over, on connections
+/// that read none of them.
+async fn encoded<M: Encodable>(
+    broker: &Broker,
+    header: &RequestHeader,
+    answer: M,
+    finish: fn(&RequestHeader, Segments) -> Segments,
+    given_up: impl Future<Output = Close>,
+) -> Result<Segments, Close> {
+    let body_bytes = message::body_bytes(header, &answer)?;
+    let encode = || {
+        let frame = message::encode_sized(header, response_is_flexible(header), &answer, body_bytes)?;
+        Ok(finish(header, frame))
+    };
+    if body_bytes < LARGE_ANSWER_BYTES {
+        return encode();
+    }
+    let mut grant = tokio::select! {
+        biased;
+        grant = broker.fetch_memory.grant(body_bytes, body_bytes) => grant,
+        close = given_up => return Err(close),
+    };
+    let mut segments = encode()?;
+    grant.leave_with(&mut segments);
+    Ok(segments)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+    use kafka_protocol::messages::{DescribeConfigsRequest, HeartbeatRequest, MetadataRequest};
+
+    use super::*;
+    use crate::api::testing::{TestBroker, text};
+    use crate::api::turns::{LONG_TURNS, Turn};
+
+    /// Asks for the settings of so many topics that there are not.
+    fn describe(count: usize) -> DescribeConfigsRequest {
+        let resource = |index| {
+            let name = text(&format!("no-such-topic-{index}"));
+            DescribeConfigsResource::default().with_resource_type(2).with_resource_name(name)
+        };
+        DescribeConfigsRequest::default().with_resources((0..count).map(resource).collect())
+    }
+
+    fn long_turn(broker: &TestBroker) -> Option<Turn> {
+        broker.cx.broker.turns.turn(Lane::Admin, usize::MAX).now_or_never()
+    }
+
+    #[tokio::test]
+    async fn large_answers_wait_for_the_memory_of_those_that_nobody_takes() {
+        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "500000")]);
+        broker.create_topic("t", 10_000).await;
+        let request = MetadataRequest::default().with_topics(None);
+        let taken = broker.send(9, &request).await.expect("answered").expect("an answer");
+        let bytes: usize = taken.iter().map(|segment| segment.len()).sum();
+        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(), 500_000 - bytes);
+        assert!(bytes > 250_000, "two do not fit: {bytes}");
+        let mut second = broker.send(9, &request);
+        assert!(second.as_mut().now_or_never().is_none(), "no memory for it");
+        broker.call(4, &HeartbeatRequest::default()).await;
+        drop(taken);
+        drop(second.await.expect("answered").expect("an answer"));
+        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(), 500_000);
+    }
+
+    #[tokio::test]
+    async fn requests_for_much_wait_for_their_turn_and_those_for_little_do_not() {
+        let broker = TestBroker::start();
+        let turns: Vec<Turn> = (0..LONG_TURNS).map(|_| long_turn(&broker).expect("free")).collect();
+        let mut waiting = broker.send(4, &describe(5_000));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        for few in [1, 200] {
+            assert_eq!(broker.call(4, &describe(few)).await.results.len(), few, "none or a short turn");
+        }
+        broker.call(9, &MetadataRequest::default().with_topics(None)).await;
+        drop(turns);
+        drop(waiting.await.expect("answered").expect("an answer"));
+    }
+
+    #[tokio::test]
+    async fn a_turn_lasts_until_the_answer_has_its_memory_and_no_longer() {
+        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "500000")]);
+        let request = describe(5_000);
+        let taken = broker.send(4, &request).await.expect("answered").expect("an answer");
+        let bytes: usize = taken.iter().map(|segment| segment.len()).sum();
+        assert!(bytes > 250_000, "two do not fit: {bytes}");
+        let free: Vec<Turn> = (0..100).map_while(|_| long_turn(&broker)).collect();
+        assert_eq!(free.len(), LONG_TURNS, "nobody needs to read it");
+        drop(free);
+        let mut waiting: Vec<_> = (0..LONG_TURNS).map(|_| broker.send(4, &request)).collect();
+        for waiting in &mut waiting {
+            assert!(waiting.as_mut().now_or_never().is_none(), "no memory for it");
+        }
+        assert!(long_turn(&broker).is_none());
+        waiting.pop();
+        assert!(long_turn(&broker).is_some(), "one was given up");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_turn_or_for_memory_gives_up_when_its_client_has_gone() {
+        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "500000")]);
+        let request = describe(5_000);
+        let taken = broker.send(4, &request).await.expect("answered").expect("an answer");
+        let turns: Vec<Turn> = (1..LONG_TURNS).map(|_| long_turn(&broker).expect("free")).collect();
+        // One has the last turn and waits for memory, one for a turn, and the last is told before it begins to.
+        let mut asked: Vec<_> = (0..3).map(|_| broker.ask(4, &request)).collect();
+        for (index, (pending, gone)) in asked.iter_mut().enumerate().rev() {
+            if index == 2 {
+                gone.tell();
+            } else {
+                assert!(pending.as_mut().now_or_never().is_none());
+            }
+        }
+        for (index, (mut pending, gone)) in asked.into_iter().enumerate() {
+            if index < 2 {
+                gone.tell();
+            }
+            assert_eq!(pending.as_mut().now_or_never(), Some(Err(Close::Gone)), "{index}");
+        }
+        assert!(long_turn(&broker).is_some());
+        drop((taken, turns));
+    }
+}
