@@ -197,6 +197,22 @@ fn modules_that_are_named_here_are_there() {
     assert!(missing.is_empty(), "no modules: {missing:?}");
 }
 
+/// Lines of `code` that make the text of a refusal without `api::told`, which sees to its length.
+fn uncut_texts(code: &str) -> Vec<&str> {
+    let is_uncut = |line: &&str| line.contains("essage") && line.contains("StrBytes::from_string");
+    code.lines().filter(is_uncut).collect()
+}
+
+#[test]
+fn texts_of_refusals_are_cut_in_one_place() {
+    let uncut = sources().into_iter().filter(|(file, _)| file.starts_with("api/"));
+    let uncut = uncut.flat_map(|(file, code)| {
+        let lines = uncut_texts(&code).into_iter().map(|line| format!("{file}: {line}"));
+        lines.collect::<Vec<_>>()
+    });
+    assert_eq!(uncut.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
 #[test]
 fn main_uses_the_library_only_through_its_public_door() {
     let (_, main) = sources().into_iter().find(|(file, _)| file == "main.rs").expect("there is a main");
@@ -212,6 +228,10 @@ fn planted_violations_are_found() {
     assert_eq!(used_modules(&code), ["config", "engine", "log", "api"]);
     assert_eq!(against_the_direction("store", &code), ["engine", "log", "api"]);
     assert_eq!(against_the_direction("server", &code), Vec::<String>::new());
+    assert_eq!(
+        uncut_texts("answer.with_error_message(message.map(StrBytes::from_string))\nwith_name(told(x))").len(),
+        1
+    );
     assert_eq!(impurities("use std::time::{Duration, SystemTime};\ntokio::spawn(x)"), ["tokio", "SystemTime"]);
     assert_eq!(impurities("use std::time::Duration; client_metrics::f()"), Vec::<&str>::new());
     assert!(says_pure("//! What it is. Pure.\n\nuse a;") && says_pure("//! What it is.\n//! Pure: no clock.\n"));

@@ -14,6 +14,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
 use super::config_resource::{ConfigResource, broker_scope_to_change, check_group, check_logger_change};
+use super::told::told;
 use super::{Context, topic_name};
 use crate::config::alter::{self, AlterRefused, Change, Operation};
 use crate::config::{BrokerOverrides, Config};
@@ -114,7 +115,7 @@ async fn alter_each(
             Ok(()) => (ErrorCode::NONE, None),
             Err(refused) => {
                 count_error(header, refused.error);
-                (refused.error, Some(StrBytes::from_string(refused.message)))
+                (refused.error, Some(told(refused.message)))
             }
         };
         answered.push(Answered { resource_type, name, error, message });

@@ -15,6 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::answering::turned_as;
 use super::apis::count_error;
+use super::told::told;
 use super::turns::Lane;
 use super::{Answer, Context, authorized_operations, expected, partition_of};
 use crate::log::catalog::Topic;
@@ -42,9 +43,7 @@ pub async fn describe_cluster(
     };
     if let Some((error, message)) = refusal {
         count_error(&header, error);
-        return Ok(DescribeClusterResponse::default()
-            .with_error_code(error.0)
-            .with_error_message(Some(StrBytes::from_string(message))));
+        return Ok(DescribeClusterResponse::default().with_error_code(error.0).with_error_message(Some(told(message))));
     }
     let node_id = cx.broker.config.load().node_id;
     let endpoint = cx.endpoint();

@@ -15,6 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
 use super::group_id::{CLIENT_ID_BYTES_MAX, TEXT_BYTES_MAX, shortened};
+use super::told::told;
 use super::{Context, authorized_operations};
 use crate::coordinator::{Described, DescribedConsumerGroup};
 use crate::engine::environment::{Environment, SystemEnvironment};
@@ -43,13 +44,13 @@ pub async fn heartbeat(
         count_error(&header, ErrorCode::UNSUPPORTED_VERSION);
         return Ok(ConsumerGroupHeartbeatResponse::default().with_error_code(ErrorCode::UNSUPPORTED_VERSION.0));
     }
-    let told = heartbeat_request(&cx, &header, request);
-    let decided = if has_texts_to_keep(&told) {
+    let beat = heartbeat_request(&cx, &header, request);
+    let decided = if has_texts_to_keep(&beat) {
         // Below version 1 the broker may choose the member's id.
         let new_member_id = SystemEnvironment.random_uuid().to_string();
         let coordinator = &cx.broker.coordinator;
-        let beat = coordinator.consumer_heartbeat(&told, header.api_version, &new_member_id);
-        beat.await.map_err(|_| Close::Ending)?
+        let answer = coordinator.consumer_heartbeat(&beat, header.api_version, &new_member_id);
+        answer.await.map_err(|_| Close::Ending)?
     } else {
         Err(HeartbeatRejected::InvalidRequest("an id is too long"))
     };
@@ -59,7 +60,7 @@ pub async fn heartbeat(
             count_error(&header, rejected.error());
             ConsumerGroupHeartbeatResponse::default()
                 .with_error_code(rejected.error().0)
-                .with_error_message(Some(StrBytes::from_string(rejected.to_string())))
+                .with_error_message(Some(told(rejected.to_string())))
         }
     })
 }
@@ -151,10 +152,7 @@ pub async fn describe(
 
 fn refused(header: &RequestHeader, group_id: GroupId, error: ErrorCode, message: Option<String>) -> DescribedGroup {
     count_error(header, error);
-    DescribedGroup::default()
-        .with_group_id(group_id)
-        .with_error_code(error.0)
-        .with_error_message(message.map(StrBytes::from_string))
+    DescribedGroup::default().with_group_id(group_id).with_error_code(error.0).with_error_message(message.map(told))
 }
 
 fn known(header: &RequestHeader, group_id: GroupId, group: DescribedConsumerGroup, topics: &Topics) -> DescribedGroup {

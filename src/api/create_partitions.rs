@@ -6,10 +6,10 @@ use futures_util::{StreamExt, stream};
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
 use kafka_protocol::messages::{CreatePartitionsRequest, CreatePartitionsResponse};
-use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
 use super::create_topics::check_replicas;
+use super::told::told;
 use super::{COMMANDS_MAX, Context};
 use crate::engine::command::Refused;
 use crate::types::{ErrorCode, TopicNo};
@@ -51,7 +51,7 @@ pub async fn create_partitions(
             Err(refused) => {
                 count_error(&header, refused.error);
                 let message = Some(refused.message).filter(|message| !message.is_empty());
-                result.with_error_code(refused.error.0).with_error_message(message.map(StrBytes::from_string))
+                result.with_error_code(refused.error.0).with_error_message(message.map(told))
             }
         });
     }

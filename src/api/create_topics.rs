@@ -13,6 +13,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
 use super::config_resource::setting_name;
+use super::told::told;
 use super::{Context, topic_name};
 use crate::config::{Config, describe, topic as topic_settings};
 use crate::engine::command::{NewTopic, Refused};
@@ -58,7 +59,7 @@ pub async fn create_topics(
                 count_error(&header, refused.error);
                 result
                     .with_error_code(refused.error.0)
-                    .with_error_message(Some(StrBytes::from_string(refused.message)))
+                    .with_error_message(Some(told(refused.message)))
                     .with_configs((header.api_version >= 5).then(Vec::new))
             }
         }

@@ -9,6 +9,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::Context;
 use super::apis::count_error;
+use super::told::told;
 use crate::engine::command::{Refused, TopicRef};
 use crate::log::catalog::{Topic, Topics};
 use crate::types::{ErrorCode, TopicNo, Uuid};
@@ -55,7 +56,7 @@ pub async fn delete_topics(
             }
             Err(refused) => {
                 count_error(&header, refused.error);
-                let message = (header.api_version >= 5).then(|| StrBytes::from_string(refused.message));
+                let message = (header.api_version >= 5).then(|| told(refused.message));
                 result.with_error_code(refused.error.0).with_error_message(message)
             }
         }

@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 
 use kafka_protocol::messages::{DescribeClientQuotasRequest, DescribeClientQuotasResponse};
-use kafka_protocol::protocol::StrBytes;
 
 use super::Context;
 use super::apis::count_error;
+use super::told::told;
 use crate::engine::command::Refused;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
@@ -32,7 +32,7 @@ pub async fn describe_client_quotas(
             count_error(&header, refused.error);
             DescribeClientQuotasResponse::default()
                 .with_error_code(refused.error.0)
-                .with_error_message(Some(StrBytes::from_string(refused.message)))
+                .with_error_message(Some(told(refused.message)))
                 .with_entries(None)
         }
     })

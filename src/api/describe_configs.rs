@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
 use super::config_resource::{ConfigResource, broker_scope, check_group, check_logger, setting_name};
+use super::told::told;
 use super::{Context, topic_name};
 use crate::config::describe::{self, Entry, Source};
 use crate::engine::command::Refused;
@@ -52,7 +53,7 @@ pub async fn describe_configs(
             }
             Err(refused) => {
                 count_error(&header, refused.error);
-                result.with_error_code(refused.error.0).with_error_message(Some(StrBytes::from_string(refused.message)))
+                result.with_error_code(refused.error.0).with_error_message(Some(told(refused.message)))
             }
         }
     });

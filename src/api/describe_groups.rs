@@ -8,6 +8,7 @@ use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, Gr
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
+use super::told::told;
 use super::{Context, authorized_operations};
 use crate::coordinator::{Described, DescribedGroup as DescribedClassicGroup};
 use crate::group::classic::DescribedMember;
@@ -57,7 +58,7 @@ fn unknown(header: &RequestHeader, group_id: GroupId, why: &str) -> DescribedGro
     count_error(header, ErrorCode::GROUP_ID_NOT_FOUND);
     let message = format!("Group {} {why}", group_id.as_str());
     dead.with_error_code(ErrorCode::GROUP_ID_NOT_FOUND.0)
-        .with_error_message(Some(StrBytes::from_string(message)))
+        .with_error_message(Some(told(message)))
         .with_group_id(group_id)
 }
 

@@ -10,6 +10,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::Context;
 use super::apis::count_error;
+use super::told::told;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
@@ -41,7 +42,7 @@ pub async fn describe_user_scram_credentials(
         DescribeUserScramCredentialsResult::default()
             .with_user(user)
             .with_error_code(error.0)
-            .with_error_message(Some(StrBytes::from_string(message)))
+            .with_error_message(Some(told(message)))
     });
     Ok(DescribeUserScramCredentialsResponse::default().with_results(results.collect()))
 }

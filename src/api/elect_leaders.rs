@@ -8,6 +8,7 @@ use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse, TopicN
 use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
+use super::told::told;
 use super::{Context, partition_of, topic_name};
 use crate::log::catalog::Topics;
 use crate::types::ErrorCode;
@@ -25,7 +26,7 @@ pub async fn elect_leaders(
     let topics = cx.broker.catalog.topics();
     let refusal = (!KINDS.contains(&request.election_type)).then(|| {
         let message = format!("Unknown election type {}", request.election_type);
-        (ErrorCode::INVALID_REQUEST, StrBytes::from_string(message))
+        (ErrorCode::INVALID_REQUEST, told(message))
     });
     let results = match request.topic_partitions {
         None if refusal.is_some() => Vec::new(),
@@ -50,14 +51,14 @@ fn judged(
     let name = topic_name::shown(&named.topic).to_owned();
     // Made once for all partitions of the topic, of which there may be many.
     let not_needed = StrBytes::from_static_str("Leader election not needed for topic partition.");
-    let no_topic = StrBytes::from_string(format!("No such topic as {name}"));
+    let no_topic = told(format!("No such topic as {name}"));
     let partitions = named.partitions.into_iter().map(|index| {
         let (error, message) = match (refusal, topic) {
             (Some((error, message)), _) => (*error, message.clone()),
             (None, None) => (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, no_topic.clone()),
             (None, Some(topic)) if partition_of(topic, index).is_none() => {
                 let message = format!("No such partition as {name}-{index}");
-                (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, StrBytes::from_string(message))
+                (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, told(message))
             }
             (None, Some(_)) => (ErrorCode::ELECTION_NOT_NEEDED, not_needed.clone()),
         };

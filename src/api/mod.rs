@@ -57,6 +57,7 @@ pub mod senders;
 pub mod sync_group;
 #[cfg(test)]
 pub(crate) mod testing;
+mod told;
 pub mod topic_name;
 pub mod turns;
 pub mod txn_offset_commit;

@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::apis::{count_error, frame};
 use super::senders::Senders;
+use super::told::told;
 use super::{Answer, Context, partition_of, topic_name};
 use crate::dedup::{BatchIds, Sender};
 use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
@@ -402,7 +403,7 @@ fn refuse_all(topics: &mut [AppendingTopic], error: ErrorCode) {
 
 /// The code of an append in the words of the request's version. What an end that is under way holds up is to be tried again:
 /// clients of version 1 do not expect CONCURRENT_TRANSACTIONS from Produce.
-fn told(version: i16, error: ErrorCode) -> ErrorCode {
+fn in_version(version: i16, error: ErrorCode) -> ErrorCode {
     match error {
         ErrorCode::TRANSACTION_ABORTABLE if version < ABORTABLE_FROM => ErrorCode::INVALID_TXN_STATE,
         ErrorCode::CONCURRENT_TRANSACTIONS if version < ADDS_PARTITIONS_FROM => ErrorCode::NOT_ENOUGH_REPLICAS,
@@ -414,7 +415,7 @@ fn refused(index: i32, refusal: Refusal, log_start: Option<Offset>) -> Partition
     let records = refusal.records.into_iter().map(|record| {
         BatchIndexAndErrorMessage::default()
             .with_batch_index(record.batch_index)
-            .with_batch_index_error_message(Some(StrBytes::from_string(record.message)))
+            .with_batch_index_error_message(Some(told(record.message)))
     });
     PartitionProduceResponse::default()
         .with_index(index)
@@ -423,17 +424,17 @@ fn refused(index: i32, refusal: Refusal, log_start: Option<Offset>) -> Partition
         .with_log_append_time_ms(-1)
         .with_log_start_offset(log_start.unwrap_or(-1))
         .with_record_errors(records.collect())
-        .with_error_message(refusal.message.map(StrBytes::from_string))
+        .with_error_message(refusal.message.map(told))
 }
 
 fn done(version: i16, index: i32, appended: Appended) -> PartitionProduceResponse {
     PartitionProduceResponse::default()
         .with_index(index)
-        .with_error_code(told(version, appended.error).0)
+        .with_error_code(in_version(version, appended.error).0)
         .with_base_offset(appended.base_offset)
         .with_log_append_time_ms(appended.log_append_time)
         .with_log_start_offset(appended.log_start_offset)
-        .with_error_message(appended.message.map(StrBytes::from_string))
+        .with_error_message(appended.message.map(told))
 }
 
 fn count(

@@ -15,6 +15,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::apis::count_error;
 use super::create_topics::check_replicas;
+use super::told::told;
 use super::{Context, partition_of, topic_name};
 use crate::config::Config;
 use crate::log::catalog::{Topic, Topics};
@@ -47,7 +48,7 @@ fn answered(
     let topic = topics.by_name.get(asked.name.as_str());
     let name = topic_name::shown(&asked.name).to_owned();
     // Made once for all partitions of the topic, of which there may be many.
-    let no_topic = StrBytes::from_string(format!("Unable to find a topic named {name}."));
+    let no_topic = told(format!("Unable to find a topic named {name}."));
     let partitions = asked.partitions.into_iter().map(|partition| {
         let (error, message) = match topic {
             None => (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Some(no_topic.clone())),
@@ -67,14 +68,14 @@ fn judge(config: &Config, topic: &Topic, partition: &ReassignablePartition) -> (
     let index = partition.partition_index;
     if partition_of(topic, index).is_none() {
         let message = format!("Unable to find partition {}:{index}.", topic.name);
-        return (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Some(StrBytes::from_string(message)));
+        return (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Some(told(message)));
     }
     match &partition.replicas {
         // Null takes back what is under way. Kafka's answer to this has no text.
         None => (ErrorCode::NO_REASSIGNMENT_IN_PROGRESS, None),
         Some(replicas) => match check_replicas(config, replicas) {
             Ok(()) => (ErrorCode::NONE, None),
-            Err(message) => (ErrorCode::INVALID_REPLICA_ASSIGNMENT, Some(StrBytes::from_string(message))),
+            Err(message) => (ErrorCode::INVALID_REPLICA_ASSIGNMENT, Some(told(message))),
         },
     }
 }

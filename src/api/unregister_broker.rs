@@ -3,10 +3,10 @@
 //! Mirrors `ClusterControlManager.unregisterBroker`. A deviation: Kafka would take out the broker that answers, too.
 
 use kafka_protocol::messages::{UnregisterBrokerRequest, UnregisterBrokerResponse};
-use kafka_protocol::protocol::StrBytes;
 
 use super::Context;
 use super::apis::count_error;
+use super::told::told;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
@@ -23,9 +23,7 @@ pub async fn unregister_broker(
         (ErrorCode::BROKER_ID_NOT_REGISTERED, format!("Broker ID {id} is not currently registered"))
     };
     count_error(&header, error);
-    Ok(UnregisterBrokerResponse::default()
-        .with_error_code(error.0)
-        .with_error_message(Some(StrBytes::from_string(message))))
+    Ok(UnregisterBrokerResponse::default().with_error_code(error.0).with_error_message(Some(told(message))))
 }
 
 #[cfg(test)]

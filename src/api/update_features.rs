@@ -11,6 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 use super::Context;
 use super::api_versions::FEATURES;
 use super::apis::count_error;
+use super::told::told;
 use crate::types::ErrorCode;
 use crate::wire::{Close, RequestHeader};
 
@@ -39,7 +40,7 @@ pub async fn update_features(
         count_error(&header, ErrorCode::INVALID_UPDATE_VERSION);
         return Ok(UpdateFeaturesResponse::default()
             .with_error_code(ErrorCode::INVALID_UPDATE_VERSION.0)
-            .with_error_message(Some(StrBytes::from_string(message))));
+            .with_error_message(Some(told(message))));
     }
     let answer = UpdateFeaturesResponse::default().with_error_message(None);
     if header.api_version >= 2 {

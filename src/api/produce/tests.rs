@@ -171,7 +171,7 @@ fn codes_of_transactions_are_told_in_the_words_of_the_version() {
         (3, ErrorCode::INVALID_PRODUCER_EPOCH, 47),
         (3, ErrorCode::NONE, 0),
     ] {
-        assert_eq!(told(version, error).0, expected, "{version} {error}");
+        assert_eq!(in_version(version, error).0, expected, "{version} {error}");
     }
 }
 
