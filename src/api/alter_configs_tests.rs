@@ -142,6 +142,27 @@ async fn refusals_speak_kafkas_words_and_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_topic_takes_only_so_much_of_settings() {
+    let broker = TestBroker::start();
+    broker.create_topic("t", 1).await;
+    let long = "0:1,".repeat(8_000);
+    let set = |name| (name, SET, Some(long.as_str()));
+    let (leader, follower) =
+        (set("leader.replication.throttled.replicas"), set("follower.replication.throttled.replicas"));
+    let headers = "h".repeat(2_000);
+    let third = ("message.dedup.id.headers", SET, Some(headers.as_str()));
+    for (changes, expected) in [(vec![leader], 0), (vec![follower, third], 40), (vec![follower], 0), (vec![third], 40)]
+    {
+        let answer = broker.call(1, &incremental(vec![to_change(TOPIC, "t", &changes)])).await;
+        assert_eq!(answer.responses[0].error_code, expected, "{:?}", show(&answer));
+    }
+    assert_eq!(own_settings(&broker, "t").len(), 2);
+    let given = [leader, follower, third].map(|(name, _, value)| (name, value));
+    let replace = AlterConfigsRequest::default().with_resources(vec![to_replace(TOPIC, "t", &given)]);
+    assert_eq!(broker.call(2, &replace).await.responses[0].error_code, 40);
+}
+
+#[tokio::test]
 async fn changes_of_a_topic_are_in_force_before_the_answer() {
     let broker = TestBroker::start();
     broker.create_topic_with("t", 1, &[("retention.ms", "5"), ("segment.ms", "6")]).await;

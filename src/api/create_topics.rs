@@ -114,7 +114,8 @@ fn own_settings(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refu
         }
     });
     let given = given.collect::<Result<_, _>>()?;
-    topic_settings::validate(&given).map_err(|error| Refused::new(ErrorCode::INVALID_CONFIG, error.to_string()))
+    topic_settings::judge(&BTreeMap::new(), &given)
+        .map_err(|error| Refused::new(ErrorCode::INVALID_CONFIG, error.to_string()))
 }
 
 fn check_replication_factor(config: &Config, replication_factor: i16) -> Result<(), Refused> {

@@ -86,6 +86,23 @@ async fn refusals_speak_kafkas_words() {
 }
 
 #[tokio::test]
+async fn a_topic_with_too_many_settings_together_is_not_created() {
+    let broker = TestBroker::start();
+    let long = "0:1,".repeat(8_000);
+    let of = |name, value: &str| CreatableTopicConfig::default().with_name(text(name)).with_value(Some(text(value)));
+    let mut configs = vec![
+        of("leader.replication.throttled.replicas", &long),
+        of("follower.replication.throttled.replicas", &long),
+        of("message.dedup.id.headers", &"h".repeat(2_000)),
+    ];
+    let create =
+        |name, configs: &[CreatableTopicConfig]| request(vec![topic(name, 1, 1).with_configs(configs.to_vec())]);
+    assert_eq!(broker.call(7, &create("t", &configs)).await.topics[0].error_code, 40, "INVALID_CONFIG");
+    configs.pop();
+    assert_eq!(broker.call(7, &create("t", &configs)).await.topics[0].error_code, 0);
+}
+
+#[tokio::test]
 async fn assignments_may_name_this_node_only() {
     let broker = TestBroker::start();
     for (topic, expected) in [

@@ -72,7 +72,7 @@ pub fn topic(
         described.into_iter().find(|entry| entry.name == setting.name)?.value
     };
     let changed = apply(current, changes, table::known_topic, default)?;
-    Ok(topic_settings::validate(&changed)?)
+    Ok(topic_settings::judge(current, &changed)?)
 }
 
 /// All overrides of a topic replaced by `given` (AlterConfigs, the older API).
@@ -80,7 +80,7 @@ pub fn replace_topic(given: &[(String, Option<String>)]) -> Result<BTreeMap<Stri
     let changes = set_all(given);
     check_names(&changes)?;
     let given = changes.into_iter().filter_map(|change| Some((change.name, change.value?))).collect();
-    Ok(topic_settings::validate(&given)?)
+    Ok(topic_settings::judge(&BTreeMap::new(), &given)?)
 }
 
 /// The settings of a group that has `current` after `changes`. All or nothing.

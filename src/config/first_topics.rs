@@ -78,7 +78,7 @@ fn parse_one(text: &str) -> Result<FirstTopic, String> {
             (None, None) => return Err(format!("{part} is no SETTING=VALUE of topic {name}")),
         }
     }
-    let overrides = topic::validate(&given.into_iter().collect()).map_err(|error| error.to_string())?;
+    let overrides = topic::judge(&BTreeMap::new(), &given.into_iter().collect()).map_err(|error| error.to_string())?;
     Ok(FirstTopic { name, partitions, overrides })
 }
 

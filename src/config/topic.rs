@@ -12,6 +12,33 @@ use super::{CompressionType, DedupConfig, TimestampType, TopicConfig};
 /// Tiered storage, which there is none of.
 const REMOTE_STORAGE: &str = "remote.storage.enable";
 
+/// Names and values of the settings of one topic, bytes: all of them are in memory, are read by whoever describes topics, and are written
+/// whole with each change. All that there are, with long lists, take a few KB.
+pub const SETTINGS_BYTES_MAX: usize = 64 << 10;
+
+/// The settings that a topic which has `current` is to be given, as they are kept: what [`validate`] takes, and no more than
+/// [`SETTINGS_BYTES_MAX`] in all, unless there were as many before, from a time without this limit.
+pub fn judge(
+    current: &BTreeMap<String, String>,
+    given: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, InvalidSetting> {
+    let kept = validate(given)?;
+    let bytes = bytes_of(&kept);
+    if bytes > SETTINGS_BYTES_MAX && bytes > bytes_of(current) {
+        let longest = kept.iter().max_by_key(|(name, text)| name.len() + text.len());
+        let name = longest.map(|(name, _)| name.clone()).unwrap_or_default();
+        let reason = format!(
+            "The settings of a topic may have {SETTINGS_BYTES_MAX} bytes together, and these have {bytes}; the longest is {name}"
+        );
+        return Err(InvalidSetting { name, reason });
+    }
+    Ok(kept)
+}
+
+fn bytes_of(settings: &BTreeMap<String, String>) -> usize {
+    settings.iter().map(|(name, text)| name.len() + text.len()).sum()
+}
+
 /// The settings `overrides` as they are kept: known names, values trimmed and allowed, no two that contradict each other.
 pub fn validate(overrides: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, InvalidSetting> {
     let mut kept = BTreeMap::new();

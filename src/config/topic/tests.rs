@@ -86,3 +86,35 @@ fn tiered_storage_is_refused_as_kafka_refuses_it_where_it_is_off() {
     assert!(refused.reason.starts_with("Tiered Storage functionality is disabled in the broker."), "{refused}");
     validate(&overrides(&[("remote.storage.enable", "false")])).expect("the default");
 }
+
+#[test]
+fn settings_of_a_topic_have_a_limit_together_that_does_not_touch_what_is_stored() {
+    let replicas = |bytes: usize| {
+        let text = "0:1,".repeat(bytes / 4);
+        assert_eq!(text.len(), bytes);
+        text
+    };
+    let of = |leader: usize, follower: usize, headers: usize| {
+        let headers = format!("h{}", "x".repeat(headers - 1));
+        overrides(&[
+            ("leader.replication.throttled.replicas", &replicas(leader)),
+            ("follower.replication.throttled.replicas", &replicas(follower)),
+            ("message.dedup.id.headers", &headers),
+        ])
+    };
+    let names = "leader.replication.throttled.replicas".len()
+        + "follower.replication.throttled.replicas".len()
+        + "message.dedup.id.headers".len();
+    let most = of(30_000, 30_000, SETTINGS_BYTES_MAX - 60_000 - names);
+    let more = of(30_000, 30_000, SETTINGS_BYTES_MAX - 60_000 - names + 1);
+    assert_eq!(bytes_of(&most), SETTINGS_BYTES_MAX);
+    assert_eq!(judge(&BTreeMap::new(), &most).as_ref(), Ok(&most));
+    let refused = judge(&most, &more).expect_err("one byte more");
+    assert!(refused.reason.contains("65536 bytes together, and these have 65537"), "{refused}");
+    assert_eq!(refused.name, "follower.replication.throttled.replicas");
+    // What is there already is loaded, and may become less in steps.
+    TopicConfig::resolve(&TopicConfig::default(), "any", &more).expect("stored before");
+    let most_of_old = of(32_000, 32_000, 20_000);
+    judge(&most_of_old, &of(32_000, 32_000, 19_000)).expect("less than before");
+    judge(&most_of_old, &of(32_000, 32_000, 20_001)).expect_err("more than before");
+}
