@@ -214,6 +214,11 @@ impl DedupConfig {
     }
 }
 
+/// Names and patterns in `einmal.message.dedup.topics`.
+const PATTERNS_MAX: usize = 100;
+/// Bytes of each; names of topics have 249.
+const PATTERN_BYTES_MAX: usize = 256;
+
 /// What the broker's settings say of topics that say nothing of their own (`einmal.message.dedup.*`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DedupDefaults(Arc<Defaults>);
@@ -236,7 +241,9 @@ impl DedupDefaults {
             reason: refused.reason.replace("message.dedup.", table::DEDUP_DEFAULT),
             name: refused.name.replace("message.dedup.", table::DEDUP_DEFAULT),
         })?;
-        Ok(Self(Arc::new(Defaults { topics: list(topics).map(str::to_owned).collect(), texts })))
+        let topics: Vec<_> = list(topics).map(str::to_owned).collect();
+        check_patterns(&topics)?;
+        Ok(Self(Arc::new(Defaults { topics, texts })))
     }
 
     /// The settings of the topic `name` that has `overrides` of its own.
@@ -255,6 +262,19 @@ impl DedupDefaults {
         // The broker's own topics hold what it says itself.
         !name.starts_with("__") && self.0.topics.iter().any(|pattern| matches(pattern, name))
     }
+}
+
+/// Each is compared with the names of all topics whenever defaults of topics change, and with that of each topic that is described.
+fn check_patterns(patterns: &[String]) -> Result<(), InvalidSetting> {
+    let what = if patterns.len() > PATTERNS_MAX {
+        format!("{} names are more than {PATTERNS_MAX}", patterns.len())
+    } else if let Some(long) = patterns.iter().find(|pattern| pattern.len() > PATTERN_BYTES_MAX) {
+        format!("a name of {} bytes is longer than {PATTERN_BYTES_MAX}", long.len())
+    } else {
+        return Ok(());
+    };
+    let name = table::DEFAULTED_TOPICS;
+    Err(InvalidSetting { name: name.to_owned(), reason: format!("Invalid value for configuration {name}: {what}") })
 }
 
 /// Whether `name` is `pattern`, in which `*` stands for any text.
@@ -457,6 +477,24 @@ mod tests {
         assert!(!DedupDefaults::default().are_of("orders"));
         let refused = DedupDefaults::of("*", texts(&[(NAMESPACE, "header:")])).expect_err("as on topics");
         assert!(refused.reason.contains("for configuration einmal.message.dedup.namespace:"), "{refused}");
+    }
+
+    #[test]
+    fn defaults_are_for_so_many_patterns_of_so_many_bytes() {
+        let of = |topics: &str| DedupDefaults::of(topics, BTreeMap::new()).map_err(|invalid| invalid.reason);
+        let patterns = |count: usize| (0..count).map(|index| format!("topic-{index}-*")).collect::<Vec<_>>().join(",");
+        let long = |bytes: usize| format!("a,{}", "x".repeat(bytes));
+        for (topics, expected) in [
+            (patterns(PATTERNS_MAX), None),
+            (patterns(PATTERNS_MAX + 1), Some("101 names are more than 100")),
+            (long(PATTERN_BYTES_MAX), None),
+            (long(PATTERN_BYTES_MAX + 1), Some("a name of 257 bytes is longer than 256")),
+        ] {
+            let refused = of(&topics).err();
+            let expected =
+                expected.map(|what| format!("Invalid value for configuration einmal.message.dedup.topics: {what}"));
+            assert_eq!(refused, expected);
+        }
     }
 
     #[test]

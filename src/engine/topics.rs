@@ -154,8 +154,12 @@ fn warn_of_lost_changes(topic: &Topic) {
     }
 }
 
-/// Resolves the settings of all topics anew, after the broker's defaults changed.
+/// Resolves the settings of all topics anew where the broker's defaults of topics have changed: most changes of the broker's settings
+/// change none of these, and while all topics are gone through nobody appends.
 pub(super) fn set_defaults(state: &mut State, group: &mut Group, defaults: TopicConfig) {
+    if defaults == state.settings.topic_defaults {
+        return;
+    }
     state.settings.topic_defaults = defaults;
     let topics: Vec<_> = state.topics.by_no.values().cloned().collect();
     for topic in topics {

@@ -41,7 +41,7 @@ macro_rules! defaults {
                 Kind::List,
                 "",
                 "Topics that have einmal.message.dedup.* as defaults of their message.dedup.*: names, in which * stands for anything, \
-                 with commas between them. None while it is empty, and never the broker's own topics or one with \
+                 with commas between them, at most 100 of 256 bytes each. None while it is empty, and never the broker's own topics or one with \
                  message.version.check=true. kafka-topics.sh refuses names of settings that it does not know: this is the way \
                  around; kafka-configs.sh and the Admin API take message.dedup.* as they are.",
             )
