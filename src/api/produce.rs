@@ -62,11 +62,25 @@ fn begin(cx: &Context, request: Request) -> Result<Answer, Close> {
         let refused = refuse_old_format(cx, &header, &request)?;
         return Ok(Answer::Pipelined(Box::pin(async move { Ok(Some(refused)) })));
     }
-    let appending = Appending::begin(cx, header, request, frame_bytes);
-    match appending.unacknowledged_refusal() {
-        Some(error) => Err(Close::UnacknowledgedProduceFailed { error }),
-        None => Ok(Answer::Pipelined(Box::pin(appending.answer()))),
+    let topics = cx.broker.catalog.topics();
+    if topics.compressing > 0 && recompress::is_wanted(&topics, &request) {
+        return Ok(compressing(cx.clone(), header, request, frame_bytes));
     }
+    let appending = Appending::begin(cx, &topics, header, request, frame_bytes)?;
+    Ok(Answer::Pipelined(Box::pin(appending.answer())))
+}
+
+/// The same for batches that are compressed anew, which wait for a slot. What the connection sends behind them waits until they are
+/// answered: they are with the engine only when they have been compressed, and nothing may come before them.
+fn compressing(cx: Context, header: RequestHeader, request: ProduceRequest, frame_bytes: usize) -> Answer {
+    Answer::Serial(Box::pin(async move {
+        let slot = cx.broker.recompress_memory.slot().await;
+        // What is in force by now.
+        let topics = cx.broker.catalog.topics();
+        let appending = Appending::begin(&cx, &topics, header, request, frame_bytes)?;
+        drop((slot, topics));
+        appending.answer().await
+    }))
 }
 
 /// Versions 0 to 2 carry message formats that are not stored. Kafka 4 closes the connection; a refusal is easier to read.
@@ -118,16 +132,25 @@ struct AppendingTopic {
 
 impl Appending {
     /// Checks all batches and queues the good ones, in the order of the request.
-    fn begin(cx: &Context, header: RequestHeader, request: ProduceRequest, frame_bytes: usize) -> Self {
+    ///
+    /// # Errors
+    /// Of a client that waits for no answer, where it is known before the engine has looked at the batches that one is refused. What
+    /// such a client sent behind this request must not be appended, as if this one had been.
+    fn begin(
+        cx: &Context,
+        topics: &Topics,
+        header: RequestHeader,
+        request: ProduceRequest,
+        frame_bytes: usize,
+    ) -> Result<Self, Close> {
         let acks = acks_from_wire(request.acks);
         let version = header.api_version;
         let protocol = if version >= ADDS_PARTITIONS_FROM { TransactionVersion::V2 } else { TransactionVersion::V1 };
-        let topics = cx.broker.catalog.topics();
         let mut arriving = Arriving { cx, header: &header, now: super::now(), memory: Vec::new(), sender: None };
         let mut batches = Vec::new();
         let mut appending = Vec::with_capacity(request.topics.len());
         for ProduceTopic { topic: named, partitions } in request.topics {
-            let topic = find(&topics, &named).cloned();
+            let topic = find(topics, &named).cloned();
             let partitions = partitions.into_iter().map(|partition| {
                 let index = partition.index;
                 let checked = match (acks, &topic) {
@@ -159,11 +182,15 @@ impl Appending {
             _ => None,
         };
         let senders = Arc::clone(&cx.broker.senders);
-        Self { header, acks, timeout: timeout(acks, request.timeout_ms), topics: appending, appended, memory, senders }
+        let timeout = timeout(acks, request.timeout_ms);
+        let begun = Self { header, acks, timeout, topics: appending, appended, memory, senders };
+        match begun.unacknowledged_refusal() {
+            Some(error) => Err(Close::UnacknowledgedProduceFailed { error }),
+            None => Ok(begun),
+        }
     }
 
-    /// Why the connection of a client that waits for no answer has to end, where that is known before the engine has looked
-    /// at the batches. What such a client sent behind this request must not be appended, as if this one had been.
+    /// Why the connection of a client that waits for no answer has to end.
     fn unacknowledged_refusal(&self) -> Option<ErrorCode> {
         if self.acks != Some(Acks::None) {
             return None;

@@ -127,6 +127,8 @@ pub struct Topics {
     pub by_no: HashMap<TopicNo, Arc<Topic>>,
     /// Rises with each change of any topic; begins anew with each start.
     pub version: u64,
+    /// How many want their batches compressed in a way of their own, so that where there are none nobody looks.
+    pub compressing: usize,
 }
 
 impl Topics {
@@ -135,7 +137,9 @@ impl Topics {
         self.version += 1;
         self.by_name.insert(Arc::clone(&topic.name), Arc::clone(&topic));
         self.by_id.insert(topic.id, Arc::clone(&topic));
-        self.by_no.insert(topic.no, topic);
+        self.compressing += usize::from(topic.config.compression_type.is_some());
+        let before = self.by_no.insert(topic.no, topic);
+        self.compressing -= before.map_or(0, |before| usize::from(before.config.compression_type.is_some()));
     }
 
     /// Takes `topic` out.
@@ -143,7 +147,8 @@ impl Topics {
         self.version += 1;
         self.by_name.remove(&topic.name);
         self.by_id.remove(&topic.id);
-        self.by_no.remove(&topic.no);
+        let before = self.by_no.remove(&topic.no);
+        self.compressing -= before.map_or(0, |before| usize::from(before.config.compression_type.is_some()));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Batches of topics with a `compression.type` of their own, compressed anew before the engine sees them.
 //!
-//! The work is done on the batch's connection: it holds up nobody else's appends, and the order of the connection is kept.
+//! The work is done on the batch's connection: it holds up nobody else's appends, and the order of the connection is kept. One request for
+//! each core but one is at it at a time, the others wait as tasks and not on threads ([`RecompressMemory::slot`]): however many
+//! clients send to such topics, there are threads for everybody else.
 //!
 //! Invariant: what becomes of such batches takes at most `queued.max.request.bytes` beside the frames that they came in, all connections
 //! together, until their requests are answered or given up; a small compressed batch may become a hundred times larger where a topic
@@ -15,11 +17,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::check::Refusal;
 use super::encoders::Encoders;
 use crate::config::{CompressionType, TopicConfig};
+use crate::log::catalog::Topics;
 use crate::record::BatchHeader;
 use crate::record::codec::{Codec, Compression, DecompressionLimits};
 use crate::record::recompress::{RecompressError, measure, recompress};
 use crate::record::validate::BatchRejected;
 use crate::types::ErrorCode;
+use crate::wire::produce_request::ProduceRequest;
 
 /// What a codec may add to records that it cannot make smaller: frames, block headers, checksums.
 const FRAMING_BYTES_MAX: u64 = 4 << 10;
@@ -30,6 +34,12 @@ pub struct RecompressMemory {
     bytes: Arc<Semaphore>,
     bytes_max: usize,
     encoders: Encoders,
+    slots: Arc<Semaphore>,
+}
+
+/// How many requests may be at it on so many cores: one is left to the others.
+fn slot_count(cores: usize) -> usize {
+    cores.saturating_sub(1).max(1)
 }
 
 impl RecompressMemory {
@@ -37,7 +47,13 @@ impl RecompressMemory {
     pub fn new(bytes: usize) -> Self {
         let bytes_max = bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { bytes: Arc::new(Semaphore::new(bytes_max)), bytes_max, encoders: Encoders::new(cores, bytes_max as u64) }
+        let (bytes, slots) = (Arc::new(Semaphore::new(bytes_max)), Arc::new(Semaphore::new(slot_count(cores))));
+        Self { bytes, bytes_max, encoders: Encoders::new(cores, bytes_max as u64), slots }
+    }
+
+    /// The right of a request to have its batches compressed, until it is dropped. Waits in turn.
+    pub(super) async fn slot(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.slots).acquire_owned().await.expect("nobody closes the slots")
     }
 
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
@@ -75,6 +91,21 @@ pub(super) fn target(config: &TopicConfig, codec: Codec) -> Option<Compression> 
     (wanted.codec != codec).then_some(wanted)
 }
 
+/// Whether a batch of `request` seems to want to be compressed anew. It is judged again when that is done: settings may change.
+pub(super) fn is_wanted(topics: &Topics, request: &ProduceRequest) -> bool {
+    let is_wanted = |config: &TopicConfig, bytes: &[u8]| {
+        let codec = BatchHeader::parse(bytes).ok().and_then(|header| header.codec().ok());
+        codec.is_some_and(|codec| target(config, codec).is_some())
+    };
+    request.topics.iter().any(|named| {
+        let topic = super::find(topics, &named.topic).filter(|topic| topic.config.compression_type.is_some());
+        topic.is_some_and(|topic| {
+            let mut batches = named.partitions.iter().filter_map(|partition| partition.records.as_ref());
+            batches.any(|bytes| is_wanted(&topic.config, bytes))
+        })
+    })
+}
+
 /// The checked batch in `bytes`, whose header is `header`, with its records as `to` says. As in Kafka, the topic's limit holds for
 /// what was sent and again for what is to be stored. Waits on the thread where too many are at it.
 pub(super) fn recompressed(
@@ -107,6 +138,11 @@ mod tests {
 
     fn topic(compression_type: Option<CompressionType>) -> TopicConfig {
         TopicConfig { compression_type, compression_gzip_level: 3, compression_zstd_level: 5, ..TopicConfig::default() }
+    }
+
+    #[test]
+    fn one_core_is_left_to_others_where_there_is_one() {
+        assert_eq!([1, 2, 3, 16].map(slot_count), [1, 1, 2, 15]);
     }
 
     #[test]

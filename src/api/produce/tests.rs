@@ -1,4 +1,5 @@
 use bytes::{Buf, BytesMut};
+use futures_util::FutureExt;
 use kafka_protocol::protocol::Decodable;
 
 use super::*;
@@ -338,5 +339,28 @@ async fn start_of_the_log_is_told_with_what_the_log_itself_refuses() {
 fn batch_leaves_a_frame_of_which_it_is_a_small_part() {
     for (batch_bytes, frame_bytes, expected) in [(100, 800, false), (100, 801, true), (100, 160, false), (0, 1, true)] {
         assert_eq!(pins_too_much(batch_bytes, frame_bytes), expected, "{batch_bytes} of {frame_bytes}");
+    }
+}
+
+#[tokio::test]
+async fn requests_with_batches_to_compress_wait_for_a_slot_and_others_do_not() {
+    let broker = TestBroker::start();
+    let zstd = broker.create_topic_with("zstd", 1, &[("compression.type", "zstd")]).await;
+    let plain = broker.create_topic("plain", 1).await;
+    let memory = &broker.cx.broker.recompress_memory;
+    let slots: Vec<_> = (0..10_000).map_while(|_| memory.slot().now_or_never()).collect();
+    let batch = || BatchBuilder::new().record(1, None, Some(b"v"));
+    let request = |topic, batch: BatchBuilder| produce_request(topic, -1, &[(0, batch.build())]);
+    let mut waiting: Vec<_> = (0..3).map(|_| broker.send(9, &request(&zstd, batch()))).collect();
+    for waiting in &mut waiting {
+        assert!(waiting.as_mut().now_or_never().is_none());
+    }
+    let answer = broker.call(9, &request(&zstd, batch().codec(Codec::Zstd))).await;
+    assert_eq!(rows(&answer), [(0, 0)], "it has the codec that is wanted");
+    assert_eq!(rows(&broker.call(9, &request(&plain, batch())).await), [(0, 0)]);
+    drop(slots);
+    for (waiting, offset) in waiting.into_iter().zip(1..) {
+        let answer = waiting.await.expect("answered").expect("an answer");
+        assert_eq!(rows(&testing::decode::<kafka_protocol::messages::ProduceRequest>(9, answer)), [(0, offset)]);
     }
 }

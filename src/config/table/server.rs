@@ -112,7 +112,7 @@ pub const SERVER: &[Setting] = &[
         "268435456",
         "Bytes of requests in memory, all connections together; beyond, reading waits. A quarter is for small requests (256 KiB), \
          which others do not keep waiting. As much again is for batches that topics want with another codec than they came with, \
-         and as much for the encoders at that work: one per core at the most (zstd takes up to 10 MiB at level 3, 138 MiB at 22), \
+         and as much for the encoders at that work: one per core but one at the most (zstd takes up to 10 MiB at level 3, 138 MiB at 22), \
          beyond which batches wait; one that takes more than the limit works alone. Kafka's default is no limit.",
     )
     .at_least(1),

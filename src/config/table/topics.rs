@@ -33,7 +33,8 @@ pub const TOPICS: &[Setting] = &[
         Kind::String,
         "producer",
         "Codec of stored batches. producer keeps what the producer chose; with another value, batches of other codecs are compressed \
-         anew before they are stored.",
+         anew before they are stored, by all cores but one at the most, and requests with such batches are done one after the other on \
+         their connection.",
     )
     .valid(Valid::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]))
     .synonyms(&[same("compression.type")]),

@@ -272,6 +272,26 @@ async fn broker_defaults_reach_topics_without_a_setting_of_their_own() {
 }
 
 #[tokio::test]
+async fn topics_that_want_batches_compressed_are_counted() {
+    let broker = TestEngine::start();
+    let count = || broker.started.catalog.topics().compressing;
+    let zstd = texts(&[("compression.type", "zstd")]);
+    let topic = broker.create("a", &[("compression.type", "zstd")]).await;
+    broker.create("b", &[]).await;
+    assert_eq!(count(), 1);
+    for (overrides, expected) in [(texts(&[]), 0), (zstd.clone(), 1), (zstd, 1)] {
+        broker.engine().set_topic_overrides(topic.no, overrides).await.expect("engine runs").expect("allowed");
+        assert_eq!(count(), expected);
+    }
+    let compression_type = Some(crate::config::CompressionType::Lz4);
+    let defaults = crate::config::TopicConfig { compression_type, ..broker.settings.topic_defaults.clone() };
+    let changed = broker.engine().set_broker_overrides(texts(&[]), dynamic(&broker, defaults)).await;
+    assert_eq!((changed, count()), (Ok(Ok(())), 2));
+    delete(&broker, "a").await;
+    assert_eq!(count(), 1);
+}
+
+#[tokio::test]
 async fn broker_defaults_change_beside_a_topic_with_a_setting_that_is_not_taken_any_more() {
     let broker = TestEngine::start();
     let old = broker.create("old", &[]).await;
