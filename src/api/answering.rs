@@ -1,14 +1,15 @@
 //! Makes handlers of typed functions: decodes the request, and encodes the answer once it has been granted its memory.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 
 use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 use tokio::sync::watch;
 
 use super::apis::{response_is_flexible, typed};
-use super::turns::{Gone, Lane};
-use super::{Answer, Broker, Context, Pending};
+use super::turns::{Gone, Lane, SHORT_BYTES_MAX, Turn};
+use super::{Answer, Broker, Context, Pending, aside};
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
 
 /// Answers from this size on are granted memory before they are encoded, and give it back as they are sent.
@@ -99,17 +100,31 @@ where
     let gone = Gone::default();
     let told = gone.clone();
     let pending = async move {
-        let echoed_bytes = request.body.len().saturating_mul(ECHO_MULTIPLE);
-        let (header, typed) = typed(request)?;
-        let expected_bytes = echoed_bytes.saturating_add(expected(&cx, &header, &typed));
         let (broker, mut stopping) = (Arc::clone(&cx.broker), cx.stopping.clone());
-        let _turn = tokio::select! {
-            biased;
-            turn = broker.turns.turn(lane, expected_bytes) => turn,
-            close = given_up(&mut stopping, &told) => return Err(close),
+        let echoed_bytes = request.body.len().saturating_mul(ECHO_MULTIPLE);
+        // Where its length alone says so, before it is decoded.
+        let early = match echoed_bytes > SHORT_BYTES_MAX {
+            true => Some(turn(&broker, lane, echoed_bytes, given_up(&mut stopping, &told)).await?),
+            false => None,
         };
-        let answer = handler(cx, header.clone(), typed).await?;
-        encoded(&broker, &header, answer, finish, given_up(&mut stopping, &told)).await.map(Some)
+        let (header, typed) = if early.is_some() { aside(|| typed(request)) } else { typed(request) }?;
+        let turn = match early {
+            Some(early) => early,
+            None => {
+                let expected_bytes = echoed_bytes.saturating_add(expected(&cx, &header, &typed));
+                turn(&broker, lane, expected_bytes, given_up(&mut stopping, &told)).await?
+            }
+        };
+        let answering = async {
+            let answer = handler(cx, header.clone(), typed).await?;
+            encoded(&broker, &header, answer, finish, given_up(&mut stopping, &told)).await.map(Some)
+        };
+        if !turn.is_long() {
+            return answering.await;
+        }
+        // As many as there are long turns may be at work, and others have threads all the same.
+        let mut answering = pin!(answering);
+        poll_fn(|task| aside(|| answering.as_mut().poll(task))).await
     };
     Answer::Turned(Box::pin(pending), gone)
 }
@@ -132,6 +147,20 @@ where
 async fn stopped(stopping: &mut watch::Receiver<bool>) -> Close {
     let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
     Close::Ending
+}
+
+/// A turn, unless the request is given up before.
+async fn turn(
+    broker: &Broker,
+    lane: Lane,
+    expected_bytes: usize,
+    given_up: impl Future<Output = Close>,
+) -> Result<Turn, Close> {
+    tokio::select! {
+        biased;
+        turn = broker.turns.turn(lane, expected_bytes) => Ok(turn),
+        close = given_up => Err(close),
+    }
 }
 
 /// Why nobody needs an answer any more, once that is so.
@@ -177,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::api::testing::{TestBroker, text};
-    use crate::api::turns::{LONG_TURNS, Turn};
+    use crate::api::turns::LONG_TURNS;
 
     /// Asks for the settings of so many topics that there are not.
     fn describe(count: usize) -> DescribeConfigsRequest {

@@ -240,6 +240,14 @@ async fn ending<T>(cx: &Context, answer: tokio::sync::oneshot::Receiver<T>) -> R
     }
 }
 
+/// Runs long work where it is, so that its connection's order is kept, while other connections go on on another thread.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}
+
 /// Reads of one request that are under way at the same time.
 const READS_MAX: usize = 8;
 

@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::apis::{count_error, frame};
 use super::senders::Senders;
 use super::told::told;
-use super::{Answer, Context, partition_of, topic_name};
+use super::{Answer, Context, aside, partition_of, topic_name};
 use crate::dedup::{BatchIds, Sender};
 use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
@@ -381,14 +381,6 @@ fn look_up_sealed(cx: &Context, partition: PartitionId, ids: &mut BatchIds) -> R
         Refusal::of(ErrorCode::KAFKA_STORAGE_ERROR)
     })?;
     Ok(())
-}
-
-/// Runs long work where it is, so that its connection's order is kept, while other connections go on on another thread.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
-    match tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        _ => work(),
-    }
 }
 
 /// Says of batches of transactions whose they are, which is told from their headers whatever the request says. One without a

@@ -51,12 +51,20 @@ struct Seats {
 
 /// A turn, or the right to go without; given back when it is dropped.
 #[derive(Debug)]
-pub struct Turn(Option<OwnedSemaphorePermit>);
+pub struct Turn {
+    permit: Option<OwnedSemaphorePermit>,
+    is_long: bool,
+}
 
 impl Turn {
     /// Whether somebody may have to wait for it.
     pub fn is_taken(&self) -> bool {
-        self.0.is_some()
+        self.permit.is_some()
+    }
+
+    /// Whether it is a long one.
+    pub fn is_long(&self) -> bool {
+        self.is_long
     }
 }
 
@@ -73,11 +81,12 @@ impl Turns {
     /// that is little. May be cancelled.
     pub async fn turn(&self, lane: Lane, expected_bytes: usize) -> Turn {
         if expected_bytes <= TURNLESS_BYTES_MAX {
-            return Turn(None);
+            return Turn { permit: None, is_long: false };
         }
+        let is_long = expected_bytes > SHORT_BYTES_MAX;
         let Seats { short, long } = &self.lanes[lane as usize];
-        let seats = if expected_bytes <= SHORT_BYTES_MAX { short } else { long };
-        Turn(Arc::clone(seats).acquire_owned().await.ok())
+        let seats = if is_long { long } else { short };
+        Turn { permit: Arc::clone(seats).acquire_owned().await.ok(), is_long }
     }
 }
 
@@ -133,6 +142,7 @@ mod tests {
             let taken: Vec<Turn> = (0..100).map_while(|_| at_once(&turns, Lane::Groups, bytes)).collect();
             assert_eq!(taken.len(), count.unwrap_or(100), "{bytes}");
             assert!(taken.iter().all(|turn| turn.is_taken() == count.is_some()), "{bytes}");
+            assert!(taken.iter().all(|turn| turn.is_long() == (bytes > SHORT_BYTES_MAX)), "{bytes}");
             drop(others);
         }
     }
