@@ -231,6 +231,46 @@ fn ids_of_transactions_are_told_until_they_are_aborted_and_ids_go_with_their_tim
 }
 
 #[test]
+fn of_an_id_that_stands_for_several_messages_each_is_told_with_its_own_time() {
+    let mut server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "mirrored", 1, &[("mode", "window"), ("time.source", "create"), ("window.ms", "60000")]);
+    let at = |time: i64, id: &str| {
+        let headers = [(&b"message-id"[..], Some(id.as_bytes()))];
+        BatchBuilder::new().record_with_headers(time, None, None, &headers).build().freeze()
+    };
+    // Noon, an hour later, and between: a day's copies come in any order.
+    let times = [1_700_000_000_000, 1_700_003_600_000, 1_700_001_800_000_i64];
+    for (offset, time) in (0..).zip(times) {
+        assert_eq!(send(&mut client, "mirrored", 0, at(time, "7")), (NONE, offset));
+        assert_eq!(send(&mut client, "mirrored", 0, at(time + 59_999, "7")), (NONE, offset), "a copy");
+    }
+    assert_eq!(send(&mut client, "mirrored", 0, at(times[0], "8")), (NONE, 3));
+    for _ in 0..2 {
+        let told: Vec<_> = rows(&server, &["find", "mirrored", "7"])
+            .iter()
+            .map(|row| (row["offset"].as_i64().expect("an offset"), row["record_timestamp_ms"].as_i64()))
+            .collect();
+        assert_eq!(told, [(2, Some(times[2])), (1, Some(times[1])), (0, Some(times[0]))]);
+        for (offset, time) in told {
+            let copy = at(time.expect("of its own") - 59_999, "7");
+            assert_eq!(send(&mut client, "mirrored", 0, copy), (NONE, offset), "Produce agrees");
+        }
+        assert_eq!(places(&server, &["mirrored", "8"]), [(0, 3)]);
+        server.kill9();
+        server = server.restart();
+        client = TestClient::connect(&server);
+    }
+    // Only the broker's time tells from now on, so that the newest is all that is told.
+    let (bootstrap, setting) = (server.address.to_string(), "message.dedup.time.source=append");
+    let altered = server::call(&["topic", "alter", "mirrored", "--config", setting, "--bootstrap", &bootstrap]);
+    assert!(altered.status.success(), "{altered:?}");
+    assert_eq!(send(&mut client, "mirrored", 0, at(5, "7")), (NONE, 2));
+    let found = rows(&server, &["find", "mirrored", "7"]);
+    assert_eq!((found.len(), &found[0]["offset"], &found[0]["record_timestamp_ms"]), (1, &json!(2), &Value::Null));
+}
+
+#[test]
 fn of_a_sender_that_counts_it_is_told_how_far_it_has_come() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);

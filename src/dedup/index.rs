@@ -9,6 +9,7 @@
 //! one: the newest. Of records whose own times count ([`earlier`]) there are several of one fingerprint, far apart.
 
 mod earlier;
+mod look;
 mod repeats;
 mod settled;
 
@@ -23,6 +24,7 @@ use super::table::{Slot, Table};
 use crate::types::{Offset, ProducerId, Timestamp};
 use earlier::Earlier;
 pub(super) use earlier::Reach;
+pub use look::RememberedId;
 pub use repeats::KeptIds;
 pub(super) use repeats::Repeat;
 
@@ -122,17 +124,6 @@ impl Known {
     pub fn by(&self) -> KnownBy {
         if self.is_settled { KnownBy::Open } else { KnownBy::Pending }
     }
-}
-
-/// An id that is remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RememberedId {
-    /// Where its record lies.
-    pub original: Original,
-    /// When it was appended, ms of a clock that never goes back.
-    pub time: Timestamp,
-    /// Whose open transaction it belongs to, if to one.
-    pub transaction: Option<ProducerId>,
 }
 
 /// What the index says of an id.
@@ -414,18 +405,6 @@ impl Index {
             time: block.time,
             is_repeat: block.state == BlockState::Repeated,
         })
-    }
-
-    /// What is known of an id, be its time over or not.
-    pub fn look(&self, fingerprint: &Fingerprint) -> Option<RememberedId> {
-        let number = self.find(fingerprint).filter(|number| *number < self.unkept)?;
-        let block = &self.blocks[block_of(&self.blocks, number)];
-        let offset = block.base_offset + Offset::from(self.id(number).offset_delta);
-        let transaction = match block.state {
-            BlockState::Open(producer_id) => Some(producer_id),
-            _ => None,
-        };
-        Some(RememberedId { original: Original { partition: block.partition, offset }, time: block.time, transaction })
     }
 
     /// When the oldest id came, be it of an open transaction.

@@ -332,8 +332,9 @@ impl Compaction {
 pub struct RememberedIds {
     /// By the clock of message ids, ms.
     pub now: Timestamp,
-    /// One for each that was asked for. What is not here may be in a slice, which is to be looked up after this.
-    pub ids: Vec<Option<RememberedId>>,
+    /// For each that was asked for all that there is, newest first. What is not here may be in a slice, which is to be looked up after
+    /// this.
+    pub ids: Vec<Vec<RememberedId>>,
 }
 
 /// Answer to a topic that was created or deleted.

@@ -16,6 +16,9 @@ Examples:
   einmal dedup find orders order-17 --namespace billing
   einmal dedup find payments outbox-relay-1         # of a sender that counts: how far it has come
 
+With message.dedup.time.source=create there is a line for each message that is remembered under the id. A record is a copy of one of them
+if their times are less than message.dedup.window.ms apart.
+
 Exit code 1: it is not remembered, and would be stored if it came now; or, with a sentence on stderr, it could not be asked for.";
 
 /// Which one.
@@ -55,6 +58,7 @@ fn of_id(answer: &Value) -> Listing {
         "partition",
         "offset",
         "batch_timestamp_ms",
+        "record_timestamp_ms",
         "age_ms",
         "left_ms",
         "kept_in",
@@ -65,6 +69,7 @@ fn of_id(answer: &Value) -> Listing {
             number(&row, "partition"),
             number(&row, "offset"),
             Cell::Moment(row["batch_timestamp_ms"].as_i64()),
+            Cell::Moment(row["record_timestamp_ms"].as_i64()),
             Cell::Span(row["age_ms"].as_i64()),
             Cell::Span(row["left_ms"].as_i64()),
             text(&row, "kept_in"),

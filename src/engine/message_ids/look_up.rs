@@ -9,7 +9,7 @@ impl MessageIds {
     /// What is in memory of ids of a topic.
     pub fn look_up(&self, topic: TopicNo, ids: &[Fingerprint]) -> RememberedIds {
         let index = self.by_topic.get(&topic);
-        let ids = ids.iter().map(|id| index?.look(id)).collect();
+        let ids = ids.iter().map(|id| index.map_or_else(Vec::new, |index| index.look(id))).collect();
         RememberedIds { now: self.clock.now(), ids }
     }
 

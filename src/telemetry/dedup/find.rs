@@ -70,6 +70,7 @@ enum Found {
     Id {
         partition: PartitionId,
         offset: Offset,
+        record_time: Option<Timestamp>,
         age_ms: Timestamp,
         left_ms: Timestamp,
         kept_in: &'static str,
@@ -86,10 +87,11 @@ impl Found {
     fn json(self, collector: Option<&Collector>) -> Value {
         let timestamp = |partition, offset| collector.and_then(|collector| collector.timestamp(partition, offset));
         match self {
-            Self::Id { partition, offset, age_ms, left_ms, kept_in, producer_id } => json!({
+            Self::Id { partition, offset, record_time, age_ms, left_ms, kept_in, producer_id } => json!({
                 "partition": partition.index,
                 "offset": offset,
                 "batch_timestamp_ms": timestamp(partition, offset),
+                "record_timestamp_ms": record_time,
                 "age_ms": age_ms,
                 "left_ms": left_ms,
                 "kept_in": kept_in,
@@ -133,20 +135,22 @@ async fn ids(
     let mut found = Vec::new();
     let mut elsewhere = Vec::new();
     for (fingerprint, remembered) in named.into_iter().zip(in_memory.ids) {
-        match remembered {
-            // What belongs to an open transaction counts however old it is.
-            Some(id) if id.transaction.is_some() || left(id.time) > 0 => found.push(Found::Id {
-                partition: PartitionId { topic: topic.no, index: id.original.partition },
-                offset: id.original.offset,
-                age_ms: now.saturating_sub(id.time),
-                left_ms: left(id.time),
-                kept_in: "memory",
-                producer_id: id.transaction.map(|producer_id| producer_id.0),
-            }),
-            // An older one in a file is over, too.
-            Some(_) => {}
-            None => elsewhere.push(BatchId { fingerprint, offset_delta: 0 }),
+        if remembered.is_empty() {
+            elsewhere.push(BatchId { fingerprint, offset_delta: 0 });
         }
+        // What belongs to an open transaction counts however old it is. Where all of it is over, so is an older one in a file.
+        let live = remembered.into_iter().filter(|id| id.transaction.is_some() || left(id.time) > 0);
+        // Only records' own times keep several of one id apart: without them the newest tells all copies.
+        let told = if dedup.compares_times { usize::MAX } else { 1 };
+        found.extend(live.take(told).map(|id| Found::Id {
+            partition: PartitionId { topic: topic.no, index: id.original.partition },
+            offset: id.original.offset,
+            record_time: id.record_time.filter(|_| dedup.compares_times),
+            age_ms: now.saturating_sub(id.time),
+            left_ms: left(id.time),
+            kept_in: "memory",
+            producer_id: id.transaction.map(|producer_id| producer_id.0),
+        }));
     }
     let (sealed_ids, no) = (running.sealed_ids.clone(), topic.no);
     let read = tokio::task::spawn_blocking(move || sealed_ids.ask(no, &elsewhere).read(&elsewhere));
@@ -159,6 +163,7 @@ async fn ids(
     found.extend(sealed.found.into_iter().map(|(_, id)| id).filter(is_there).map(|id| Found::Id {
         partition: PartitionId { topic: topic.no, index: id.partition },
         offset: id.offset,
+        record_time: None,
         age_ms: now.saturating_sub(id.time),
         left_ms: left(id.time),
         kept_in: "file",
