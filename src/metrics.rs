@@ -103,6 +103,7 @@ families! {
     DEDUP_REJECTED_TOTAL = "einmal_dedup_rejected_total" Counter Collector ["topic"] "Batches refused for a record that was known, a claim of another or another version (INVALID_RECORD)";
     DEDUP_PENDING_CONFLICTS_TOTAL = "einmal_dedup_pending_conflicts_total" Counter Collector ["topic"] "Batches refused until a transaction with the same message ends (NOT_ENOUGH_REPLICAS)";
     DEDUP_BYPASSED_TOTAL = "einmal_dedup_bypassed_total" Counter Collector ["topic"] "Records that were stored unchecked for their sender (message.dedup.bypass.principals)";
+    DEDUP_AUDIT_MISSED_TOTAL = "einmal_dedup_audit_missed_total" Counter Collector ["topic"] "Records that were there already and of which message.dedup.audit.topic is not told: it cannot be written, or they are too many at once";
     DEDUP_EVICTED_TOTAL = "einmal_dedup_evicted_total" Counter Collector ["topic"] "Message ids forgotten before their window was over, for want of room";
     DEDUP_LIVE_IDS = "einmal_dedup_live_ids" Gauge Collector ["topic"] "Message ids that a topic remembers, or names in mode sequence";
     DEDUP_OLDEST_ID_AGE_SECONDS = "einmal_dedup_oldest_id_age_seconds" Gauge Collector ["topic"] "For how long the oldest of these has been remembered, by the time that brokers have run";

@@ -263,7 +263,7 @@ fn of_an_id_that_stands_for_several_messages_each_is_told_with_its_own_time() {
     }
     // Only the broker's time tells from now on, so that the newest is all that is told.
     let (bootstrap, setting) = (server.address.to_string(), "message.dedup.time.source=append");
-    let altered = server::call(&["topic", "alter", "mirrored", "--config", setting, "--bootstrap", &bootstrap]);
+    let altered = server::call(&["topic", "alter", "mirrored", "--set", setting, "--bootstrap", &bootstrap]);
     assert!(altered.status.success(), "{altered:?}");
     assert_eq!(send(&mut client, "mirrored", 0, at(5, "7")), (NONE, 2));
     let found = rows(&server, &["find", "mirrored", "7"]);

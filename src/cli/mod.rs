@@ -18,7 +18,6 @@ mod held;
 mod offsets;
 mod outcome;
 pub mod output;
-mod partitioner;
 mod place;
 pub mod produce;
 mod read;

@@ -9,13 +9,13 @@ use std::io::{self, BufRead, BufReader, IsTerminal};
 use clap::Args;
 
 use super::output::{Cell, Listing};
-use super::partitioner::partition_of;
 use super::target::Target;
 use super::transaction::TransactionalProducer;
 use super::{CliError, append, now, place};
 use crate::client::{ClientError, Cluster, NodeId};
 use crate::record::advance_sequence;
 use crate::record::build::BatchBuilder;
+use crate::record::partitioner::partition_of;
 use crate::types::{ErrorCode, Offset, PartitionIndex, ProducerEpoch, ProducerId};
 
 /// Text under the help.

@@ -14,6 +14,8 @@ const ID_SOURCE: &str = "message.dedup.id.source";
 const ID_HEADERS: &str = "message.dedup.id.headers";
 const NAMESPACE: &str = "message.dedup.namespace";
 const BYPASS_PRINCIPALS: &str = "message.dedup.bypass.principals";
+/// The setting that names the topic which is told of repeated records.
+pub const AUDIT_TOPIC: &str = "message.dedup.audit.topic";
 const SCOPE: &str = "message.dedup.scope";
 const TIME_SOURCE: &str = "message.dedup.time.source";
 const WINDOW_REFRESH: &str = "message.dedup.window.refresh";
@@ -51,6 +53,8 @@ pub struct DedupConfig {
     pub on_duplicate: OnDuplicate,
     /// `message.dedup.bypass.principals`: what these send is remembered, not checked.
     pub bypass_principals: Vec<String>,
+    /// `message.dedup.audit.topic`: the topic that is told of repeated records.
+    pub audit_topic: Option<Arc<str>>,
     /// For `message.dedup.mode=sequence`, where records are told apart by numbers and not by ids.
     pub sequence: Option<SequenceConfig>,
     /// `message.version.check`: records may say which version their key must have. Nothing else is looked at then.
@@ -201,6 +205,7 @@ impl DedupConfig {
                 _ => OnDuplicate::Drop,
             },
             bypass_principals: principals(text(BYPASS_PRINCIPALS))?,
+            audit_topic: Some(text(AUDIT_TOPIC).trim()).filter(|name| !name.is_empty()).map(Arc::from),
             sequence: (text(MODE) == "sequence").then_some(sequence),
             checks_versions: text(VERSION_CHECK) == "true",
         };
@@ -236,7 +241,7 @@ impl DedupDefaults {
     ///
     /// # Errors
     /// [`InvalidSetting`] of the broker, as topics are refused.
-    pub(super) fn of(topics: &str, texts: BTreeMap<String, String>) -> Result<Self, InvalidSetting> {
+    pub(crate) fn of(topics: &str, texts: BTreeMap<String, String>) -> Result<Self, InvalidSetting> {
         DedupConfig::of(&texts).map_err(|refused| InvalidSetting {
             reason: refused.reason.replace("message.dedup.", table::DEDUP_DEFAULT),
             name: refused.name.replace("message.dedup.", table::DEDUP_DEFAULT),
@@ -259,8 +264,10 @@ impl DedupDefaults {
 
     /// Whether they stand behind the settings of the topic `name`.
     pub(super) fn are_of(&self, name: &str) -> bool {
-        // The broker's own topics hold what it says itself.
-        !name.starts_with("__") && self.0.topics.iter().any(|pattern| matches(pattern, name))
+        // The broker's own topics hold what it says itself, and so does the one that it tells of repeated records.
+        !name.starts_with("__")
+            && self.0.texts.get(AUDIT_TOPIC).is_none_or(|audit| audit != name)
+            && self.0.topics.iter().any(|pattern| matches(pattern, name))
     }
 }
 
@@ -390,6 +397,7 @@ mod tests {
             needs_id: false,
             on_duplicate: OnDuplicate::Drop,
             bypass_principals: Vec::new(),
+            audit_topic: None,
             sequence: None,
             checks_versions: false,
         };
@@ -411,6 +419,7 @@ mod tests {
             ("missing.id", "reject"),
             ("on.duplicate", "mark"),
             ("bypass.principals", "User:mirror; User:CN=replay,O=x;"),
+            ("audit.topic", "repeated"),
         ];
         let expected = DedupConfig {
             identity: Identity {
@@ -426,6 +435,7 @@ mod tests {
             needs_id: true,
             on_duplicate: OnDuplicate::Mark,
             bypass_principals: vec!["User:mirror".to_owned(), "User:CN=replay,O=x".to_owned()],
+            audit_topic: Some("repeated".into()),
             sequence: None,
             checks_versions: false,
         };
@@ -475,6 +485,8 @@ mod tests {
         let all = DedupDefaults::of("*", given).expect("allowed");
         assert!(all.are_of("x") && !all.are_of(crate::dedup::SEQUENCES_TOPIC));
         assert!(!DedupDefaults::default().are_of("orders"));
+        let audited = DedupDefaults::of("*", texts(&[(MODE, "window"), (AUDIT_TOPIC, "x")])).expect("allowed");
+        assert!(audited.are_of("orders") && !audited.are_of("x"), "it would tell itself of itself");
         let refused = DedupDefaults::of("*", texts(&[(NAMESPACE, "header:")])).expect_err("as on topics");
         assert!(refused.reason.contains("for configuration einmal.message.dedup.namespace:"), "{refused}");
     }

@@ -92,11 +92,11 @@ pub enum Verdict {
     /// It is stored as it is.
     Store,
     /// It is stored without the records of these offset deltas, which rise; at least one record is left.
-    StoreWithout(Vec<u32>),
+    StoreWithout(Vec<(u32, Original)>),
     /// It is stored, and the records of these offset deltas are told apart.
     Mark(Vec<(u32, Original)>),
-    /// All of it is known. Nothing is stored; the first record's original is the answer.
-    Known(Original),
+    /// All of it is known, by offset deltas. Nothing is stored; the first record's original is the answer.
+    Known(Vec<(u32, Original)>),
     /// The record of this offset delta is known, and the topic refuses such batches.
     Reject(u32, Original),
     /// An id belongs to a transaction that is open: nobody can tell yet.
@@ -233,14 +233,16 @@ pub fn take_in(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> V
 
 /// What happens to a batch of so many records of which these are known, where those do not spoil it.
 pub(super) fn of_known(known: Vec<(u32, Original)>, record_count: i32, on_duplicate: OnDuplicate) -> Verdict {
-    let Some((_, first)) = known.first().copied() else { return Verdict::Store };
+    if known.is_empty() {
+        return Verdict::Store;
+    }
     if on_duplicate == OnDuplicate::Mark {
         return Verdict::Mark(known);
     }
     if PartitionIndex::try_from(known.len()) == Ok(record_count) {
-        return Verdict::Known(first);
+        return Verdict::Known(known);
     }
-    Verdict::StoreWithout(known.into_iter().map(|(offset_delta, _)| offset_delta).collect())
+    Verdict::StoreWithout(known)
 }
 
 #[cfg(test)]

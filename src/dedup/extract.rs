@@ -1,9 +1,11 @@
 //! Reads the ids of a batch's records: on the connection that brought it, so that the one writer need not.
 
+mod audit;
 mod named;
 
 use std::sync::Arc;
 
+pub use audit::{AUDIT_BYTES_MAX, AuditRecord, AuditRecords, RepeatedRecords};
 pub use named::{NamedId, UnfitId};
 
 use super::BatchId;
@@ -385,28 +387,10 @@ impl<'c, 'r> IdReader<'c, 'r> {
     }
 
     fn id_of(&mut self, record: &RecordView<'r>) -> Found {
-        if !self.names.is_empty() {
-            self.values.fill(None);
-            for (name, value) in record.header_pairs() {
-                for (known, found) in self.names.iter().zip(&mut self.values) {
-                    // The last of several counts, as in Kafka's `Headers.lastHeader`.
-                    if *known == name {
-                        *found = Some(value.unwrap_or_default());
-                    }
-                }
-            }
-        }
+        self.read_headers(record);
         match &self.identity.source {
             IdSource::Headers(alternatives) => {
-                let mut first = 0;
-                for alternative in alternatives {
-                    let parts = &self.values[first..first + alternative.len()];
-                    if parts.iter().all(Option::is_some) {
-                        return self.of_header_parts(parts);
-                    }
-                    first += alternative.len();
-                }
-                Found::Nothing
+                self.header_parts(alternatives).map_or(Found::Nothing, |parts| self.of_header_parts(parts))
             }
             IdSource::Key => match record.key {
                 None | Some([]) => Found::Nothing,
@@ -416,6 +400,34 @@ impl<'c, 'r> IdReader<'c, 'r> {
             IdSource::KeyValue if record.key.is_none() && record.value.is_none() => Found::Nothing,
             IdSource::KeyValue => Found::Id(self.hashed([record.key, record.value])),
         }
+    }
+
+    fn read_headers(&mut self, record: &RecordView<'r>) {
+        if self.names.is_empty() {
+            return;
+        }
+        self.values.fill(None);
+        for (name, value) in record.header_pairs() {
+            for (known, found) in self.names.iter().zip(&mut self.values) {
+                // The last of several counts, as in Kafka's `Headers.lastHeader`.
+                if *known == name {
+                    *found = Some(value.unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    /// The values of the first alternative of which all headers are there.
+    fn header_parts(&self, alternatives: &[Vec<String>]) -> Option<&[Option<&'r [u8]>]> {
+        let mut first = 0;
+        for alternative in alternatives {
+            let parts = &self.values[first..first + alternative.len()];
+            if parts.iter().all(Option::is_some) {
+                return Some(parts);
+            }
+            first += alternative.len();
+        }
+        None
     }
 
     fn of_header_parts(&self, parts: &[Option<&[u8]>]) -> Found {

@@ -27,7 +27,9 @@ mod versions;
 
 pub use claim::{Claim, OfferedClaim};
 pub use decide::{Judged, KnownBy, Original, Recognised, Verdict, decide, take_in};
-pub use extract::{BatchIds, Extractor, IdsRefused, NamedId, UnfitId};
+pub use extract::{
+    AUDIT_BYTES_MAX, AuditRecord, AuditRecords, BatchIds, Extractor, IdsRefused, NamedId, RepeatedRecords, UnfitId,
+};
 pub use fingerprint::{Fingerprint, Secret};
 pub use index::{Index, KeptBlock, KeptIds, RememberedId};
 pub use sealed::SealedFindings;

@@ -1,5 +1,6 @@
 //! The engine's promises, proved on the memory store: nothing here sleeps, order is made by holding the store's sync back.
 
+mod audit;
 mod claims;
 mod compaction;
 mod disk_watch;

@@ -10,9 +10,11 @@ use super::dead::Dead;
 use super::disk_watch;
 use super::environment::Environment;
 use super::group::{Effect, Group};
+use super::message_ids;
 use super::state::{PartitionLog, State};
 use super::transactions;
 use crate::config::TopicConfig;
+use crate::config::dedup::AUDIT_TOPIC;
 use crate::log::catalog::Topic;
 use crate::log::partition::{Partition, Recovered};
 use crate::store::schema::{NextTopicNo, PartitionRow, RowValue, TopicRow, partition_key, topic_key};
@@ -35,6 +37,7 @@ pub(super) fn create(
     }
     check_partitions_max(state, new.partitions as usize)?;
     let config = resolve(state, &new.name, &new.overrides)?;
+    check_audit(state, &new.name, &new.overrides, &config)?;
     check_disk(state)?;
     let no = state.next_topic_no;
     let topic = Topic {
@@ -132,6 +135,7 @@ pub(super) fn set_overrides(
 ) -> Result<(), Refused> {
     let topic = state.topics.by_no.get(&no).cloned().ok_or_else(Refused::unknown_partition)?;
     let config = resolve(state, &topic.name, &overrides)?;
+    check_audit(state, &topic.name, &overrides, &config)?;
     let checks_versions = |config: &TopicConfig| config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions);
     if checks_versions(&topic.config) && !checks_versions(&config) {
         // Records that come meanwhile would leave versions behind that are not those of their keys.
@@ -258,6 +262,35 @@ fn row_of(topic: &Topic) -> TopicRow {
 fn resolve(state: &State, name: &str, overrides: &BTreeMap<String, String>) -> Result<TopicConfig, Refused> {
     TopicConfig::resolve(&state.settings.topic_defaults, name, overrides)
         .map_err(|error| Refused::new(ErrorCode::INVALID_CONFIG, error.to_string()))
+}
+
+/// Of two topics of which one is told of the other's repeated records, the other looks for some and the one does not.
+fn check_audit(
+    state: &State,
+    name: &str,
+    overrides: &BTreeMap<String, String>,
+    config: &TopicConfig,
+) -> Result<(), Refused> {
+    let Some(dedup) = &config.dedup else { return Ok(()) };
+    // What stands behind the topic's own settings is no reason to refuse the topic.
+    if let Some(audit) = dedup.audit_topic.as_deref().filter(|_| overrides.contains_key(AUDIT_TOPIC)) {
+        let unfit = message_ids::unfit_for_audit(&state.topics, audit);
+        if let Some(why) = if audit == name { Some("is the topic itself") } else { unfit } {
+            return Err(Refused::new(ErrorCode::INVALID_CONFIG, format!("{AUDIT_TOPIC}: topic {audit} {why}")));
+        }
+    }
+    let names_it = |other: &&Arc<Topic>| {
+        let other_dedup = other.config.dedup.as_ref();
+        other_dedup.is_some_and(|other| other.audit_topic.as_deref() == Some(name)) && *other.name != *name
+    };
+    if let Some(other) = state.topics.by_no.values().find(names_it) {
+        let message = format!(
+            "topic {name} is told of repeated records of topic {} ({AUDIT_TOPIC}): it cannot look for some",
+            other.name
+        );
+        return Err(Refused::new(ErrorCode::INVALID_CONFIG, message));
+    }
+    Ok(())
 }
 
 fn check_partitions_max(state: &State, more: usize) -> Result<(), Refused> {

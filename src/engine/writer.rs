@@ -198,7 +198,7 @@ impl Writer {
     pub fn sleep_max(&self) -> Duration {
         match self.state.dead.first_written() {
             _ if [self.offsets, self.timeouts, self.message_ids].iter().any(Look::has_more) => Duration::ZERO,
-            _ if self.state.transactions.is_ending() || self.state.message_ids.is_publishing() => Duration::ZERO,
+            _ if self.state.transactions.is_ending() || self.state.message_ids.is_telling() => Duration::ZERO,
             None if self.state.disk.is_low() => SLEEP_MAX_DISK_LOW,
             None => SLEEP_MAX,
             Some(written) if written <= self.syncer.published() => Duration::ZERO,
@@ -274,7 +274,7 @@ impl Writer {
             transactions::expiry::forget_idle(&mut self.state, &mut group);
             self.transactional_ids.note_done(now_ms, self.state.settings.transactional_id_check_interval_ms, false);
         }
-        message_ids::publish(&mut self.state, &mut group, self.environment.as_mut(), now);
+        message_ids::tell(&mut self.state, &mut group, self.environment.as_mut(), now);
         self.commit(group)
     }
 

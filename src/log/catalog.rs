@@ -75,6 +75,8 @@ pub struct Traffic {
     pub dedup_bypassed: AtomicU64,
     /// `einmal_dedup_evicted_total`.
     pub dedup_evicted: AtomicU64,
+    /// `einmal_dedup_audit_missed_total`.
+    pub dedup_audit_missed: AtomicU64,
     /// What is remembered, as the engine last looked.
     pub remembered: Remembered,
     /// `einmal_producer_duplicate_records_total`; counted by the engine.

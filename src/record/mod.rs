@@ -12,6 +12,7 @@ pub mod build;
 pub mod codec;
 pub mod control;
 mod header;
+pub mod partitioner;
 pub mod patch;
 pub mod recompress;
 pub mod records;

@@ -59,6 +59,6 @@ macro_rules! defaults {
 }
 
 defaults! {
-    "bypass.principals" "id.headers" "id.source" "missing.id" "mode" "namespace" "on.duplicate" "overflow" "scope" "sequence.headers"
+    "audit.topic" "bypass.principals" "id.headers" "id.source" "missing.id" "mode" "namespace" "on.duplicate" "overflow" "scope" "sequence.headers"
     "sequence.retention.ms" "time.source" "window.max.ids" "window.ms" "window.refresh"
 }

@@ -130,6 +130,15 @@ pub const TOPICS: &[Setting] = &[
         .at_least(0)
         .synonyms(&[same("message.max.bytes")]),
     Setting::new(
+        "message.dedup.audit.topic",
+        Kind::String,
+        "",
+        "The topic that is told of each record that was there already, whether it was left out, refused or marked: JSON under the id, with \
+         what was repeated, who sent it and a copy, in the same write as what became of the record. It has to be there and to have \
+         message.dedup.mode=none; partitions are chosen by the id. Retries of idempotent producers are no such records.",
+    )
+    .synonyms(&[same("einmal.message.dedup.audit.topic")]),
+    Setting::new(
         "message.dedup.bypass.principals",
         Kind::String,
         "",

@@ -16,6 +16,7 @@ fn config(on_duplicate: OnDuplicate) -> DedupConfig {
         needs_id: false,
         on_duplicate,
         bypass_principals: Vec::new(),
+        audit_topic: None,
         sequence: None,
         checks_versions: false,
     }
@@ -56,6 +57,11 @@ fn at(offset: Offset) -> Original {
     Original { partition: 3, offset }
 }
 
+/// A batch with these ids after one at offset 100 with the same.
+fn known(ids: &str) -> Verdict {
+    Verdict::Known((0..ids.len()).map(|place| (place as u32, at(100 + place as Offset))).collect())
+}
+
 #[test]
 fn batches_are_judged_record_by_record() {
     use OnDuplicate::{Drop, Mark, Reject};
@@ -63,13 +69,13 @@ fn batches_are_judged_record_by_record() {
     for (stored, offered, on_duplicate, expected) in [
         ("abc", "def", Drop, Verdict::Store),
         ("abc", "...", Drop, Verdict::Store),
-        ("abc", "c", Drop, Verdict::Known(at(102))),
-        ("abc", "abc", Drop, Verdict::Known(at(100))),
-        ("abc", "cba", Drop, Verdict::Known(at(102))),
-        ("abc", "abcd", Drop, Verdict::StoreWithout(vec![0, 1, 2])),
-        ("abc", "dabc", Drop, Verdict::StoreWithout(vec![1, 2, 3])),
-        ("abc", "b.b", Drop, Verdict::StoreWithout(vec![0, 2])),
-        ("abc", "dd", Drop, Verdict::StoreWithout(vec![1])),
+        ("abc", "c", Drop, Verdict::Known(vec![(0, at(102))])),
+        ("abc", "abc", Drop, Verdict::Known(vec![(0, at(100)), (1, at(101)), (2, at(102))])),
+        ("abc", "cba", Drop, Verdict::Known(vec![(0, at(102)), (1, at(101)), (2, at(100))])),
+        ("abc", "abcd", Drop, Verdict::StoreWithout(vec![(0, at(100)), (1, at(101)), (2, at(102))])),
+        ("abc", "dabc", Drop, Verdict::StoreWithout(vec![(1, at(100)), (2, at(101)), (3, at(102))])),
+        ("abc", "b.b", Drop, Verdict::StoreWithout(vec![(0, at(101)), (2, at(101))])),
+        ("abc", "dd", Drop, Verdict::StoreWithout(vec![(1, in_batch)])),
         ("abc", "dd", Reject, Verdict::Reject(1, in_batch)),
         ("abc", "def", Reject, Verdict::Store),
         ("abc", "dbe", Reject, Verdict::Reject(1, at(101))),
@@ -94,7 +100,7 @@ fn expired_id_is_a_new_one() {
     index.drop_new();
     let ids = ids("ab");
     let batch = |now| Judged { ids: &ids, record_count: 2, partition: 3, base_offset: 200, transaction: None, now };
-    assert_eq!(decide(&mut index, &batch(149), &config(OnDuplicate::Drop)).0, Verdict::Known(at(100)));
+    assert_eq!(decide(&mut index, &batch(149), &config(OnDuplicate::Drop)).0, known("ab"));
     assert_eq!(decide(&mut index, &batch(150), &config(OnDuplicate::Drop)).0, Verdict::Store);
 }
 
@@ -124,7 +130,7 @@ fn ids_of_an_open_transaction_are_its_own_producers_and_undecided_for_others() {
         verdict
     };
     assert_eq!(judge("xy", one, true), Verdict::Store);
-    assert_eq!(judge("xy", one, false), Verdict::Known(at(100)), "even if its time were over");
+    assert_eq!(judge("xy", one, false), known("xy"), "even if its time were over");
     assert_eq!(judge("zx", None, false), Verdict::Undecided);
     assert_eq!(judge("x", other, false), Verdict::Undecided);
     judge("abort", None, false);
@@ -160,6 +166,7 @@ fn ids_in_files_recognise_what_memory_does_not_know() {
     ids.sealed.found = vec![(0, sealed(b'a')), (1, sealed(b'x'))];
     let batch = Judged { ids: &ids, record_count: 4, partition: 3, base_offset: 200, transaction: None, now: 60 };
     let (verdict, recognised) = decide(&mut index, &batch, &config(OnDuplicate::Drop));
-    assert_eq!(verdict, Verdict::StoreWithout(vec![0, 1, 2]));
+    let in_file = Original { partition: 3, offset: 7 };
+    assert_eq!(verdict, Verdict::StoreWithout(vec![(0, at(100)), (1, in_file), (2, at(101))]));
     assert_eq!([KnownBy::Open, KnownBy::Sealed].map(|by| recognised.by(by)), [2, 1], "what is in memory is newer");
 }

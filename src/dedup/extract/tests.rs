@@ -13,7 +13,7 @@ type Header<'a> = (&'a [u8], Option<&'a [u8]>);
 /// Key, value, headers.
 type Record<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, &'a [Header<'a>]);
 
-fn config(source: IdSource) -> DedupConfig {
+pub(super) fn config(source: IdSource) -> DedupConfig {
     DedupConfig {
         identity: Identity { source, namespace: None, is_per_partition: false },
         window_ms: 1,
@@ -24,29 +24,30 @@ fn config(source: IdSource) -> DedupConfig {
         needs_id: false,
         on_duplicate: OnDuplicate::Drop,
         bypass_principals: Vec::new(),
+        audit_topic: None,
         sequence: None,
         checks_versions: false,
     }
 }
 
-fn headers(alternatives: &[&[&str]]) -> IdSource {
+pub(super) fn headers(alternatives: &[&[&str]]) -> IdSource {
     let names = |parts: &&[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
     IdSource::Headers(alternatives.iter().map(names).collect())
 }
 
-fn usual() -> DedupConfig {
+pub(super) fn usual() -> DedupConfig {
     config(headers(&[&["message-id"], &["ce_source", "ce_id"]]))
 }
 
-fn anonymous() -> Arc<Sender> {
+pub(super) fn anonymous() -> Arc<Sender> {
     Arc::new(Sender::anonymous("test"))
 }
 
-fn extractor() -> Extractor {
+pub(super) fn extractor() -> Extractor {
     Extractor { secret: Secret::new([7; 16]), id_bytes_max: 512, batch_bytes_max: 1 << 20 }
 }
 
-fn batch(records: &[Record<'_>], codec: Codec) -> BytesMut {
+pub(super) fn batch(records: &[Record<'_>], codec: Codec) -> BytesMut {
     let batch = BatchBuilder::new().codec(codec);
     records
         .iter()

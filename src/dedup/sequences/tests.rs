@@ -35,7 +35,7 @@ fn judge(
 }
 
 fn known(offset: Offset) -> Verdict {
-    Verdict::Known(Original { partition: 0, offset })
+    Verdict::Known(vec![(0, Original { partition: 0, offset })])
 }
 
 #[test]
@@ -50,7 +50,10 @@ fn offset_of_a_repeated_number_is_told_where_numbers_and_offsets_rose_together()
     assert_eq!(offer(&[("a", 9), ("b", 1), ("a", 10)], 14), Verdict::Store);
     assert_eq!(offer(&[("a", 10)], 17), known(16));
     assert_eq!(offer(&[("a", 9)], 17), known(-1), "another's record came between");
-    assert_eq!(offer(&[("b", 1), ("a", 11)], 17), Verdict::StoreWithout(vec![0]));
+    assert_eq!(
+        offer(&[("b", 1), ("a", 11)], 17),
+        Verdict::StoreWithout(vec![(0, Original { partition: 0, offset: 14 + 1 })])
+    );
     assert_eq!(offer(&[("a", u64::MAX), ("b", 2)], 19), Verdict::Store);
     assert_eq!(offer(&[("a", u64::MAX)], 21), known(19));
 }

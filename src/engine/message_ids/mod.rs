@@ -5,8 +5,10 @@
 //! whether the ids of a batch are those of an open one is told by its producer's row. Ids are kept by a clock of their own
 //! ([`running_time`]), which also tells idle senders of mode `sequence` ([`numbers`]); what a deleted topic leaves behind goes in slices ([`super::purge`]).
 
+mod audit;
 mod figures;
 mod look_up;
+mod news;
 mod numbers;
 mod recovery;
 mod running_time;
@@ -31,8 +33,10 @@ use crate::store::schema::{IdBlock, MessageIdTime, RowValue, id_block_key};
 use crate::store::slices::Slice;
 use crate::store::{Rows, Store};
 use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
+pub(super) use audit::unfit as unfit_for_audit;
+use news::News;
+pub(super) use news::tell;
 use numbers::Numbers;
-pub(super) use numbers::publish;
 pub(super) use recovery::{recover, recover_secret};
 use running_time::RunningTime;
 pub(super) use versions::Moved;
@@ -56,6 +60,8 @@ pub(super) struct MessageIds {
     pub sealing: Sealing,
     clock: RunningTime,
     numbers: Numbers,
+    /// For other topics.
+    news: News,
     /// Of the batch that was judged last.
     recognised: Recognised,
 }
@@ -87,6 +93,7 @@ impl MessageIds {
             sealing: Sealing::new(extractor.secret, limits),
             clock: RunningTime::start(monotonic_ms),
             numbers: Numbers::default(),
+            news: News::default(),
             recognised: Recognised::default(),
         }
     }
@@ -129,7 +136,14 @@ impl MessageIds {
             return match self.judge_numbers(topic, (config, sequence), batch, &ids, base_offset) {
                 Ok(verdict) => {
                     let known = known_records(&verdict, ids.numbers.len());
-                    self.outcome(topic, batch, &ids, (verdict, Recognised::all(KnownBy::Sequence, known)))
+                    self.outcome(
+                        topic,
+                        config,
+                        batch,
+                        &ids,
+                        base_offset,
+                        (verdict, Recognised::all(KnownBy::Sequence, known)),
+                    )
                 }
                 Err(refused) => refused,
             };
@@ -185,7 +199,7 @@ impl MessageIds {
             let message = "the topic remembers as many message ids as it may; older ones have to expire first";
             return Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message.to_owned());
         }
-        self.outcome(topic, batch, &ids, (verdict, recognised))
+        self.outcome(topic, config, batch, &ids, base_offset, (verdict, recognised))
     }
 
     /// Records of the batch that was judged last that were there before.
@@ -197,8 +211,10 @@ impl MessageIds {
     fn outcome(
         &mut self,
         topic: &Topic,
+        config: &DedupConfig,
         batch: &mut AppendBatch,
         ids: &BatchIds,
+        base_offset: Offset,
         (verdict, recognised): (Verdict, Recognised),
     ) -> Outcome {
         self.recognised = recognised;
@@ -225,11 +241,14 @@ impl MessageIds {
         if !matches!(verdict, Verdict::Reject(..) | Verdict::Undecided) {
             count(&traffic.dedup_missing_id, records.saturating_sub(checked));
         }
+        if let Some(audit_topic) = &config.audit_topic {
+            self.note_for_audit(topic, (config, audit_topic), batch, &ids.sender, &verdict, base_offset);
+        }
         match verdict {
             Verdict::Store => Outcome::Append { last_present_delta: batch.header.last_offset_delta },
-            Verdict::StoreWithout(deltas) => {
-                let mut deltas = deltas.into_iter().peekable();
-                let is_dropped = |delta: i32| deltas.next_if(|next| i64::from(*next) == i64::from(delta)).is_some();
+            Verdict::StoreWithout(known) => {
+                let mut known = known.into_iter().peekable();
+                let is_dropped = |delta: i32| known.next_if(|(next, _)| i64::from(*next) == i64::from(delta)).is_some();
                 let amended = amend::without(&batch.bytes, &batch.header, self.extractor.limits(), is_dropped);
                 self.amended(topic.no, batch, amended)
             }
@@ -242,9 +261,10 @@ impl MessageIds {
                 let amended = amend::with_header(&batch.bytes, &batch.header, self.extractor.limits(), MARK, value_of);
                 self.amended(topic.no, batch, amended)
             }
-            Verdict::Known(Original { partition, offset }) => {
-                let base_offset = (partition == batch.partition.index).then_some(offset);
-                Outcome::Known { base_offset }
+            Verdict::Known(known) => {
+                let first = known.first().map(|(_, original)| *original);
+                let in_partition = first.filter(|first| first.partition == batch.partition.index);
+                Outcome::Known { base_offset: in_partition.map(|first| first.offset) }
             }
             Verdict::Reject(delta, Original { offset, .. }) if offset < 0 => {
                 let message = format!("record {delta} was sent before: its sender's number is higher");
@@ -321,7 +341,7 @@ impl MessageIds {
     ) {
         let time = self.clock.now();
         if config.sequence.is_some() {
-            self.numbers.keep(group, topic, partition.index, transaction, time);
+            self.numbers.keep(&mut self.news, group, topic, partition.index, transaction, time);
             self.show(topic);
             return;
         }
@@ -406,7 +426,7 @@ impl MessageIds {
 
     /// Settles the ids of a transaction that ends in a partition: they stay with its records or go with them.
     pub fn end(&mut self, group: &mut Group, topic: &Topic, partition: PartitionId, marker: &Marker) {
-        self.numbers.end(group, topic, partition, marker);
+        self.numbers.end(&mut self.news, group, topic, partition, marker);
         let producer_id = marker.producer_id;
         let Some(index) = self.by_topic.get_mut(&partition.topic) else { return };
         match marker.result {
@@ -419,6 +439,11 @@ impl MessageIds {
                 self.bytes = self.bytes + index.bytes() - bytes_before;
             }
         }
+    }
+
+    /// Whether something waits to be told to other topics.
+    pub fn is_telling(&self) -> bool {
+        self.news.is_waiting()
     }
 
     /// Whether no topic remembers anything.
@@ -464,7 +489,7 @@ impl MessageIds {
             }
             !index.is_empty()
         });
-        let has_more = self.numbers.expire(group, topics, self.clock.now()) || left == 0;
+        let has_more = self.numbers.expire(&mut self.news, group, topics, self.clock.now()) || left == 0;
         looked_at.iter().filter_map(|topic| topics.by_no.get(topic)).for_each(|topic| self.show(topic));
         has_more
     }
@@ -498,7 +523,7 @@ impl MessageIds {
         let index = self.by_topic.remove(&topic.no);
         self.bytes -= index.as_ref().map_or(0, Index::bytes);
         let has_versions = topic.config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions);
-        if self.numbers.remove_topic(topic) || index.is_some() || has_versions {
+        if self.numbers.remove_topic(&mut self.news, topic) || index.is_some() || has_versions {
             group.dead.push(Dead::MessageIds(topic.no));
         }
     }

@@ -1,31 +1,20 @@
 //! How far senders have come by their own numbers (`message.dedup.mode=sequence`): judged and written like ids, and told to everybody
-//! by a compacted topic, so that a sender which starts anew goes on from there with any client.
-//!
-//! A record of that topic has the key `<topic>/<topic id>/<partition>/<name>` and the number as decimal text. It is in the same write
-//! as the record that moved the name; only what is in no open transaction is published. Where it cannot be written (no room for the
-//! topic, a low disk) what is published stays behind, never ahead: a sender that goes on from there has some of its records left out.
+//! ([`news`](super::news)), so that a sender which starts anew goes on from there with any client.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::mem;
 
-use super::super::append;
-use super::super::command::{AppendBatch, Marker, NewTopic};
-use super::super::environment::Environment;
+use super::super::command::{AppendBatch, Marker};
 use super::super::group::Group;
-use super::super::state::State;
-use super::super::topics;
+use super::news::News;
 use super::{MessageIds, Outcome, transaction_of};
 use crate::config::dedup::{DedupConfig, SequenceConfig};
-use crate::dedup::{BatchIds, BatchNumber, JudgedNumbers, Moved, Place, SEQUENCES_TOPIC, Sequence, Sequences, Verdict};
+use crate::dedup::{BatchIds, BatchNumber, JudgedNumbers, Moved, Place, Sequence, Sequences, Verdict};
 use crate::log::catalog::{Topic, Topics};
-use crate::record::BatchHeader;
-use crate::record::build::BatchBuilder;
 use crate::store::schema::{RowError, RowValue, sequence_key, sequence_of_key, sequences_prefix};
 use crate::store::{Store, StoreError};
-use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult, base64_uuid};
+use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
 
-/// Records of one batch of the topic that tells numbers.
-const PUBLISHED_PER_BATCH: usize = 1024;
 /// Names of one topic that one round looks at for idle ones.
 const LOOKED_AT_PER_ROUND: usize = 4096;
 
@@ -37,12 +26,6 @@ pub(super) struct Numbers {
     bytes: usize,
     /// Of the batch that was judged last.
     moved: Moved,
-    /// What the topic that tells numbers does not say yet, by its keys.
-    unpublished: BTreeMap<String, u64>,
-    /// Keys of names that are forgotten and that it still tells of.
-    unretracted: BTreeSet<String>,
-    /// It could not be said.
-    is_held_up: bool,
     /// Where the next look for idle names begins.
     looked_at: HashMap<TopicNo, Place>,
 }
@@ -67,34 +50,13 @@ impl Numbers {
         self.by_topic.get(&topic)
     }
 
-    /// Whether there is something to publish, and no reason to wait.
-    pub fn is_publishing(&self) -> bool {
-        self.has_unpublished() && !self.is_held_up
-    }
-
-    fn has_unpublished(&self) -> bool {
-        !self.unpublished.is_empty() || !self.unretracted.is_empty()
-    }
-
-    fn publish(&mut self, topic: &Topic, partition: u32, name: &str, number: u64) {
-        let key = published_key(topic, partition, name);
-        self.unretracted.remove(&key);
-        self.unpublished.insert(key, number);
-    }
-
-    fn retract(&mut self, topic: &Topic, partition: u32, name: &str) {
-        let key = published_key(topic, partition, name);
-        self.unpublished.remove(&key);
-        self.unretracted.insert(key);
-    }
-
     /// Forgets a name that nobody has counted under for too long.
-    fn forget(&mut self, topic: &Topic, partition: u32, name: &str) {
+    fn forget(&mut self, news: &mut News, topic: &Topic, partition: u32, name: &str) {
         let Some(sequences) = self.by_topic.get_mut(&topic.no) else { return };
         self.bytes -= sequences.bytes();
         sequences.forget(partition, name);
         self.bytes += sequences.bytes();
-        self.retract(topic, partition, name);
+        news.retract(topic, partition, name);
     }
 
     /// Takes in a row at the start.
@@ -108,6 +70,7 @@ impl Numbers {
     /// Stages how far names have come by the batch that was judged last.
     pub fn keep(
         &mut self,
+        news: &mut News,
         group: &mut Group,
         topic: &Topic,
         partition: u32,
@@ -128,13 +91,13 @@ impl Numbers {
         }
         if transaction.is_none() {
             for (name, reached) in &moved {
-                self.publish(topic, partition, name, reached.number);
+                news.publish(topic, partition, name, reached.number);
             }
         }
     }
 
     /// Settles what a transaction has moved.
-    pub fn end(&mut self, group: &mut Group, topic: &Topic, partition: PartitionId, marker: &Marker) {
+    pub fn end(&mut self, news: &mut News, group: &mut Group, topic: &Topic, partition: PartitionId, marker: &Marker) {
         let Some(sequences) = self.by_topic.get_mut(&topic.no) else { return };
         let is_committed = marker.result == TransactionResult::Commit;
         self.bytes -= sequences.bytes();
@@ -149,24 +112,24 @@ impl Numbers {
             if let Some(settled) = left.and_then(|sequence| sequence.settled)
                 && is_committed
             {
-                self.publish(topic, partition.index, &name, settled.number);
+                news.publish(topic, partition.index, &name, settled.number);
             }
         }
     }
 
     /// Forgets a deleted topic; answers whether there was anything. Its rows go later.
-    pub fn remove_topic(&mut self, topic: &Topic) -> bool {
+    pub fn remove_topic(&mut self, news: &mut News, topic: &Topic) -> bool {
         let Some(sequences) = self.by_topic.remove(&topic.no) else { return false };
         self.bytes -= sequences.bytes();
         self.looked_at.remove(&topic.no);
         for (partition, name, _) in sequences.iter() {
-            self.retract(topic, partition, name);
+            news.retract(topic, partition, name);
         }
         true
     }
 
     /// Forgets names that are idle for too long, as far as one round goes; answers whether more are left to look at.
-    pub fn expire(&mut self, group: &mut Group, topics: &Topics, now: Timestamp) -> bool {
+    pub fn expire(&mut self, news: &mut News, group: &mut Group, topics: &Topics, now: Timestamp) -> bool {
         let mut idle = Vec::new();
         for (no, sequences) in &self.by_topic {
             let Some(topic) = topics.by_no.get(no) else { continue };
@@ -179,15 +142,11 @@ impl Numbers {
         for (topic, names) in idle {
             for (partition, name) in names {
                 group.rows.delete(sequence_key(PartitionId { topic: topic.no, index: partition }, &name));
-                self.forget(&topic, partition, &name);
+                self.forget(news, &topic, partition, &name);
             }
         }
         !self.looked_at.is_empty()
     }
-}
-
-fn published_key(topic: &Topic, partition: u32, name: &str) -> String {
-    format!("{}/{}/{partition}/{name}", topic.name, base64_uuid(topic.id))
 }
 
 fn sequence_of(topic: &Topic) -> Option<&SequenceConfig> {
@@ -211,7 +170,7 @@ impl MessageIds {
             for BatchNumber { name, .. } in numbers {
                 let known = self.numbers.by_topic.get(&topic.no).and_then(|known| known.get(partition, name));
                 if known.is_some_and(|known| known.pending.is_none() && known.time <= until) {
-                    self.numbers.forget(topic, partition, name);
+                    self.numbers.forget(&mut self.news, topic, partition, name);
                 }
             }
         }
@@ -237,11 +196,6 @@ impl MessageIds {
         self.numbers.moved = moved;
         Ok(verdict)
     }
-
-    /// Whether numbers wait to be published.
-    pub fn is_publishing(&self) -> bool {
-        self.numbers.is_publishing()
-    }
 }
 
 /// Reads all names back; answers the topics that are gone and have left some behind.
@@ -265,91 +219,4 @@ pub(super) fn recover(
         }
     })?;
     damage.map_or(Ok(gone), |error| Err(error.into()))
-}
-
-/// Tells what has changed since the last time, in the write that is being decided: all that moved, and a part of what is forgotten.
-pub(in crate::engine) fn publish(
-    state: &mut State,
-    group: &mut Group,
-    environment: &mut dyn Environment,
-    now: Timestamp,
-) {
-    if state.message_ids.numbers.has_unpublished() {
-        publish_all(state, group, environment, now);
-    }
-}
-
-// Rare, and large for a round of the writer that does without it.
-#[inline(never)]
-fn publish_all(state: &mut State, group: &mut Group, environment: &mut dyn Environment, now: Timestamp) {
-    let told = topic_of_numbers(state, group, environment).and_then(|partition| {
-        loop {
-            let numbers = &mut state.message_ids.numbers;
-            let moved: Vec<_> = numbers.unpublished.iter().take(PUBLISHED_PER_BATCH).map(told_number).collect();
-            if moved.is_empty() {
-                break;
-            }
-            append_told(state, group, partition, now, &moved)?;
-            for (key, _) in &moved {
-                state.message_ids.numbers.unpublished.remove(key);
-            }
-        }
-        let numbers = &mut state.message_ids.numbers;
-        let forgotten: Vec<_> =
-            numbers.unretracted.iter().take(PUBLISHED_PER_BATCH).map(|key| (key.clone(), None)).collect();
-        append_told(state, group, partition, now, &forgotten)?;
-        for (key, _) in &forgotten {
-            state.message_ids.numbers.unretracted.remove(key);
-        }
-        Ok(())
-    });
-    let was_held_up = mem::replace(&mut state.message_ids.numbers.is_held_up, told.is_err());
-    // Said once, tried again with every write.
-    if let Err(error) = told
-        && !was_held_up
-    {
-        tracing::warn!(topic = SEQUENCES_TOPIC, error, "numbers of senders cannot be published");
-    }
-}
-
-fn told_number((key, number): (&String, &u64)) -> (String, Option<String>) {
-    (key.clone(), Some(number.to_string()))
-}
-
-/// Appends one batch of keys with their numbers; none: the name is forgotten.
-fn append_told(
-    state: &mut State,
-    group: &mut Group,
-    partition: PartitionId,
-    now: Timestamp,
-    told: &[(String, Option<String>)],
-) -> Result<(), String> {
-    if told.is_empty() {
-        return Ok(());
-    }
-    let batch = told.iter().fold(BatchBuilder::new(), |batch, (key, number)| {
-        batch.record(now, Some(key.as_bytes()), number.as_ref().map(|number| number.as_bytes()))
-    });
-    let bytes = batch.build();
-    let header = BatchHeader::parse(&bytes).map_err(|error| error.to_string())?;
-    let batch = AppendBatch { partition, header, bytes, transaction: None, ids: None };
-    let (appended, _) = append::append(state, group, batch, now);
-    if appended.error.is_none() { Ok(()) } else { Err(appended.message.unwrap_or_default()) }
-}
-
-/// Where numbers are told; made when there is the first.
-fn topic_of_numbers(
-    state: &mut State,
-    group: &mut Group,
-    environment: &mut dyn Environment,
-) -> Result<PartitionId, String> {
-    let topic = match state.topics.by_name.get(SEQUENCES_TOPIC) {
-        Some(topic) => topic.clone(),
-        None => {
-            let overrides = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
-            let new = NewTopic { name: SEQUENCES_TOPIC.to_owned(), partitions: 1, overrides };
-            topics::create(state, group, &new, false, environment).map_err(|refused| refused.message)?
-        }
-    };
-    topic.partitions.first().map(|partition| partition.id).ok_or_else(|| "it has no partition".to_owned())
 }

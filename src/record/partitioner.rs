@@ -1,10 +1,10 @@
-//! Which partition a key belongs to, as Kafka's own producers choose it (`BuiltInPartitioner`), so that what is written by hand lies
-//! beside what applications write. Pure.
+//! Which partition a key belongs to, as Kafka's own producers choose it (`BuiltInPartitioner`), so that what is written by hand, or by
+//! the broker itself, lies beside what applications write.
 
 use crate::types::PartitionIndex;
 
 /// The partition of `key` among `count`.
-pub(super) fn partition_of(key: &[u8], count: i32) -> PartitionIndex {
+pub fn partition_of(key: &[u8], count: i32) -> PartitionIndex {
     (murmur2(key) & 0x7fff_ffff).checked_rem(count).unwrap_or(0)
 }
 
