@@ -124,48 +124,34 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> (V
         let claim = batch.ids.claims.get(place);
         let reach = batch.reach(place, config);
         let sealed = sealed.next_if(|(at, ..)| *at as usize == place).filter(|_| !index.holds(id));
-        if let Some((_, original, time)) = sealed {
+        let (original, by) = if let Some((_, original, time)) = sealed {
             if is_due(config, time, batch.now) {
                 let time = batch.ids.times.get(place).copied();
                 index.note_repeat(Repeat { fingerprint: id.fingerprint, original, number: None, time, claim: None });
             }
-            if config.on_duplicate == OnDuplicate::Reject {
-                return (
-                    refuse(index, Verdict::Reject(id.offset_delta, original)),
-                    Recognised::all(KnownBy::Sealed, 1),
-                );
-            }
-            known.push((id.offset_delta, original));
-            recognised.0[KnownBy::Sealed as usize] += 1;
-            continue;
-        }
-        // What is in memory is newer than what is sealed.
-        let offered = index.offer(id, reach, batch.transaction);
-        let (original, by) = match offered {
-            Offered::New => {
-                if let Some(claim) = claim {
-                    index.note_claim(claim.claim(batch.now));
+            (original, KnownBy::Sealed)
+        } else {
+            // What is in memory is newer than what is sealed.
+            match index.offer(id, reach, batch.transaction) {
+                Offered::New => {
+                    if let Some(claim) = claim {
+                        index.note_claim(claim.claim(batch.now));
+                    }
+                    continue;
                 }
-                continue;
-            }
-            Offered::Undecided => {
-                return (refuse(index, Verdict::Undecided), Recognised::default());
-            }
-            Offered::Known(earlier) => {
-                note_repeat(index, batch, place, &earlier, config);
-                (earlier.original, earlier.by())
-            }
-            Offered::InBatch(offset_delta) => {
-                let offset = batch.base_offset + Offset::from(offset_delta);
-                (Original { partition: batch.partition, offset }, KnownBy::Batch)
+                Offered::Undecided => return (refuse(index, Verdict::Undecided), Recognised::default()),
+                Offered::Known(earlier) => {
+                    note_repeat(index, batch, place, &earlier, config);
+                    (earlier.original, earlier.by())
+                }
+                Offered::InBatch(offset_delta) => {
+                    let offset = batch.base_offset + Offset::from(offset_delta);
+                    (Original { partition: batch.partition, offset }, KnownBy::Batch)
+                }
             }
         };
         match claim.zip(index.claim_of(id, reach)) {
-            Some((claim, in_force)) if claim.owner == in_force.owner => {
-                known.push((id.offset_delta, original));
-                recognised.0[by as usize] += 1;
-                continue;
-            }
+            Some((claim, in_force)) if claim.owner == in_force.owner => {}
             Some((claim, in_force))
                 if claim.takes_over == Some(in_force.owner)
                     && in_force.expires <= batch.now
@@ -175,10 +161,10 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> (V
                 index.drop_repeat_of(id);
                 continue;
             }
+            _ if config.on_duplicate == OnDuplicate::Reject => {
+                return (refuse(index, Verdict::Reject(id.offset_delta, original)), Recognised::all(by, 1));
+            }
             _ => {}
-        }
-        if config.on_duplicate == OnDuplicate::Reject {
-            return (refuse(index, Verdict::Reject(id.offset_delta, original)), Recognised::all(by, 1));
         }
         known.push((id.offset_delta, original));
         recognised.0[by as usize] += 1;

@@ -5,7 +5,7 @@
 //! "Near" goes both ways, as copies of several partitions come in any order. So an id may have several entries then, which lie at one
 //! place of the table: [`SAME_ID_MAX`] bounds what a look-up costs.
 
-use super::{Index, Table, block_of, fingerprint_of, number_of, shard_of};
+use super::Index;
 use crate::dedup::BatchId;
 use crate::dedup::table::Slot;
 use crate::types::Timestamp;
@@ -35,21 +35,19 @@ pub(super) enum Earlier {
 impl Index {
     /// The newest entry of an id within reach.
     pub(super) fn earlier(&self, place: u64, id: &BatchId, reach: Reach) -> Earlier {
-        let Self { shards, chunks, begin, .. } = self;
-        let shard = &shards[shard_of(place)];
-        let is_same_id = |number| fingerprint_of(chunks, *begin, number) == &id.fingerprint;
-        if reach.near.is_none() && self.times_bytes == 0 {
-            return shard.find(place, is_same_id).map_or(Earlier::Nothing, Earlier::Same);
+        if reach.near.is_none() && !self.blocks.have_times() {
+            let slot = self.shards.find(place, |stored| self.ids.is(stored, &id.fingerprint));
+            return slot.map_or(Earlier::Nothing, Earlier::Same);
         }
-        self.newest_near(shard, place, is_same_id, reach)
+        self.newest_near(place, id, reach)
     }
 
     #[inline(never)]
-    fn newest_near(&self, shard: &Table, place: u64, is_same_id: impl Fn(u32) -> bool, reach: Reach) -> Earlier {
+    fn newest_near(&self, place: u64, id: &BatchId, reach: Reach) -> Earlier {
         let mut entries = Vec::new();
-        shard.each(place, |slot, number| {
-            if is_same_id(number) {
-                entries.push((number_of(self.begin, number), slot));
+        self.shards.each(place, |slot, stored| {
+            if self.ids.is(stored, &id.fingerprint) {
+                entries.push((self.ids.number_of(stored), slot));
             }
         });
         let is_near = |number: u64| match (reach.near, self.time_of(number)) {
@@ -78,17 +76,17 @@ impl Index {
         if number >= self.unkept {
             return self.new_times.get((number - self.unkept) as usize).copied();
         }
-        let block = &self.blocks[block_of(&self.blocks, number)];
+        let block = self.blocks.of(number);
         block.times.get((number - block.first) as usize).copied()
     }
 
     fn is_over(&self, number: u64, expired_until: Timestamp) -> bool {
-        let block = || &self.blocks[block_of(&self.blocks, number)];
+        let block = || self.blocks.of(number);
         number < self.unkept && block().state.is_settled() && block().time <= expired_until
     }
 
     /// Whether ids of it have times of their own.
     pub fn has_times(&self) -> bool {
-        self.times_bytes > 0
+        self.blocks.have_times()
     }
 }

@@ -1,6 +1,6 @@
 //! What is remembered of an id, for whoever asks and brings no record.
 
-use super::{BlockState, Index, block_of, fingerprint_of, number_of, shard_of};
+use super::{BlockState, Index};
 use crate::dedup::decide::Original;
 use crate::dedup::fingerprint::Fingerprint;
 use crate::types::{ProducerId, Timestamp};
@@ -24,10 +24,10 @@ impl Index {
     pub fn look(&self, fingerprint: &Fingerprint) -> Vec<RememberedId> {
         let place = self.places.of(fingerprint);
         let mut numbers = Vec::new();
-        self.shards[shard_of(place)].each(place, |_, number| {
-            let is_kept = number_of(self.begin, number) < self.unkept;
-            if is_kept && fingerprint_of(&self.chunks, self.begin, number) == fingerprint {
-                numbers.push(number_of(self.begin, number));
+        self.shards.each(place, |_, stored| {
+            let number = self.ids.number_of(stored);
+            if number < self.unkept && self.ids.is(stored, fingerprint) {
+                numbers.push(number);
             }
         });
         numbers.sort_unstable_by(|one, other| other.cmp(one));
@@ -35,7 +35,7 @@ impl Index {
     }
 
     fn remembered(&self, number: u64) -> RememberedId {
-        let block = &self.blocks[block_of(&self.blocks, number)];
+        let block = self.blocks.of(number);
         RememberedId {
             original: self.original(number, block),
             time: block.time,

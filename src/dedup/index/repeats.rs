@@ -10,7 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
-use super::{Block, BlockState, Index, KeptBlock, shard_of};
+use super::{Block, BlockState, Index, KeptBlock};
 use crate::dedup::decide::Original;
 use crate::dedup::{BatchId, Claim, Fingerprint};
 use crate::types::{Offset, Timestamp};
@@ -62,7 +62,7 @@ impl Index {
 
     /// Takes what was noted in anew, as of `now`; answers the blocks that are to be stored. After [`Index::keep`] or [`Index::drop_new`].
     pub fn keep_repeats(&mut self, now: Timestamp) -> Vec<(KeptBlock, KeptIds)> {
-        assert_eq!(self.unkept, self.next, "the batch comes first");
+        assert!(self.new_numbers().is_empty(), "the batch comes first");
         let mut repeats = std::mem::take(&mut self.repeats);
         let of_one_block = |repeat: &Repeat| (repeat.original.partition, repeat.claim.is_some(), repeat.time.is_some());
         repeats.sort_unstable_by_key(|repeat| (of_one_block(repeat), repeat.original.offset, Reverse(repeat.time)));
@@ -84,7 +84,7 @@ impl Index {
                 repeats.pop_front();
             }
             let at = KeptBlock { partition, base_offset, time: now, is_repeat: true };
-            self.push_repeated(at, &ids.times);
+            self.push_block(at, BlockState::Repeated, ids.times.clone());
             kept.push((at, ids));
         }
         kept
@@ -92,34 +92,19 @@ impl Index {
 
     fn take_in_anew(&mut self, id: &BatchId, number: Option<u64>, claim: Option<Claim>) {
         let place = self.places.of(&id.fingerprint);
-        let shard = &mut self.shards[shard_of(place)];
-        match number.and_then(|number| shard.find(place, |stored| stored == number as u32)) {
-            Some(slot) => shard.set_number(slot, self.next as u32),
+        match number.and_then(|number| self.shards.find(place, |stored| stored == number as u32)) {
+            Some(slot) => self.shards.set_number(place, slot, self.ids.next() as u32),
             None => self.insert(place),
         }
-        self.push(*id);
+        self.ids.push(*id);
         if let Some(claim) = claim {
             self.note_claim(claim);
         }
     }
 
-    pub(super) fn push_repeated(&mut self, at: KeptBlock, times: &[Timestamp]) {
-        self.times_bytes += size_of_val(times);
-        self.blocks.push_back(Block {
-            first: self.unkept,
-            ids: u32::try_from(self.next - self.unkept).expect("a batch has fewer than 2^32 records"),
-            partition: at.partition,
-            base_offset: at.base_offset,
-            time: at.time,
-            state: BlockState::Repeated,
-            times: times.into(),
-        });
-        self.unkept = self.next;
-    }
-
     /// Offset of a block's record, and where in the block it is.
     pub(super) fn original(&self, number: u64, block: &Block) -> Original {
-        let offset_delta = self.id(number).offset_delta;
+        let offset_delta = self.ids.get(number).offset_delta;
         Original { partition: block.partition, offset: block.base_offset + Offset::from(offset_delta) }
     }
 }

@@ -1,6 +1,6 @@
 //! Which ids of an index may leave memory for a slice.
 
-use super::{BatchId, Index, block_of};
+use super::{BatchId, Index};
 use crate::types::Timestamp;
 
 impl Index {
@@ -18,11 +18,10 @@ impl Index {
     /// none where there are none.
     pub fn settled_until(&self, until: Timestamp) -> Option<(Timestamp, u32)> {
         let first_open = self.open.values().flatten().min();
-        let first_open = first_open.map(|first| self.blocks[block_of(&self.blocks, *first)].time);
+        let first_open = first_open.map(|first| self.blocks.of(*first).time);
         let until = first_open.map_or(until, |open| until.min(open.saturating_sub(1)));
-        let count = self.blocks.partition_point(|block| block.time <= until);
-        let (first, last) = (self.blocks.front()?, self.blocks.get(count.checked_sub(1)?)?);
-        let ids = last.first + u64::from(last.ids) - first.first;
+        let (first, last) = (self.blocks.oldest()?, self.blocks.newest_until(until)?);
+        let ids = last.numbers().end - first.first;
         Some((until, u32::try_from(ids).expect("an index has fewer than 2^32 ids")))
     }
 }

@@ -90,15 +90,15 @@ fn block_of_an_open_transaction_is_not_the_oldest_and_an_aborted_one_is_none() {
 #[test]
 fn numbers_wrap() {
     let mut index = Index::new(Secret::new([1; 16]));
-    let start = (1_u64 << 32) - 2 * CHUNK_IDS as u64;
-    (index.begin, index.next, index.unkept) = (start, start, start);
+    let start = (1_u64 << 32) - 2 * ids::CHUNK_IDS as u64;
+    (index.ids, index.unkept) = (Ids::from(start), start);
     for block in 0..40 {
         add(&mut index, block * 100..(block + 1) * 100, block.into());
         if block >= 10 {
             assert_eq!(index.forget_oldest(), 100);
         }
     }
-    assert!(index.next > 1 << 32);
+    assert!(index.ids.next() > 1 << 32);
     assert_eq!((finds(&mut index, 2_999), finds(&mut index, 3_000)), (None, Some(3_000)));
     assert_eq!(finds(&mut index, 3_999), Some(3_999));
 }
