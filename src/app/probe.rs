@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::client::{self, admin::Silence};
+use crate::client;
+use crate::client::admin::{self, Silence};
 
 /// Time for a connection, and for each exchange.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ impl Asked {
     fn when_unreachable(self) -> &'static str {
         match self {
             Self::Broker => "start the broker, or name the right host and port (--bootstrap-server, EINMAL_BOOTSTRAP)",
-            Self::AdminPort => "start the broker, or name its admin port (--admin, EINMAL_ADMIN)",
+            Self::AdminPort => admin::WHEN_UNREACHABLE,
         }
     }
 
@@ -40,7 +41,7 @@ impl Asked {
     fn when_strange(self) -> &'static str {
         match self {
             Self::Broker => "einmal doctor says what listens there, the broker's log what ails it",
-            Self::AdminPort => "name the admin port of an einmal (--admin, EINMAL_ADMIN)",
+            Self::AdminPort => admin::WHEN_STRANGE,
         }
     }
 }
@@ -117,7 +118,7 @@ pub fn probe(bootstrap: &str) -> Result<(), Unhealthy> {
 fn probe_one(bootstrap: &str) -> Result<(), Unhealthy> {
     let asked = Asked::Broker;
     let unreachable = |error| Unhealthy::Unreachable { asked, bootstrap: bootstrap.to_owned(), error };
-    let stream = client::admin::connect(bootstrap, PATIENCE).map_err(unreachable)?;
+    let stream = admin::connect(bootstrap, PATIENCE).map_err(unreachable)?;
     let ask = |api: &'static str, request: &[u8]| {
         exchange(&stream, request).map_err(|error| Unhealthy::Silent {
             asked,
@@ -160,7 +161,7 @@ pub fn issue_ids(admin: &str, count: u32) -> Result<i64, Unhealthy> {
 /// why not.
 fn ask_admin(admin: &str, method: &str, api: &'static str, query: &str) -> Result<String, Unhealthy> {
     let (asked, bootstrap) = (Asked::AdminPort, admin.to_owned());
-    let answer = match client::admin::ask(admin, method, &format!("{api}{query}"), PATIENCE) {
+    let answer = match admin::ask(admin, method, &format!("{api}{query}"), PATIENCE) {
         Ok(answer) => answer,
         Err(Silence::Unreachable(error)) => return Err(Unhealthy::Unreachable { asked, bootstrap, error }),
         Err(Silence::Broken(error)) => return Err(Unhealthy::Silent { asked, bootstrap, api, error }),

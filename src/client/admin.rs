@@ -11,6 +11,11 @@ use super::waiting::wait_for;
 /// Longest answer that is read, bytes.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 
+/// What to do where no connection can be had.
+pub const WHEN_UNREACHABLE: &str = "start the broker, or name its admin port (--admin, EINMAL_ADMIN)";
+/// What to do where something else seems to listen.
+pub const WHEN_STRANGE: &str = "name the admin port of an einmal (--admin, EINMAL_ADMIN)";
+
 /// Where the admin port is, `host:port`: as given, else as the environment says, else on this machine. It may be given as a browser has it,
 /// and as the start prints it: `http://localhost:9644/`.
 pub fn address(given: Option<&str>) -> String {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cli::output::{Cell, Format};
 use crate::cli::target::tell_of_waiting;
 use crate::cli::{CliError, span};
-use crate::client::admin::{self, Silence};
+use crate::client::admin::{self, Silence, WHEN_STRANGE, WHEN_UNREACHABLE};
 
 /// Flags of all subcommands.
 #[derive(Debug, Clone, Args)]
@@ -32,12 +32,8 @@ impl AdminTarget {
         let asked = admin::ask(&admin, "GET", path, self.timeout.max(Duration::from_millis(1)));
         let answer = asked.map_err(|silence| {
             CliError::Admin(match silence {
-                Silence::Unreachable(error) => format!(
-                    "cannot connect to {admin}: {error}; start the broker, or name its admin port (--admin, EINMAL_ADMIN)"
-                ),
-                Silence::Broken(error) => {
-                    format!("{admin} does not answer: {error}; name the admin port of an einmal (--admin, EINMAL_ADMIN)")
-                }
+                Silence::Unreachable(error) => format!("cannot connect to {admin}: {error}; {WHEN_UNREACHABLE}"),
+                Silence::Broken(error) => format!("{admin} does not answer: {error}; {WHEN_STRANGE}"),
             })
         })?;
         let said = answer.body.trim().replace('\n', "; ");
@@ -55,9 +51,7 @@ impl AdminTarget {
 }
 
 fn strange(admin: &str) -> CliError {
-    CliError::Admin(format!(
-        "{admin} answers, and not as an einmal of this version: name its admin port (--admin, EINMAL_ADMIN)"
-    ))
+    CliError::Admin(format!("{admin} answers, and not as an einmal of this version; {WHEN_STRANGE}"))
 }
 
 /// The rows of a member.
