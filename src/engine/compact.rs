@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::command::{Compaction, Reindexed, Replaced};
+use super::dead::Space;
 use super::group::{Effect, Group};
 use super::reclaimer::Purged;
 use super::state::{PartitionLog, State};
@@ -27,7 +28,9 @@ pub(super) fn compact(state: &mut State, group: &mut Group, partition: Partition
             group.rows.put(compacted_key(partition), CompactedRow { first_dirty }.encode());
             reindex(log, group, index);
         }
-        Compaction::Reclaim { below } => group.purged.push(Purged::Records { partition, rows_end: below }),
+        Compaction::Reclaim { below } => {
+            group.purged.push(Purged::Records { partition, rows_end: below, space: Space::AtOnce });
+        }
     }
     true
 }

@@ -66,12 +66,8 @@ impl Slice<'_> {
                 if rest.is_none()
                     && let Some(rows_end) = self.remove_batches(partition, log_start)?
                 {
-                    self.group.purged.push(match space {
-                        Space::InTime { bytes } if !self.reclaim_all => {
-                            Purged::RecordsInTime { partition, rows_end, bytes }
-                        }
-                        _ => Purged::Records { partition, rows_end },
-                    });
+                    let space = if self.reclaim_all { Space::AtOnce } else { space };
+                    self.group.purged.push(Purged::Records { partition, rows_end, space });
                 }
                 Ok(rest)
             }
@@ -245,12 +241,13 @@ mod tests {
             assert_eq!(keys(&store, &[prefix::LOG]), 4);
             group.purged
         };
-        let at_once = vec![Purged::Records { partition: PARTITION, rows_end: 6 }];
         let in_time = Space::InTime { bytes: 700 };
-        assert_eq!(purged(Space::AtOnce, false), at_once);
-        assert_eq!(purged(in_time, true), at_once);
-        let waits = vec![Purged::RecordsInTime { partition: PARTITION, rows_end: 6, bytes: 700 }];
-        assert_eq!(purged(in_time, false), waits);
+        for (space, reclaim_all, expected) in
+            [(Space::AtOnce, false, Space::AtOnce), (in_time, true, Space::AtOnce), (in_time, false, in_time)]
+        {
+            let expected = Purged::Records { partition: PARTITION, rows_end: 6, space: expected };
+            assert_eq!(purged(space, reclaim_all), [expected]);
+        }
     }
 
     #[test]

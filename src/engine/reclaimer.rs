@@ -26,6 +26,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::background::until_panic;
+use super::dead::Space;
 use super::retired::Retired;
 use crate::config::TopicConfig;
 use crate::log::catalog::Catalog;
@@ -73,9 +74,7 @@ pub(super) enum Purged {
     /// All of a topic.
     Topic(TopicNo),
     /// Those of a partition before an offset, all or some.
-    Records { partition: PartitionId, rows_end: Offset },
-    /// The same, worth no compaction of their own.
-    RecordsInTime { partition: PartitionId, rows_end: Offset, bytes: u64 },
+    Records { partition: PartitionId, rows_end: Offset, space: Space },
 }
 
 /// The writer's end of the thread; the thread ends after it is dropped.
@@ -159,11 +158,11 @@ impl Looks {
         for purged in all {
             match purged {
                 Purged::Topic(topic) => drop(topics.insert(topic)),
-                Purged::Records { partition, rows_end } => {
+                Purged::Records { partition, rows_end, space: Space::AtOnce } => {
                     let known = records.entry(partition).or_default();
                     *known = rows_end.max(*known);
                 }
-                Purged::RecordsInTime { partition, rows_end, bytes } => {
+                Purged::Records { partition, rows_end, space: Space::InTime { bytes } } => {
                     self.deleted.add(partition, rows_end, bytes, self.now_ms());
                 }
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::harness::{Batches, TestEngine, plain, settings};
+use crate::engine::dead::Space;
 use crate::engine::reclaimer::Purged;
 use crate::engine::settings::Settings;
 use crate::record::BatchHeader;
@@ -151,7 +152,7 @@ async fn space_of_records_that_clients_delete_waits_until_it_is_worth_it() {
     let broker = start(0, 0, u64::MAX).await;
     let mut looks = broker.reclaimer_of(broker.store.clone(), 1000);
     let [t, u] = ["t", "u"].map(|topic| broker.partition(topic).id);
-    let deleted = |partition, rows_end, bytes| Purged::RecordsInTime { partition, rows_end, bytes };
+    let deleted = |partition, rows_end, bytes| Purged::Records { partition, rows_end, space: Space::InTime { bytes } };
     let first = [deleted(t, 10, 300), deleted(u, 5, 300), deleted(t, 20, 399)];
     assert!(!looks.reclaim(first.into_iter()));
     looks.look();
@@ -163,7 +164,7 @@ async fn space_of_records_that_clients_delete_waits_until_it_is_worth_it() {
     looks.look();
     assert_eq!(broker.store.wait_until_reclaimed(0).len(), 2);
     // What retention removes is worth it as it comes.
-    assert!(looks.reclaim([Purged::Records { partition: u, rows_end: 7 }].into_iter()));
+    assert!(looks.reclaim([Purged::Records { partition: u, rows_end: 7, space: Space::AtOnce }].into_iter()));
     assert_eq!(broker.store.wait_until_reclaimed(3)[2], log_range(u, 0, 7));
 }
 
