@@ -62,11 +62,16 @@ pub async fn offset_commit(
         (Ok((id, _)), None) => not_stored.get(&id).copied().unwrap_or(ErrorCode::NONE),
     });
     let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-    let refused = partitions.filter(|partition| partition.error_code != ErrorCode::NONE.0).count();
-    if refused > 0 {
-        cx.broker.coordinator.count_refused(&request.group_id, refused);
-    }
+    count_refused(&cx, &request.group_id, partitions.map(|partition| ErrorCode(partition.error_code)));
     Ok(answer)
+}
+
+/// Counts what was not committed for a group, of the codes of its partitions.
+pub(super) fn count_refused(cx: &Context, group_id: &str, codes: impl Iterator<Item = ErrorCode>) {
+    let refused = codes.filter(|code| !code.is_none()).count();
+    if refused > 0 {
+        cx.broker.coordinator.count_refused(group_id, refused);
+    }
 }
 
 /// An empty group id is one too, as in Kafka: old tools commit with it.

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
 use super::apis::count_error;
 use super::group_id::is_valid;
-use super::offset_commit::{Terms, to_commit};
+use super::offset_commit::{Terms, count_refused, to_commit};
 use super::txn_producer::{code, producer};
 use super::{Context, now};
 use crate::coordinator::QueuedStaging;
@@ -63,10 +63,7 @@ pub async fn txn_offset_commit(
         (Ok((id, _)), Ok(not_staged)) => not_staged.get(&id).copied().unwrap_or(ErrorCode::NONE),
     });
     let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
-    let refused = partitions.filter(|partition| partition.error_code != ErrorCode::NONE.0).count();
-    if refused > 0 {
-        cx.broker.coordinator.count_refused(&request.group_id, refused);
-    }
+    count_refused(&cx, &request.group_id, partitions.map(|partition| ErrorCode(partition.error_code)));
     Ok(answer)
 }
 
