@@ -27,7 +27,7 @@ binary: ## print the path of the built binary; built first where there is none
 	@[ -x $(BINARY) ] || $(MAKE) --no-print-directory build >&2
 	@echo $(BINARY)
 
-test: need-build need-lints need-counts need-clients ## the whole gate
+test: need-build need-lints need-counts need-clients need-java ## the whole gate
 	scripts/gate
 
 demo: build need-clients ## the red packets: watch money get lost and doubled, and each guarantee put an end to a part of it (2 minutes)

@@ -11,6 +11,7 @@ use crate::types::{ErrorCode, Offset, TopicNo};
 
 /// Header that names the first record with the same id, where repeated records are stored.
 const MARK: &str = "einmal-duplicate-of";
+
 /// What is to become of a batch.
 pub(in crate::engine) enum Outcome {
     /// It is appended. Its last record may lie before its last offset.
