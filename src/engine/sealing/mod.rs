@@ -17,6 +17,12 @@
 //!
 //! Ledgers stay in memory: a claim is changed by a takeover, a slice is not. So do topics that compare records' own times, topics
 //! with few ids, and those of a short window.
+//! Slices are not merged, for there are few: about `einmal.dedup.slices.per.window` of a window, and where ids come so fast that
+//! `einmal.dedup.open.max.ids` is reached first, one for so many. Slow senders make fewer: what is less than a sixteenth of
+//! `einmal.dedup.open.max.ids` stays in memory, however old. Only where memory is short are ids sealed as soon as they are so many, and it
+//! bounds how many slices that may become: with the defaults 700 of 250,000 ids, whose filters then take all of it. A look-up asks every
+//! filter of its topic.
+//!
 //! Slices are those of one topic each. The filters count as memory of message ids (`einmal.dedup.memory.bytes`).
 
 mod look_up;

@@ -105,6 +105,27 @@ async fn ids_leave_memory_and_are_known_also_after_a_restart() {
 }
 
 #[tokio::test]
+async fn slow_senders_leave_few_files_however_long_the_window() {
+    // A part of the window is ten seconds, in which come ten ids, two or three, and less than one: of fewer than four there is no file.
+    for (interval_ms, files_max) in [(1_000, 10), (4_000, 6), (20_000, 2)] {
+        let broker = TestEngine::start_with(Settings { dedup_open_ids_max: 64, ..settings() });
+        broker.create("t", WINDOW).await;
+        let mut most = 0;
+        for number in 0..320_000 / interval_ms {
+            broker.offer_numbers(number..number + 1).await;
+            for _ in 0..2 {
+                broker.time.advance(i64::from(interval_ms / 2));
+                broker.idle_round();
+                broker.synced().await;
+                broker.sealer_rests().await;
+            }
+            most = most.max(broker.slices().len());
+        }
+        assert!((1..=files_max).contains(&most), "{most} files with an id in {interval_ms} ms");
+    }
+}
+
+#[tokio::test]
 async fn what_is_remembered_is_shown_wherever_it_is() {
     let broker = start().await;
     let shown = |broker: &TestEngine| {
