@@ -29,6 +29,7 @@ use super::health::{Health, notices};
 use super::hosts::Hosts;
 use super::overview::Overview;
 use super::page;
+use super::questions::{ANSWER_PATIENCE, Questions, SILENCE};
 use super::turns::{NoTurn, Turns};
 use crate::dedup::Extractor;
 use crate::engine::sealing::SealedIds;
@@ -108,11 +109,12 @@ struct Shared {
     turns: Turns,
     /// For who looks at the store for `/readyz`: one, so that a store that hangs holds one thread.
     looks: Arc<Semaphore>,
+    questions: Questions,
 }
 
 impl Shared {
     fn of(observed: Arc<Observed>) -> Self {
-        Self { observed, turns: Turns::new(), looks: Arc::new(Semaphore::new(1)) }
+        Self { observed, turns: Turns::new(), looks: Arc::new(Semaphore::new(1)), questions: Questions::new() }
     }
 }
 
@@ -207,8 +209,8 @@ const POLICY: &str =
     "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 async fn people(State(shared): State<Shared>) -> Result<Response, NoTurn> {
-    let Shared { observed, turns, .. } = shared;
-    let html = turns.text(async { Ok(page::html(&Overview::gather(observed).await)) }).await?;
+    let Shared { observed, turns, questions, .. } = shared;
+    let html = turns.text(async { Ok(page::html(&Overview::gather(observed, questions).await)) }).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -219,8 +221,9 @@ async fn people(State(shared): State<Shared>) -> Result<Response, NoTurn> {
 }
 
 async fn json(State(shared): State<Shared>, part: fn(&Overview) -> serde_json::Value) -> Result<Response, NoTurn> {
-    let Shared { observed, turns, .. } = shared;
-    let text = turns.text(async move { Ok(part(&Overview::gather(observed).await).to_string() + "\n") }).await?;
+    let Shared { observed, turns, questions, .. } = shared;
+    let gathered = Overview::gather(observed, questions);
+    let text = turns.text(async move { Ok(part(&gathered.await).to_string() + "\n") }).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(text)).into_response())
 }
 
@@ -231,8 +234,9 @@ async fn dedup_status(
     turns.made(dedup::status(State(observed), query)).await
 }
 
-async fn dedup_find(State(Shared { observed, turns, .. }): State<Shared>, query: RawQuery) -> Result<Response, NoTurn> {
-    turns.made(dedup::find::find(State(observed), query)).await
+async fn dedup_find(State(shared): State<Shared>, query: RawQuery) -> Result<Response, NoTurn> {
+    let Shared { observed, turns, questions, .. } = shared;
+    turns.made(dedup::find::find(observed, questions, query)).await
 }
 
 /// Hands out `?count=` ids in a row, one unless told otherwise. A POST, for what is asked twice is given twice.
@@ -248,11 +252,12 @@ async fn issue_ids(State(observed): State<Arc<Observed>>, RawQuery(query): RawQu
         return (StatusCode::BAD_REQUEST, format!("ask for ?count=1 to {ISSUED_IDS_MAX}\n")).into_response();
     };
     let first = match observed.running.get() {
-        Some(running) => running.engine.issue_ids(count).await.ok().flatten(),
-        None => None,
+        Some(running) => tokio::time::timeout(ANSWER_PATIENCE, running.engine.issue_ids(count)).await.ok(),
+        None => Some(Ok(None)),
     };
-    let Some(first) = first else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no ids can be had now\n").into_response();
+    let why = if first.is_none() { SILENCE } else { "no ids can be had now" };
+    let Some(Ok(Some(first))) = first else {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response();
     };
     // Text, too: many readers of JSON keep 53 bits of a number.
     let last = first + i64::from(count) - 1;

@@ -14,6 +14,7 @@ use super::admin::Observed;
 use super::name::shown;
 use super::overview::{ROWS_MAX, SenderRow};
 use super::query::Query;
+use super::questions::{NoWord, SILENCE};
 use crate::api::senders::SENDERS_MAX;
 use crate::config::DedupConfig;
 use crate::dedup::KnownBy;
@@ -27,6 +28,15 @@ enum NoAnswer {
     NotFound(String),
     Unfit(String),
     NotNow(&'static str),
+}
+
+impl From<NoWord> for NoAnswer {
+    fn from(none: NoWord) -> Self {
+        Self::NotNow(match none {
+            NoWord::Silent => SILENCE,
+            NoWord::Gone => "the broker is stopping",
+        })
+    }
 }
 
 impl IntoResponse for NoAnswer {

@@ -21,6 +21,7 @@ pub mod page;
 pub mod poll_delay;
 mod process;
 mod query;
+mod questions;
 pub mod recorder;
 pub mod repetition;
 pub mod stability;

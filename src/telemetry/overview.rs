@@ -1,11 +1,13 @@
 //! What the built-in page and `/api/v1/` show: is it fine, who lags, what holds a transaction, what was deduplicated.
 //!
-//! Gathered once per request from what readers see; open transactions are asked of the writer, a page of them at most. No payloads
+//! Gathered once per request from what readers see; open transactions are asked of the writer, a page of them at most, and are left out
+//! where it does not answer: what is wrong is looked for here just then. No payloads
 //! and no keys: names, offsets and ages. Names are cut ([`shown`]) and shared, and what is not among the worst is left out before its
 //! names are looked for: a request of a few bytes must not make much of what clients have long names for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -13,8 +15,10 @@ use super::admin::Observed;
 use super::collector::{Collector, now};
 use super::health::notices;
 use super::name::shown;
+use super::questions::{NoWord, Questions, SILENCE};
 use crate::api::senders::{SENDERS_MAX, Sent};
 use crate::engine::Engine;
+use crate::engine::command::EngineGone;
 use crate::log::catalog::{Topic, Topics};
 use crate::transaction::{TransactionMetadata, TransactionState};
 use crate::types::{PartitionId, Timestamp, TopicNo};
@@ -23,6 +27,8 @@ use crate::types::{PartitionId, Timestamp, TopicNo};
 pub const ROWS_MAX: usize = 100;
 /// Most partitions and groups of a transaction that are named, and most transactions of a partition.
 pub const NAMED_MAX: usize = 10;
+/// How long the page waits for the writer.
+const WRITER_PATIENCE: Duration = Duration::from_secs(1);
 /// Most senders of duplicates that the page shows.
 pub const SENDERS_SHOWN_MAX: usize = 20;
 
@@ -53,6 +59,8 @@ pub struct Overview {
     pub groups: Vec<GroupRow>,
     /// Oldest first.
     pub transactions: Vec<TransactionRow>,
+    /// Which are open is not known, nor whose hold records back.
+    pub is_writer_silent: bool,
     /// Where most is held back first.
     pub held_back: Vec<HeldBackRow>,
     /// With most duplicates first.
@@ -181,26 +189,28 @@ impl SenderRow {
 
 impl Overview {
     /// Looks at everything.
-    pub async fn gather(observed: Arc<Observed>) -> Self {
+    pub(super) async fn gather(observed: Arc<Observed>, questions: Questions) -> Self {
         let open = match observed.running.get() {
-            Some(running) => open_transactions(&running.engine).await,
-            None => Vec::new(),
+            Some(running) => questions.ask(WRITER_PATIENCE, open_transactions(running.engine.clone())).await,
+            None => Err(NoWord::Gone),
         };
         // The store's statistics and its keys come from C++ and may wait: not on a thread that serves connections.
         tokio::task::spawn_blocking(move || Self::of(&observed, open)).await.unwrap_or_default()
     }
 
-    fn of(observed: &Observed, open: Vec<(String, TransactionMetadata)>) -> Self {
+    fn of(observed: &Observed, open: Result<Vec<(String, TransactionMetadata)>, NoWord>) -> Self {
         let storage = observed.collector.get().map(Collector::fitness).unwrap_or_default();
         let mut overview = Self {
             version: observed.version.to_owned(),
             uptime_seconds: observed.began.elapsed().as_secs_f64(),
             reasons: observed.health.reasons(&storage),
             notices: notices(&storage),
+            is_writer_silent: matches!(open, Err(NoWord::Silent)),
             ..Self::default()
         };
+        overview.notices.extend(overview.is_writer_silent.then_some(SILENCE));
         if let Some(collector) = observed.collector.get() {
-            overview.look(collector, open, now());
+            overview.look(collector, open.unwrap_or_default(), now());
         }
         overview
     }
@@ -311,7 +321,7 @@ impl Overview {
         json!({ "groups": rows.collect::<Vec<_>>() })
     }
 
-    /// The open transactions, and what they hold back.
+    /// The open transactions, `null` if they are not known, and what they hold back.
     pub fn transactions_json(&self) -> Value {
         let open = self.transactions.iter().map(|row| {
             json!({
@@ -335,7 +345,8 @@ impl Overview {
                 "transactional_ids": texts(&row.by),
             })
         });
-        json!({ "open": open.collect::<Vec<_>>(), "held_back": held_back.collect::<Vec<_>>() })
+        let open = (!self.is_writer_silent).then(|| open.collect::<Vec<_>>());
+        json!({ "open": open, "held_back": held_back.collect::<Vec<_>>() })
     }
 
     /// The topics.
@@ -366,19 +377,19 @@ fn texts(names: &[Arc<str>]) -> Vec<&str> {
     names.iter().map(|name| &**name).collect()
 }
 
-/// Those that are open or prepared, oldest first; none if the engine is gone.
-async fn open_transactions(engine: &Engine) -> Vec<(String, TransactionMetadata)> {
+/// Those that are open or prepared, oldest first.
+async fn open_transactions(engine: Engine) -> Result<Vec<(String, TransactionMetadata)>, EngineGone> {
     let states = TransactionState::ALL.into_iter().filter(|state| !state.is_at_rest()).collect();
-    let Ok(mut listed) = engine.list_transactions(states).await else { return Vec::new() };
+    let mut listed = engine.list_transactions(states).await?;
     listed.sort_unstable_by_key(|listed| listed.start_time);
     listed.truncate(ROWS_MAX);
     let ids: Vec<String> = listed.into_iter().map(|listed| listed.transactional_id.to_string()).collect();
-    let Ok(described) = engine.describe_transactions(ids.clone()).await else { return Vec::new() };
+    let described = engine.describe_transactions(ids.clone()).await?;
     let known = ids.into_iter().zip(described).filter_map(|(id, metadata)| Some((id, metadata?)));
     let mut open: Vec<_> = known.filter(|(_, metadata)| !metadata.state.is_at_rest()).collect();
     open.sort_by_key(|(_, metadata)| metadata.start_time);
     open.truncate(ROWS_MAX);
-    open
+    Ok(open)
 }
 
 #[cfg(test)]

@@ -137,7 +137,9 @@ fn transactions(html: &mut String, overview: &Overview) {
         ]
     });
     let columns = ["Transactional id", "Producer id / epoch", "State", "Open for", "Timeout", "Partitions", "Groups"];
-    table(html, "Which transactions are open?", "None is open.", &columns, rows.collect());
+    let none =
+        if overview.is_writer_silent { "The writer does not answer, and it alone knows." } else { "None is open." };
+    table(html, "Which transactions are open?", none, &columns, rows.collect());
     let rows = overview.held_back.iter().map(|row| {
         vec![
             format!("{}-{}", row.topic, row.partition),

@@ -3,10 +3,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
+use crate::api::Broker;
+use crate::api::testing::TestBroker;
 use crate::metrics::STORAGE_WRITE_STOPPED;
 use crate::store::layer::as_below;
 use crate::store::memory::MemoryStore;
-use crate::store::{Store, StoreStats};
+use crate::store::{Store, StoreError, StoreStats};
 use crate::telemetry::collector::tests::observing;
 use crate::telemetry::health::BrokerState;
 
@@ -34,16 +36,21 @@ impl Store for Hanging {
 fn over_a_hanging_store() -> (Shared, Sender<()>, Arc<AtomicUsize>) {
     let ((hold, let_go), asked) = (channel(), Arc::<AtomicUsize>::default());
     let store = Hanging { rows: MemoryStore::new(), asked: Arc::clone(&asked), let_go: Mutex::new(let_go) };
+    let observed = observed(observing(Arc::default(), Arc::default(), Arc::new(store), 10));
+    (Shared::of(Arc::new(observed)), hold, asked)
+}
+
+fn observed(collector: Collector) -> Observed {
     let observed = Observed {
         recorder: metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle(),
         version: "0",
         began: Instant::now(),
         health: Health::default(),
-        collector: OnceLock::from(observing(Arc::default(), Arc::default(), Arc::new(store), 10)),
+        collector: OnceLock::from(collector),
         running: OnceLock::new(),
     };
     observed.health.enter(BrokerState::Running);
-    (Shared::of(Arc::new(observed)), hold, asked)
+    observed
 }
 
 #[tokio::test]
@@ -55,4 +62,80 @@ async fn a_store_that_hangs_keeps_no_probe_waiting_and_one_thread() {
     assert_eq!(asked.load(Ordering::SeqCst), 1);
     drop(hold);
     assert_eq!(readiness(State(shared)).await.status(), StatusCode::SERVICE_UNAVAILABLE, "it takes no writes");
+}
+
+/// A store whose syncs wait until they are let, and of which nothing else does.
+struct Unsynced {
+    rows: MemoryStore,
+    syncs: Mutex<Receiver<()>>,
+}
+
+impl Store for Unsynced {
+    as_below!(
+        rows: write, sequence, get, scan, scan_range, last_before, read_log, scan_log, reclaim_log_range, move_log_range,
+        move_oldest_batches, batch_space, slices, disk_space, stats, close,
+    );
+
+    fn sync(&self) -> Result<(), StoreError> {
+        // An error once the other end is gone, and then nothing is held back.
+        let _ = self.syncs.lock().expect("nobody panics").recv();
+        self.rows.sync()
+    }
+}
+
+#[tokio::test]
+async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
+    const SYNCS_OF_THE_TOPICS: usize = 2;
+    let (let_go, syncs) = channel();
+    (0..SYNCS_OF_THE_TOPICS).for_each(|_| let_go.send(()).expect("the store is there"));
+    let broker = TestBroker::over(Arc::new(Unsynced { rows: MemoryStore::new(), syncs: Mutex::new(syncs) }), &[]);
+    let window = [("message.dedup.mode", "window")];
+    broker.create_topic_with("window", 1, &window).await;
+    broker.create_topic_with("sequence", 1, &[("message.dedup.mode", "sequence")]).await;
+    let Broker { engine, catalog, extractor, sealed_ids, .. } = &*broker.cx.broker;
+    let observed = Observed {
+        running: OnceLock::from(Running {
+            engine: engine.clone(),
+            extractor: *extractor,
+            sealed_ids: sealed_ids.clone(),
+        }),
+        ..observed(observing(catalog.clone(), Arc::default(), Arc::new(MemoryStore::new()), 10))
+    };
+    let shared = Shared::of(Arc::new(observed));
+    let hanging = engine.clone();
+    let waiting = tokio::spawn(async move { hanging.init_producer_id().await });
+    tokio::task::yield_now().await;
+
+    let (status, page) = told(people(State(shared.clone())).await).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("verdict odd\">It serves, but the writer does not answer"), "{page}");
+    assert!(page.contains("<td>window</td>") && !page.contains("None is open."), "{page}");
+    for (part, there) in [
+        (Overview::summary_json as fn(&Overview) -> serde_json::Value, "\"topics\":2"),
+        (Overview::topics_json, "\"topic\":\"sequence\""),
+        (Overview::transactions_json, "\"open\":null"),
+    ] {
+        let (status, json) = told(json(State(shared.clone()), part).await).await;
+        assert!(status == StatusCode::OK && json.contains(there), "{json}");
+    }
+    let find = |query: &str| dedup_find(State(shared.clone()), RawQuery(Some(query.to_owned())));
+    let ids =
+        async { Ok::<_, NoTurn>(issue_ids(State(shared.observed.clone()), RawQuery(None), HeaderMap::new()).await) };
+    let (window, sequence, ids) = tokio::join!(find("topic=window&id=a"), find("topic=sequence&id=a"), ids);
+    for answer in [window, sequence, ids] {
+        assert_eq!(told(answer).await, (StatusCode::SERVICE_UNAVAILABLE, format!("{SILENCE}\n")));
+    }
+
+    drop(let_go);
+    waiting.await.expect("no panic").expect("it is synced");
+    let (_, json) = told(json(State(shared), Overview::transactions_json).await).await;
+    assert_eq!(json, "{\"held_back\":[],\"open\":[]}\n");
+}
+
+/// Status and body.
+async fn told(answer: Result<Response, NoTurn>) -> (StatusCode, String) {
+    let answer = answer.expect("it is its turn");
+    let status = answer.status();
+    let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
+    (status, String::from_utf8(body.to_vec()).expect("text"))
 }

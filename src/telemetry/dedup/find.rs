@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -15,6 +15,7 @@ use crate::telemetry::admin::{Observed, Running};
 use crate::telemetry::collector::Collector;
 use crate::telemetry::name::shown;
 use crate::telemetry::query::Query;
+use crate::telemetry::questions::{ANSWER_PATIENCE, Questions};
 use crate::types::{Offset, PartitionId, Timestamp};
 
 /// Partitions in which one question looks for an id, where its topic tells ids of different partitions apart.
@@ -22,11 +23,15 @@ pub const PARTITIONS_MAX: usize = 10_000;
 
 /// Where the message with `?topic=…&id=…` lies, `id` as often as it has parts, with `namespace` and `partition` where the topic has use
 /// for them; of a sender that counts, how far it has come.
-pub(in crate::telemetry) async fn find(State(observed): State<Arc<Observed>>, RawQuery(query): RawQuery) -> Response {
-    answered(found(observed, query).await)
+pub(in crate::telemetry) async fn find(
+    observed: Arc<Observed>,
+    questions: Questions,
+    RawQuery(query): RawQuery,
+) -> Response {
+    answered(found(observed, questions, query).await)
 }
 
-async fn found(observed: Arc<Observed>, query: Option<String>) -> Result<Value, NoAnswer> {
+async fn found(observed: Arc<Observed>, questions: Questions, query: Option<String>) -> Result<Value, NoAnswer> {
     let query = Query::read(query.as_deref(), &["topic", "id", "namespace", "partition"]).map_err(NoAnswer::Unfit)?;
     let (Some(collector), Some(running)) = (observed.collector.get(), observed.running.get()) else {
         return Err(NoAnswer::NotNow("the data directory is not open yet"));
@@ -41,8 +46,8 @@ async fn found(observed: Arc<Observed>, query: Option<String>) -> Result<Value, 
     };
     let partition = partition(topic, query.text("partition").map_err(NoAnswer::Unfit)?)?;
     let found = match dedup.mode() {
-        "window" => ids(running, topic, dedup, (&id, partition)).await?,
-        "sequence" => numbers(running, topic, (&id, partition)).await?,
+        "window" => ids(running, &questions, topic, dedup, (&id, partition)).await?,
+        "sequence" => numbers(running, &questions, topic, (&id, partition)).await?,
         mode => return Err(NoAnswer::Unfit(format!("topic {name} remembers no ids: it looks at {mode}"))),
     };
     // The store's keys come from C++ and may wait: not on a thread that serves connections.
@@ -111,6 +116,7 @@ impl Found {
 
 async fn ids(
     running: &Running,
+    questions: &Questions,
     topic: &Arc<Topic>,
     dedup: &DedupConfig,
     (id, partition): (&NamedId, Option<PartitionId>),
@@ -128,8 +134,8 @@ async fn ids(
     }
     let named = partitions.iter().map(|partition| running.extractor.named(&dedup.identity, *partition, id));
     let named = named.collect::<Result<Vec<_>, _>>().map_err(|unfit| NoAnswer::Unfit(unfit.to_string()))?;
-    let in_memory = running.engine.look_up_ids(topic.no, named.clone()).await;
-    let in_memory = in_memory.map_err(|_| NoAnswer::NotNow("the broker is stopping"))?;
+    let (engine, no, asked) = (running.engine.clone(), topic.no, named.clone());
+    let in_memory = questions.ask(ANSWER_PATIENCE, async move { engine.look_up_ids(no, asked).await }).await?;
     let now = in_memory.now;
     let left = |time: Timestamp| time.saturating_add(dedup.kept_ms()).saturating_sub(now);
     let mut found = Vec::new();
@@ -174,6 +180,7 @@ async fn ids(
 
 async fn numbers(
     running: &Running,
+    questions: &Questions,
     topic: &Topic,
     (id, partition): (&NamedId, Option<PartitionId>),
 ) -> Result<Vec<Found>, NoAnswer> {
@@ -181,8 +188,8 @@ async fn numbers(
         return Err(NoAnswer::Unfit("in mode sequence name a sender".to_owned()));
     };
     let name = String::from_utf8(name.clone()).map_err(|_| NoAnswer::Unfit("names are UTF-8".to_owned()))?;
-    let known = running.engine.look_up_name(topic.no, name).await;
-    let known = known.map_err(|_| NoAnswer::NotNow("the broker is stopping"))?;
+    let (engine, no) = (running.engine.clone(), topic.no);
+    let known = questions.ask(ANSWER_PATIENCE, async move { engine.look_up_name(no, name).await }).await?;
     let known = known.into_iter().map(|(index, sequence)| {
         let pending = sequence.pending.map(|(producer_id, reached)| (producer_id.0, reached));
         Found::Number { partition: PartitionId { topic: topic.no, index }, settled: sequence.settled, pending }
