@@ -116,6 +116,8 @@ RULES = {
         # Once, and it worked a minute later.
         [calm_of("einmal_storage_reclaim_failures_total", (0, 0, 1), ',reason="error"')],
     ),
+    # A slow disk.
+    "EinmalSyncHangs": Rule(0, [of("einmal_wal_sync_running_seconds", (0, 60), flat(0))], [calm_of("einmal_wal_sync_running_seconds", flat(5))]),
     "EinmalSyncSlow": Rule(10 * MINUTE_S, [histogram("einmal_wal_sync_duration_seconds", "", 0.05, 1)]),
     "EinmalProduceSlow": Rule(
         10 * MINUTE_S,

@@ -167,6 +167,7 @@ families! {
     ENGINE_GROUP_COMMANDS = "einmal_engine_group_commands" Histogram Recorder [] "Commands per commit group";
     ENGINE_BUSY_SECONDS_TOTAL = "einmal_engine_busy_seconds_total" Counter Collector [] "Time the one writer worked";
     WAL_SYNC_DURATION_SECONDS = "einmal_wal_sync_duration_seconds" Histogram Recorder [] "One fsync of the write-ahead log";
+    WAL_SYNC_RUNNING_SECONDS = "einmal_wal_sync_running_seconds" Gauge Collector [] "How long the fsync of the write-ahead log that is under way has taken so far, 0 if none is: a disk that hangs";
     WAL_BYTES_WRITTEN_TOTAL = "einmal_wal_bytes_written_total" Counter Store [] "Bytes written to the write-ahead log";
     WAL_SYNCS_TOTAL = "einmal_wal_syncs_total" Counter Store [] "Fsyncs of the write-ahead log";
     FSYNC_DISABLED = "einmal_fsync_disabled" Gauge Collector [] "1 if the broker's default answers acks=all from the page cache";

@@ -244,6 +244,7 @@ async fn serve(
         disk_low,
         open_transactions,
         busy,
+        sync_under_way,
         extractor,
         sealed_ids,
     } = started;
@@ -271,6 +272,7 @@ async fn serve(
         disk_low,
         open_transactions,
         busy,
+        sync_under_way,
         clients: clients.clone(),
         phases: phases.clone(),
         senders: senders.clone(),

@@ -57,6 +57,7 @@ pub mod settings;
 mod sparse_index;
 mod start;
 mod state;
+mod sync_under_way;
 mod syncer;
 mod topics;
 mod transactions;
@@ -83,6 +84,7 @@ pub use figures::Busy;
 pub use issued_ids::ISSUED_IDS_MAX;
 use settings::{CleanerSettings, DynamicSettings};
 pub use start::{StartError, Started, StoredGroups};
+pub use sync_under_way::SyncUnderWay;
 pub use transactions::OpenTransactions;
 
 /// Handle to the engine; cheap to clone. Each call queues one command, in the order of the calls, and is answered once the

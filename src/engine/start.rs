@@ -29,7 +29,7 @@ use super::syncer::Syncer;
 use super::topics;
 use super::transactions::{OpenTransactions, Transactions};
 use super::writer::Writer;
-use super::{Engine, Handle};
+use super::{Engine, Handle, SyncUnderWay};
 use crate::dedup::Extractor;
 use crate::group::classic::StoredGroup;
 use crate::group::consumer::GroupState;
@@ -74,6 +74,8 @@ pub struct Started {
     pub open_transactions: Arc<OpenTransactions>,
     /// Time that the writer has worked.
     pub busy: Arc<Busy>,
+    /// The sync that everybody waits for.
+    pub sync_under_way: Arc<SyncUnderWay>,
     /// Reads message ids of batches before they are appended.
     pub extractor: Extractor,
     /// Looks them up in slices.
@@ -206,6 +208,7 @@ impl Engine {
         catalog.publish(Arc::new(state.topics.clone()));
         let offsets = Arc::clone(&state.offsets);
         let syncer = Syncer::start(&store, &catalog, &offsets, fatal)?;
+        let sync_under_way = syncer.under_way();
         let queued = Queued::new();
         let taken = queued.clone();
         let disk_reserve_bytes = settings.disk_reserve_bytes;
@@ -259,6 +262,7 @@ impl Engine {
             disk_low,
             open_transactions,
             busy,
+            sync_under_way,
             extractor,
             sealed_ids,
         })

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::group::Consequences;
 use super::start::Fatal;
+use super::sync_under_way::SyncUnderWay;
 use crate::log::catalog::Catalog;
 use crate::log::offsets::CommittedOffsets;
 use crate::store::{Store, StoreError};
@@ -34,6 +35,7 @@ struct Shared {
     /// A write or sync has failed: nothing more is answered.
     failed: AtomicBool,
     fatal: std::sync::Mutex<Option<Fatal>>,
+    under_way: Arc<SyncUnderWay>,
 }
 
 /// The writer's end of the sync thread; the thread ends when it is dropped.
@@ -59,6 +61,7 @@ impl Syncer {
             written: AtomicU64::new(sequence),
             failed: AtomicBool::new(false),
             fatal: std::sync::Mutex::new(Some(fatal)),
+            under_way: Arc::default(),
         });
         let thread = Thread {
             store: Arc::clone(store),
@@ -73,6 +76,11 @@ impl Syncer {
             thread.run(&queue);
         })?;
         Ok(Self { jobs, shared, thread })
+    }
+
+    /// The sync that is under way, for those who tell operators.
+    pub fn under_way(&self) -> Arc<SyncUnderWay> {
+        Arc::clone(&self.shared.under_way)
     }
 
     /// Newest sequence number that a sync covers.
@@ -199,7 +207,10 @@ impl Thread {
         }
         let written = self.shared.written.load(Ordering::Acquire);
         let began = Instant::now();
-        self.store.sync()?;
+        self.shared.under_way.begin(began);
+        let synced = self.store.sync();
+        self.shared.under_way.end();
+        synced?;
         self.syncs.record(began.elapsed());
         self.shared.synced.store(written, Ordering::Release);
         Ok(())

@@ -23,7 +23,7 @@ use super::stability::{Found, Stability};
 use crate::api::clients::Clients;
 use crate::api::senders::Senders;
 use crate::coordinator::{Coordinator, GroupFigures};
-use crate::engine::{Busy, OpenTransactions};
+use crate::engine::{Busy, OpenTransactions, SyncUnderWay};
 use crate::log::catalog::{Catalog, Topics};
 use crate::log::offsets::CommittedOffsets;
 use crate::metrics::compat::{self, Dialect};
@@ -128,6 +128,8 @@ pub struct Sources {
     pub open_transactions: Arc<OpenTransactions>,
     /// Time that the writer has worked.
     pub busy: Arc<Busy>,
+    /// The sync that everybody waits for.
+    pub sync_under_way: Arc<SyncUnderWay>,
     /// Who is connected.
     pub clients: Arc<Clients>,
     /// Where the time of requests goes.
@@ -187,6 +189,7 @@ impl Collector {
     pub fn last_fitness(&self) -> Vec<(&'static str, f64)> {
         let mut gauges = self.sampled().as_ref().map(|(_, stats)| stats.gauges.clone()).unwrap_or_default();
         gauges.push((catalogue::DISK_LOW, self.disk_low()));
+        gauges.push((catalogue::WAL_SYNC_RUNNING_SECONDS, self.sources.sync_under_way.age().as_secs_f64()));
         gauges
     }
 
@@ -225,6 +228,7 @@ impl Collector {
         writer.single(catalogue::LSO_LAG_RECORDS_MAX, lag_records_max as f64);
         writer.single(catalogue::LSO_STALLED_SECONDS_MAX, stalled_max.as_secs_f64());
         writer.single(catalogue::PARTITIONS_LATE_TXN, late_partitions as f64);
+        writer.single(catalogue::WAL_SYNC_RUNNING_SECONDS, self.sources.sync_under_way.age().as_secs_f64());
         writer.single(catalogue::ENGINE_BUSY_SECONDS_TOTAL, self.sources.busy.total().as_secs_f64());
         let open = &self.sources.open_transactions;
         let oldest = open.oldest_start().map_or(0.0, |began| groups::age(now, began));

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+/// A sync of the data directory that takes longer hangs, seconds: a slow disk takes a tenth of it, and clients give up after thirty.
+const SYNC_SECONDS_MAX: f64 = 10.0;
+
 /// Where the process is in its life, in the words of Kafka's `BrokerState`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -37,10 +40,13 @@ impl Health {
 
     /// Why no clients should be sent, none if they may. `storage` are gauges of store and disk by metric name.
     pub fn reasons(&self, storage: &[(&'static str, f64)]) -> Vec<&'static str> {
-        let is_set = |name: &str| storage.iter().any(|(found, value)| *found == name && *value > 0.0);
+        let exceeds = |name: &str, limit| storage.iter().any(|(found, value)| *found == name && *value > limit);
+        let is_set = |name: &str| exceeds(name, 0.0);
+        let hangs = exceeds(crate::metrics::WAL_SYNC_RUNNING_SECONDS, SYNC_SECONDS_MAX);
         [
             (self.state() == BrokerState::Recovery, "recovering: the data directory is being opened"),
             (self.state() == BrokerState::ShuttingDown, "stopping: the broker was told to stop"),
+            (hangs, "the disk hangs: a sync of the data directory has been under way for more than 10 s"),
             (is_set(crate::metrics::STORAGE_WRITE_STOPPED), "writes stopped: compaction is too far behind"),
             (is_set(crate::metrics::STORAGE_BACKGROUND_ERRORS), "storage error: background work failed, see the log"),
         ]
@@ -60,7 +66,7 @@ pub fn notices(storage: &[(&'static str, f64)]) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{DISK_LOW, STORAGE_BACKGROUND_ERRORS, STORAGE_WRITE_STOPPED};
+    use crate::metrics::{DISK_LOW, STORAGE_BACKGROUND_ERRORS, STORAGE_WRITE_STOPPED, WAL_SYNC_RUNNING_SECONDS};
 
     #[test]
     fn only_a_serving_broker_with_a_sound_store_is_ready() {
@@ -70,6 +76,7 @@ mod tests {
         health.enter(BrokerState::Running);
         assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 0.0), (STORAGE_BACKGROUND_ERRORS, 0.0)]), 0);
         assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 1.0), (STORAGE_BACKGROUND_ERRORS, 2.0)]), 2);
+        assert_eq!([0.0, 9.9, 10.1].map(|seconds| count(&[(WAL_SYNC_RUNNING_SECONDS, seconds)])), [0, 0, 1]);
         assert_eq!((count(&[(DISK_LOW, 1.0)]), notices(&[(DISK_LOW, 1.0)]).len()), (0, 1), "ready to read and delete");
         assert_eq!(notices(&[(DISK_LOW, 0.0)]).len(), 0);
         health.enter(BrokerState::ShuttingDown);

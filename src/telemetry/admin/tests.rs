@@ -101,10 +101,14 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
         }),
         ..observed(observing(catalog.clone(), Arc::default(), Arc::new(MemoryStore::new()), 10))
     };
-    let shared = Shared::of(Arc::new(observed));
+    let under_way = || collector::page(String::new(), observed.collector.get(), &RuntimeFigures::default());
+    assert!(under_way().contains("\neinmal_wal_sync_running_seconds 0\n"), "nothing is being synced");
     let hanging = engine.clone();
     let waiting = tokio::spawn(async move { hanging.init_producer_id().await });
-    tokio::task::yield_now().await;
+    while under_way().contains("\neinmal_wal_sync_running_seconds 0\n") {
+        tokio::task::yield_now().await;
+    }
+    let shared = Shared::of(Arc::new(observed));
 
     let (status, page) = told(people(State(shared.clone())).await).await;
     assert_eq!(status, StatusCode::OK);

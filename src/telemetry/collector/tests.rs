@@ -36,7 +36,7 @@ pub(in crate::telemetry) fn observing(
     store: Arc<dyn Store>,
     series_max: usize,
 ) -> Collector {
-    let (disk_low, open_transactions) = Default::default();
+    let (disk_low, open_transactions, sync_under_way) = Default::default();
     let (busy, clients, phases, senders) = Default::default();
     let sources = Sources {
         catalog,
@@ -46,6 +46,7 @@ pub(in crate::telemetry) fn observing(
         disk_low,
         open_transactions,
         busy,
+        sync_under_way,
         clients,
         phases,
         senders,
