@@ -98,7 +98,7 @@ RULES = {
             of("einmal_storage_write_stopped", flat(0), flat(0), ',db="log"') | of("einmal_disk_low", flat(1), flat(0)),
         ],
     ),
-    "EinmalBackgroundError": Rule(0, [of("einmal_storage_background_errors", flat(1), flat(0), ',db="log"')]),
+    "EinmalBackgroundError": Rule(0, [of("einmal_storage_background_errors", rising(1), flat(60), ',db="log"')], [calm_of("einmal_storage_background_errors", flat(6), ',db="log"')]),
     "EinmalCorruption": Rule(0, [of("einmal_storage_corruption_total", rising(1), flat(60))]),
     "EinmalWriteSlowdown": Rule(
         5 * MINUTE_S,

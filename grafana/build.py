@@ -479,7 +479,7 @@ STORAGE = board(
                 stat("Pending compaction", f"sum(einmal_storage_pending_compaction_bytes{{{BY}}})", "bytes", "Work that waits. Rising for hours: the disk cannot keep up.", steps((8 << 30, YELLOW), (48 << 30, RED))),
                 stat("Files in level 0", f"max(einmal_storage_l0_files{{{BY}}})", "none", "Many files slow reads and then writes.", steps((20, YELLOW), (36, RED))),
                 stat("Disk free", f"min(einmal_storage_disk_free_bytes{{{BY}}} / einmal_storage_disk_total_bytes{{{BY}}})", "percentunit", "Free space of the data directory's file system.", [{"color": RED, "value": None}, {"color": YELLOW, "value": 0.1}, {"color": GREEN, "value": 0.2}]),
-                stat("Background errors", f"sum(einmal_storage_background_errors{{{BY}}})", "none", "Failed flushes or compactions. Any: see the log, check the disk.", steps((1, RED))),
+                stat("Background errors", f"sum(einmal_storage_background_errors{{{BY}}})", "none", "Failed flushes or compactions since the start. Any: see the log, check the disk.", steps((1, RED))),
                 stat("Damaged reads", f"sum(einmal_storage_corruption_total{{{BY}}})", "none", "Reads whose checksum was wrong. Any: the disk lies, restore from elsewhere.", steps((1, RED))),
                 stat("Durability", f"max(einmal_fsync_disabled{{{BY}}})", "none", "Whether acks=all waits for the fsync by default.", steps((1, YELLOW)), text={0: "fsync", 1: "page cache"}),
                 stat("Produce", f"max(einmal_disk_low{{{BY}}})", "none", "Whether records and new topics are refused, as less than einmal.disk.reserve.bytes is free. Delete records or topics, or grow the disk.", steps((1, RED)), 6, {0: "taken", 1: "refused"}),

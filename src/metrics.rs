@@ -183,7 +183,8 @@ families! {
     STORAGE_L0_FILES = "einmal_storage_l0_files" Gauge Store ["db"] "Files in level 0";
     STORAGE_RUNNING_COMPACTIONS = "einmal_storage_running_compactions" Gauge Store ["db"] "Compactions under way";
     STORAGE_RUNNING_FLUSHES = "einmal_storage_running_flushes" Gauge Store ["db"] "Flushes under way";
-    STORAGE_BACKGROUND_ERRORS = "einmal_storage_background_errors" Gauge Store ["db"] "Errors of background work";
+    STORAGE_BACKGROUND_ERRORS = "einmal_storage_background_errors" Gauge Store ["db"] "Errors of background work since the start";
+    STORAGE_BACKGROUND_FAILING = "einmal_storage_background_failing" Gauge Store ["db"] "1 while background work has failed within the last five minutes; the log says how";
     STORAGE_FLUSH_BYTES_TOTAL = "einmal_storage_flush_bytes_total" Counter Store ["db"] "Bytes written by flushes";
     STORAGE_COMPACTION_WRITTEN_BYTES_TOTAL = "einmal_storage_compaction_written_bytes_total" Counter Store ["db"] "Bytes written by compactions";
     STORAGE_COMPACTION_READ_BYTES_TOTAL = "einmal_storage_compaction_read_bytes_total" Counter Store ["db"] "Bytes read by compactions";

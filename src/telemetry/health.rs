@@ -48,7 +48,10 @@ impl Health {
             (self.state() == BrokerState::ShuttingDown, "stopping: the broker was told to stop"),
             (hangs, "the disk hangs: a sync of the data directory has been under way for more than 10 s"),
             (is_set(crate::metrics::STORAGE_WRITE_STOPPED), "writes stopped: compaction is too far behind"),
-            (is_set(crate::metrics::STORAGE_BACKGROUND_ERRORS), "storage error: background work failed, see the log"),
+            (
+                is_set(crate::metrics::STORAGE_BACKGROUND_FAILING),
+                "storage error: background work has failed within the last five minutes, see the log",
+            ),
         ]
         .into_iter()
         .filter_map(|(holds, reason)| holds.then_some(reason))
@@ -66,7 +69,10 @@ pub fn notices(storage: &[(&'static str, f64)]) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{DISK_LOW, STORAGE_BACKGROUND_ERRORS, STORAGE_WRITE_STOPPED, WAL_SYNC_RUNNING_SECONDS};
+    use crate::metrics::{
+        DISK_LOW, STORAGE_BACKGROUND_ERRORS, STORAGE_BACKGROUND_FAILING, STORAGE_WRITE_STOPPED,
+        WAL_SYNC_RUNNING_SECONDS,
+    };
 
     #[test]
     fn only_a_serving_broker_with_a_sound_store_is_ready() {
@@ -74,8 +80,13 @@ mod tests {
         let count = |storage: &[(&'static str, f64)]| health.reasons(storage).len();
         assert_eq!(count(&[]), 1);
         health.enter(BrokerState::Running);
-        assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 0.0), (STORAGE_BACKGROUND_ERRORS, 0.0)]), 0);
-        assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 1.0), (STORAGE_BACKGROUND_ERRORS, 2.0)]), 2);
+        assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 0.0), (STORAGE_BACKGROUND_FAILING, 0.0)]), 0);
+        assert_eq!(count(&[(STORAGE_WRITE_STOPPED, 1.0), (STORAGE_BACKGROUND_FAILING, 1.0)]), 2);
+        assert_eq!(
+            count(&[(STORAGE_BACKGROUND_FAILING, 0.0), (STORAGE_BACKGROUND_ERRORS, 6.0)]),
+            0,
+            "they have passed"
+        );
         assert_eq!([0.0, 9.9, 10.1].map(|seconds| count(&[(WAL_SYNC_RUNNING_SECONDS, seconds)])), [0, 0, 1]);
         assert_eq!((count(&[(DISK_LOW, 1.0)]), notices(&[(DISK_LOW, 1.0)]).len()), (0, 1), "ready to read and delete");
         assert_eq!(notices(&[(DISK_LOW, 0.0)]).len(), 0);

@@ -10,6 +10,7 @@
 //! depend on it.
 
 mod allocator;
+mod background_errors;
 mod error;
 mod iterator;
 mod keys;
@@ -33,6 +34,7 @@ pub use self::read_only::ReadOnlyStore;
 pub use super::directory::{FORMAT_VERSION, OpenError};
 pub use super::wal::TailCut;
 
+use self::background_errors::BackgroundErrors;
 use self::error::store_error;
 use self::keys::LogCursor;
 use self::reclaim::Batches;
@@ -58,6 +60,7 @@ pub struct RocksStore {
     keeper: Keeper,
     recovery: RecoveryReport,
     corruptions: AtomicU64,
+    background_errors: Arc<BackgroundErrors>,
 }
 
 impl RocksStore {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rocksdb::{DB, ErrorKind};
 
 use super::allocator;
+use super::background_errors::BackgroundErrors;
 use super::error::is_no_space;
 use super::options::database_options;
 use super::{Database, RocksStore, StoreOptions};
@@ -75,7 +76,8 @@ impl RocksStore {
             Checked::Usable { replay_bytes, cut } => (replay_bytes, cut),
             Checked::Damaged(damage) => return Err(damage.into()),
         };
-        let (db, db_options) = open_database(dir, &db_dir, options, rocksdb_options)?;
+        let background_errors = Arc::<BackgroundErrors>::default();
+        let (db, db_options) = open_database(dir, &db_dir, options, rocksdb_options, &background_errors)?;
         let sequence = db.latest_sequence_number();
         let mark = synced.map_or(0, |synced| synced.sequence);
         if sequence < mark && !options.accept_loss {
@@ -94,6 +96,7 @@ impl RocksStore {
             keeper,
             recovery: recovery.clone(),
             corruptions: AtomicU64::new(0),
+            background_errors,
         };
         Ok(Opened { store, recovery })
     }
@@ -104,6 +107,7 @@ fn open_database(
     db_dir: &Path,
     options: &StoreOptions,
     rocksdb_options: &str,
+    background_errors: &Arc<BackgroundErrors>,
 ) -> Result<(DB, rocksdb::Options), OpenError> {
     allocator::keep_memtables();
     let open = || {
@@ -111,6 +115,7 @@ fn open_database(
         if !rocksdb_options.is_empty() {
             options = options.get_options_from_string(rocksdb_options)?;
         }
+        background_errors.listen(&options);
         // By name, because only then the crate keeps the handle that reads of many rows want.
         Ok((DB::open_cf_with_opts(&options, db_dir, [("default", options.clone())])?, options))
     };

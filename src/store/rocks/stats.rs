@@ -77,6 +77,7 @@ pub(super) fn collect(store: &RocksStore) -> StoreStats {
     gauges.push((metrics::RECOVERY_SECONDS, store.recovery.duration.as_secs_f64()));
     gauges.push((metrics::RECOVERY_REPLAYED_BYTES, store.recovery.replayed_bytes as f64));
     gauges.push((metrics::STORAGE_OLDEST_SNAPSHOT_AGE_SECONDS, oldest_snapshot_age(&store.database)));
+    gauges.push((metrics::STORAGE_BACKGROUND_FAILING, f64::from(u8::from(store.background_errors.is_recent()))));
     let mut counters = counters(&store.options);
     // Whole seconds: counters carry integers.
     counters
