@@ -42,7 +42,7 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// A commit, while serving or stopping. What was acknowledged before is kept.
+    /// A commit, while serving or stopping, or what a stop writes out. What was acknowledged before is kept.
     #[error(
         "a write or sync of the data directory failed, and nothing was acknowledged after it: {0}; check the disk, then start again"
     )]

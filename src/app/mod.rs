@@ -206,7 +206,7 @@ fn open(config: &Config) -> Result<Opening, Failure> {
     let config = config.with_overrides(BrokerOverrides::from_stored(&stored))?;
     let (fail, failed) = oneshot::channel();
     let fatal = Box::new(|error| {
-        // Whoever would listen has ended already, and the process with it.
+        // Whoever would listen has ended, and the process with it.
         let _ = fail.send(error);
     });
     let started = Engine::start(store.clone(), Settings::from(&config), Box::new(SystemEnvironment), fatal)?;
@@ -231,7 +231,7 @@ async fn serve(
     observed: &Arc<Observed>,
     signals: &mut Signals,
 ) -> Result<(), Failure> {
-    let Opening { started, store, config, failed } = opening;
+    let Opening { started, store, config, mut failed } = opening;
     let Started {
         engine,
         catalog,
@@ -320,14 +320,14 @@ async fn serve(
     tokio::select! {
         () = signals.next() => {}
         () = notifier.keep_alive() => {}
-        Ok(error) = failed => return Err(Failure::Commit(error)),
+        Ok(error) = &mut failed => return Err(Failure::Commit(error)),
     }
     let began = Instant::now();
     tracing::info!("stopping");
     observed.health.enter(BrokerState::ShuttingDown);
     notifier.stopping();
     let stopped = tokio::select! {
-        stopped = wind_down(engine, serving, stop, began) => stopped,
+        stopped = unless_failed(failed, wind_down(engine, serving, stop, began)) => stopped,
         // What was answered is durable: the store recovers as after a crash.
         () = signals.next_after(began + ECHO) => return Err(Failure::Interrupted),
     };
@@ -380,6 +380,19 @@ async fn wind_down(
         serving.abort();
     }
     closed_within(STOP_BUDGET.saturating_sub(began.elapsed()), engine.stop()).await
+}
+
+/// How `stop` ends, unless a write or sync fails before: then nothing more is to be waited for, and that is what there is to tell.
+async fn unless_failed(
+    failed: oneshot::Receiver<StoreError>,
+    stop: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        // First: who has failed has told so before its end is seen.
+        biased;
+        Ok(error) = failed => Err(Failure::Commit(error)),
+        stopped = stop => stopped,
+    }
 }
 
 /// Whether the engine has marked the stop as clean before its time was over.
@@ -479,6 +492,27 @@ impl Signals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_disk_that_fails_while_the_broker_stops_is_what_ended_it() {
+        let error = || StoreError::Failed("Input/output error".to_owned());
+        let gone = || std::future::ready(Err(Failure::Unclean(EngineGone)));
+        let (fail, failed) = oneshot::channel();
+        fail.send(error()).expect("it is listened to");
+        let ended = unless_failed(failed, gone()).await.expect_err("the disk has failed");
+        assert_eq!(ended.exit_code(), 7);
+        assert!(ended.to_string().contains("Input/output error"), "{ended}");
+
+        let (fail, failed) = oneshot::channel();
+        let waits = tokio::spawn(unless_failed(failed, std::future::pending()));
+        fail.send(error()).expect("it is listened to");
+        assert!(matches!(waits.await, Ok(Err(Failure::Commit(_)))), "nobody waits for the rest of the stop");
+
+        // An engine that has ended in order fails no more.
+        let (fail, failed) = oneshot::channel::<StoreError>();
+        drop(fail);
+        assert!(unless_failed(failed, std::future::ready(Ok(()))).await.is_ok());
+    }
 
     #[tokio::test]
     async fn stop_that_is_not_known_to_be_clean_is_no_success() {

@@ -122,11 +122,12 @@ impl Syncer {
         self.shared.fail(error);
     }
 
-    /// Finishes what was handed over and ends the thread. Answers whether all of it is synced; if not, nothing may be written
-    /// any more.
-    pub fn finish(self) -> bool {
+    /// Finishes what was handed over and ends the thread. If all of it is synced, answers who is to be told should a later write fail;
+    /// if not, he has been told, and nothing may be written any more.
+    pub fn finish(self) -> Option<Fatal> {
         drop(self.jobs);
-        self.thread.join().is_ok() && !self.shared.failed.load(Ordering::Acquire)
+        let is_synced = self.thread.join().is_ok() && !self.shared.failed.load(Ordering::Acquire);
+        self.shared.fatal.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().filter(|_| is_synced)
     }
 }
 

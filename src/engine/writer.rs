@@ -473,17 +473,16 @@ impl Writer {
         let epoch = BrokerEpoch { leader_epoch: state.leader_epoch, clean_stop: true };
         rows.put(BrokerEpoch::KEY.to_vec(), epoch.encode());
         let synced = syncer.synced();
-        if !syncer.finish() {
-            return;
-        }
+        let Some(fatal) = syncer.finish() else { return };
         let closed =
             state.store.write(&rows, synced).and_then(|_| state.store.sync()).and_then(|()| state.store.close());
         match closed {
             Ok(()) => {
                 let _ = stopping.map(|reply| reply.send(()));
             }
-            // Everything acknowledged is synced; the next start only recovers a little longer.
-            Err(error) => tracing::error!(%error, "the stop is not clean"),
+            // Everything acknowledged is synced, and the next start only recovers a little longer; but the disk is not as it should be.
+            // Told before whoever asked for the stop finds the engine gone.
+            Err(error) => fatal(error),
         }
     }
 }

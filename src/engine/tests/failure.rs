@@ -77,6 +77,17 @@ async fn stop_after_a_failed_sync_is_not_marked_clean() {
 }
 
 #[tokio::test]
+async fn what_a_stop_cannot_write_is_told_before_the_engine_is_gone() {
+    for fault in [Fault::Failed, Fault::NoSpace] {
+        let broker = TestEngine::start();
+        broker.create("t", &[]).await;
+        broker.store.memory.fail_syncs_after(0, fault);
+        assert_eq!(broker.engine().stop().await, Err(EngineGone));
+        broker.fatal.try_recv().expect("the owner knows already");
+    }
+}
+
+#[tokio::test]
 async fn damaged_producer_row_refuses_its_partition_and_no_other() {
     let broker = TestEngine::start();
     broker.create("damaged", &[]).await;
