@@ -55,7 +55,7 @@ impl Questions {
                 drop(turn);
                 answer
             });
-            Ok(asked.await.map_err(|_| NoWord::Gone)??)
+            Ok::<T, NoWord>(asked.await.map_err(|_| NoWord::Gone)??)
         };
         tokio::time::timeout(patience, asked).await.unwrap_or(Err(NoWord::Silent))
     }
@@ -75,8 +75,8 @@ mod tests {
         let (answer, answered) = oneshot::channel();
         let question = async { answered.await.map_err(|_| EngineGone) };
         assert_eq!(questions.ask(Duration::from_millis(1), question).await, Err(NoWord::Silent));
-        let another = async { unreachable!("nothing is asked of a silent writer") };
-        assert_eq!(questions.ask::<()>(Duration::from_millis(1), another).await, Err(NoWord::Silent));
+        let waits = questions.ask::<()>(Duration::from_millis(1), async { unreachable!("the writer is silent") });
+        assert_eq!(waits.await, Err(NoWord::Silent));
         answer.send(7).expect("it waits for its answer");
         assert_eq!(questions.ask(LONG, async { Ok(8) }).await, Ok(8));
         assert_eq!(questions.ask::<()>(LONG, async { Err(EngineGone) }).await, Err(NoWord::Gone));

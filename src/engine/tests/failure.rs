@@ -77,6 +77,21 @@ async fn stop_after_a_failed_sync_is_not_marked_clean() {
 }
 
 #[tokio::test]
+async fn a_sync_that_hangs_is_told_while_it_does() {
+    let broker = TestEngine::start();
+    broker.create("t", &[]).await;
+    let age = || broker.started.sync_under_way.age();
+    assert!(age().is_zero());
+    broker.store.syncs.hold();
+    let waiting = broker.send("t", Acks::All, plain(&["a"]));
+    broker.store.syncs.wait_until_reached();
+    assert!(!age().is_zero());
+    broker.store.syncs.open();
+    waiting.await.expect("it comes back");
+    assert!(age().is_zero());
+}
+
+#[tokio::test]
 async fn what_a_stop_cannot_write_is_told_before_the_engine_is_gone() {
     for fault in [Fault::Failed, Fault::NoSpace] {
         let broker = TestEngine::start();

@@ -1,10 +1,11 @@
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::api::Broker;
 use crate::api::testing::TestBroker;
+use crate::engine::command::NewTopic;
 use crate::metrics::STORAGE_WRITE_STOPPED;
 use crate::store::layer::as_below;
 use crate::store::memory::MemoryStore;
@@ -64,10 +65,11 @@ async fn a_store_that_hangs_keeps_no_probe_waiting_and_one_thread() {
     assert_eq!(readiness(State(shared)).await.status(), StatusCode::SERVICE_UNAVAILABLE, "it takes no writes");
 }
 
-/// A store whose syncs wait until they are let, and of which nothing else does.
+/// A store whose syncs can be held back, and of which nothing else is.
 struct Unsynced {
     rows: MemoryStore,
-    syncs: Mutex<Receiver<()>>,
+    is_held: AtomicBool,
+    let_go: Mutex<Receiver<()>>,
 }
 
 impl Store for Unsynced {
@@ -77,20 +79,21 @@ impl Store for Unsynced {
     );
 
     fn sync(&self) -> Result<(), StoreError> {
-        // An error once the other end is gone, and then nothing is held back.
-        let _ = self.syncs.lock().expect("nobody panics").recv();
+        if self.is_held.load(Ordering::SeqCst) {
+            // An error once the other end is gone.
+            let _ = self.let_go.lock().expect("nobody panics").recv();
+        }
         self.rows.sync()
     }
 }
 
 #[tokio::test]
 async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
-    const SYNCS_OF_THE_TOPICS: usize = 2;
-    let (let_go, syncs) = channel();
-    (0..SYNCS_OF_THE_TOPICS).for_each(|_| let_go.send(()).expect("the store is there"));
-    let broker = TestBroker::over(Arc::new(Unsynced { rows: MemoryStore::new(), syncs: Mutex::new(syncs) }), &[]);
-    let window = [("message.dedup.mode", "window")];
-    broker.create_topic_with("window", 1, &window).await;
+    let (hold, let_go) = channel();
+    let (rows, is_held, let_go) = (MemoryStore::new(), AtomicBool::new(false), Mutex::new(let_go));
+    let store = Arc::new(Unsynced { rows, is_held, let_go });
+    let broker = TestBroker::over(store.clone(), &[]);
+    broker.create_topic_with("window", 1, &[("message.dedup.mode", "window")]).await;
     broker.create_topic_with("sequence", 1, &[("message.dedup.mode", "sequence")]).await;
     let Broker { engine, catalog, extractor, sealed_ids, .. } = &*broker.cx.broker;
     let observed = Observed {
@@ -101,24 +104,25 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
         }),
         ..observed(observing(catalog.clone(), Arc::default(), Arc::new(MemoryStore::new()), 10))
     };
-    let under_way = || collector::page(String::new(), observed.collector.get(), &RuntimeFigures::default());
-    assert!(under_way().contains("\neinmal_wal_sync_running_seconds 0\n"), "nothing is being synced");
-    let hanging = engine.clone();
-    let waiting = tokio::spawn(async move { hanging.init_producer_id().await });
-    while under_way().contains("\neinmal_wal_sync_running_seconds 0\n") {
-        tokio::task::yield_now().await;
-    }
+    let (hanging, overrides) = (engine.clone(), Default::default());
+    store.is_held.store(true, Ordering::SeqCst);
+    let waiting = tokio::spawn(async move {
+        hanging.create_topics(vec![NewTopic { name: "third".into(), partitions: 1, overrides }], false).await
+    });
+    // It has asked by the time that this goes on.
+    tokio::task::yield_now().await;
     let shared = Shared::of(Arc::new(observed));
 
     let (status, page) = told(people(State(shared.clone())).await).await;
     assert_eq!(status, StatusCode::OK);
     assert!(page.contains("verdict odd\">It serves, but the writer does not answer"), "{page}");
     assert!(page.contains("<td>window</td>") && !page.contains("None is open."), "{page}");
-    for (part, there) in [
-        (Overview::summary_json as fn(&Overview) -> serde_json::Value, "\"topics\":2"),
+    let parts: [(fn(&Overview) -> serde_json::Value, &str); 3] = [
+        (Overview::summary_json, "\"topics\":2"),
         (Overview::topics_json, "\"topic\":\"sequence\""),
         (Overview::transactions_json, "\"open\":null"),
-    ] {
+    ];
+    for (part, there) in parts {
         let (status, json) = told(json(State(shared.clone()), part).await).await;
         assert!(status == StatusCode::OK && json.contains(there), "{json}");
     }
@@ -130,7 +134,7 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
         assert_eq!(told(answer).await, (StatusCode::SERVICE_UNAVAILABLE, format!("{SILENCE}\n")));
     }
 
-    drop(let_go);
+    drop(hold);
     waiting.await.expect("no panic").expect("it is synced");
     let (_, json) = told(json(State(shared), Overview::transactions_json).await).await;
     assert_eq!(json, "{\"held_back\":[],\"open\":[]}\n");
