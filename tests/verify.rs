@@ -13,6 +13,7 @@ use support::{TestClient, TestServer, server};
 
 const DATA_DIRECTORY: i32 = 3;
 const DAMAGE: i32 = 4;
+const ADMIN: &str = "einmal.admin.listener=127.0.0.1:0";
 
 fn verify(dir: &Path) -> Output {
     server::call(&["verify", "-o", "json", "--data-dir", dir.to_str().expect("a path of UTF-8")])
@@ -122,6 +123,10 @@ fn a_flipped_byte_in_the_write_ahead_log_is_damage() {
     let output = verify(server.data_dir());
     assert_eq!(output.status.code(), Some(DAMAGE), "{output:?}");
     assert!(damage(&output).iter().any(|(place, ..)| place == "write-ahead log"), "{output:?}");
+    let data_dir = server.data_dir().to_str().expect("a path of UTF-8");
+    let output = server::run(&["start", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--set", ADMIN]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("einmal.storage.accept.loss=true; einmal verify tells"), "{said}");
 }
 
 #[test]
@@ -132,6 +137,39 @@ fn a_database_that_is_gone_is_damage_as_it_is_for_a_start() {
     let output = verify(server.data_dir());
     assert_eq!(output.status.code(), Some(DAMAGE), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("durable writes is gone"), "{output:?}");
+}
+
+#[test]
+fn a_start_advises_what_helps_and_names_what_is_damaged() {
+    const ACCEPT: &str = "einmal.storage.accept.loss=true";
+    let mut server = used();
+    assert!(server.terminate().success());
+    let data_dir = server.data_dir().to_owned();
+    let start = |settings: &[&str]| {
+        let mut arguments = vec!["start", "--data-dir", data_dir.to_str().expect("UTF-8"), "--listen", "127.0.0.1:0"];
+        arguments.extend(["--set", ADMIN]);
+        arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+        let output = server::run(&arguments);
+        assert_eq!(output.status.code(), Some(DAMAGE), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).lines().last().expect("a sentence").to_owned()
+    };
+    let (none, current): (&[&str], _) = (&[], data_dir.join("db/CURRENT"));
+    let named = fs::read_to_string(&current).expect("a text");
+    let manifest = data_dir.join("db").join(named.trim_end());
+    for (path, place) in [(&manifest, named.trim_end()), (&current, "db")] {
+        let kept = data_dir.join("kept");
+        fs::rename(path, &kept).expect("it was there");
+        for settings in [none, &[ACCEPT]] {
+            let said = start(settings);
+            assert!(said.contains(place), "{said}");
+            assert!(said.contains("backup") && !said.contains(ACCEPT), "what does not help is not advised: {said}");
+        }
+        fs::rename(&kept, path).expect("it is put back");
+    }
+    assert!(verify(&data_dir).status.success(), "those that were refused have changed nothing");
+    fs::write(&current, "MANIFEST-000019x\n").expect("it is written");
+    assert!(start(&[]).contains("db/CURRENT"));
+    assert_eq!(verify(&data_dir).status.code(), Some(DAMAGE));
 }
 
 #[test]

@@ -26,10 +26,10 @@ pub enum Failure {
     #[error(transparent)]
     AdminBind(#[from] AdminBindError),
     /// The data directory.
-    #[error(transparent)]
+    #[error("{0}{advice}", advice = of_opening(.0))]
     Open(#[from] OpenError),
     /// What the data directory holds.
-    #[error("cannot recover the data directory: {0}")]
+    #[error("cannot recover the data directory: {0}{advice}", advice = of_recovering(.0))]
     Recovery(#[from] StartError),
     /// Settings that AlterConfigs stored.
     #[error("a setting that AlterConfigs stored in the data directory cannot be used any more: {0}")]
@@ -103,6 +103,24 @@ impl Failure {
     }
 }
 
+/// What to do beside what the error says: a log that is damaged can be read on.
+fn of_opening(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Damaged { acceptable: true, .. } => "; einmal verify tells what is hit",
+        _ => "",
+    }
+}
+
+/// The same of rows and files that a database which opens holds.
+fn of_recovering(error: &StartError) -> &'static str {
+    match error {
+        StartError::Store(StoreError::Corrupt { .. }) => {
+            ": restore the directory from a backup; einmal verify tells what is hit"
+        }
+        _ => "",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +142,23 @@ mod tests {
         ] {
             assert_eq!(failure.exit_code(), expected, "{failure}");
         }
+    }
+
+    #[test]
+    fn damage_that_can_be_walked_is_sent_to_verify() {
+        let log = |acceptable| OpenError::Damaged {
+            what: "w".to_owned(),
+            place: "p".to_owned(),
+            acknowledged: true,
+            acceptable,
+        };
+        let row = StoreError::Corrupt { place: "p".to_owned(), detail: "d".to_owned() };
+        let advises = |failure: Failure| {
+            let said = failure.to_string();
+            (said.contains("accept.loss=true"), said.contains("einmal verify"), said.contains("from a backup"))
+        };
+        assert_eq!(advises(Failure::Open(log(true))), (true, true, true));
+        assert_eq!(advises(Failure::Open(log(false))), (false, false, true));
+        assert_eq!(advises(Failure::Recovery(row.into())), (false, true, true));
     }
 }

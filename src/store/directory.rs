@@ -54,7 +54,11 @@ pub enum OpenError {
         found: String,
     },
     /// More is missing or wrong than a crash can explain. Nothing was changed.
-    #[error("{}: {what} ({place}): restore the directory from a backup, or accept the loss by starting once with einmal.storage.accept.loss=true", if *acknowledged { "data that was acknowledged as durable is damaged" } else { "stored data is damaged" })]
+    #[error(
+        "{}: {what} ({place}): restore the directory from a backup{}",
+        if *acknowledged { "data that was acknowledged as durable is damaged" } else { "stored data is damaged" },
+        if *acceptable { ", or accept the loss by starting once with einmal.storage.accept.loss=true" } else { "" }
+    )]
     Damaged {
         /// What is wrong.
         what: String,
@@ -62,6 +66,8 @@ pub enum OpenError {
         place: String,
         /// Whether it is known that data acknowledged as durable is missing.
         acknowledged: bool,
+        /// Whether `einmal.storage.accept.loss` opens what is left. It does where the write-ahead log is damaged.
+        acceptable: bool,
     },
     /// The device is full.
     #[error("no space left for data directory {}: free some, then start again", dir.display())]
@@ -153,7 +159,7 @@ pub(super) fn check_files(dir: &Path, folders: &[&Path]) -> Result<(), OpenError
     for path in own.into_iter().chain(in_folders.map(|entry| entry.path())) {
         if fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
             let (what, place) = ("a pipe or a device is where a file was".to_owned(), path.display().to_string());
-            return Err(OpenError::Damaged { what, place, acknowledged: false });
+            return Err(OpenError::Damaged { what, place, acknowledged: false, acceptable: false });
         }
     }
     Ok(())

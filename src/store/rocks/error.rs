@@ -10,12 +10,17 @@ pub(super) fn is_no_space(error: &Error) -> bool {
     ["No space left on device", "Disk quota exceeded"].iter().any(|no_space| text.contains(no_space))
 }
 
+/// Whether what was written is not there any more, or not as it was. A file that is gone is an error of the system for RocksDB.
+pub(super) fn is_damage(error: &Error) -> bool {
+    error.kind() == ErrorKind::Corruption || error.as_ref().contains("No such file or directory")
+}
+
 pub(super) fn store_error(error: Error) -> StoreError {
     if is_no_space(&error) {
         return StoreError::NoSpace(error.into_string());
     }
-    match error.kind() {
-        ErrorKind::Corruption => StoreError::Corrupt { place: "the database".to_owned(), detail: error.into_string() },
-        _ => StoreError::Failed(error.into_string()),
+    if is_damage(&error) {
+        return StoreError::Corrupt { place: "the database".to_owned(), detail: error.into_string() };
     }
+    StoreError::Failed(error.into_string())
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use rocksdb::{DB, ErrorKind};
+use rocksdb::DB;
 
 use super::allocator;
 use super::background_errors::BackgroundErrors;
-use super::error::is_no_space;
+use super::error::{is_damage, is_no_space};
 use super::options::database_options;
 use super::{Database, RocksStore, StoreOptions};
 use crate::store::directory::{self, OpenError};
@@ -85,6 +85,7 @@ impl RocksStore {
                 what: format!("the database ends at write {sequence}, {mark} were durable"),
                 place: db_dir.display().to_string(),
                 acknowledged: true,
+                acceptable: true,
             });
         }
         let keeper = Keeper::start(synced_file, sequence, boot_id).map_err(io_error)?;
@@ -119,11 +120,14 @@ fn open_database(
         // By name, because only then the crate keeps the handle that reads of many rows want.
         Ok((DB::open_cf_with_opts(&options, db_dir, [("default", options.clone())])?, options))
     };
-    open().map_err(|error: rocksdb::Error| match error.kind() {
-        _ if is_no_space(&error) => OpenError::NoSpace { dir: dir.to_owned() },
-        ErrorKind::Corruption => {
-            OpenError::Damaged { what: error.into_string(), place: db_dir.display().to_string(), acknowledged: false }
-        }
-        _ => OpenError::Failed { dir: dir.to_owned(), detail: error.into_string() },
+    open().map_err(|error: rocksdb::Error| match error {
+        error if is_no_space(&error) => OpenError::NoSpace { dir: dir.to_owned() },
+        error if is_damage(&error) => OpenError::Damaged {
+            what: error.into_string(),
+            place: db_dir.display().to_string(),
+            acknowledged: false,
+            acceptable: false,
+        },
+        error => OpenError::Failed { dir: dir.to_owned(), detail: error.into_string() },
     })
 }

@@ -44,6 +44,7 @@ impl ReadOnlyStore {
                 what: error.into_string(),
                 place: db_dir.display().to_string(),
                 acknowledged: false,
+                acceptable: false,
             },
             (None, _) => OpenError::Failed { dir: dir.to_owned(), detail: error.into_string() },
         })?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::cut::{TailCut, cut};
 use super::judge::{Verdict, judge};
-use super::manifest;
+use super::manifest::{self, Found};
 use super::survey::{BadSpot, Survey, survey};
 use super::synced::{Synced, SyncedFile};
 use crate::store::directory::OpenError;
@@ -35,11 +35,13 @@ pub struct Damage {
     pub place: String,
     /// Whether it is known that data acknowledged as durable is missing.
     pub acknowledged: bool,
+    /// Whether the rest can be opened once the loss is accepted.
+    pub acceptable: bool,
 }
 
 impl From<Damage> for OpenError {
-    fn from(Damage { what, place, acknowledged }: Damage) -> Self {
-        Self::Damaged { what, place, acknowledged }
+    fn from(Damage { what, place, acknowledged, acceptable }: Damage) -> Self {
+        Self::Damaged { what, place, acknowledged, acceptable }
     }
 }
 
@@ -51,9 +53,13 @@ pub(in crate::store) fn check(
     boot_id: Option<Uuid>,
     accept_loss: bool,
 ) -> io::Result<Checked> {
-    let Some(live) = manifest::live_logs(db_dir)? else {
-        let refused = gone(db_dir, synced).filter(|_| !accept_loss);
-        return Ok(refused.map_or(Checked::Usable { replay_bytes: 0, cut: None }, Checked::Damaged));
+    let live = match manifest::live_logs(db_dir)? {
+        Found::Live(live) => live,
+        Found::Nothing => {
+            let refused = gone(db_dir, synced).filter(|damage| !(accept_loss && damage.acceptable));
+            return Ok(refused.map_or(Checked::Usable { replay_bytes: 0, cut: None }, Checked::Damaged));
+        }
+        Found::Damaged { what, path } => return Ok(Checked::Damaged(unreadable(what, &path, synced))),
     };
     let mut survey = survey(db_dir, live)?;
     let cut = match judge(&survey, synced, boot_id) {
@@ -84,8 +90,12 @@ pub struct Inspected {
 /// Judges the logs as [`check`] does, and changes nothing.
 pub(in crate::store) fn inspect(dir: &Path, db_dir: &Path, boot_id: Option<Uuid>) -> io::Result<Inspected> {
     let synced = SyncedFile::read(dir)?;
-    let Some(live) = manifest::live_logs(db_dir)? else {
-        return Ok(Inspected { damage: gone(db_dir, synced.as_ref()), is_torn: false });
+    let live = match manifest::live_logs(db_dir)? {
+        Found::Live(live) => live,
+        Found::Nothing => return Ok(Inspected { damage: gone(db_dir, synced.as_ref()), is_torn: false }),
+        Found::Damaged { what, path } => {
+            return Ok(Inspected { damage: Some(unreadable(what, &path, synced.as_ref())), is_torn: false });
+        }
     };
     let survey = survey(db_dir, live)?;
     let (damage, is_torn) = match judge(&survey, synced.as_ref(), boot_id) {
@@ -102,6 +112,23 @@ fn gone(db_dir: &Path, synced: Option<&Synced>) -> Option<Damage> {
         what: format!("the database with {} durable writes is gone", synced.sequence),
         place: db_dir.display().to_string(),
         acknowledged: true,
+        // A new one is not made among the files of an old one.
+        acceptable: !has_files(db_dir),
+    })
+}
+
+/// A database that cannot be read without its manifest.
+fn unreadable(what: &str, path: &Path, synced: Option<&Synced>) -> Damage {
+    let acknowledged = synced.is_some_and(|synced| synced.sequence > 0);
+    Damage { what: what.to_owned(), place: path.display().to_string(), acknowledged, acceptable: false }
+}
+
+/// Whether the folder has files of a database that hold data.
+fn has_files(db_dir: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(db_dir) else { return false };
+    entries.flatten().any(|entry| {
+        let path = entry.path();
+        path.extension().is_some_and(|extension| ["log", "sst", "blob"].iter().any(|data| extension == *data))
     })
 }
 
@@ -116,7 +143,7 @@ fn missing(db_dir: &Path, survey: &Survey, spot: Option<&BadSpot>, synced: Optio
         Some(synced) => format!("{what}: writes {} to {synced} are missing", survey.next_sequence),
         None => what,
     };
-    Damage { what, place, acknowledged: synced.is_some() }
+    Damage { what, place, acknowledged: synced.is_some(), acceptable: true }
 }
 
 /// RocksDB replays logs that it has not fsynced and never fsyncs them: a batch found in one and answered as a duplicate would

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::record::{Item, RecordReader};
 
@@ -18,20 +18,55 @@ pub(super) struct LiveLogs {
     pub(super) sequence: u64,
 }
 
-/// Reads the manifest that `CURRENT` names; none if there is no database in `db_dir`.
-pub(super) fn live_logs(db_dir: &Path) -> io::Result<Option<LiveLogs>> {
-    let name = match fs::read_to_string(db_dir.join("CURRENT")) {
-        Ok(name) => name,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+/// What there is to read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A manifest.
+    Live(LiveLogs),
+    /// No database.
+    Nothing,
+    /// A database whose manifest cannot be told or is gone.
+    Damaged {
+        /// What is wrong.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+    },
+}
+
+/// Reads the manifest that `CURRENT` in `db_dir` names.
+pub(super) fn live_logs(db_dir: &Path) -> io::Result<Found> {
+    let path = db_dir.join("CURRENT");
+    let current = match fs::read(&path) {
+        Ok(current) => current,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(error),
     };
-    let mut reader = RecordReader::new(File::open(db_dir.join(name.trim_end()))?, EDIT_HEAD_BYTES);
+    let Some(name) = manifest_name(&current) else {
+        return Ok(Found::Damaged { what: "it names no manifest", path });
+    };
+    let path = db_dir.join(name);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Found::Damaged { what: "the manifest that CURRENT names is not there", path });
+        }
+        Err(error) => return Err(error),
+    };
+    let mut reader = RecordReader::new(file, EDIT_HEAD_BYTES);
     let mut live = LiveLogs::default();
     // What comes after a bad record RocksDB does not use either; whether it then opens is its own decision.
     while let Some(Item::Record { head, .. }) = reader.next()? {
         apply_edit(&head, &mut live);
     }
-    Ok(Some(live))
+    Ok(Found::Live(live))
+}
+
+/// The name that RocksDB has written into `CURRENT`.
+fn manifest_name(current: &[u8]) -> Option<&str> {
+    let name = std::str::from_utf8(current).ok()?.strip_suffix('\n')?;
+    let number = name.strip_prefix("MANIFEST-")?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(name)
 }
 
 /// Applies the leading fields of one edit, `VersionEdit` in RocksDB.
@@ -100,6 +135,30 @@ mod tests {
         // A log number behind a field that is not of interest belongs to something else.
         apply_edit(&[103, 2, 0xff, 0x7f], &mut live);
         assert_eq!(live, LiveLogs { number_min: 300, sequence: 200 });
+    }
+
+    #[test]
+    fn current_that_names_no_manifest_and_a_manifest_that_is_gone_are_damage_with_their_path() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(live_logs(dir.path()).unwrap(), Found::Nothing);
+        for current in [
+            "",
+            "\n",
+            "MANIFEST-000019",
+            "LANIFEST-000019\n",
+            "MANIFEST-\n",
+            "MANIFEST-00001y\n",
+            "MANIFEST-000019\u{b}",
+        ] {
+            fs::write(dir.path().join("CURRENT"), current).unwrap();
+            let Found::Damaged { path, .. } = live_logs(dir.path()).unwrap() else { panic!("{current:?} is a name") };
+            assert!(path.ends_with("CURRENT"), "{current:?}");
+        }
+        fs::write(dir.path().join("CURRENT"), "MANIFEST-000019\n").unwrap();
+        let Found::Damaged { path, .. } = live_logs(dir.path()).unwrap() else { panic!("it is not there") };
+        assert!(path.ends_with("MANIFEST-000019"));
+        fs::write(dir.path().join("MANIFEST-000019"), "").unwrap();
+        assert_eq!(live_logs(dir.path()).unwrap(), Found::Live(LiveLogs::default()));
     }
 
     proptest! {
