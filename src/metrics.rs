@@ -203,7 +203,7 @@ families! {
     STORAGE_OLDEST_SNAPSHOT_AGE_SECONDS = "einmal_storage_oldest_snapshot_age_seconds" Gauge Store ["db"] "Age of the oldest snapshot, 0 if there is none: one that leaks keeps dead data";
     STORAGE_DISK_TOTAL_BYTES = "einmal_storage_disk_total_bytes" Gauge Store ["dir"] "Size of the data directory's file system";
     STORAGE_DISK_FREE_BYTES = "einmal_storage_disk_free_bytes" Gauge Store ["dir"] "Free space of the data directory's file system";
-    STORAGE_CORRUPTION_TOTAL = "einmal_storage_corruption_total" Counter Store [] "Damaged reads";
+    STORAGE_CORRUPTION_TOTAL = "einmal_storage_corruption_total" Counter Store [] "Reads of damaged data, of batches and other rows as of files of message ids";
     RECOVERY_SECONDS = "einmal_recovery_seconds" Gauge Store [] "Time the last start took to recover";
     RECOVERY_REPLAYED_BYTES = "einmal_recovery_replayed_bytes" Gauge Store [] "Write-ahead log replayed at the last start";
 

@@ -74,6 +74,9 @@ pub trait SliceFile: Send + Sync {
     /// # Errors
     /// What the disk says; also for fewer.
     fn read_at(&self, at: u64, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// Takes note that what was read is not what was written.
+    fn note_damage(&self) {}
 }
 
 /// A slice that is being made. Dropped, it is nothing.
@@ -114,22 +117,23 @@ impl Slice {
     pub fn open(files: &dyn SliceFiles, number: u64) -> Result<Self, StoreError> {
         let file = files.open(number)?;
         let failed = |error: io::Error| store_error(number, &error);
+        let damaged = |error: &SliceError| corrupt(file.as_ref(), number, error);
         let length = file.length().map_err(failed)?;
         let mut head = [0; SliceHead::BYTES];
         if length < head.len() as u64 {
             let too_short =
                 SliceError::Damaged { from: length, to: head.len() as u64, what: "the file is too short for a head" };
-            return Err(corrupt(number, &too_short));
+            return Err(damaged(&too_short));
         }
         file.read_at(0, &mut head).map_err(failed)?;
-        let head = SliceHead::decode(&head, length).map_err(|error| corrupt(number, &error))?;
+        let head = SliceHead::decode(&head, length).map_err(|error| damaged(&error))?;
         if head.number != number {
             let other = SliceError::Damaged { from: 0, to: SliceHead::BYTES as u64, what: "it is another slice" };
-            return Err(corrupt(number, &other));
+            return Err(damaged(&other));
         }
         let mut index = vec![0; head.index_bytes()];
         file.read_at(head.index_at(), &mut index).map_err(failed)?;
-        let index = SliceIndex::decode(&head, &index).map_err(|error| corrupt(number, &error))?;
+        let index = SliceIndex::decode(&head, &index).map_err(|error| damaged(&error))?;
         Ok(Self { head, index, file })
     }
 
@@ -146,7 +150,7 @@ impl Slice {
     pub fn find(&self, place: u64, fingerprint: &Fingerprint) -> Result<Option<SealedId>, StoreError> {
         let bucket = self.index.bucket_of(place);
         let bytes = self.bucket(bucket)?;
-        self.index.find(bucket, &bytes, fingerprint).map_err(|error| corrupt(self.head.number, &error))
+        self.index.find(bucket, &bytes, fingerprint).map_err(|error| self.damaged(&error))
     }
 
     /// Visits all ids by rising places.
@@ -156,7 +160,7 @@ impl Slice {
     pub fn scan(&self, visit: &mut dyn FnMut(SealedId)) -> Result<(), StoreError> {
         for bucket in 0..self.head.buckets() {
             let bytes = self.bucket(bucket)?;
-            let ids = self.index.ids(bucket, &bytes).map_err(|error| corrupt(self.head.number, &error))?;
+            let ids = self.index.ids(bucket, &bytes).map_err(|error| self.damaged(&error))?;
             ids.for_each(&mut *visit);
         }
         Ok(())
@@ -169,13 +173,18 @@ impl Slice {
         Ok(bytes)
     }
 
+    fn damaged(&self, error: &SliceError) -> StoreError {
+        corrupt(self.file.as_ref(), self.head.number, error)
+    }
+
     /// Memory, bytes.
     pub fn memory_bytes(&self) -> usize {
         self.index.bytes() + size_of::<Self>()
     }
 }
 
-fn corrupt(number: u64, error: &SliceError) -> StoreError {
+fn corrupt(file: &dyn SliceFile, number: u64, error: &SliceError) -> StoreError {
+    file.note_damage();
     StoreError::Corrupt { place: format!("{FOLDER}/{}", name(number, SUFFIX)), detail: error.to_string() }
 }
 

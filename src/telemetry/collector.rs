@@ -187,7 +187,13 @@ impl Collector {
 
     /// The same as of when the store was last asked: at once.
     pub fn last_fitness(&self) -> Vec<(&'static str, f64)> {
-        let mut gauges = self.sampled().as_ref().map(|(_, stats)| stats.gauges.clone()).unwrap_or_default();
+        let mut gauges: Vec<(&'static str, f64)> = match &*self.sampled() {
+            Some((_, StoreStats { gauges, counters })) => {
+                let damaged = counters.iter().filter(|(name, _)| *name == catalogue::STORAGE_CORRUPTION_TOTAL);
+                gauges.iter().copied().chain(damaged.map(|(name, count)| (*name, *count as f64))).collect()
+            }
+            None => Vec::new(),
+        };
         gauges.push((catalogue::DISK_LOW, self.disk_low()));
         gauges.push((catalogue::WAL_SYNC_RUNNING_SECONDS, self.sources.sync_under_way.age().as_secs_f64()));
         gauges

@@ -60,18 +60,27 @@ impl Health {
 }
 
 /// What those should know who are ready all the same: while the disk is nearly full, consumers and those who delete must find
-/// their way here, or it stays full.
+/// their way here, or it stays full; and what is damaged is refused where it is, while the rest is served.
 pub fn notices(storage: &[(&'static str, f64)]) -> Vec<&'static str> {
-    let is_low = storage.iter().any(|(found, value)| *found == crate::metrics::DISK_LOW && *value > 0.0);
-    Vec::from_iter(is_low.then_some("disk nearly full: produce requests and new topics are refused"))
+    let is_set = |name: &str| storage.iter().any(|(found, value)| *found == name && *value > 0.0);
+    [
+        (is_set(crate::metrics::DISK_LOW), "disk nearly full: produce requests and new topics are refused"),
+        (
+            is_set(crate::metrics::STORAGE_CORRUPTION_TOTAL),
+            "damaged data was read since the start, see the log: einmal verify tells what is hit while the broker is stopped",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(holds, notice)| holds.then_some(notice))
+    .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::metrics::{
-        DISK_LOW, STORAGE_BACKGROUND_ERRORS, STORAGE_BACKGROUND_FAILING, STORAGE_WRITE_STOPPED,
-        WAL_SYNC_RUNNING_SECONDS,
+        DISK_LOW, STORAGE_BACKGROUND_ERRORS, STORAGE_BACKGROUND_FAILING, STORAGE_CORRUPTION_TOTAL,
+        STORAGE_WRITE_STOPPED, WAL_SYNC_RUNNING_SECONDS,
     };
 
     #[test]
@@ -89,7 +98,9 @@ mod tests {
         );
         assert_eq!([0.0, 9.9, 10.1].map(|seconds| count(&[(WAL_SYNC_RUNNING_SECONDS, seconds)])), [0, 0, 1]);
         assert_eq!((count(&[(DISK_LOW, 1.0)]), notices(&[(DISK_LOW, 1.0)]).len()), (0, 1), "ready to read and delete");
-        assert_eq!(notices(&[(DISK_LOW, 0.0)]).len(), 0);
+        assert_eq!(notices(&[(DISK_LOW, 0.0), (STORAGE_CORRUPTION_TOTAL, 0.0)]).len(), 0);
+        let damaged = [(STORAGE_CORRUPTION_TOTAL, 1.0)];
+        assert_eq!((count(&damaged), notices(&damaged).len()), (0, 1), "the rest is served");
         health.enter(BrokerState::ShuttingDown);
         assert_eq!(count(&[]), 1);
     }

@@ -59,7 +59,8 @@ pub struct RocksStore {
     options: rocksdb::Options,
     keeper: Keeper,
     recovery: RecoveryReport,
-    corruptions: AtomicU64,
+    /// Shared with the files of message ids.
+    corruptions: Arc<AtomicU64>,
     background_errors: Arc<BackgroundErrors>,
 }
 
@@ -256,7 +257,8 @@ impl Store for RocksStore {
     }
 
     fn slices(&self) -> Arc<dyn SliceFiles> {
-        Arc::new(SliceFolder::of(self.database.db.path().parent().unwrap_or_else(|| Path::new(""))))
+        let dir = self.database.db.path().parent().unwrap_or_else(|| Path::new(""));
+        Arc::new(SliceFolder::counting(dir, Arc::clone(&self.corruptions)))
     }
 
     fn disk_space(&self) -> Option<DiskSpace> {

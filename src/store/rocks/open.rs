@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use rocksdb::DB;
@@ -96,7 +95,7 @@ impl RocksStore {
             options: db_options,
             keeper,
             recovery: recovery.clone(),
-            corruptions: AtomicU64::new(0),
+            corruptions: Arc::default(),
             background_errors,
         };
         Ok(Opened { store, recovery })

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{FOLDER, NewSliceFile, SUFFIX, SliceFile, SliceFiles, name, store_error};
 use crate::store::StoreError;
@@ -14,17 +16,26 @@ const SYNC_BYTES: u64 = 16 << 20;
 
 /// Slices of a data directory. Without any there is no folder.
 #[derive(Debug)]
-pub struct SliceFolder(PathBuf);
+pub struct SliceFolder {
+    path: PathBuf,
+    /// Counts reads of damaged bytes.
+    damaged: Arc<AtomicU64>,
+}
 
 impl SliceFolder {
     /// That of the data directory `dir`.
     pub fn of(dir: &Path) -> Self {
-        Self(dir.join(FOLDER))
+        Self::counting(dir, Arc::default())
+    }
+
+    /// The same, which counts reads of damaged bytes.
+    pub(in crate::store) fn counting(dir: &Path, damaged: Arc<AtomicU64>) -> Self {
+        Self { path: dir.join(FOLDER), damaged }
     }
 
     fn names(&self) -> Result<Vec<String>, StoreError> {
-        let failed = |error: io::Error| StoreError::Failed(format!("{}: {error}", self.0.display()));
-        let entries = match fs::read_dir(&self.0) {
+        let failed = |error: io::Error| StoreError::Failed(format!("{}: {error}", self.path.display()));
+        let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(failed(error)),
@@ -44,9 +55,9 @@ impl SliceFiles for SliceFolder {
 
     fn remove_unfinished(&self) -> Result<(), StoreError> {
         for name in self.names()?.iter().filter(|name| name.ends_with(SUFFIX_NEW)) {
-            fs::remove_file(self.0.join(name)).map_err(|error| StoreError::Failed(format!("{name}: {error}")))?;
+            fs::remove_file(self.path.join(name)).map_err(|error| StoreError::Failed(format!("{name}: {error}")))?;
         }
-        match File::open(&self.0).and_then(|folder| folder.sync_all()) {
+        match File::open(&self.path).and_then(|folder| folder.sync_all()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(StoreError::Failed(format!("its folder: {error}")))
             }
@@ -55,38 +66,54 @@ impl SliceFiles for SliceFolder {
     }
 
     fn open(&self, number: u64) -> Result<Box<dyn SliceFile>, StoreError> {
-        let file = File::open(self.0.join(name(number, SUFFIX))).map_err(|error| store_error(number, &error))?;
-        Ok(Box::new(file))
+        let file = File::open(self.path.join(name(number, SUFFIX))).map_err(|error| store_error(number, &error))?;
+        Ok(Box::new(FileInFolder { file, damaged: Arc::clone(&self.damaged) }))
     }
 
     fn create(&self, number: u64) -> Result<Box<dyn NewSliceFile>, StoreError> {
         let failed = |error: io::Error| store_error(number, &error);
-        if !self.0.is_dir() {
-            fs::create_dir_all(&self.0).map_err(failed)?;
-            if let Some(above) = self.0.parent() {
+        if !self.path.is_dir() {
+            fs::create_dir_all(&self.path).map_err(failed)?;
+            if let Some(above) = self.path.parent() {
                 File::open(above).and_then(|dir| dir.sync_all()).map_err(failed)?;
             }
         }
-        let path = self.0.join(name(number, SUFFIX_NEW));
+        let path = self.path.join(name(number, SUFFIX_NEW));
         let file = File::create(&path).map_err(failed)?;
-        Ok(Box::new(NewInFolder { folder: self.0.clone(), number, path, file, unsynced_bytes: 0, is_finished: false }))
+        Ok(Box::new(NewInFolder {
+            folder: self.path.clone(),
+            number,
+            path,
+            file,
+            unsynced_bytes: 0,
+            is_finished: false,
+        }))
     }
 
     fn remove(&self, number: u64) -> Result<(), StoreError> {
-        match fs::remove_file(self.0.join(name(number, SUFFIX))) {
+        match fs::remove_file(self.path.join(name(number, SUFFIX))) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(store_error(number, &error)),
             _ => Ok(()),
         }
     }
 }
 
-impl SliceFile for File {
+struct FileInFolder {
+    file: File,
+    damaged: Arc<AtomicU64>,
+}
+
+impl SliceFile for FileInFolder {
     fn length(&self) -> io::Result<u64> {
-        Ok(self.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.read_exact_at(bytes, at)
+        self.file.read_exact_at(bytes, at)
+    }
+
+    fn note_damage(&self) {
+        self.damaged.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -1,4 +1,6 @@
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::dedup::Secret;
@@ -56,7 +58,8 @@ fn slice_in_a_folder_is_there_whole_or_not_at_all() {
 #[test]
 fn damage_is_told_with_file_and_range() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = SliceFolder::of(dir.path());
+    let damaged = Arc::<AtomicU64>::default();
+    let folder = SliceFolder::counting(dir.path(), Arc::clone(&damaged));
     make(&folder, 3, 500).unwrap();
     let path = dir.path().join(FOLDER).join("00000000000000000003.slice");
     let sound = fs::read(&path).unwrap();
@@ -65,6 +68,7 @@ fn damage_is_told_with_file_and_range() {
         bytes[at] ^= 4;
         fs::write(&path, bytes).unwrap();
         let all = Slice::open(&folder, 3).and_then(|slice| slice.scan(&mut |_| {}));
+        assert_eq!(damaged.swap(0, Ordering::Relaxed), 1, "it is counted");
         all.expect_err("damaged").to_string()
     };
     let place = "corrupt data at dedup/00000000000000000003.slice: bytes ";
