@@ -93,7 +93,7 @@ families! {
     PRODUCER_DUPLICATE_RECORDS_TOTAL = "einmal_producer_duplicate_records_total" Counter Collector ["topic"] "Records of dropped duplicate batches";
     PRODUCER_DUPLICATE_BYTES_TOTAL = "einmal_producer_duplicate_bytes_total" Counter Collector ["topic"] "Bytes of dropped duplicate batches";
     PRODUCER_OUT_OF_ORDER_TOTAL = "einmal_producer_out_of_order_total" Counter Collector ["topic"] "Batches refused for a gap in their producer's sequence";
-    PRODUCER_IDS = "einmal_producer_ids" Gauge Recorder ["kind" = "idempotent" | "transactional"] "Producer states kept, over all partitions; transactional: transactional ids known";
+    PRODUCER_IDS = "einmal_producer_ids" Gauge Recorder ["kind" = "idempotent" | "transactional"] "Producer states in memory, of partitions that were written to or asked for them since the start; transactional: transactional ids known";
     DEDUP_CHECKED_RECORDS_TOTAL = "einmal_dedup_checked_records_total" Counter Collector ["topic"] "Records whose message id was looked up (message.dedup.mode)";
     DEDUP_DUPLICATES_TOTAL = "einmal_dedup_duplicates_total" Counter Collector ["topic", "reason"] "Records whose message id was known: dropped, marked, or refused with their batch; by what: batch (an earlier record of the same batch), open (an id in memory), sealed (in a file), sequence (their sender's number), pending (a record of their own open transaction)";
     DEDUP_MISSING_ID_TOTAL = "einmal_dedup_missing_id_total" Counter Collector ["topic"] "Records without a message id or number that were taken unchecked (message.dedup.missing.id)";
@@ -114,7 +114,7 @@ families! {
     DEDUP_SEALED_BYTES = "einmal_dedup_sealed_bytes" Gauge Recorder [] "Bytes of these files on disk; about 1.4 of 38 are in memory, too";
     DEDUP_SEAL_SECONDS = "einmal_dedup_seal_seconds" Histogram Recorder [] "Time that it took to write such a file";
     PRODUCER_DUPLICATE_AGE_SECONDS = "einmal_producer_duplicate_age_seconds" Histogram Recorder [] "Age of the original batch, by its timestamps, when its retry arrives";
-    PRODUCER_STATE_BYTES = "einmal_producer_state_bytes" Gauge Recorder [] "Memory of producer states, over all partitions";
+    PRODUCER_STATE_BYTES = "einmal_producer_state_bytes" Gauge Recorder [] "Memory of these producer states; those of other partitions are on disk";
     PRODUCER_IDS_ALLOCATED_TOTAL = "einmal_producer_ids_allocated_total" Counter Recorder [] "Producer ids handed out";
     PRODUCER_IDS_EXPIRED_TOTAL = "einmal_producer_ids_expired_total" Counter Recorder [] "Producer states dropped after producer.id.expiration.ms";
     PRODUCER_SEQUENCE_WRAPS_TOTAL = "einmal_producer_sequence_wraps_total" Counter Recorder [] "Sequences that wrapped to 0";
