@@ -16,6 +16,9 @@ const RECENT: Duration = Duration::from_secs(300);
 /// Least time between two lines of the log.
 const TOLD_INTERVAL: Duration = Duration::from_secs(60);
 
+/// `kWriteCallback` and `kMemTable`: a write or sync failed, which is no background work, and its caller is told.
+const REASONS_OF_WRITES: [u32; 2] = [2, 3];
+
 /// What is known of the errors.
 #[derive(Debug, Default)]
 pub(super) struct BackgroundErrors(Mutex<Errors>);
@@ -89,7 +92,10 @@ unsafe extern "C" fn ignore_2<A>(_: *mut c_void, _: *const A) {}
 
 unsafe extern "C" fn ignore_3<A, B>(_: *mut c_void, _: *mut A, _: *const B) {}
 
-unsafe extern "C" fn on_error(state: *mut c_void, _reason: u32, status: *mut ffi::rocksdb_status_ptr_t) {
+unsafe extern "C" fn on_error(state: *mut c_void, reason: u32, status: *mut ffi::rocksdb_status_ptr_t) {
+    if REASONS_OF_WRITES.contains(&reason) {
+        return;
+    }
     let mut text = std::ptr::null_mut();
     // SAFETY: RocksDB keeps the status while this runs, and answers a C string of its own, to be freed once, or leaves null for no error.
     unsafe { ffi::rocksdb_status_ptr_get_error(status, &mut text) };
