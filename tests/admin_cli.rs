@@ -71,7 +71,7 @@ fn topics_are_created_shown_changed_and_deleted() {
     assert_eq!(sizes[0], [json!(0)]);
     assert!(sizes[1][0].as_i64().is_some_and(|bytes| (61..1_000).contains(&bytes)), "{sizes:?}");
     let partition =
-        |index: i32, end: i32| [json!("a"), json!(index), json!(1), json!("1"), json!("1"), json!(0), json!(end)];
+        |index: i32, end: i32| [json!("a"), json!(index), json!(1), json!([1]), json!([1]), json!(0), json!(end)];
     assert_eq!(rows(&server, &["topic", "describe", "a"], &described), [partition(0, 0), partition(1, 2)]);
 
     let alter = ["topic", "alter", "a", "--set", "max.message.bytes=77", "--unset", "retention.ms", "-p", "3"];

@@ -39,6 +39,8 @@ pub(crate) enum Cell {
     /// The value of a setting, which may be empty: `""` in tables.
     Setting(Option<String>),
     Number(i64),
+    /// Several, as ids of nodes.
+    Numbers(Vec<i32>),
     Absent,
     /// Milliseconds since 1970; the column's name ends in `_ms`.
     Moment(Option<i64>),
@@ -65,6 +67,7 @@ impl Cell {
             Self::Text(text) => json!(text),
             Self::Setting(text) => json!(text),
             Self::Number(number) => json!(number),
+            Self::Numbers(numbers) => json!(numbers),
             Self::Absent => Value::Null,
             Self::Moment(ms) | Self::Span(ms) => json!(ms),
             Self::Partitions(topics) => {
@@ -81,14 +84,12 @@ impl Cell {
             Self::Setting(Some(text)) if text.is_empty() => "\"\"".to_owned(),
             Self::Setting(text) => text.clone().unwrap_or_default(),
             Self::Number(number) => number.to_string(),
+            Self::Numbers(numbers) => commas(numbers),
             Self::Absent => String::new(),
             Self::Moment(ms) => or_dash(*ms, span::moment),
             Self::Span(ms) => or_dash(*ms, span::show),
             Self::Partitions(topics) => {
-                let of = |(topic, partitions): &(String, Vec<i32>)| {
-                    let partitions: Vec<String> = partitions.iter().map(i32::to_string).collect();
-                    format!("{topic}:{}", partitions.join(","))
-                };
+                let of = |(topic, partitions): &(String, Vec<i32>)| format!("{topic}:{}", commas(partitions));
                 topics.iter().map(of).collect::<Vec<_>>().join(" ")
             }
         };
@@ -98,6 +99,10 @@ impl Cell {
             false => Printable(&text).to_string(),
         }
     }
+}
+
+fn commas(numbers: &[i32]) -> String {
+    numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Rows under named columns.
@@ -206,5 +211,7 @@ payments          1970-01-01T00:00:00.000Z  1m 1s     in:0,1 out:7
         assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), expected);
         assert!(text.ends_with("]\n"));
         assert_eq!(Listing::new(&["id"]).render(Format::Json), "[]\n");
+        let nodes = Cell::Numbers(vec![3, 1]);
+        assert_eq!((nodes.json(), nodes.text()), (json!([3, 1]), "3,1".to_owned()));
     }
 }

@@ -114,8 +114,7 @@ fn partitions(cluster: &mut Cluster, topics: &[MetadataResponseTopic], timeout: 
 }
 
 fn nodes(ids: &[BrokerId]) -> Cell {
-    let ids: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
-    Cell::Text(ids.join(","))
+    Cell::Numbers(ids.iter().map(|id| id.0).collect())
 }
 
 fn settings(cluster: &mut Cluster, topics: &[MetadataResponseTopic], all: bool) -> Result<Listing, CliError> {
