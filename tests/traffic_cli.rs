@@ -194,6 +194,40 @@ fn a_group_goes_on_where_it_has_ended() {
 }
 
 #[test]
+fn a_group_has_no_lag_behind_what_is_never_printed_and_is_told_what_to_do_where_its_place_is_deleted() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    einmal(&server, &["produce", "t"], "a\nb\n");
+    let consume = ["consume", "t", "--group", "g", "--from-beginning", "--exit-at-end"];
+    let committed = || {
+        let rows: Value =
+            serde_json::from_str(&einmal(&server, &["group", "lag", "g", "-o", "json"], "")).expect("JSON");
+        (rows[0]["committed_offset"].as_i64(), rows[0]["lag"].as_i64())
+    };
+    assert_eq!(einmal(&server, &consume, ""), "a\nb\n");
+    einmal(&server, &["produce", "t", "--transactional-id", "shop", "--abort"], "c\n");
+    // The record and its marker.
+    assert_eq!(committed(), (Some(2), Some(2)));
+    assert_eq!(einmal(&server, &consume, ""), "");
+    assert_eq!(committed(), (Some(4), Some(0)));
+
+    einmal(&server, &["produce", "t"], "d\ne\nf\n");
+    einmal(&server, &["topic", "trim", "t", "--to", "6", "--execute"], "");
+    let lost = server::call(&[&consume[..], &["--bootstrap-server", &server.address.to_string()]].concat());
+    let said = String::from_utf8_lossy(&lost.stderr);
+    assert_eq!(lost.status.code(), Some(1), "{said}");
+    let mend = ["group", "reset", "g", "--topic", "t", "-p", "0", "--to", "earliest", "--execute"];
+    for part in
+        ["OFFSET_OUT_OF_RANGE", "\"g\" has committed 4 in t-0", "from 6 to 7", &format!("`einmal {}`", mend.join(" "))]
+    {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    einmal(&server, &mend, "");
+    assert_eq!(einmal(&server, &consume, ""), "f\n");
+}
+
+#[test]
 fn aborted_and_open_records_are_seen_only_by_those_who_ask_for_them() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);

@@ -55,6 +55,9 @@ pub(super) fn advice(error: &ClientError) -> Option<&'static str> {
             Some(advice_to_fenced(api))
         }
         ClientError::NoneAnswers(errors) => errors.first().and_then(|(_, error)| advice(error)),
+        ClientError::Refused { api: "Fetch", error: ErrorCode::OFFSET_OUT_OF_RANGE, .. } => Some(
+            "what was there is deleted: --from-beginning or --offset begins elsewhere, a group is set back by `einmal group reset`",
+        ),
         _ => None,
     }
 }
@@ -88,6 +91,8 @@ mod tests {
         let connect = |kind| ClientError::Connect { address: "h:1".to_owned(), error: io::Error::from(kind) };
         let broken = |api, kind| ClientError::Broken { api, error: io::Error::from(kind) };
         let fenced = |api| ClientError::Refused { api, error: ErrorCode::PRODUCER_FENCED, message: String::new() };
+        let (error, message) = (ErrorCode::OFFSET_OUT_OF_RANGE, String::new());
+        let deleted = ClientError::Refused { api: "Fetch", error, message };
         let other = |peer| ClientError::NotKafka { address: ([127, 0, 0, 1], 1).into(), peer };
         for (error, word) in [
             (connect(ErrorKind::ConnectionRefused), "start the broker"),
@@ -108,6 +113,7 @@ mod tests {
                 },
                 "--timeout",
             ),
+            (deleted, "einmal group reset"),
         ] {
             let said = after(&error);
             assert!(said.starts_with("; ") && said.contains(word), "{error}: {said}");

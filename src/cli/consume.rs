@@ -1,6 +1,6 @@
 //! `einmal consume`: records become lines of stdout.
 //!
-//! With a group it goes on where the group has committed, and commits what it has printed. It is no member: a group that has members
+//! With a group it goes on where the group has committed, and commits how far it has come. It is no member: a group that has members
 //! refuses its commits, so that it cannot take anything away from them.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use super::output::{self, Format};
 use super::place::{self, Found, Place};
 use super::read::{Brought, Message, Position, fetch};
 use super::target::Target;
-use super::{CliError, group, held, now, offsets};
+use super::{CliError, group, held, now, offsets, shell_word};
 use crate::client::{ClientError, Cluster, NodeId, PartitionLeader};
 use crate::types::{ErrorCode, IsolationLevel, Offset, PartitionIndex};
 
@@ -116,10 +116,13 @@ pub fn run(options: &Options) -> Result<(), CliError> {
                 let read = PartitionLeader { topic: topic.clone(), partition, leader: Some(leader) };
                 at_end.note(read, next, (end, high_watermark), now());
                 let position = of_leader.iter_mut().find(|asked| asked.topic == topic && asked.partition == partition);
+                let mut has_moved = false;
                 if let Some(position) = position {
+                    has_moved = position.offset < next;
                     position.offset = next;
                 }
-                if let Some(group) = options.group.as_deref().filter(|_| printed > 0) {
+                // Also behind what is never printed, as records of aborted transactions: it would count as lag for ever.
+                if let Some(group) = options.group.as_deref().filter(|_| has_moved) {
                     commit(&mut cluster, options, group, ((topic, partition), next))?;
                 }
             }
@@ -185,6 +188,9 @@ fn begin(cluster: &mut Cluster, options: &Options) -> Result<Begun, CliError> {
     };
     refuse_beyond(place, &found, &committed)?;
     let has_records = found.values().any(|found| found.start < found.end);
+    if let Some(group) = &options.group {
+        refuse_lost(group, &found, &committed)?;
+    }
     let mut positions: BTreeMap<NodeId, Vec<Position>> = BTreeMap::new();
     for partition in partitions {
         let place = (partition.topic, partition.partition);
@@ -210,6 +216,26 @@ fn refuse_beyond(
         return Err(beyond.swap_remove(0));
     }
     beyond.iter().for_each(|error| eprintln!("einmal: {error}, from which this partition is read"));
+    Ok(())
+}
+
+/// What is committed and not there any more is told before anything is read: whose group it is decides where it goes on.
+fn refuse_lost(
+    group: &str,
+    found: &BTreeMap<(String, PartitionIndex), Found>,
+    committed: &BTreeMap<(String, PartitionIndex), Offset>,
+) -> Result<(), CliError> {
+    for (place, Found { start, end, .. }) in found {
+        let Some(offset) = committed.get(place).filter(|offset| *offset < start || *offset > end) else { continue };
+        let (topic, partition) = place;
+        return Err(CliError::Unfit(format!(
+            "{}: the group {group:?} has committed {offset} in {topic}-{partition}, which has offsets from {start} to {end} now; \
+             `einmal group reset {} --topic {} -p {partition} --to earliest --execute` has it go on with the first of them",
+            ErrorCode::OFFSET_OUT_OF_RANGE,
+            shell_word(group),
+            shell_word(topic),
+        )));
+    }
     Ok(())
 }
 
