@@ -194,7 +194,7 @@ fn filled(no: u32, name: &str, store: &MemoryStore) -> Arc<Topic> {
     Arc::new(topic)
 }
 
-fn commit(offsets: &CommittedOffsets, group: &str, topic: u32, index: u32, offset: i64) {
+pub(in crate::telemetry) fn commit(offsets: &CommittedOffsets, group: &str, topic: u32, index: u32, offset: i64) {
     let committed = CommittedOffset {
         offset,
         leader_epoch: LeaderEpoch(-1),
@@ -299,6 +299,31 @@ fn levels_and_names_that_are_not_wanted_are_left_out() {
     let text = page_of("", &collector);
     assert!(text.contains("\neinmal_topics 2\n"));
     assert!(!text.contains("topic=\"") && !text.contains("group=\""), "{text}");
+}
+
+#[test]
+fn what_fills_the_lists_of_boards_made_for_kafka_is_there_among_many_partitions() {
+    const PARTITIONS: usize = PARTITIONS_SHOWN_MAX + 1;
+    for (series_max, shown) in [(PARTITIONS, PARTITIONS), (PARTITIONS - 1, 0)] {
+        let (catalog, mut topics) = (Arc::new(Catalog::default()), Topics::default());
+        let mut topic = topic(1, "t", 0);
+        let id = |index| PartitionId { topic: TopicNo(1), index };
+        let partition = |index| Arc::new(Partition::new(id(index), LeaderEpoch(0), &Recovered::default()));
+        topic.partitions = (0..PARTITIONS as u32).map(partition).collect();
+        topics.insert(Arc::new(topic));
+        catalog.publish(Arc::new(topics));
+        let text = page_of("", &observing(catalog, Arc::default(), Arc::new(MemoryStore::new()), series_max));
+        for (family, shown) in [
+            ("kafka_topic_partition_current_offset", shown),
+            ("kafka_topic_partition_oldest_offset", shown),
+            ("kafka_cluster_partition_replicascount", shown),
+            ("kafka_topic_partition_leader", 0),
+        ] {
+            assert_eq!(values(&text, &format!("{family}{{")).len(), shown, "{family} of {series_max} series");
+            let folded = values(&text, &format!("einmal_metrics_folded{{family=\"{family}\"}}"));
+            assert_eq!(folded.is_empty(), shown > 0, "{family}");
+        }
+    }
 }
 
 #[test]

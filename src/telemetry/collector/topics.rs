@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ages::Asking;
 use super::groups::age;
+use super::partition_count;
 use super::writer::{Fold, Writer};
 use crate::dedup::KnownBy;
 use crate::log::catalog::{Topic, Topics, Traffic};
@@ -71,6 +72,10 @@ const JMX_BY_PARTITION: &[(&Family, PartitionGauge)] = &[
     (compat::REPLICAS_COUNT, |_| 1.0),
     (compat::LSO_LAG, lso_lag),
 ];
+
+/// Boards made for Kafka fill their lists of topics from these: shown wherever a family may have as many series, as such a board shows
+/// nothing without.
+const FILL_LISTS: [&Family; 3] = [compat::CURRENT_OFFSET, compat::OLDEST_OFFSET, compat::REPLICAS_COUNT];
 
 fn count(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
@@ -171,7 +176,8 @@ fn partitions(
     is_shown: bool,
     gauge: impl Fn(&Partition) -> f64,
 ) {
-    if !is_shown {
+    let fills_list = FILL_LISTS.iter().any(|filling| filling.name == family.name);
+    if !is_shown && !(fills_list && writer.has_room(partition_count(topics))) {
         writer.left_out(family);
         return;
     }
