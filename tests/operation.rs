@@ -132,7 +132,7 @@ fn the_page_and_its_json_tell_what_holds_readers_back_and_what_was_dropped() {
 
     transactional.end(&mut client, true);
     let transactions = json(&server, "/api/v1/transactions");
-    assert_eq!(transactions.to_string(), r#"{"held_back":[],"open":[]}"#);
+    assert_eq!(transactions.to_string(), r#"{"held_back":[],"held_back_left_out":0,"open":[],"open_left_out":0}"#);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! and no keys: names, offsets and ages. Names are cut ([`shown`]) and shared, and what is not among the worst is left out before its
 //! names are looked for: a request of a few bytes must not make much of what clients have long names for.
 
+mod rows;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,12 +18,12 @@ use super::collector::{Collector, now};
 use super::health::notices;
 use super::name::shown;
 use super::questions::{NoWord, Questions, SILENCE};
-use crate::api::senders::{SENDERS_MAX, Sent};
 use crate::engine::Engine;
 use crate::engine::command::EngineGone;
 use crate::log::catalog::{Topic, Topics};
 use crate::transaction::{TransactionMetadata, TransactionState};
-use crate::types::{PartitionId, Timestamp, TopicNo};
+use crate::types::{PartitionId, Timestamp};
+pub use rows::{GroupRow, HeldBackRow, LeftOut, SenderRow, TopicRow, TransactionRow};
 
 /// Most groups, topics, transactions and partitions that are shown, each: those that are worst.
 pub const ROWS_MAX: usize = 100;
@@ -67,124 +69,8 @@ pub struct Overview {
     pub traffic: Vec<TopicRow>,
     /// Who sent most of them first.
     pub senders: Vec<SenderRow>,
-}
-
-/// A group.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub struct GroupRow {
-    /// Its id, as it is shown.
-    pub group: Arc<str>,
-    /// Kafka's name of its state, `Empty` for one that only has offsets.
-    pub state: &'static str,
-    /// Members.
-    pub members: usize,
-    /// To the high watermarks, records.
-    pub lag_records: i64,
-    /// To the last stable offsets, records.
-    pub lag_committed_records: i64,
-    /// Age of the oldest record not committed.
-    pub lag_seconds: Option<f64>,
-    /// Since it last committed.
-    pub commit_age_seconds: Option<f64>,
-}
-
-/// An open transaction.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TransactionRow {
-    /// Whose, as it is shown.
-    pub transactional_id: Arc<str>,
-    /// Its producer.
-    pub producer_id: i64,
-    /// And epoch.
-    pub producer_epoch: i16,
-    /// Kafka's name of its state.
-    pub state: &'static str,
-    /// How long it is open.
-    pub age_seconds: f64,
-    /// How long it may be.
-    pub timeout_seconds: f64,
-    /// `topic-partition`, a few of them.
-    pub partitions: Vec<String>,
-    /// How many there are.
-    pub partition_count: usize,
-    /// Groups whose offsets it will commit, a few of them.
-    pub groups: Vec<Arc<str>>,
-}
-
-/// A partition in which a transaction keeps records from readers of committed ones.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HeldBackRow {
-    /// Topic.
-    pub topic: Arc<str>,
-    /// Index.
-    pub partition: u32,
-    /// Last stable offset.
-    pub last_stable_offset: i64,
-    /// Records behind it.
-    pub records: i64,
-    /// Whose transactions are open there, as they are shown, the oldest of them.
-    pub by: Vec<Arc<str>>,
-}
-
-/// What a topic has carried since the start.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TopicRow {
-    /// Its name.
-    pub topic: Arc<str>,
-    /// Partitions.
-    pub partitions: usize,
-    /// Bytes that can be read.
-    pub size_bytes: u64,
-    /// Appended.
-    pub records_in: u64,
-    /// Came a second time and were not stored.
-    pub duplicate_records: u64,
-    /// Known by their ids (`message.dedup.mode`).
-    pub known_messages: u64,
-    /// Batches refused for a gap.
-    pub out_of_order: u64,
-}
-
-/// A client that sent what was there, to one topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SenderRow {
-    /// Its client id; empty for one that names none.
-    pub client_id: Arc<str>,
-    /// Where to.
-    pub topic: Arc<str>,
-    /// Records that were known by their ids or numbers.
-    pub known_messages: u64,
-    /// Records of batches that its producers retried.
-    pub retried_records: u64,
-    /// So many more may be missing, from before it was on the list.
-    pub missed_max: u64,
-}
-
-impl SenderRow {
-    /// The worst, at most `count`, of topics that are still there.
-    pub fn worst(collector: &Collector, topics: &Topics, count: usize) -> Vec<Self> {
-        let row = |(topic, client_id, sent): (TopicNo, Arc<str>, Sent)| {
-            Some(Self {
-                client_id,
-                topic: Arc::clone(&topics.by_no.get(&topic)?.name),
-                known_messages: sent.repeated.known,
-                retried_records: sent.repeated.retried,
-                missed_max: sent.missed_max,
-            })
-        };
-        collector.senders().worst(SENDERS_MAX).into_iter().filter_map(row).take(count).collect()
-    }
-
-    /// As `/api/v1/dedup` has it.
-    pub fn json(&self) -> Value {
-        json!({
-            "client_id": &*self.client_id,
-            "topic": &*self.topic,
-            "known_messages": self.known_messages,
-            "retried_records": self.retried_records,
-            "missed_max": self.missed_max,
-        })
-    }
+    /// What there is besides.
+    pub left_out: LeftOut,
 }
 
 impl Overview {
@@ -198,7 +84,7 @@ impl Overview {
         tokio::task::spawn_blocking(move || Self::of(&observed, open)).await.unwrap_or_default()
     }
 
-    fn of(observed: &Observed, open: Result<Vec<(String, TransactionMetadata)>, NoWord>) -> Self {
+    fn of(observed: &Observed, open: Result<Open, NoWord>) -> Self {
         let storage = observed.collector.get().map(Collector::fitness).unwrap_or_default();
         let mut overview = Self {
             version: observed.version.to_owned(),
@@ -210,7 +96,9 @@ impl Overview {
         };
         overview.notices.extend(overview.is_writer_silent.then_some(SILENCE));
         if let Some(collector) = observed.collector.get() {
-            overview.look(collector, open.unwrap_or_default(), now());
+            let open = open.unwrap_or_default();
+            overview.look(collector, open.oldest, now());
+            overview.left_out.transactions = open.left_out;
         }
         overview
     }
@@ -245,7 +133,7 @@ impl Overview {
             commit_age_seconds: lag.newest.map(age),
             group: lag.group,
         });
-        self.groups = worst(groups.collect(), |row| row.lag_records);
+        (self.groups, self.left_out.groups) = worst(groups.collect(), |row| row.lag_records);
         self.senders = SenderRow::worst(collector, &topics, SENDERS_SHOWN_MAX);
     }
 
@@ -277,7 +165,8 @@ impl Overview {
             }));
         }
         let traffic = std::mem::take(&mut self.traffic);
-        self.traffic = worst(traffic, |row| (row.duplicate_records + row.known_messages, row.records_in));
+        (self.traffic, self.left_out.topics) =
+            worst(traffic, |row| (row.duplicate_records + row.known_messages, row.records_in));
         let row = |(records, last_stable_offset, topic, id): (i64, i64, &Arc<Topic>, PartitionId)| HeldBackRow {
             topic: Arc::clone(&topic.name),
             partition: id.index,
@@ -285,7 +174,9 @@ impl Overview {
             records,
             by: by(id),
         };
-        worst(held_back, |(records, ..)| *records).into_iter().map(row).collect()
+        let (held_back, left_out) = worst(held_back, |(records, ..)| *records);
+        self.left_out.held_back = left_out;
+        held_back.into_iter().map(row).collect()
     }
 
     /// Everything but the lists.
@@ -318,7 +209,7 @@ impl Overview {
                 "commit_age_seconds": row.commit_age_seconds,
             })
         });
-        json!({ "groups": rows.collect::<Vec<_>>() })
+        json!({ "groups": rows.collect::<Vec<_>>(), "groups_left_out": self.left_out.groups })
     }
 
     /// The open transactions, `null` if they are not known, and what they hold back.
@@ -345,8 +236,13 @@ impl Overview {
                 "transactional_ids": texts(&row.by),
             })
         });
-        let open = (!self.is_writer_silent).then(|| open.collect::<Vec<_>>());
-        json!({ "open": open, "held_back": held_back.collect::<Vec<_>>() })
+        let is_known = !self.is_writer_silent;
+        json!({
+            "open": is_known.then(|| open.collect::<Vec<_>>()),
+            "open_left_out": is_known.then_some(self.left_out.transactions),
+            "held_back": held_back.collect::<Vec<_>>(),
+            "held_back_left_out": self.left_out.held_back,
+        })
     }
 
     /// The topics.
@@ -362,34 +258,43 @@ impl Overview {
                 "out_of_order_batches": row.out_of_order,
             })
         });
-        json!({ "topics": rows.collect::<Vec<_>>() })
+        json!({ "topics": rows.collect::<Vec<_>>(), "topics_left_out": self.left_out.topics })
     }
 }
 
-/// The [`ROWS_MAX`] of `rows` of which `figure` tells most, most first.
-fn worst<T, K: Ord>(mut rows: Vec<T>, figure: impl Fn(&T) -> K) -> Vec<T> {
+/// The [`ROWS_MAX`] of `rows` of which `figure` tells most, most first, and how many others there are.
+fn worst<T, K: Ord>(mut rows: Vec<T>, figure: impl Fn(&T) -> K) -> (Vec<T>, usize) {
     rows.sort_by_key(|row| std::cmp::Reverse(figure(row)));
+    let left_out = rows.len().saturating_sub(ROWS_MAX);
     rows.truncate(ROWS_MAX);
-    rows
+    (rows, left_out)
 }
 
 fn texts(names: &[Arc<str>]) -> Vec<&str> {
     names.iter().map(|name| &**name).collect()
 }
 
-/// Those that are open or prepared, oldest first.
-async fn open_transactions(engine: Engine) -> Result<Vec<(String, TransactionMetadata)>, EngineGone> {
+/// Transactions that are open or prepared.
+#[derive(Debug, Default)]
+struct Open {
+    /// [`ROWS_MAX`] of them, oldest first.
+    oldest: Vec<(String, TransactionMetadata)>,
+    /// How many others there are.
+    left_out: usize,
+}
+
+async fn open_transactions(engine: Engine) -> Result<Open, EngineGone> {
     let states = TransactionState::ALL.into_iter().filter(|state| !state.is_at_rest()).collect();
     let mut listed = engine.list_transactions(states).await?;
     listed.sort_unstable_by_key(|listed| listed.start_time);
+    let left_out = listed.len().saturating_sub(ROWS_MAX);
     listed.truncate(ROWS_MAX);
     let ids: Vec<String> = listed.into_iter().map(|listed| listed.transactional_id.to_string()).collect();
     let described = engine.describe_transactions(ids.clone()).await?;
     let known = ids.into_iter().zip(described).filter_map(|(id, metadata)| Some((id, metadata?)));
-    let mut open: Vec<_> = known.filter(|(_, metadata)| !metadata.state.is_at_rest()).collect();
-    open.sort_by_key(|(_, metadata)| metadata.start_time);
-    open.truncate(ROWS_MAX);
-    Ok(open)
+    let mut oldest: Vec<_> = known.filter(|(_, metadata)| !metadata.state.is_at_rest()).collect();
+    oldest.sort_by_key(|(_, metadata)| metadata.start_time);
+    Ok(Open { oldest, left_out })
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use super::overview::Overview;
 /// Served beside the page, which may load nothing else.
 pub const STYLE: &str = include_str!("page.css");
 
-/// Appends a table, or a sentence instead of one without rows.
-fn table(html: &mut String, heading: &str, none: &str, columns: &[&str], rows: Vec<Vec<String>>) {
+/// Appends a table, and how many rows it does without, or a sentence instead of one without rows.
+fn table(html: &mut String, heading: &str, none: &str, columns: &[&str], rows: Vec<Vec<String>>, left_out: usize) {
     // Writing to a String cannot fail.
     let _ = write!(html, "<section><h2>{heading}</h2>");
     if rows.is_empty() {
@@ -20,6 +20,7 @@ fn table(html: &mut String, heading: &str, none: &str, columns: &[&str], rows: V
         let _ = write!(html, "<th>{column}</th>");
     }
     html.push_str("</tr></thead><tbody>");
+    let shown = rows.len();
     for row in rows {
         html.push_str("<tr>");
         for cell in row {
@@ -27,7 +28,11 @@ fn table(html: &mut String, heading: &str, none: &str, columns: &[&str], rows: V
         }
         html.push_str("</tr>");
     }
-    html.push_str("</tbody></table></section>");
+    html.push_str("</tbody></table>");
+    if left_out > 0 {
+        let _ = write!(html, "<p>These are the first {shown} of {}.</p>", shown + left_out);
+    }
+    html.push_str("</section>");
 }
 
 /// Text that cannot be taken for markup: names are what clients chose.
@@ -120,7 +125,7 @@ fn groups(html: &mut String, overview: &Overview) {
         ]
     });
     let columns = ["Group", "State", "Members", "Lag, records", "Lag, time", "Last commit", ""];
-    table(html, "Who lags?", "There are no groups.", &columns, rows.collect());
+    table(html, "Who lags?", "There are no groups.", &columns, rows.collect(), overview.left_out.groups);
 }
 
 fn transactions(html: &mut String, overview: &Overview) {
@@ -139,7 +144,7 @@ fn transactions(html: &mut String, overview: &Overview) {
     let columns = ["Transactional id", "Producer id / epoch", "State", "Open for", "Timeout", "Partitions", "Groups"];
     let none =
         if overview.is_writer_silent { "The writer does not answer, and it alone knows." } else { "None is open." };
-    table(html, "Which transactions are open?", none, &columns, rows.collect());
+    table(html, "Which transactions are open?", none, &columns, rows.collect(), overview.left_out.transactions);
     let rows = overview.held_back.iter().map(|row| {
         vec![
             format!("{}-{}", row.topic, row.partition),
@@ -150,7 +155,7 @@ fn transactions(html: &mut String, overview: &Overview) {
     });
     let columns = ["Partition", "Last stable offset", "Records held back", "By the transaction of"];
     let none = "Readers of committed records can read everything.";
-    table(html, "What do they hold back?", none, &columns, rows.collect());
+    table(html, "What do they hold back?", none, &columns, rows.collect(), overview.left_out.held_back);
 }
 
 fn deduplicated(html: &mut String, overview: &Overview) {
@@ -174,7 +179,7 @@ fn deduplicated(html: &mut String, overview: &Overview) {
         "Messages known by their id",
         "Batches out of order",
     ];
-    table(html, "What was deduplicated?", "There are no topics.", &columns, rows.collect());
+    table(html, "What was deduplicated?", "There are no topics.", &columns, rows.collect(), overview.left_out.topics);
     let _ = write!(
         html,
         "<p>Since the start {} records ({}) came a second time from a producer that retried and were not stored again, {} messages were \
@@ -198,13 +203,13 @@ fn senders(html: &mut String, overview: &Overview) {
         ]
     });
     let columns = ["Client id", "Topic", "Messages known by their id", "Records that it retried", ""];
-    table(html, "Who sent it again?", "Nobody has sent anything again.", &columns, rows.collect());
+    table(html, "Who sent it again?", "Nobody has sent anything again.", &columns, rows.collect(), 0);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::overview::{GroupRow, HeldBackRow, SenderRow, TopicRow, TransactionRow};
+    use crate::telemetry::overview::{GroupRow, HeldBackRow, LeftOut, SenderRow, TopicRow, TransactionRow};
 
     fn overview() -> Overview {
         Overview {
@@ -278,6 +283,17 @@ mod tests {
         ] {
             assert!(html.contains(answer), "{answer} is not in\n{html}");
         }
+    }
+
+    #[test]
+    fn who_is_not_on_a_list_is_counted_under_it() {
+        let left_out = LeftOut { groups: 20, transactions: 3, held_back: 400, topics: 7 };
+        let html = html(&Overview { left_out, ..overview() });
+        for count in [21, 4, 401, 8] {
+            let told = format!("</table><p>These are the first 1 of {count}.</p></section>");
+            assert_eq!(html.matches(&told).count(), 1, "{told} is not in\n{html}");
+        }
+        assert!(!super::html(&overview()).contains("These are the first"));
     }
 
     #[test]

@@ -137,7 +137,7 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
     drop(hold);
     waiting.await.expect("no panic").expect("it is synced");
     let (_, json) = told(json(State(shared), Overview::transactions_json).await).await;
-    assert_eq!(json, "{\"held_back\":[],\"open\":[]}\n");
+    assert_eq!(json, "{\"held_back\":[],\"held_back_left_out\":0,\"open\":[],\"open_left_out\":0}\n");
 }
 
 /// Status and body.

@@ -2,11 +2,12 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::log::catalog::Catalog;
+use crate::log::offsets::CommittedOffsets;
 use crate::log::partition::{Partition, Recovered};
 use crate::store::memory::MemoryStore;
-use crate::telemetry::collector::tests::{observing, topic};
+use crate::telemetry::collector::tests::{commit, observing, topic};
 use crate::telemetry::name::SHOWN_BYTES_MAX;
-use crate::types::{LeaderEpoch, ProducerId};
+use crate::types::{LeaderEpoch, ProducerId, TopicNo};
 
 /// A topic in whose partitions 1, 2, 3 … records are held back.
 fn held_back(partitions: u32) -> Topic {
@@ -43,6 +44,7 @@ fn long_ids_of_many_transactions_in_many_partitions_make_a_small_answer() {
     let figures: Vec<_> = overview.held_back.iter().map(|row| (row.partition, row.records)).collect();
     let worst: Vec<_> = (0..PARTITIONS).rev().map(|index| (index, i64::from(index) + 1)).take(ROWS_MAX).collect();
     assert_eq!(figures, worst);
+    assert_eq!(overview.transactions_json()["held_back_left_out"], PARTITIONS as usize - ROWS_MAX);
     let ids: Vec<&Arc<str>> = overview.transactions.iter().map(|row| &row.transactional_id).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ROWS_MAX, "cut, they are still told apart");
     for row in &overview.held_back {
@@ -52,4 +54,28 @@ fn long_ids_of_many_transactions_in_many_partitions_make_a_small_answer() {
     let json = overview.transactions_json().to_string();
     let names_max = 2 * ROWS_MAX * (1 + 2 * NAMED_MAX);
     assert!(json.len() < names_max * (SHOWN_BYTES_MAX + 50), "{} bytes", json.len());
+}
+
+#[test]
+fn what_is_not_among_the_worst_is_counted() {
+    let (catalog, mut topics) = (Arc::new(Catalog::default()), Topics::default());
+    topics.insert(Arc::new(held_back(1)));
+    for no in 1..ROWS_MAX as u32 + 20 {
+        topics.insert(Arc::new(topic(no + 1, &format!("t{no}"), 0)));
+    }
+    catalog.publish(Arc::new(topics));
+    let offsets = Arc::<CommittedOffsets>::default();
+    (0..ROWS_MAX + 10).for_each(|group| commit(&offsets, &format!("g{group}"), 1, 0, 4));
+    let collector = observing(catalog, offsets, Arc::new(MemoryStore::new()), 100);
+    let mut overview = Overview::default();
+    overview.look(&collector, Vec::new(), 0);
+    let json = overview.topics_json();
+    assert_eq!((json["topics"].as_array().map(Vec::len), &json["topics_left_out"]), (Some(ROWS_MAX), &20.into()));
+    let json = overview.groups_json();
+    assert_eq!((json["groups"].as_array().map(Vec::len), &json["groups_left_out"]), (Some(ROWS_MAX), &10.into()));
+
+    let left_out = LeftOut { groups: 1, transactions: 2, held_back: 3, topics: 4 };
+    let overview = Overview { left_out, ..Overview::default() };
+    let transactions = overview.transactions_json();
+    assert_eq!((&transactions["open_left_out"], &transactions["held_back_left_out"]), (&2.into(), &3.into()));
 }
