@@ -13,6 +13,7 @@ use einmal::client::admin;
 use einmal::config::listeners::machine_name;
 use einmal::config::load::{Sources, load};
 use einmal::config::{document, show};
+use einmal::telemetry::output;
 
 // A decoder may reserve what a hostile count asks for: with this allocator that stays a reservation of address space.
 #[global_allocator]
@@ -301,7 +302,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("einmal: {failure}");
+            output::say_end(&failure);
             app::end(failure.exit_code())
         }
     }
@@ -323,7 +324,8 @@ fn ready(admin: Option<&str>, is_strict: bool) -> Result<(), Failure> {
 
 fn run(start: Start) -> Result<(), Failure> {
     let sources = start.sources();
-    let loaded = load(&sources)?;
+    // Without settings there is no level; what went wrong is told in the form of a log all the same.
+    let loaded = load(&sources).inspect_err(|_| drop(output::install("info")))?;
     let again = Sources { again: true, ..sources };
     let manner = Manner { speaks_as_kafka: start.from_kafka_env, reload: Arc::new(move || load(&again)) };
     app::run(loaded, BUILD, manner)?;

@@ -5,6 +5,7 @@ mod support;
 use std::net::TcpListener;
 use std::process::Output;
 
+use serde_json::Value;
 use support::TestServer;
 use support::server::run;
 
@@ -12,13 +13,15 @@ const USAGE: i32 = 2;
 const DATA_DIRECTORY: i32 = 3;
 const PORT_IN_USE: i32 = 5;
 
-/// The last line on stderr, after asserting the exit code.
+/// What the last line on stderr says, which is JSON as all that are for machines, after asserting the exit code.
 fn refused(output: &Output, exit_code: i32) -> String {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(exit_code), "{stderr}");
     assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
-    let last = stderr.lines().rfind(|line| !line.trim().is_empty());
-    last.expect("a sentence on stderr").to_owned()
+    let last = stderr.lines().rfind(|line| !line.trim().is_empty()).expect("a line on stderr");
+    let last: Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{last}"));
+    assert_eq!((&last["level"], &last["message"]), (&"ERROR".into(), &"ended".into()));
+    last["error"].as_str().expect("a sentence").to_owned()
 }
 
 fn start(data_dir: &str, settings: &[&str]) -> Output {
@@ -43,6 +46,16 @@ fn a_port_in_use_is_named() {
     let (_dir, path) = data_dir();
     let sentence = refused(&start(&path, &[&format!("listeners=PLAINTEXT://127.0.0.1:{port}")]), PORT_IN_USE);
     assert!(sentence.contains(&port.to_string()), "{sentence}");
+}
+
+#[test]
+fn a_log_that_takes_no_errors_does_not_silence_the_end() {
+    let holder = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listeners = format!("listeners=PLAINTEXT://{}", holder.local_addr().expect("it is bound"));
+    let (_dir, path) = data_dir();
+    let output = start(&path, &["einmal.log.level=off", &listeners]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.starts_with("einmal: ") && said.lines().count() == 1, "{said}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The program's own words: one line per event on stderr, text for people, JSON for machines. What they may hold is in `fields`; warnings
 //! that repeat are left out (`repetition`).
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::sync::Arc;
 
@@ -60,6 +61,16 @@ pub fn install(level: &str) -> Result<(Arc<Loggers>, Repetition), InvalidFilter>
     };
     let loggers = Loggers::new(Levels::of(&text), move |levels| put_in_force(&handle, levels));
     Ok((Arc::new(loggers), repetition))
+}
+
+/// Says why the process ends: as all else that it has said where that are lines for machines, else as a sentence for people.
+pub fn say_end(why: &impl Display) {
+    // Before the log was begun, and where it takes no errors, nobody else would say it.
+    if !std::io::stderr().is_terminal() && tracing::enabled!(Level::ERROR) {
+        tracing::error!(error = %why, "ended");
+    } else {
+        eprintln!("einmal: {why}");
+    }
 }
 
 /// Tells of warnings that were left out, for ever.
