@@ -148,6 +148,23 @@ impl SliceHead {
     /// # Errors
     /// [`SliceError`].
     pub fn decode(bytes: &[u8; Self::BYTES], file_bytes: u64) -> Result<Self, SliceError> {
+        let head = Self::read(bytes)?;
+        match file_bytes.cmp(&head.file_bytes()) {
+            std::cmp::Ordering::Equal => Ok(head),
+            std::cmp::Ordering::Less => {
+                Err(SliceError::Damaged { from: file_bytes, to: head.file_bytes(), what: "the file is too short" })
+            }
+            std::cmp::Ordering::Greater => {
+                Err(SliceError::Damaged { from: head.file_bytes(), to: file_bytes, what: "the file is too long" })
+            }
+        }
+    }
+
+    /// The head in `bytes`, whatever follows it.
+    ///
+    /// # Errors
+    /// [`SliceError`].
+    pub fn read(bytes: &[u8; Self::BYTES]) -> Result<Self, SliceError> {
         let damaged = |what| SliceError::Damaged { from: 0, to: Self::BYTES as u64, what };
         if field::<8>(bytes, 0) != MAGIC {
             return Err(damaged("it does not begin as a slice"));
@@ -174,15 +191,7 @@ impl SliceHead {
         if version == 0 || head.buckets == 0 || head.filter_blocks == 0 {
             return Err(damaged("the head counts nothing"));
         }
-        match file_bytes.cmp(&head.file_bytes()) {
-            std::cmp::Ordering::Equal => Ok(head),
-            std::cmp::Ordering::Less => {
-                Err(SliceError::Damaged { from: file_bytes, to: head.file_bytes(), what: "the file is too short" })
-            }
-            std::cmp::Ordering::Greater => {
-                Err(SliceError::Damaged { from: head.file_bytes(), to: file_bytes, what: "the file is too long" })
-            }
-        }
+        Ok(head)
     }
 
     /// Bytes of the whole file.

@@ -190,7 +190,7 @@ impl Engine {
             settings: settings.clone(),
         };
         recover_topics(&mut state)?;
-        recover_message_ids(&mut state)?;
+        recover_message_ids(&mut state, &mut rows)?;
         recover_offsets(&mut state, &mut rows)?;
         recover_transactions(&mut state, &mut rows, environment.as_mut())?;
         let groups = recover_groups(&mut state)?;
@@ -361,11 +361,11 @@ fn recover_topics(state: &mut State) -> Result<(), StartError> {
     Ok(())
 }
 
-fn recover_message_ids(state: &mut State) -> Result<(), StartError> {
+fn recover_message_ids(state: &mut State, rows: &mut Rows) -> Result<(), StartError> {
     let topics = &state.topics;
-    let exists = |topic| topics.by_no.contains_key(&topic);
+    let name_of = |topic| topics.by_no.get(&topic).map(|topic: &Arc<Topic>| Arc::clone(&topic.name));
     let began = Instant::now();
-    let gone = message_ids::recover(&mut state.message_ids, state.store.as_ref(), exists)?;
+    let gone = message_ids::recover(&mut state.message_ids, state.store.as_ref(), rows, name_of)?;
     metrics::gauge!(crate::metrics::DEDUP_RECOVERY_SECONDS).set(began.elapsed().as_secs_f64());
     state.message_ids.show_all(topics);
     gone.into_iter().for_each(|topic| state.dead.push(0, Dead::MessageIds(topic)));

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::TopicConfig;
 use crate::dedup::KnownBy;
-use crate::types::{Offset, TopicNo, Uuid};
+use crate::types::{TopicNo, Uuid};
 
 use super::partition::Partition;
 
@@ -27,13 +27,6 @@ pub struct Topic {
     pub config: TopicConfig,
     /// What it has carried since the start; kept over changes of the topic, gone with it.
     pub traffic: Arc<Traffic>,
-}
-
-impl Topic {
-    /// Whether its log has come to an offset of a partition.
-    pub fn has_reached(&self, partition: u32, offset: Offset) -> bool {
-        self.partitions.get(partition as usize).is_some_and(|partition| offset < partition.offsets().log_end)
-    }
 }
 
 /// Counters of one topic, rendered by `telemetry` with the topic's name as label.

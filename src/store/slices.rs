@@ -137,6 +137,18 @@ impl Slice {
         Ok(Self { head, index, file })
     }
 
+    /// The slice itself, if it is the one of which the log knows this head.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`]: it is that of another log.
+    pub fn known_as(self, head: &SliceHead) -> Result<Self, StoreError> {
+        if self.head == *head {
+            return Ok(self);
+        }
+        let (to, what) = (SliceHead::BYTES as u64, "it is not the file that the log knows by this number");
+        Err(self.damaged(&SliceError::Damaged { from: 0, to, what }))
+    }
+
     /// Whether an id of this place is in it, perhaps. Reads nothing.
     #[inline]
     pub fn may_hold(&self, place: u64) -> bool {

@@ -130,8 +130,6 @@ impl MessageIds {
         {
             return refused;
         }
-        // Those of a log that has lost its end do not count: slices are from before.
-        ids.sealed.found.retain(|(_, id)| topic.has_reached(id.partition, id.offset));
         let index = self.by_topic.entry(topic.no).or_insert_with(|| {
             let index = Index::new(self.extractor.secret);
             self.bytes += index.bytes();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use super::{MessageIds, numbers, versions};
 use crate::dedup::{Index, KeptBlock, Secret};
@@ -72,12 +73,14 @@ struct StoredBlock {
 pub(in crate::engine) fn recover(
     message_ids: &mut MessageIds,
     store: &dyn Store,
-    exists: impl Fn(TopicNo) -> bool,
+    rows: &mut Rows,
+    name_of: impl Fn(TopicNo) -> Option<Arc<str>>,
 ) -> Result<Vec<TopicNo>, StoreError> {
+    let exists = |topic| name_of(topic).is_some();
     if let Some(time) = store.get(&MessageIdTime::KEY)? {
         message_ids.clock.at_least(MessageIdTime::decode(&time)?.0);
     }
-    message_ids.sealing.recover(store.slices().as_ref(), &exists)?;
+    message_ids.sealing.recover(store, rows, &name_of)?;
     if let Some(until) = message_ids.sealing.newest_until() {
         // What comes now is later than what is sealed.
         message_ids.clock.at_least(until.saturating_add(1));

@@ -6,6 +6,7 @@
 //! 2. **Make.** A thread of its own reads the rows of those ids and makes a slice ([`sealer`]), which is durable before the writer hears
 //!    of it.
 //! 3. **Publish.** The writer shows it to connections ([`SealedIds`]), which look ids up in slices before a batch is queued.
+//!    With the same write it gets a row, without which its file counts nothing at a start ([`recovery`]).
 //! 4. **Leave.** From the next look on, blocks leave memory, and their rows go by point deletes, some thousand ids with a write. A batch
 //!    that was looked up before the slice was shown says so, and the writer looks into the slice itself: at most a second's worth of
 //!    batches, by a filter in memory; it reads a file only for ids that are there, or where the filter errs.
@@ -13,7 +14,7 @@
 //!    oldest ids, an eighth of the window, about), or with its topic. The file is removed after the sync of the group that dropped it.
 //!
 //! A crash between any of these leaves ids in memory, in a file, or in both, never in none; what is in both leaves memory after the
-//! start. What a deleted topic leaves is removed by the start.
+//! start. What a deleted topic leaves is removed by the start, and so are files from after the end of a log that has lost its end.
 //!
 //! Ledgers stay in memory: a claim is changed by a takeover, a slice is not. So do topics that compare records' own times, topics
 //! with few ids, and those of a short window.
@@ -26,6 +27,7 @@
 //! Slices are those of one topic each. The filters count as memory of message ids (`einmal.dedup.memory.bytes`).
 
 mod look_up;
+mod recovery;
 mod sealer;
 
 use std::collections::{HashMap, VecDeque};
@@ -39,8 +41,8 @@ use super::group::Group;
 use crate::config::DedupConfig;
 use crate::dedup::{Index, Secret};
 use crate::log::catalog::Topics;
-use crate::store::StoreError;
-use crate::store::slices::{Slice, SliceFiles};
+use crate::store::schema::{RowValue, SliceRow, slice_key};
+use crate::store::slices::Slice;
 use crate::types::{Timestamp, TopicNo};
 
 /// Part of `einmal.dedup.open.max.ids` below which nothing leaves memory: files of few ids cost more than they give.
@@ -133,22 +135,6 @@ impl Sealing {
             slices: metrics::gauge!(crate::metrics::DEDUP_SLICES),
             sealed_bytes: metrics::gauge!(crate::metrics::DEDUP_SEALED_BYTES),
         }
-    }
-
-    /// Opens what is there; removes what was begun, and what deleted topics have left.
-    pub fn recover(&mut self, files: &dyn SliceFiles, exists: impl Fn(TopicNo) -> bool) -> Result<(), StoreError> {
-        files.remove_unfinished()?;
-        for number in files.numbers()? {
-            let slice = Slice::open(files, number)?;
-            self.next_number = number.saturating_add(1);
-            if exists(slice.head.topic) {
-                self.push(Arc::new(slice));
-            } else {
-                files.remove(number)?;
-            }
-        }
-        self.publish();
-        Ok(())
     }
 
     /// The way of connections to the slices.
@@ -279,6 +265,7 @@ impl Sealing {
         let Some(slices) = self.by_topic.get_mut(&topic) else { return };
         if let Some(slice) = slices.pop_front() {
             self.memory_bytes -= slice.memory_bytes();
+            group.rows.delete(slice_key(slice.head.number));
             self.remove_file(group, slice);
         }
         if self.by_topic.get(&topic).is_some_and(VecDeque::is_empty) {
@@ -360,6 +347,8 @@ impl Sealing {
         self.made = None;
         match sealed.slice {
             Some(slice) if exists => {
+                // Before any of its ids leaves memory: with the row the file counts, also after a crash.
+                group.rows.put(slice_key(slice.head.number), SliceRow(slice.head).encode());
                 self.leaving.insert(sealed.topic, slice.head.until);
                 self.push(Arc::new(slice));
                 self.publish();

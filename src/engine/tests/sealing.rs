@@ -10,9 +10,11 @@ use crate::engine::command::{Acks, AppendBatch, Appended, TopicRef};
 use crate::engine::settings::Settings;
 use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
+use crate::store::memory::MemoryStore;
 use crate::store::schema::id_blocks_prefix;
 use crate::store::slices::SliceFiles;
 use crate::types::{ErrorCode, PartitionId, ProducerEpoch, ProducerId, TransactionResult};
+use crate::verify::tests::damage_of;
 
 const WINDOW: &[(&str, &str)] = &[("message.dedup.mode", "window"), ("message.dedup.window.ms", "80000")];
 
@@ -318,6 +320,49 @@ async fn slice_that_cannot_be_made_leaves_ids_in_memory_and_is_tried_again() {
     broker.seal().await;
     assert_eq!((broker.slices().len(), broker.id_rows_left()), (1, 0));
     assert_eq!(broker.offer_numbers(7..8).await, at(7));
+}
+
+#[tokio::test]
+async fn slice_from_after_the_end_of_a_log_that_lost_it_makes_no_record_known() {
+    let broker = start().await;
+    for batch in 0..6 {
+        broker.offer_numbers(batch * 10..batch * 10 + 10).await;
+    }
+    let before = broker.store.memory.crash(usize::MAX);
+    broker.seal().await;
+    assert_eq!((broker.slices().len(), broker.id_rows_left()), (1, 0));
+    let files = || broker.store.memory.slices.crash(false, 0);
+    let on = |mut memory: MemoryStore| {
+        memory.slices = files();
+        let again = TestEngine::start_on(memory, Arc::clone(&broker.time), sealing());
+        assert_eq!(again.slices(), [0_u64; 0]);
+        again
+    };
+    // The log as it was before: its ids are still rows.
+    assert_eq!(on(before).offer_numbers(33..34).await, at(33));
+    // A log without any of it: the records are lost, and grow over.
+    let again = on(start().await.store.memory.crash(usize::MAX));
+    again.offer_numbers(1000..1080).await;
+    assert_eq!(again.offer_numbers(50..51).await, at(80), "what was lost is stored when it is sent again");
+}
+
+#[tokio::test]
+async fn slice_that_is_gone_is_told_and_its_ids_are_stored_again() {
+    let broker = start().await;
+    broker.offer_numbers(0..20).await;
+    broker.seal().await;
+    broker.offer_numbers(20..25).await;
+    let number = broker.slices()[0];
+    broker.store.memory.slices.remove(number).expect("in memory");
+    let found = damage_of(&broker.store.memory);
+    assert!(found.len() == 1 && found[0].what.contains("20 ids of topic t"), "{found:?}");
+    let broker = broker.restart().await;
+    assert_eq!(damage_of(&broker.store.memory), [], "it is told once");
+    assert_eq!(broker.offer_numbers(22..23).await, at(22));
+    assert_eq!(broker.offer_numbers(3..4).await, at(25));
+    broker.offer_numbers(100..120).await;
+    broker.seal().await;
+    assert!(broker.slices()[0] > number, "no number twice");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@
 //! | 0x16 compacted | topic, partition | [`CompactedRow`] |
 //! | 0x17 sequence | topic, partition, name | [`crate::dedup::Sequence`] |
 //! | 0x18 version | topic, partition, fingerprint of a record's key | [`KeyVersion`] |
+//! | 0x19 file of message ids | its number | [`SliceRow`] |
 //! | 0x20 transaction | transactional id | [`crate::transaction::TransactionMetadata`] |
 //! | 0x21 pending offset | producer id, length of group, group, topic, partition | [`OffsetRow`] |
 //! | 0x30 group | group | [`crate::group::classic::StoredGroup`] |
@@ -37,6 +38,7 @@ mod offset;
 mod partition;
 mod producer;
 mod sequence;
+mod slice;
 mod topic;
 mod transaction;
 mod value;
@@ -61,6 +63,7 @@ pub use offset::{
 };
 pub use partition::{AbortedRow, CompactedRow, PartitionRow, SparseRow};
 pub use sequence::{sequence_key, sequence_of_key, sequences_prefix};
+pub use slice::{SliceRow, slice_key, slice_of_key};
 pub use topic::{TopicRow, topic_key, topic_of_key, topics_prefix};
 pub use transaction::{transaction_key, transaction_of_key, transactions_prefix};
 pub use value::RowValue;
@@ -88,6 +91,8 @@ pub mod prefix {
     pub const SEQUENCE: u8 = 0x17;
     /// Versions of keys, per partition.
     pub const KEY_VERSION: u8 = 0x18;
+    /// Files of message ids, per number.
+    pub const SLICE: u8 = 0x19;
     /// Transactions, per transactional id.
     pub const TRANSACTION: u8 = 0x20;
     /// Offsets that belong to an open transaction, per producer.

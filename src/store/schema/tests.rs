@@ -152,6 +152,8 @@ proptest! {
             }
         }
         round_trips(&MessageIdTime(numbers[0]))?;
+        let file = crate::dedup::slice::tests::file_of(&[], 1);
+        round_trips(&SliceRow(crate::dedup::slice::SliceHead::read(file.first_chunk().expect("a head")).expect("as it was written")))?;
         round_trips(&MessageIdSecret(uuid.to_be_bytes()))?;
         round_trips(&OffsetRow {
             offset: numbers[0], leader_epoch: LeaderEpoch(ids[2]), metadata: text.clone(),
@@ -186,7 +188,7 @@ proptest! {
         let key = [&[prefix], &rest[..]].concat();
         let _ = (LogKey::decode(&key), partition_of_key(&key), producer_of_key(&key), sparse_of_key(&key));
         let _ = (offset_of_key(&key), topic_of_key(&key), aborted_of_key(&key), id_block_of_key(&key));
-        let _ = (sequence_of_key(&key), topic_of_version_key(&key));
+        let _ = (sequence_of_key(&key), topic_of_version_key(&key), slice_of_key(&key), SliceRow::decode(&key));
         let value = [&[version], &rest[..]].concat();
         let _ = (PartitionRow::decode(&value), SparseRow::decode(&value), ProducerState::decode(&value));
         let _ = (OffsetRow::decode(&value), TopicRow::decode(&value), NextTopicNo::decode(&value));

@@ -30,7 +30,7 @@ struct MemoryFile {
 
 impl MemorySlices {
     /// As a start finds them after a kill, or after a power cut, which leaves what is synced and, as `luck` has it, some of the rest.
-    pub(in crate::store) fn crash(&self, is_power_cut: bool, luck: usize) -> Self {
+    pub fn crash(&self, is_power_cut: bool, luck: usize) -> Self {
         let state = self.state();
         let mut files = state.files.clone();
         if is_power_cut {
