@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::io::{self, BufRead, BufReader, Read};
 
 pub(super) use compress::write;
-pub use compress::{Compression, compress};
+pub use compress::{Compression, compress, compress_as};
 
 /// Largest zstd window that is taken, as a power of two: 8 MiB, what zstd's own levels use up to 19.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;

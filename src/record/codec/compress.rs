@@ -30,12 +30,22 @@ impl Compression {
         };
         Self { codec, level }
     }
+
+    /// At the codec's quickest level of those that compress at all.
+    pub fn quick(codec: Codec) -> Self {
+        Self { codec, level: 1 }
+    }
+}
+
+/// Compresses `plain` at the level that Kafka takes where nobody sets one.
+pub fn compress(codec: Codec, plain: &[u8]) -> Vec<u8> {
+    compress_as(Compression::of(codec), plain)
 }
 
 /// Compresses `plain`.
-pub fn compress(codec: Codec, plain: &[u8]) -> Vec<u8> {
+pub fn compress_as(compression: Compression, plain: &[u8]) -> Vec<u8> {
     let mut compressed = Vec::new();
-    write(Compression::of(codec), &mut &*plain, plain.len() as u64, &mut compressed)
+    write(compression, &mut &*plain, plain.len() as u64, &mut compressed)
         .expect("encoders fail only where their input or output does, and a vector takes all");
     compressed
 }
