@@ -8,9 +8,11 @@
 //! one: the newest. Of records whose own times count ([`earlier`]) there are several of one fingerprint, far apart.
 
 mod blocks;
+mod claims;
 mod earlier;
 mod ids;
 mod look;
+mod queue;
 mod repeats;
 mod settled;
 mod shards;
@@ -27,6 +29,7 @@ use super::table::Slot;
 use crate::types::{Offset, ProducerId, Timestamp};
 pub use blocks::KeptBlock;
 use blocks::{Block, BlockState, Blocks};
+use claims::Claims;
 use earlier::Earlier;
 pub(super) use earlier::Reach;
 use ids::Ids;
@@ -51,7 +54,7 @@ pub struct Index {
     /// Of the batch that was judged last.
     repeats: Vec<Repeat>,
     /// In a ledger, of all ids of blocks that are neither forgotten nor aborted.
-    claims: HashMap<u64, Claim>,
+    claims: Claims,
     /// What ids of open transactions, and those not in a block yet, stand in place of, where that has to come back without them.
     replaced: HashMap<u64, u64>,
     /// Blocks of open transactions, by the number of their first id.
@@ -99,7 +102,7 @@ impl Index {
             blocks: Blocks::default(),
             new_times: Vec::new(),
             repeats: Vec::new(),
-            claims: HashMap::new(),
+            claims: Claims::default(),
             replaced: HashMap::new(),
             open: HashMap::new(),
         }
@@ -124,9 +127,8 @@ impl Index {
     pub fn bytes(&self) -> usize {
         // What is open is counted roughly: it is the tail of what was appended last.
         let open = self.open.len() * 64;
-        let claims =
-            self.claims.capacity() * size_of::<(u64, Claim)>() + self.replaced.capacity() * size_of::<(u64, u64)>();
-        claims + self.shards.bytes() + self.ids.bytes() + self.blocks.bytes() + open
+        let replaced = self.replaced.capacity() * size_of::<(u64, u64)>();
+        self.claims.bytes() + replaced + self.shards.bytes() + self.ids.bytes() + self.blocks.bytes() + open
     }
 
     /// Reads the memory in which ids will be looked up. One look-up after the other waits for memory each time; this waits about once.
@@ -154,7 +156,7 @@ impl Index {
                 let block = self.blocks.of(number);
                 match block.state {
                     state if state.is_settled() && block.time <= reach.expired_until => {
-                        if self.claims.contains_key(&number) {
+                        if self.claims.get(number).is_some() {
                             self.replaced.insert(self.ids.next(), number);
                         }
                         self.shards.set_number(place, slot, self.ids.next() as u32);
@@ -207,7 +209,7 @@ impl Index {
         }
         let place = self.places.of(&id.fingerprint);
         let Earlier::Same(slot) = self.earlier(place, id, reach) else { return None };
-        self.claims.get(&self.number_in(place, slot)).copied()
+        self.claims.get(self.number_in(place, slot)).copied()
     }
 
     fn number_in(&self, place: u64, slot: Slot) -> u64 {
@@ -242,7 +244,7 @@ impl Index {
     pub fn new_kept(&self) -> KeptIds {
         KeptIds {
             ids: self.new_ids().copied().collect(),
-            claims: self.new_numbers().filter_map(|number| self.claims.get(&number).copied()).collect(),
+            claims: self.new_numbers().filter_map(|number| self.claims.get(number).copied()).collect(),
             times: self.new_times.clone(),
         }
     }
@@ -375,6 +377,10 @@ impl Index {
             for number in numbers {
                 self.replaced.remove(&number);
             }
+            if self.replaced.is_empty() {
+                // One batch may have made it large.
+                self.replaced = HashMap::new();
+            }
         }
     }
 
@@ -405,7 +411,7 @@ impl Index {
     /// Takes an id out of the table; false if it is not the newest of its fingerprint.
     fn remove(&mut self, number: u64) -> bool {
         if !self.claims.is_empty() {
-            self.claims.remove(&number);
+            self.claims.remove(number);
         }
         let place = self.place_of(number);
         let Some(slot) = self.shards.find(place, |stored| stored == number as u32) else { return false };
@@ -418,7 +424,9 @@ impl Index {
         if let Some(block) = self.blocks.pop_oldest() {
             self.settle(block.numbers());
         }
-        self.ids.forget_before(self.blocks.oldest().map_or(self.unkept, |block| block.first));
+        let oldest = self.blocks.oldest().map_or(self.unkept, |block| block.first);
+        self.ids.forget_before(oldest);
+        self.claims.forget_before(oldest);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Blocks of ids: of which batch they are, since when, and whose.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::queue::Queue;
 use crate::types::{Offset, ProducerId, Timestamp};
 
 /// Ids of one batch.
@@ -70,7 +70,7 @@ impl Block {
 /// Those of one topic, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
-    blocks: VecDeque<Block>,
+    blocks: Queue<Block>,
     times_bytes: usize,
 }
 
@@ -85,7 +85,7 @@ impl Blocks {
 
     /// Memory, bytes.
     pub fn bytes(&self) -> usize {
-        self.blocks.capacity() * size_of::<Block>() + self.times_bytes
+        self.blocks.bytes() + self.times_bytes
     }
 
     /// Whether records of them have times of their own.
@@ -98,18 +98,18 @@ impl Blocks {
     }
 
     pub fn oldest(&self) -> Option<&Block> {
-        self.blocks.front()
+        self.blocks.get(0)
     }
 
     /// The block of an id that is in one.
     pub fn of(&self, number: u64) -> &Block {
-        &self.blocks[self.place_of(number)]
+        self.blocks.get(self.place_of(number)).expect("an id is in a block until that is forgotten")
     }
 
     /// The same to be changed.
     pub fn of_mut(&mut self, number: u64) -> &mut Block {
         let place = self.place_of(number);
-        &mut self.blocks[place]
+        self.blocks.get_mut(place).expect("an id is in a block until that is forgotten")
     }
 
     fn place_of(&self, number: u64) -> usize {
@@ -140,9 +140,6 @@ impl Blocks {
     pub fn pop_oldest(&mut self) -> Option<Block> {
         let block = self.blocks.pop_front()?;
         self.times_bytes -= size_of_val(&*block.times);
-        if self.blocks.capacity() > 64 && self.blocks.len() * 4 < self.blocks.capacity() {
-            self.blocks.shrink_to(self.blocks.len() * 2);
-        }
         Some(block)
     }
 }

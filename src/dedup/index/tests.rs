@@ -204,3 +204,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn memory_grows_and_shrinks_in_small_steps() {
+    const IDS: u32 = 150_000;
+    // Of its tables each grows by a quarter, and all of them about at the same time.
+    const STEP_BYTES: usize = 64 << 10;
+    for is_ledger in [false, true] {
+        let mut index = Index::new(Secret::new([1; 16]));
+        let mut before = index.bytes();
+        let mut step = |index: &Index| {
+            let (bytes, was) = (index.bytes(), before);
+            before = bytes;
+            assert!(bytes.abs_diff(was) <= STEP_BYTES, "from {was} to {bytes} with {} ids", index.len());
+        };
+        for number in 0..IDS {
+            assert!(matches!(index.offer(&id(number, 0), EVER, None), Offered::New));
+            if is_ledger {
+                index.note_claim(Claim { owner: 1, expires: number.into() });
+            }
+            index.keep(at(number.into(), number.into()), None);
+            step(&index);
+        }
+        for _ in 0..IDS {
+            assert_eq!(index.forget_oldest(), 1);
+            step(&index);
+        }
+        assert!(index.bytes() < 100_000, "{} bytes for nothing", index.bytes());
+    }
+}
+
+#[test]
+fn claims_are_those_of_their_numbers_whatever_was_forgotten() {
+    let mut index = Index::new(Secret::new([1; 16]));
+    let claim = |number: u32| Claim { owner: number.into(), expires: Timestamp::MAX };
+    let mut oldest = 0;
+    for number in 0..10_000 {
+        assert!(matches!(index.offer(&id(number, 0), EVER, None), Offered::New));
+        index.note_claim(claim(number));
+        if number % 3 == 0 {
+            index.drop_new();
+            continue;
+        }
+        index.keep(at(number.into(), number.into()), None);
+        if number % 7 > 2 && index.blocks() > 1 {
+            oldest = index.oldest().map_or(oldest, |block| block.base_offset as u32);
+            index.forget_oldest();
+        }
+    }
+    for number in 0..10_000 {
+        let known = index.claim_of(&id(number, 0), EVER);
+        assert_eq!(known, (number > oldest && number % 3 > 0).then(|| claim(number)), "{number}");
+    }
+    while index.forget_oldest() > 0 {}
+    assert!(!index.has_claims());
+}
