@@ -85,7 +85,7 @@ pub(in crate::engine) fn recover(
         // What comes now is later than what is sealed.
         message_ids.clock.at_least(until.saturating_add(1));
     }
-    let mut gone = numbers::recover(message_ids, store, &exists)?;
+    let mut gone = numbers::recover(message_ids, store, exists)?;
     let with_versions = versions::gone(store, |topic| exists(topic) || gone.contains(&topic))?;
     gone.extend(with_versions);
     let end = next_prefix(&id_blocks_prefix(None)).expect("the prefix of ids is not 0xff");

@@ -35,7 +35,7 @@ impl Sealing {
         for number in files.numbers()? {
             self.next_number = self.next_number.max(number.saturating_add(1));
             let Some(head) = heads.remove(&number) else {
-                tracing::info!(number, "a file of message ids that the log does not know of is removed");
+                tracing::info!(slice = number, "a file of message ids that the log does not know of is removed");
                 files.remove(number)?;
                 continue;
             };
@@ -50,7 +50,7 @@ impl Sealing {
         for (number, head) in heads {
             if let Some(topic) = name_of(head.topic) {
                 tracing::error!(
-                    number,
+                    slice = number,
                     topic = &*topic,
                     ids = head.ids,
                     "a file of message ids is gone: the ids in it are forgotten, and messages with them are stored again"

@@ -117,7 +117,8 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
     assert_eq!(status, StatusCode::OK);
     assert!(page.contains("verdict odd\">It serves, but the writer does not answer"), "{page}");
     assert!(page.contains("<td>window</td>") && !page.contains("None is open."), "{page}");
-    let parts: [(fn(&Overview) -> serde_json::Value, &str); 3] = [
+    type Part = fn(&Overview) -> serde_json::Value;
+    let parts: [(Part, &str); 3] = [
         (Overview::summary_json, "the writer does not answer"),
         (Overview::topics_json, "\"topic\":\"sequence\""),
         (Overview::transactions_json, "\"open\":null"),

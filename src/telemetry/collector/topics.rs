@@ -105,7 +105,7 @@ pub(super) fn by_topic(writer: &mut Writer<'_>, topics: &Topics) {
             DELETED.iter().map(|(reason, bytes)| (vec![&*topic.name, *reason], bytes(&topic.traffic) as f64))
         })
         .collect();
-    writer.series(family(catalogue::RETENTION_DELETED_BYTES_TOTAL), Fold::Sum, deleted.into_iter());
+    writer.series(family(catalogue::RETENTION_DELETED_BYTES_TOTAL), Fold::Sum, deleted);
     remembered(writer, topics);
 }
 
@@ -118,7 +118,7 @@ fn remembered(writer: &mut Writer<'_>, topics: &Topics) {
         let by = |by: KnownBy| count(&topic.traffic.dedup_duplicates[by as usize]) as f64;
         known.extend(KnownBy::ALL.map(|reason| (vec![&*topic.name, reason.name()], by(reason))));
     }
-    writer.series(family(catalogue::DEDUP_DUPLICATES_TOTAL), Fold::Sum, known.into_iter());
+    writer.series(family(catalogue::DEDUP_DUPLICATES_TOTAL), Fold::Sum, known);
     let ids = looking.iter().map(|topic| (vec![&*topic.name], count(&topic.traffic.remembered.ids) as f64));
     writer.series(family(catalogue::DEDUP_LIVE_IDS), Fold::Sum, ids);
     let ages = looking.iter().map(|topic| {
@@ -177,7 +177,7 @@ fn partitions(
     gauge: impl Fn(&Partition) -> f64,
 ) {
     let fills_list = FILL_LISTS.iter().any(|filling| filling.name == family.name);
-    if !is_shown && !(fills_list && writer.has_room(partition_count(topics))) {
+    if !(is_shown || fills_list && writer.has_room(partition_count(topics))) {
         writer.left_out(family);
         return;
     }
