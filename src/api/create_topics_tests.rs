@@ -174,6 +174,7 @@ async fn a_created_topic_is_described_as_far_as_the_version_can() {
             let configs = created.configs.as_ref().expect("described");
             let retention = configs.iter().find(|config| config.name.as_str() == "retention.ms").expect("all settings");
             assert_eq!((retention.value.as_ref().unwrap().as_str(), retention.config_source), ("77", 4));
+            assert!(configs.iter().all(|config| !config.name.as_str().starts_with("message.dedup.")), "Kafka has none");
         } else {
             assert_eq!((created.num_partitions, created.replication_factor), (-1, -1));
         }

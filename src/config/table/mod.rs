@@ -38,6 +38,11 @@ pub fn broker(name: &str) -> Option<&'static Setting> {
     broker_settings().find(|setting| setting.name == name)
 }
 
+/// Whether a topic setting of this name is einmal's own, which Kafka does not have.
+pub fn is_own(name: &str) -> bool {
+    name.starts_with("message.dedup.") || name == "message.version.check"
+}
+
 /// The topic setting of this name.
 pub fn topic(name: &str) -> Option<&'static Setting> {
     TOPICS.iter().find(|setting| setting.name == name)

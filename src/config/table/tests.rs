@@ -47,7 +47,6 @@ fn synonyms_are_broker_settings_with_the_topics_default() {
 
 #[test]
 fn topic_table_is_that_of_kafka_4_3() {
-    let is_own = |name: &str| name.starts_with("message.dedup.") || name == "message.version.check";
     let of_kafka = TOPICS.iter().filter(|setting| !is_own(setting.name));
     assert_eq!(of_kafka.count(), 33);
     assert_eq!(topic("flush.messages").and_then(|setting| setting.default), Some("1"));
