@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
@@ -24,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::collector::{self, Collector, RuntimeFigures};
-use super::dedup;
+use super::dedup::{self, NoAnswer};
 use super::health::{Health, notices};
 use super::hosts::Hosts;
 use super::overview::Overview;
@@ -107,6 +108,8 @@ pub struct Limits {
 struct Shared {
     observed: Arc<Observed>,
     turns: Turns,
+    /// Beside them, for who looks for one message: the writer may keep him waiting, and nobody who scrapes.
+    finds: Turns,
     /// For who looks at the store for `/readyz`: one, so that a store that hangs holds one thread.
     looks: Arc<Semaphore>,
     questions: Questions,
@@ -114,7 +117,8 @@ struct Shared {
 
 impl Shared {
     fn of(observed: Arc<Observed>) -> Self {
-        Self { observed, turns: Turns::new(), looks: Arc::new(Semaphore::new(1)), questions: Questions::new() }
+        let (turns, finds) = (Turns::new(), Turns::new());
+        Self { observed, turns, finds, looks: Arc::new(Semaphore::new(1)), questions: Questions::new() }
     }
 }
 
@@ -180,8 +184,8 @@ async fn by_names_of_ours(State(hosts): State<Arc<Hosts>>, request: Request, nex
     if request.headers().get(header::HOST).is_none_or(|host| host.to_str().is_ok_and(is_ours)) {
         return next.run(request).await;
     }
-    let why = "the host that this was asked by is no name of this broker: ask by its address, by localhost or by a name that a listener \
-               advertises, or add the name to einmal.admin.hosts\n";
+    let why = "the host that this was asked by is no name of this broker: ask by its address, by localhost or by a name that a listener, this \
+               one included, advertises or is bound by, or add the name to einmal.admin.hosts\n";
     (StatusCode::MISDIRECTED_REQUEST, why).into_response()
 }
 
@@ -210,7 +214,7 @@ const POLICY: &str =
 
 async fn people(State(shared): State<Shared>) -> Result<Response, NoTurn> {
     let Shared { observed, turns, questions, .. } = shared;
-    let html = turns.text(async { Ok(page::html(&Overview::gather(observed, questions).await)) }).await?;
+    let html = turns.text(async { Ok::<_, NoTurn>(page::html(&Overview::gather(observed, questions).await)) }).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -223,20 +227,29 @@ async fn people(State(shared): State<Shared>) -> Result<Response, NoTurn> {
 async fn json(State(shared): State<Shared>, part: fn(&Overview) -> serde_json::Value) -> Result<Response, NoTurn> {
     let Shared { observed, turns, questions, .. } = shared;
     let gathered = Overview::gather(observed, questions);
-    let text = turns.text(async move { Ok(part(&gathered.await).to_string() + "\n") }).await?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(text)).into_response())
+    Ok(in_json(turns.text(async move { Ok::<_, NoTurn>(line(&part(&gathered.await))) }).await?))
+}
+
+fn line(json: &serde_json::Value) -> String {
+    json.to_string() + "\n"
+}
+
+fn in_json(text: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], Body::from(text)).into_response()
 }
 
 async fn dedup_status(
     State(Shared { observed, turns, .. }): State<Shared>,
-    query: RawQuery,
-) -> Result<Response, NoTurn> {
-    turns.made(dedup::status(State(observed), query)).await
+    RawQuery(query): RawQuery,
+) -> Result<Response, NoAnswer> {
+    let status = async move { dedup::status(&observed, query.as_deref()).map(|status| line(&status)) };
+    turns.text(status).await.map(in_json)
 }
 
-async fn dedup_find(State(shared): State<Shared>, query: RawQuery) -> Result<Response, NoTurn> {
-    let Shared { observed, turns, questions, .. } = shared;
-    turns.made(dedup::find::find(observed, questions, query)).await
+async fn dedup_find(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, NoAnswer> {
+    let Shared { observed, finds, questions, .. } = shared;
+    let found = async move { dedup::find::find(observed, questions, query).await.map(|found| line(&found)) };
+    finds.text(found).await.map(in_json)
 }
 
 /// Hands out `?count=` ids in a row, one unless told otherwise. A POST, for what is asked twice is given twice.
@@ -262,7 +275,7 @@ async fn issue_ids(State(observed): State<Arc<Observed>>, RawQuery(query): RawQu
     // Text, too: many readers of JSON keep 53 bits of a number.
     let last = first + i64::from(count) - 1;
     let ids = serde_json::json!({ "first": first.to_string(), "last": last.to_string(), "count": count });
-    ([(header::CONTENT_TYPE, "application/json")], ids.to_string() + "\n").into_response()
+    in_json(line(&ids).into())
 }
 
 /// Whether a browser sent it for a page that did not come from here. Others than browsers name no origin.

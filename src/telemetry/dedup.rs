@@ -5,8 +5,7 @@ pub mod find;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -15,6 +14,7 @@ use super::name::shown;
 use super::overview::{ROWS_MAX, SenderRow};
 use super::query::Query;
 use super::questions::{NoWord, SILENCE};
+use super::turns::NoTurn;
 use crate::api::senders::SENDERS_MAX;
 use crate::config::DedupConfig;
 use crate::dedup::KnownBy;
@@ -24,10 +24,22 @@ use crate::log::catalog::Topic;
 pub const TOPICS_MAX: usize = 1_000;
 
 /// Why there is no answer.
-enum NoAnswer {
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// There is no such topic, or it remembers nothing.
     NotFound(String),
+    /// What was asked is no question.
     Unfit(String),
+    /// Another time there may be one.
     NotNow(&'static str),
+    /// Nobody has looked.
+    NoTurn(NoTurn),
+}
+
+impl From<NoTurn> for NoAnswer {
+    fn from(none: NoTurn) -> Self {
+        Self::NoTurn(none)
+    }
 }
 
 impl From<NoWord> for NoAnswer {
@@ -45,24 +57,14 @@ impl IntoResponse for NoAnswer {
             Self::NotFound(why) => (StatusCode::NOT_FOUND, why),
             Self::Unfit(why) => (StatusCode::BAD_REQUEST, why),
             Self::NotNow(why) => (StatusCode::SERVICE_UNAVAILABLE, why.to_owned()),
+            Self::NoTurn(none) => return none.into_response(),
         };
         (status, why + "\n").into_response()
     }
 }
 
-fn answered(answer: Result<Value, NoAnswer>) -> Response {
-    match answer {
-        Ok(value) => ([(header::CONTENT_TYPE, "application/json")], value.to_string() + "\n").into_response(),
-        Err(none) => none.into_response(),
-    }
-}
-
 /// All topics that look for repeated messages, or the one of `?topic=`.
-pub(super) async fn status(State(observed): State<Arc<Observed>>, RawQuery(query): RawQuery) -> Response {
-    answered(status_of(&observed, query.as_deref()))
-}
-
-fn status_of(observed: &Observed, query: Option<&str>) -> Result<Value, NoAnswer> {
+pub(super) fn status(observed: &Observed, query: Option<&str>) -> Result<Value, NoAnswer> {
     let query = Query::read(query, &["topic"]).map_err(NoAnswer::Unfit)?;
     let collector = observed.collector.get().ok_or(NoAnswer::NotNow("the data directory is not open yet"))?;
     let topics = collector.topics();

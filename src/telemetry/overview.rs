@@ -62,7 +62,7 @@ pub struct Overview {
     /// Oldest first.
     pub transactions: Vec<TransactionRow>,
     /// Which are open is not known, nor whose hold records back.
-    pub is_writer_silent: bool,
+    pub is_open_unknown: bool,
     /// Where most is held back first.
     pub held_back: Vec<HeldBackRow>,
     /// With most duplicates first.
@@ -91,10 +91,10 @@ impl Overview {
             uptime_seconds: observed.began.elapsed().as_secs_f64(),
             reasons: observed.health.reasons(&storage),
             notices: notices(&storage),
-            is_writer_silent: matches!(open, Err(NoWord::Silent)),
+            is_open_unknown: open.is_err(),
             ..Self::default()
         };
-        overview.notices.extend(overview.is_writer_silent.then_some(SILENCE));
+        overview.notices.extend(matches!(open, Err(NoWord::Silent)).then_some(SILENCE));
         if let Some(collector) = observed.collector.get() {
             let open = open.unwrap_or_default();
             overview.look(collector, open.oldest, now());
@@ -236,7 +236,7 @@ impl Overview {
                 "transactional_ids": texts(&row.by),
             })
         });
-        let is_known = !self.is_writer_silent;
+        let is_known = !self.is_open_unknown;
         json!({
             "open": is_known.then(|| open.collect::<Vec<_>>()),
             "open_left_out": is_known.then_some(self.left_out.transactions),

@@ -143,7 +143,7 @@ fn transactions(html: &mut String, overview: &Overview) {
     });
     let columns = ["Transactional id", "Producer id / epoch", "State", "Open for", "Timeout", "Partitions", "Groups"];
     let none =
-        if overview.is_writer_silent { "The writer does not answer, and it alone knows." } else { "None is open." };
+        if overview.is_open_unknown { "Only the writer knows, and it does not answer." } else { "None is open." };
     table(html, "Which transactions are open?", none, &columns, rows.collect(), overview.left_out.transactions);
     let rows = overview.held_back.iter().map(|row| {
         vec![

@@ -10,9 +10,9 @@ use crate::engine::command::EngineGone;
 /// What is told of a writer that has not answered in time.
 pub(super) const SILENCE: &str = "the writer does not answer: a write or sync of the data directory takes its time";
 
-/// How long who asks for nothing but an answer of the writer waits for it: less than `einmal.admin.request.timeout.ms` as it is by default,
-/// so that he is told why there is none.
-pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long who asks for nothing but an answer of the writer waits for it: with the wait for a turn less than
+/// `einmal.admin.request.timeout.ms` as it is by default, so that he is told why there is none.
+pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

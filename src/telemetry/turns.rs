@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const TURNS: usize = 2;
 /// How long one waits for its turn: shorter than scrapes are given, so that they are told why.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of answers that clients have not taken yet. A larger one waits for no other, and others for it.
+/// Bytes of answers that clients have not taken yet. A larger one takes all of it: it is answered only where nothing else is untaken.
 const UNTAKEN_BYTES_MAX: u32 = 64 << 20;
 
 /// Who may make an answer now.
@@ -76,7 +76,7 @@ impl Turns {
     ///
     /// # Errors
     /// [`NoTurn`].
-    pub async fn made<T: Send + 'static>(&self, making: impl Future<Output = T> + Send + 'static) -> Result<T, NoTurn> {
+    async fn made<T: Send + 'static>(&self, making: impl Future<Output = T> + Send + 'static) -> Result<T, NoTurn> {
         let turn = tokio::time::timeout(self.patience, Arc::clone(&self.turns).acquire_owned());
         let Ok(Ok(turn)) = turn.await else { return Err(NoTurn::Busy) };
         let made = tokio::spawn(async move {
@@ -91,10 +91,10 @@ impl Turns {
     ///
     /// # Errors
     /// [`NoTurn`].
-    pub async fn text(
+    pub async fn text<E: From<NoTurn> + Send + 'static>(
         &self,
-        making: impl Future<Output = Result<String, NoTurn>> + Send + 'static,
-    ) -> Result<Bytes, NoTurn> {
+        making: impl Future<Output = Result<String, E>> + Send + 'static,
+    ) -> Result<Bytes, E> {
         let room = Arc::clone(&self.room);
         let made = self.made(async move {
             let text = making.await?;
@@ -156,7 +156,7 @@ mod tests {
         drop(first);
         assert_eq!(turns.text(large()).await, Err(NoTurn::Busy), "some of it has not been sent");
         drop(end);
-        let huge = async { Ok("x".repeat(UNTAKEN_BYTES_MAX as usize + 1)) };
+        let huge = async { Ok::<_, NoTurn>("x".repeat(UNTAKEN_BYTES_MAX as usize + 1)) };
         assert_eq!(turns.text(huge).await.map(|text| text.len()), Ok(UNTAKEN_BYTES_MAX as usize + 1));
     }
 }

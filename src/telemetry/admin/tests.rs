@@ -1,3 +1,4 @@
+use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -128,22 +129,28 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
         assert!(status == StatusCode::OK && json.contains(there), "{json}");
     }
     let find = |query: &str| dedup_find(State(shared.clone()), RawQuery(Some(query.to_owned())));
-    let ids =
-        async { Ok::<_, NoTurn>(issue_ids(State(shared.observed.clone()), RawQuery(None), HeaderMap::new()).await) };
-    let (window, sequence, ids) = tokio::join!(find("topic=window&id=a"), find("topic=sequence&id=a"), ids);
-    for answer in [window, sequence, ids] {
+    let ids = issue_ids(State(shared.observed.clone()), RawQuery(None), HeaderMap::new());
+    let mut waiting_for_it = pin!(async { tokio::join!(find("topic=window&id=a"), find("topic=sequence&id=a"), ids) });
+    let scrape = tokio::select! {
+        biased;
+        _ = &mut waiting_for_it => panic!("a scrape waits for the writer"),
+        scrape = metrics(State(shared.clone())) => scrape,
+    };
+    assert_eq!(told(scrape).await.0, StatusCode::OK);
+    let (window, sequence, ids) = waiting_for_it.await;
+    for answer in [window.into_response(), sequence.into_response(), ids] {
         assert_eq!(told(answer).await, (StatusCode::SERVICE_UNAVAILABLE, format!("{SILENCE}\n")));
     }
 
     drop(hold);
     waiting.await.expect("no panic").expect("it is synced");
-    let (_, json) = told(json(State(shared), Overview::transactions_json).await).await;
+    let (_, json) = told(json(State(shared.clone()), Overview::transactions_json).await).await;
     assert_eq!(json, "{\"held_back\":[],\"held_back_left_out\":0,\"open\":[],\"open_left_out\":0}\n");
 }
 
 /// Status and body.
-async fn told(answer: Result<Response, NoTurn>) -> (StatusCode, String) {
-    let answer = answer.expect("it is its turn");
+async fn told(answer: impl IntoResponse) -> (StatusCode, String) {
+    let answer = answer.into_response();
     let status = answer.status();
     let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
     (status, String::from_utf8(body.to_vec()).expect("text"))

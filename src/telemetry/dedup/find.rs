@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::RawQuery;
-use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::{NoAnswer, answered, looking_topic};
+use super::{NoAnswer, looking_topic};
 use crate::config::DedupConfig;
 use crate::dedup::slice::SealedId;
 use crate::dedup::{BatchId, NamedId, Reached};
@@ -26,12 +24,8 @@ pub const PARTITIONS_MAX: usize = 10_000;
 pub(in crate::telemetry) async fn find(
     observed: Arc<Observed>,
     questions: Questions,
-    RawQuery(query): RawQuery,
-) -> Response {
-    answered(found(observed, questions, query).await)
-}
-
-async fn found(observed: Arc<Observed>, questions: Questions, query: Option<String>) -> Result<Value, NoAnswer> {
+    query: Option<String>,
+) -> Result<Value, NoAnswer> {
     let query = Query::read(query.as_deref(), &["topic", "id", "namespace", "partition"]).map_err(NoAnswer::Unfit)?;
     let (Some(collector), Some(running)) = (observed.collector.get(), observed.running.get()) else {
         return Err(NoAnswer::NotNow("the data directory is not open yet"));
