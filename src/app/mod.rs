@@ -6,21 +6,21 @@
 //!
 //! Invariant: `ready` is printed after the last thing that can fail a start.
 
+mod announce;
 mod descriptors;
 mod failure;
 mod huge_pages;
 mod notify;
 pub mod probe;
+mod signals;
+mod stop;
 
-use std::future::Future;
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
 
 use crate::api::clients::Clients;
 use crate::api::fetch_memory::FetchMemory;
@@ -34,12 +34,12 @@ use crate::config::load::{LoadError, Loaded};
 use crate::config::loggers::Loggers;
 use crate::config::{BrokerOverrides, Config};
 use crate::coordinator::{self, Coordinator};
-use crate::engine::command::{EngineGone, NewTopic};
+use crate::engine::command::NewTopic;
 use crate::engine::environment::SystemEnvironment;
 use crate::engine::settings::Settings;
 use crate::engine::{Engine, StartError, Started};
 use crate::metrics::phases::RequestPhases;
-use crate::server::reach::{Place, Reach, reach};
+use crate::server::reach::{Place, reach};
 use crate::server::{self, Bound};
 use crate::store::rocks::{Opened, RocksStore, StoreOptions};
 use crate::store::{Store, StoreError};
@@ -51,19 +51,13 @@ use crate::telemetry::output;
 use crate::telemetry::poll_delay;
 use crate::telemetry::recorder;
 use crate::telemetry::stability::LOOK_INTERVAL;
-use crate::types::{ErrorCode, LeaderEpoch};
+use crate::types::ErrorCode;
 
+use announce::{addresses, announce, introduce, kafkas_words};
 pub use failure::Failure;
 use notify::Notifier;
-
-/// Time from the first signal to the end: `docker stop` allows 10 s, of which closing the store needs its part.
-const STOP_BUDGET: Duration = Duration::from_secs(8);
-
-/// Of [`STOP_BUDGET`], what connections may take.
-const DRAIN_BUDGET: Duration = Duration::from_secs(5);
-
-/// Signals this close to the first are its echo: `timeout`, for one, signals the process and then its group.
-const ECHO: Duration = Duration::from_millis(500);
+use signals::{ECHO, Signals, reload_on_hangup};
+use stop::{unless_failed, wind_down};
 
 /// Reads all settings anew. The disk may keep it waiting.
 pub type Reload = Arc<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>;
@@ -119,29 +113,6 @@ pub fn end(code: u8) -> ! {
     let _ = std::io::stdout().flush();
     // SAFETY: the call takes a number and does not return.
     unsafe { libc::_exit(i32::from(code)) }
-}
-
-/// Takes the log level over anew at each SIGHUP, which would else end the process. Other settings are those of the start.
-fn reload_on_hangup(loggers: Arc<Loggers>, reload: Reload) -> std::io::Result<impl Future<Output = ()>> {
-    let mut hangups = signal(SignalKind::hangup())?;
-    Ok(async move {
-        while hangups.recv().await.is_some() {
-            let reload = Arc::clone(&reload);
-            // Not on a thread that serves connections.
-            let read = tokio::task::spawn_blocking(move || reload());
-            let Ok(read) = read.await else { continue };
-            let replaced = read.map_err(|error| error.to_string()).and_then(|Loaded { config, .. }| {
-                output::replace(&loggers, &config.log_level).map_err(|error| error.to_string())?;
-                Ok(config.log_level)
-            });
-            match replaced {
-                Ok(level) => {
-                    tracing::info!(level, "settings read again: the log level is in force, others need a start")
-                }
-                Err(error) => tracing::warn!(error, "settings cannot be read again, those in force stay"),
-            }
-        }
-    })
 }
 
 async fn broker(
@@ -367,60 +338,6 @@ async fn look_at_stability(observed: Arc<Observed>) {
     }
 }
 
-async fn wind_down(
-    engine: Engine,
-    mut serving: JoinHandle<()>,
-    stop: watch::Sender<bool>,
-    began: Instant,
-) -> Result<(), Failure> {
-    // Fails only if nobody listens any more, and then all connections are closed.
-    let _ = stop.send(true);
-    if tokio::time::timeout(DRAIN_BUDGET, &mut serving).await.is_err() {
-        tracing::warn!("connections did not finish in time and are closed");
-        serving.abort();
-    }
-    closed_within(STOP_BUDGET.saturating_sub(began.elapsed()), engine.stop()).await
-}
-
-/// How `stop` ends, unless a write or sync fails before: then nothing more is to be waited for, and that is what there is to tell.
-async fn unless_failed(
-    failed: oneshot::Receiver<StoreError>,
-    stop: impl Future<Output = Result<(), Failure>>,
-) -> Result<(), Failure> {
-    tokio::select! {
-        // First: who has failed has told so before its end is seen.
-        biased;
-        Ok(error) = failed => Err(Failure::Commit(error)),
-        stopped = stop => stopped,
-    }
-}
-
-/// Whether the engine has marked the stop as clean before its time was over.
-async fn closed_within(left: Duration, stop: impl Future<Output = Result<(), EngineGone>>) -> Result<(), Failure> {
-    match tokio::time::timeout(left, stop).await {
-        Ok(stopped) => stopped.map_err(Failure::Unclean),
-        Err(_) => Err(Failure::Overdue),
-    }
-}
-
-/// Tells people what they may connect to, and at which durability.
-fn introduce(broker: &Broker, reach: &Reach, leader_epoch: LeaderEpoch, fsync_disabled: bool) {
-    for endpoint in &broker.endpoints {
-        tracing::info!(listener = %endpoint.listener, host = endpoint.host, port = endpoint.port, "clients are told to connect here");
-    }
-    tracing::info!("{}", reach.directions);
-    for warning in &reach.warnings {
-        tracing::warn!("{warning}");
-    }
-    if fsync_disabled {
-        tracing::warn!("acks=all is answered from the page cache: a power cut may take acknowledged records back");
-    }
-    let config = broker.config.load();
-    tracing::info!(cluster_id = %broker.cluster_id, node_id = config.node_id, leader_epoch = leader_epoch.0, version = env!("CARGO_PKG_VERSION"), "started");
-    let durability = if fsync_disabled { "os" } else { "fsync" };
-    metrics::gauge!(crate::metrics::CONFIG_INFO, "durability" => durability, "mode" => "broker").set(1.0);
-}
-
 /// What the program is. Filled in by the program's main file alone, so that a new revision does not compile the library again.
 #[derive(Debug, Clone, Copy)]
 pub struct Build {
@@ -437,91 +354,4 @@ fn endpoints(bound: &[Bound]) -> Vec<Endpoint> {
     let mut endpoints: Vec<Endpoint> = bound.iter().map(|bound| bound.endpoint.clone()).collect();
     endpoints.dedup();
     endpoints
-}
-
-fn addresses(bound: &[Bound]) -> Vec<String> {
-    let line = |bound: &Bound| format!("listening {}://{}", bound.endpoint.listener, bound.address);
-    bound.iter().map(line).collect()
-}
-
-/// Phrases by which modules for tests recognise that Kafka has started; each waits for one of them.
-fn kafkas_words(node_id: i32) -> [String; 3] {
-    [
-        "Transitioning from RECOVERY to RUNNING".to_owned(),
-        "Kafka Server started".to_owned(),
-        format!("[KafkaServer id={node_id}] started"),
-    ]
-}
-
-/// Tells scripts where to connect and that they may.
-fn announce(mut lines: Vec<String>) {
-    lines.push("ready\n".to_owned());
-    let mut stdout = std::io::stdout().lock();
-    // Nobody may be reading.
-    let _ = stdout.write_all(lines.join("\n").as_bytes()).and_then(|()| stdout.flush());
-}
-
-/// SIGTERM and SIGINT, alike.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Returns at the next of them.
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    /// Returns at the next of them that comes after `instant`.
-    async fn next_after(&mut self, instant: Instant) {
-        self.next().await;
-        while Instant::now() < instant {
-            self.next().await;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_disk_that_fails_while_the_broker_stops_is_what_ended_it() {
-        let error = || StoreError::Failed("Input/output error".to_owned());
-        let gone = || std::future::ready(Err(Failure::Unclean(EngineGone)));
-        let (fail, failed) = oneshot::channel();
-        fail.send(error()).expect("it is listened to");
-        let ended = unless_failed(failed, gone()).await.expect_err("the disk has failed");
-        assert_eq!(ended.exit_code(), 7);
-        assert!(ended.to_string().contains("Input/output error"), "{ended}");
-
-        let (fail, failed) = oneshot::channel();
-        let waits = tokio::spawn(unless_failed(failed, std::future::pending()));
-        fail.send(error()).expect("it is listened to");
-        assert!(matches!(waits.await, Ok(Err(Failure::Commit(_)))), "nobody waits for the rest of the stop");
-
-        // An engine that has ended in order fails no more.
-        let (fail, failed) = oneshot::channel::<StoreError>();
-        drop(fail);
-        assert!(unless_failed(failed, std::future::ready(Ok(()))).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn stop_that_is_not_known_to_be_clean_is_no_success() {
-        let left = Duration::from_secs(60);
-        assert!(closed_within(left, std::future::ready(Ok(()))).await.is_ok());
-        let gone = closed_within(left, std::future::ready(Err(EngineGone))).await;
-        assert!(matches!(gone, Err(Failure::Unclean(_))), "{gone:?}");
-        let overdue = closed_within(Duration::ZERO, std::future::pending()).await.expect_err("not closed");
-        assert_ne!(overdue.exit_code(), 0);
-        assert!(overdue.to_string().contains("did not close in time"), "{overdue}");
-    }
 }

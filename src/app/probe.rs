@@ -82,6 +82,9 @@ pub enum Unhealthy {
         /// What it says.
         reasons: String,
     },
+    /// The address is none by which it may be asked.
+    #[error("{}", client::Printable(.0))]
+    Misdirected(String),
     /// It is ready for some of what clients ask, and all of it was demanded.
     #[error("{admin} is ready in part: {notices}")]
     Degraded {
@@ -168,7 +171,8 @@ fn ask_admin(admin: &str, method: &str, api: &'static str, query: &str) -> Resul
     };
     match answer.status {
         200 => Ok(answer.body),
-        421 | 503 => Err(Unhealthy::NotReady { admin: bootstrap, reasons: answer.body.trim().replace('\n', "; ") }),
+        421 => Err(Unhealthy::Misdirected(answer.body.trim().to_owned())),
+        503 => Err(Unhealthy::NotReady { admin: bootstrap, reasons: answer.body.trim().replace('\n', "; ") }),
         _ => Err(Unhealthy::Strange { asked, bootstrap, api }),
     }
 }
@@ -255,6 +259,8 @@ mod tests {
         let refused = first("HTTP/1.1 503 Service Unavailable\r\n\r\nno ids can be had now\n");
         let Err(Unhealthy::NotReady { reasons, .. }) = refused else { panic!("{refused:?}") };
         assert_eq!(reasons, "no ids can be had now");
+        let refused = first("HTTP/1.1 421 Misdirected Request\r\n\r\nno name of this broker\n");
+        assert_eq!(refused.expect_err("it is asked by another name").to_string(), "no name of this broker");
         assert!(matches!(first("HTTP/1.1 200 OK\r\n\r\n{\"first\": \"7\"}\n"), Ok(7)));
         assert!(matches!(first("HTTP/1.1 200 OK\r\n\r\n{}"), Err(Unhealthy::Strange { api: "/api/v1/ids", .. })));
         assert!(matches!(first("HTTP/1.1 404 Not Found\r\n\r\n"), Err(Unhealthy::Strange { .. })));
