@@ -33,7 +33,7 @@ pub struct Sources {
     /// This machine's name.
     pub host_name: String,
     /// They are read again, while the broker runs: the file by then may be anybody's, and what is told of it goes to the log. So it must
-    /// be a regular one, as others would keep a thread waiting, and words of it are not repeated.
+    /// be a regular one, as others would keep a thread waiting, and a name in it that is like no setting is not repeated.
     pub again: bool,
 }
 

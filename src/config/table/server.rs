@@ -74,8 +74,8 @@ pub const SERVER: &[Setting] = &[
         "einmal.admin.hosts",
         Kind::List,
         "",
-        "Names by which the admin port may be asked for its page and /api/v1/, beside addresses, localhost and the names that listeners \
-         advertise: those of proxies before it, say. By others these are refused, as pages of other sites could read them through a \
+        "Names by which the admin port may be asked for its page and /api/v1/, beside addresses, localhost and the names that listeners, \
+         this port's included, advertise or are bound by: those of proxies before it, say. By others these are refused, as pages of other sites could read them through a \
          browser; /metrics, /livez and /readyz are not.",
     ),
     Setting::new(
@@ -348,7 +348,7 @@ pub const SERVER: &[Setting] = &[
         "einmal.dedup.memory.bytes",
         Kind::Long,
         "268435456",
-        "Memory of the message ids of all topics together. Beyond it, the topic with most ids forgets its oldest, or new ids are told to \
+        "Memory of the message ids of all topics together. Beyond it, the topic with most ids forgets its oldest (the newest batch of each stays even so, so that many topics can take more), or new ids are told to \
          come again later where message.dedup.overflow is throttle. An id takes about 32 bytes in batches of 100, 80 in a batch of its own, \
          and 1.4 bytes once it is sealed.",
     )
