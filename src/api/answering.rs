@@ -19,84 +19,80 @@ pub(super) const LARGE_ANSWER_BYTES: usize = 64 << 10;
 /// text and the room for each.
 const ECHO_MULTIPLE: usize = 128;
 
-/// Decodes the body, lets `handler` answer, encodes the answer. The connection's next request waits meanwhile. For requests whose
-/// answers are no larger in memory than they are themselves, decoded; for others there is [`turned`].
-pub fn serial<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
+/// A request that is decoded on one thread and answered on any.
+pub trait Asked: TypedRequest<Response: Send + Sync> + Send + 'static {}
+
+impl<Req: TypedRequest<Response: Send + Sync> + Send + 'static> Asked for Req {}
+
+/// A typed function that answers requests of one kind.
+pub trait Handler<Req: Asked>: Send + 'static {
+    /// The answer.
+    fn answer(
+        self,
+        cx: Context,
+        header: RequestHeader,
+        request: Req,
+    ) -> impl Future<Output = Result<Req::Response, Close>> + Send + 'static;
+}
+
+impl<Req, F, Fut> Handler<Req> for F
 where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
+    Req: Asked,
     F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
     Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
 {
+    fn answer(
+        self,
+        cx: Context,
+        header: RequestHeader,
+        request: Req,
+    ) -> impl Future<Output = Result<Req::Response, Close>> + Send + 'static {
+        self(cx, header, request)
+    }
+}
+
+/// Decodes the body, lets `handler` answer, encodes the answer. The connection's next request waits meanwhile. For requests whose
+/// answers are no larger in memory than they are themselves, decoded; for others there is [`turned`].
+pub fn serial<Req: Asked>(cx: Context, request: Request, handler: impl Handler<Req>) -> Answer {
     Answer::Serial(pending(cx, request, handler))
 }
 
 /// As [`serial`], for what changes nothing and is not worth its work once the client has gone.
-pub fn cancellable<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
+pub fn cancellable<Req: Asked>(cx: Context, request: Request, handler: impl Handler<Req>) -> Answer {
     Answer::Cancellable(pending(cx, request, handler))
 }
 
 /// The same for what may wait for long ([`Answer::LongPoll`]).
-pub fn long_poll<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
+pub fn long_poll<Req: Asked>(cx: Context, request: Request, handler: impl Handler<Req>) -> Answer {
     Answer::LongPoll(pending(cx, request, handler))
 }
 
 /// As [`serial`], for requests whose answers may be much larger than they are: waits for a turn in `lane` if one would be. Beside what
 /// the request's length says, an answer is expected to take what `expected` tells, as structures, bytes.
-pub fn turned<Req, F, Fut>(
+pub fn turned<Req: Asked>(
     cx: Context,
     request: Request,
     lane: Lane,
     expected: fn(&Context, &RequestHeader, &Req) -> usize,
-    handler: F,
-) -> Answer
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
+    handler: impl Handler<Req>,
+) -> Answer {
     turned_as(cx, request, lane, expected, handler, |_, frame| frame)
 }
 
 /// As [`turned`], for requests of administrators whose answers hang on nothing but what they name.
-pub fn echoed<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Answer
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
+pub fn echoed<Req: Asked>(cx: Context, request: Request, handler: impl Handler<Req>) -> Answer {
     turned(cx, request, Lane::Admin, |_, _, _| 0, handler)
 }
 
 /// As [`turned`], with the frame of the answer put into its last form by `finish`.
-pub fn turned_as<Req, F, Fut>(
+pub fn turned_as<Req: Asked>(
     cx: Context,
     request: Request,
     lane: Lane,
     expected: fn(&Context, &RequestHeader, &Req) -> usize,
-    handler: F,
+    handler: impl Handler<Req>,
     finish: fn(&RequestHeader, Segments) -> Segments,
-) -> Answer
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
+) -> Answer {
     let gone = Gone::default();
     let told = gone.clone();
     let pending = async move {
@@ -116,7 +112,7 @@ where
             }
         };
         let answering = async {
-            let answer = handler(cx, header.clone(), typed).await?;
+            let answer = handler.answer(cx, header.clone(), typed).await?;
             encoded(&broker, &header, answer, finish, given_up(&mut stopping, &told)).await.map(Some)
         };
         if !turn.is_long() {
@@ -129,17 +125,11 @@ where
     Answer::Turned(Box::pin(pending), gone)
 }
 
-fn pending<Req, F, Fut>(cx: Context, request: Request, handler: F) -> Pending
-where
-    Req: TypedRequest + Send + 'static,
-    Req::Response: Send + Sync,
-    F: FnOnce(Context, RequestHeader, Req) -> Fut + Send + 'static,
-    Fut: Future<Output = Result<Req::Response, Close>> + Send + 'static,
-{
+fn pending<Req: Asked>(cx: Context, request: Request, handler: impl Handler<Req>) -> Pending {
     Box::pin(async move {
         let (header, typed) = typed(request)?;
         let (broker, mut stopping) = (Arc::clone(&cx.broker), cx.stopping.clone());
-        let answer = handler(cx, header.clone(), typed).await?;
+        let answer = handler.answer(cx, header.clone(), typed).await?;
         encoded(&broker, &header, answer, |_, frame| frame, stopped(&mut stopping)).await.map(Some)
     })
 }
