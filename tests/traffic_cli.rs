@@ -183,10 +183,15 @@ fn a_group_goes_on_where_it_has_ended() {
         let group = ["consume", "t", "--group", "g", "--from-beginning", "--exit-at-end", "-n", count];
         einmal(&server, &group, "")
     };
+    let again = ["consume", "t", "--group", "g", "--exit-at-end", "--bootstrap", &server.address.to_string()];
+    let of_the_next = server::call(&again);
+    assert!(
+        String::from_utf8_lossy(&of_the_next.stderr).contains("lies before"),
+        "it has committed nothing: {of_the_next:?}"
+    );
     assert_eq!(next("1"), "a\n");
     assert_eq!(next("9"), "b\nc\n");
     assert_eq!(next("9"), "");
-    let again = ["consume", "t", "--group", "g", "--exit-at-end", "--bootstrap", &server.address.to_string()];
     let again = server::call(&again);
     assert!(String::from_utf8_lossy(&again.stderr).contains("the group \"g\" has read what there is"), "{again:?}");
     einmal(&server, &["produce", "t"], "d\n");

@@ -91,7 +91,7 @@ pub struct Options {
 /// [`CliError`].
 pub fn run(options: &Options) -> Result<(), CliError> {
     let mut cluster = options.target.connect()?;
-    let Begun { mut positions, has_records } = begin(&mut cluster, options)?;
+    let Begun { mut positions, has_records, has_committed } = begin(&mut cluster, options)?;
     let isolation = match options.isolation {
         Isolation::Committed => IsolationLevel::ReadCommitted,
         Isolation::Uncommitted => IsolationLevel::ReadUncommitted,
@@ -131,7 +131,7 @@ pub fn run(options: &Options) -> Result<(), CliError> {
             let held = at_end.held(now(), 0);
             held::tell(&mut cluster, &held, options.target.timeout());
             if held.is_empty() && left == options.count.unwrap_or(u64::MAX) {
-                eprintln!("einmal: {}", nothing(options, has_records));
+                eprintln!("einmal: {}", nothing(options, has_records, has_committed));
             }
             break;
         }
@@ -147,9 +147,9 @@ pub fn run(options: &Options) -> Result<(), CliError> {
 }
 
 /// Why nothing was printed, and what would be.
-fn nothing(options: &Options, has_records: bool) -> String {
+fn nothing(options: &Options, has_records: bool, has_committed: bool) -> String {
     let topics = options.topics.join(", ");
-    match (has_records, &options.group) {
+    match (has_records, options.group.as_ref().filter(|_| has_committed)) {
         (false, _) => format!("nothing to read: {topics} has no records"),
         (true, Some(group)) => {
             format!("nothing to read: the group {group:?} has read what there is; `einmal group reset` sets it back")
@@ -169,6 +169,8 @@ struct Begun {
     positions: BTreeMap<NodeId, Vec<Position>>,
     /// Whether any of them is not empty.
     has_records: bool,
+    /// Whether the group has committed anything in them.
+    has_committed: bool,
 }
 
 fn begin(cluster: &mut Cluster, options: &Options) -> Result<Begun, CliError> {
@@ -188,6 +190,7 @@ fn begin(cluster: &mut Cluster, options: &Options) -> Result<Begun, CliError> {
     };
     refuse_beyond(place, &found, &committed)?;
     let has_records = found.values().any(|found| found.start < found.end);
+    let has_committed = found.keys().any(|place| committed.contains_key(place));
     if let Some(group) = &options.group {
         refuse_lost(group, &found, &committed)?;
     }
@@ -199,7 +202,7 @@ fn begin(cluster: &mut Cluster, options: &Options) -> Result<Begun, CliError> {
         let leader = partition.leader.unwrap_or(-1);
         positions.entry(leader).or_default().push(Position { topic, partition: partition_index, offset });
     }
-    Ok(Begun { positions, has_records })
+    Ok(Begun { positions, has_records, has_committed })
 }
 
 /// An offset that no partition has come to is a mistake. Where only some have not, these are read from their ends on.

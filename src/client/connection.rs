@@ -1,16 +1,15 @@
 //! A connection for one request at a time.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 
-use super::deadline::in_words;
 use super::waiting::wait_for;
-use super::{ClientError, Peer, Until};
+use super::{ClientError, Peer, Until, admin};
 
 /// Largest answer that is read; metadata of a million partitions are 40 MB.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
@@ -41,8 +40,8 @@ impl Connection {
     /// [`ClientError`].
     pub fn open(address: &str, client_id: &'static str, patience: Duration) -> Result<Self, ClientError> {
         let waiting = wait_for(|| format!("a connection to {address}"));
-        let (stream, resolved) = connect(address, patience)
-            .map_err(|error| ClientError::Connect { address: address.to_owned(), error: in_words(error, patience) })?;
+        let (stream, resolved) =
+            connect(address, patience).map_err(|error| ClientError::Connect { address: address.to_owned(), error })?;
         drop(waiting);
         let (versions, correlation_id) = (Vec::new(), 0);
         let mut connection = Self { stream, versions, correlation_id, client_id, address: resolved, patience };
@@ -161,17 +160,10 @@ pub fn put_request<R: Request>(
 
 /// The first of the host's addresses that answers.
 fn connect(address: &str, patience: Duration) -> io::Result<(TcpStream, SocketAddr)> {
-    let mut refused = io::Error::from(io::ErrorKind::NotFound);
-    for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, patience) {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok((stream, address));
-            }
-            Err(error) => refused = error,
-        }
-    }
-    Err(refused)
+    let stream = admin::connect(address, patience)?;
+    stream.set_nodelay(true)?;
+    let address = stream.peer_addr()?;
+    Ok((stream, address))
 }
 
 #[cfg(test)]
