@@ -107,7 +107,7 @@ families! {
     DEDUP_EVICTED_TOTAL = "einmal_dedup_evicted_total" Counter Collector ["topic"] "Message ids forgotten before their window was over, for want of room";
     DEDUP_LIVE_IDS = "einmal_dedup_live_ids" Gauge Collector ["topic"] "Message ids that a topic remembers, or names in mode sequence";
     DEDUP_OLDEST_ID_AGE_SECONDS = "einmal_dedup_oldest_id_age_seconds" Gauge Collector ["topic"] "For how long the oldest of these has been remembered, by the time that brokers have run";
-    DEDUP_INDEX_BYTES = "einmal_dedup_index_bytes" Gauge Recorder [] "Memory of message ids, over all topics: what einmal.dedup.memory.bytes bounds";
+    DEDUP_INDEX_BYTES = "einmal_dedup_index_bytes" Gauge Recorder [] "Memory of message ids, over all topics: what is held against einmal.dedup.memory.bytes";
     DEDUP_SCAN_SECONDS = "einmal_dedup_scan_seconds" Histogram Recorder [] "Time that it took to read the message ids out of a batch, on its connection";
     DEDUP_RECOVERY_SECONDS = "einmal_dedup_recovery_seconds" Gauge Recorder [] "Time that it took to bring message ids back at the start";
     DEDUP_SLICES = "einmal_dedup_slices" Gauge Recorder [] "Files of message ids that have left memory";
@@ -161,7 +161,7 @@ families! {
     PARTITION_LSO_LAG_RECORDS = "einmal_partition_lso_lag_records" Gauge Collector ["topic", "partition"] "Records that an open transaction holds back from read_committed readers; only where there are some";
     RETENTION_DELETED_BYTES_TOTAL = "einmal_retention_deleted_bytes_total" Counter Collector ["topic", "reason"] "Bytes of batches that retention, requests and compaction took from readers";
     APPEND_DURATION_SECONDS = "einmal_append_duration_seconds" Histogram Recorder ["durability" = "fsync" | "os"] "From a queued append to its answer";
-    ENGINE_THREAD_PANICS_TOTAL = "einmal_engine_thread_panics_total" Counter Recorder ["thread"] "Threads beside the writer that panicked: retention, compaction or the return of space stand still until a restart";
+    ENGINE_THREAD_PANICS_TOTAL = "einmal_engine_thread_panics_total" Counter Recorder ["thread"] "Threads beside the writer that panicked: retention, compaction, the return of space or the move of message ids to files stands still until a restart";
     ENGINE_QUEUE_COMMANDS = "einmal_engine_queue_commands" Gauge Recorder [] "Commands that wait for the writer";
     ENGINE_QUEUE_BYTES = "einmal_engine_queue_bytes" Gauge Recorder [] "Bytes of batches in these commands, and of what groups store";
     ENGINE_GROUP_COMMANDS = "einmal_engine_group_commands" Histogram Recorder [] "Commands per commit group";

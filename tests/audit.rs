@@ -28,7 +28,7 @@ fn identified(records: &[(&str, &str)]) -> Bytes {
 fn told(client: &mut TestClient) -> BTreeMap<i32, Vec<(String, Value)>> {
     let mut told = BTreeMap::new();
     for partition in 0..PARTITIONS {
-        // Compacted away or not, all of it fits into one answer of these tests.
+        // All of it fits into one answer of these tests.
         let mut records = fetch(client, "repeated", partition, 0).records.unwrap_or_default();
         let of = told.entry(partition).or_insert_with(Vec::new);
         for set in RecordBatchDecoder::decode_all(&mut records).expect("stored batches decode") {

@@ -31,7 +31,7 @@ pub enum Command {
 /// Where and what.
 #[derive(Debug, Clone, Args)]
 pub struct Target {
-    /// Where the broker listens, host:port; else EINMAL_BOOTSTRAP, else localhost:9092. Only this broker is talked to
+    /// Where the broker listens, host:port, or several with commas: the first that answers; else EINMAL_BOOTSTRAP, else localhost:9092. Only it is talked to
     #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", default_value_t = bootstrap(None))]
     pub bootstrap_server: String,
     /// Topic to write to and read from
@@ -179,7 +179,7 @@ pub struct EndToEnd {
 /// `einmal bench connections`
 #[derive(Debug, Clone, Args)]
 pub struct Connections {
-    /// Where the broker listens, host:port
+    /// Where the broker listens, host:port, or several with commas: the first that answers; else EINMAL_BOOTSTRAP, else localhost:9092
     #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", default_value_t = bootstrap(None))]
     pub bootstrap_server: String,
     /// Connections to open
@@ -202,7 +202,7 @@ pub struct Connections {
 /// `einmal bench groups`
 #[derive(Debug, Clone, Args)]
 pub struct Groups {
-    /// Where the broker listens, host:port
+    /// Where the broker listens, host:port, or several with commas: the first that answers; else EINMAL_BOOTSTRAP, else localhost:9092
     #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", default_value_t = bootstrap(None))]
     pub bootstrap_server: String,
     /// Topic that members subscribe to and commit offsets of
@@ -243,7 +243,7 @@ pub struct Groups {
 /// `einmal bench transactions`
 #[derive(Debug, Clone, Args)]
 pub struct Transactions {
-    /// Where the broker listens, host:port; it must serve transactions of version 2 (KIP-890)
+    /// Where the broker listens, host:port, or several with commas: the first that answers; else EINMAL_BOOTSTRAP, else localhost:9092. It must serve transactions of version 2 (KIP-890)
     #[arg(long, visible_alias = "bootstrap", value_name = "HOST:PORT", default_value_t = bootstrap(None))]
     pub bootstrap_server: String,
     /// Topic to write to

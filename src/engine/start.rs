@@ -467,7 +467,8 @@ pub(super) fn read_row<V: RowValue>(store: &dyn Store, key: &[u8]) -> Result<Opt
     Ok(store.get(key)?.map(|value| V::decode(&value)).transpose()?)
 }
 
-fn scan_rows<K, V: RowValue>(
+/// All rows with `prefix`, by their keys.
+pub(super) fn scan_rows<K, V: RowValue>(
     store: &dyn Store,
     prefix: &[u8],
     key_of: impl Fn(&[u8]) -> Result<K, RowError>,

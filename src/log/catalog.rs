@@ -126,15 +126,20 @@ pub struct Topics {
     pub compressing: usize,
 }
 
+/// 1 if its batches are compressed in a way of its own, else 0.
+fn compresses(topic: &Topic) -> usize {
+    usize::from(topic.config.compression_type.is_some())
+}
+
 impl Topics {
     /// Adds `topic`, in the place of an earlier state of it if there is one.
     pub(crate) fn insert(&mut self, topic: Arc<Topic>) {
         self.version += 1;
         self.by_name.insert(Arc::clone(&topic.name), Arc::clone(&topic));
         self.by_id.insert(topic.id, Arc::clone(&topic));
-        self.compressing += usize::from(topic.config.compression_type.is_some());
+        self.compressing += compresses(&topic);
         let before = self.by_no.insert(topic.no, topic);
-        self.compressing -= before.map_or(0, |before| usize::from(before.config.compression_type.is_some()));
+        self.compressing -= before.map_or(0, |before| compresses(&before));
     }
 
     /// Takes `topic` out.
@@ -143,7 +148,7 @@ impl Topics {
         self.by_name.remove(&topic.name);
         self.by_id.remove(&topic.id);
         let before = self.by_no.remove(&topic.no);
-        self.compressing -= before.map_or(0, |before| usize::from(before.config.compression_type.is_some()));
+        self.compressing -= before.map_or(0, |before| compresses(&before));
     }
 }
 

@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::wal::SYNCED_FILE;
+
 /// Format of the data directory that this version writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -155,7 +157,7 @@ pub(super) fn claim_to_read(dir: &Path) -> Result<DirectoryLock, OpenError> {
 /// [`OpenError::Damaged`]. What cannot be looked at is for its reader to judge.
 pub(super) fn check_files(dir: &Path, folders: &[&Path]) -> Result<(), OpenError> {
     let in_folders = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
-    let own = [FORMAT_FILE, LOCK_FILE, "SYNCED"].map(|name| dir.join(name));
+    let own = [FORMAT_FILE, LOCK_FILE, SYNCED_FILE].map(|name| dir.join(name));
     for path in own.into_iter().chain(in_folders.map(|entry| entry.path())) {
         if fs::metadata(&path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
             let (what, place) = ("a pipe or a device is where a file was".to_owned(), path.display().to_string());
@@ -205,7 +207,7 @@ fn check_unclaimed(dir: &Path) -> Result<(), OpenError> {
         ("meta.properties", "a log of Apache Kafka"),
         ("CURRENT", "a RocksDB database"),
         ("db", "a db folder, but no format"),
-        ("SYNCED", "marks of einmal, but no format"),
+        (SYNCED_FILE, "marks of einmal, but no format"),
     ];
     match BETRAYALS.iter().find(|(name, _)| dir.join(name).exists()) {
         Some((_, found)) => Err(OpenError::ForeignFormat { dir: dir.to_owned(), found: (*found).to_owned() }),

@@ -82,6 +82,10 @@ impl Extractor {
         let mut bytes = 0;
         let mut originals = repeated.originals.iter().peekable();
         for record in records(&plain, repeated.header.record_count) {
+            // What comes behind the last of them tells nothing.
+            if originals.peek().is_none() {
+                break;
+            }
             let record = record?;
             let Some((_, original)) = originals.next_if(|(delta, _)| *delta == record.offset_delta.unsigned_abs())
             else {

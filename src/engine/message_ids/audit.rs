@@ -9,7 +9,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::super::command::AppendBatch;
 use super::super::group::Group;
@@ -38,6 +37,13 @@ pub(super) struct Audit {
     bytes: usize,
     /// Those that cannot be told, as has been said.
     held_up: BTreeSet<Arc<str>>,
+}
+
+impl Audit {
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.by_topic.is_empty()
+    }
 }
 
 /// Of one batch.
@@ -95,7 +101,6 @@ impl MessageIds {
         audit.bytes += records.iter().map(AuditRecord::bytes).sum::<usize>();
         let told = Told { records, traffic: Arc::clone(&topic.traffic) };
         audit.by_topic.entry(Arc::clone(audit_topic)).or_default().push(told);
-        self.news.note_audit();
     }
 }
 
@@ -123,7 +128,7 @@ pub(super) fn tell(state: &mut State, group: &mut Group, now: Timestamp) {
                     records
                 }
             };
-            traffic.dedup_audit_missed.fetch_add(missed as u64, Ordering::Relaxed);
+            count(&traffic.dedup_audit_missed, missed);
         }
         let held_up = &mut state.message_ids.news.audit.held_up;
         match missed_for {
@@ -158,9 +163,9 @@ fn tell_records(
     records: Vec<AuditRecord>,
     now: Timestamp,
 ) -> Result<(), Missed> {
-    let count = records.len();
+    let record_count = records.len();
     if let Some(why) = unfit(&state.topics, name) {
-        return Err(Missed { records: count, why: format!("topic {name} {why}") });
+        return Err(Missed { records: record_count, why: why.to_owned() });
     }
     let Some(topic) = state.topics.by_name.get(name).cloned() else { return Ok(()) };
     let partitions = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);

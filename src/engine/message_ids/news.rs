@@ -28,8 +28,6 @@ const PUBLISHED_PER_BATCH: usize = 1024;
 /// What is not told yet.
 #[derive(Default)]
 pub(super) struct News {
-    /// Whether there is something: the one thing that every round of the writer looks at.
-    is_any: bool,
     /// Numbers, by keys.
     unpublished: BTreeMap<String, u64>,
     /// Keys of names that are forgotten and that are still told of.
@@ -44,7 +42,6 @@ impl News {
     /// A name has come so far.
     pub fn publish(&mut self, topic: &Topic, partition: u32, name: &str, number: u64) {
         let key = published_key(topic, partition, name);
-        self.is_any = true;
         self.unretracted.remove(&key);
         self.unpublished.insert(key, number);
     }
@@ -52,19 +49,18 @@ impl News {
     /// A name is forgotten.
     pub fn retract(&mut self, topic: &Topic, partition: u32, name: &str) {
         let key = published_key(topic, partition, name);
-        self.is_any = true;
         self.unpublished.remove(&key);
         self.unretracted.insert(key);
     }
 
-    /// Audit topics are to be told.
-    pub fn note_audit(&mut self) {
-        self.is_any = true;
+    /// Whether there is something: every round of the writer looks at it.
+    fn is_any(&self) -> bool {
+        !self.unpublished.is_empty() || !self.unretracted.is_empty() || !self.audit.is_empty()
     }
 
     /// Whether there is something to tell, and no reason to wait.
     pub fn is_waiting(&self) -> bool {
-        self.is_any && !self.is_held_up
+        self.is_any() && !self.is_held_up
     }
 }
 
@@ -74,7 +70,7 @@ fn published_key(topic: &Topic, partition: u32, name: &str) -> String {
 
 /// Tells what there is to tell: of numbers all that moved, and a part of what is forgotten.
 pub(in crate::engine) fn tell(state: &mut State, group: &mut Group, environment: &mut dyn Environment, now: Timestamp) {
-    if state.message_ids.news.is_any {
+    if state.message_ids.news.is_any() {
         tell_all(state, group, environment, now);
     }
 }
@@ -93,8 +89,6 @@ fn tell_all(state: &mut State, group: &mut Group, environment: &mut dyn Environm
             tracing::warn!(topic = SEQUENCES_TOPIC, error, "numbers of senders cannot be published");
         }
     }
-    let news = &mut state.message_ids.news;
-    news.is_any = !news.unpublished.is_empty() || !news.unretracted.is_empty();
 }
 
 fn tell_numbers(

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use super::Sealing;
 use crate::dedup::slice::SliceHead;
-use crate::store::schema::{RowError, RowValue, SliceRow, prefix, slice_key, slice_of_key};
+use crate::engine::start::scan_rows;
+use crate::store::schema::{SliceRow, prefix, slice_key, slice_of_key};
 use crate::store::slices::Slice;
 use crate::store::{Rows, Store, StoreError};
 use crate::types::TopicNo;
@@ -65,16 +66,8 @@ impl Sealing {
 
 /// What the log knows of slices, by their numbers.
 fn heads(store: &dyn Store) -> Result<BTreeMap<u64, SliceHead>, StoreError> {
-    let mut heads = BTreeMap::new();
-    let mut damage: Option<RowError> = None;
-    let read = |key: &[u8], value: &[u8]| Ok((slice_of_key(key)?, SliceRow::decode(value)?));
-    store.scan(&[prefix::SLICE], &mut |key, value| match read(key, value) {
-        Ok((number, SliceRow(head))) => {
-            heads.insert(number, head);
-        }
-        Err(error) => damage = damage.take().or(Some(error)),
-    })?;
-    damage.map_or(Ok(heads), |error| Err(error.into()))
+    let rows = scan_rows::<u64, SliceRow>(store, &[prefix::SLICE], slice_of_key)?;
+    Ok(rows.into_iter().map(|(number, SliceRow(head))| (number, head)).collect())
 }
 
 /// A start that is refused has to say how to go on.

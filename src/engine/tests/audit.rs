@@ -93,7 +93,6 @@ async fn each_record_that_is_left_out_is_told_of_and_no_other() {
     );
     let broker = broker.restart().await;
     assert_eq!(broker.told().await, all);
-    // The same id lies in one partition, so that its repetitions are in order and a compacted topic keeps the newest.
     let partitions = &broker.started.catalog.topic("repeated").expect("exists").partitions;
     let ends: i64 = partitions.iter().map(|partition| partition.offsets().log_end).sum();
     assert_eq!((ends, broker.missed()), (4, 0));
@@ -218,11 +217,9 @@ async fn what_one_write_tells_is_bounded() {
         BatchBuilder::new().codec(Codec::Zstd).record_with_headers(START_TIME, None, Some(&value), &headers)
     };
     broker.offer_to("t", Acks::All, large()).await;
-    let held = broker.hold_writer();
     let partition = broker.partition("t").id;
     let batches = (0..100).map(|_| broker.with_ids(partition, &large())).collect();
     let answered = broker.engine().append(Acks::All, batches);
-    drop(held);
     assert!(answered.await.expect("answered").iter().all(|appended| appended.base_offset == 0));
     let told = broker.audit().await;
     assert_eq!((told.len(), broker.missed()), (19, 81), "copies of 200 kB in 4 MiB");

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rocksdb::{DB, ErrorKind, ReadOptions};
+use rocksdb::{DB, ReadOptions};
 
-use super::error::store_error;
+use super::error::{is_damage, store_error};
 use super::keys::LogCursor;
 use super::options::database_options;
 use super::{Database, OpenError, StoreOptions, scan_prefix, values};
@@ -37,16 +37,16 @@ impl ReadOnlyStore {
             options.create_if_missing(false);
             DB::open_cf_with_opts_for_read_only(&options, &db_dir, [("default", options.clone())], false)
         };
-        let db = open().map_err(|error| match (&inspected.damage, error.kind()) {
+        let db = open().map_err(|error| match &inspected.damage {
             // A start looks at the logs first: RocksDB may fail by what is missing there.
-            (Some(damage), _) => damage.clone().into(),
-            (None, ErrorKind::Corruption) => OpenError::Damaged {
+            Some(damage) => damage.clone().into(),
+            None if is_damage(&error) => OpenError::Damaged {
                 what: error.into_string(),
                 place: db_dir.display().to_string(),
                 acknowledged: false,
                 acceptable: false,
             },
-            (None, _) => OpenError::Failed { dir: dir.to_owned(), detail: error.into_string() },
+            None => OpenError::Failed { dir: dir.to_owned(), detail: error.into_string() },
         })?;
         Ok((Self { database: Arc::new(Database { db, _lock: lock }) }, inspected))
     }

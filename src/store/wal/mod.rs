@@ -26,4 +26,4 @@ pub(super) use keeper::Keeper;
 pub(super) use record::mark;
 #[cfg(test)]
 pub(super) use synced::Synced;
-pub(super) use synced::{SyncedFile, boot_id};
+pub(super) use synced::{SYNCED_FILE, SyncedFile, boot_id};

@@ -9,7 +9,7 @@ use crate::types::Uuid;
 
 /// Far enough apart that one torn write cannot harm both slots.
 const SLOT_BYTES: u64 = 4096;
-const FILE: &str = "SYNCED";
+pub(in crate::store) const SYNCED_FILE: &str = "SYNCED";
 const MAGIC: [u8; 7] = *b"einmalS";
 const VERSION: u8 = 1;
 const BODY_BYTES: usize = 41;
@@ -40,7 +40,7 @@ pub(in crate::store) struct SyncedFile {
 impl SyncedFile {
     /// Opens or creates the file in `dir` and reads the newest whole slot.
     pub(in crate::store) fn open(dir: &Path) -> io::Result<(Self, Option<Synced>)> {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(dir.join(FILE))?;
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(dir.join(SYNCED_FILE))?;
         let newest = newest(&file)?;
         let generation = newest.map_or(0, |(generation, _)| generation);
         Ok((Self { file, generation }, newest.map(|(_, synced)| synced)))
@@ -48,7 +48,7 @@ impl SyncedFile {
 
     /// Reads the newest whole slot of the file in `dir`; none if there is none.
     pub(in crate::store) fn read(dir: &Path) -> io::Result<Option<Synced>> {
-        match File::open(dir.join(FILE)) {
+        match File::open(dir.join(SYNCED_FILE)) {
             Ok(file) => Ok(newest(&file)?.map(|(_, synced)| synced)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
