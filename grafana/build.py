@@ -485,7 +485,7 @@ STORAGE = board(
                 stat("Produce", f"max(einmal_disk_low{{{BY}}})", "none", "Whether records and new topics are refused, as less than einmal.disk.reserve.bytes is free. Delete records or topics, or grow the disk.", steps((1, RED)), 6, {0: "taken", 1: "refused"}),
                 stat("Topics without fsync", f"sum(einmal_topics_relaxed_durability{{{BY}}})", "none", "Topics whose acks=all is answered from the page cache (flush.messages, or the broker's default): a power cut may take their acknowledged records back.", steps((1, YELLOW)), 6),
                 stat("Space not given back", f"sum(increase(einmal_storage_reclaim_failures_total{{{BY}}}[$__range]))", "none", "Failures to give space of removed records back to the disk in the shown range, each tried again within a minute. Rising: the disk fills although records are deleted; the log says why.", steps((1, YELLOW), (30, RED)), 6, decimals=0),
-                stat("Threads that ended", f"sum(einmal_engine_thread_panics_total{{{BY}}})", "none", "Threads beside the writer that panicked since the start. Any: retention, compaction or the return of space stands still; restart the broker, and report the log line.", steps((1, RED)), 6),
+                stat("Threads that ended", f"sum(einmal_engine_thread_panics_total{{{BY}}})", "none", "Threads beside the writer that panicked since the start. Any: retention, compaction, the return of space or the move of message ids to files stands still; restart the broker, and report the log line.", steps((1, RED)), 6),
             ],
         ),
         (
