@@ -61,7 +61,14 @@ class Row:
     bound_term: str | None = None
     client_alone: float | None = None
     discarded: int = 0
+    # How many of the repetitions that it stands on were disturbed.
+    disturbed: int = 0
     notes: list = field(default_factory=list)
+
+    def disturb(self, repetitions):
+        """So many of its repetitions were disturbed: with one of them it claims nothing."""
+        self.disturbed = repetitions
+        self.claim = self.claim and not repetitions
 
     @classmethod
     def of(cls, told):

@@ -108,6 +108,8 @@ def goal(row):
     verdict = {True: "reached", False: "**missed**", None: "not measured"}[row.reached]
     if row.reached is not None and not row.settled:
         verdict += " in the median"
+    if row.disturbed:
+        verdict += ", on a disturbed machine"
     return f"{row.goal}: {verdict}"
 
 
@@ -115,12 +117,16 @@ def bound(row):
     return "–" if row.bound_fraction is None else f"{row.bound_fraction:.1%} ({row.bound_term})"
 
 
+def discarded(row):
+    return f"{row.discarded}, {row.disturbed} of them used" if row.disturbed else str(row.discarded)
+
+
 def table(rows):
     lines = ["| | What | Class, mode | einmal | Kafka | einmal ÷ Kafka | Goal | % of bound | Client alone | Discarded |", "|---|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         lines.append(
             f"| {row.workload} | {row.what}, {row.unit} | {row.durability}, {row.mode} | {spread(row.einmal)} | {spread(row.kafka)} "
-            f"| {ratio(row)} | {goal(row)} | {bound(row)} | {number(row.client_alone)} | {row.discarded} |"
+            f"| {ratio(row)} | {goal(row)} | {bound(row)} | {number(row.client_alone)} | {discarded(row)} |"
         )
     return "\n".join(lines)
 

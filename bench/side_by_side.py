@@ -8,6 +8,7 @@ Rows: workloads.py. D1: acknowledged from the page cache, Kafka's default. D2: a
 Kafka `log.flush.interval.messages=1`. Repetitions are interleaved, einmal, Kafka, einmal, Kafka …; figures are medians with their
 range, a ratio is einmal ÷ Kafka with the range of its repetitions, and claims something only if that range excludes 1. A
 repetition in which other processes took more than 3 % of the CPU or the hypervisor more than 1 % is discarded, with its counterpart.
+Where the machine never keeps quiet, a row that has too few others is filled with discarded ones, says so, and claims nothing.
 
 How long each row is likely to take is told first ([`estimate`](estimate.py)). What was measured is kept after each row, and `--continue` goes on
 with what is missing, in pieces as small as `--rows` makes them.
@@ -111,7 +112,7 @@ class Session:
         sides = ["einmal"]
         if self.with_kafka and not workload.einmal_only:
             sides.append("kafka")
-        kept, discarded, notes, failed, kafka_runs = [], 0, [], set(), 0
+        kept, discarded, notes, failed, kafka_runs = [], [], [], set(), 0
         kafka_repetitions = workload.kafka_runs(self.form)
         tries = self.form.repetitions + self.form.retries
         for repetition in range(tries):
@@ -131,15 +132,21 @@ class Session:
                 disturbance = disturbance or turn.disturbance
                 say(f"  {repetition + 1} {side}: " + ", ".join(f"{k} {v:.4g}" for k, v in pair[side].items() if isinstance(v, (int, float))))
             if disturbance and self.form.discards:
-                discarded += 1
+                discarded.append(pair)
                 say(f"  discarded: {disturbance}")
             elif pair:
                 kept.append(pair)
                 kafka_runs += "kafka" in pair
             if len(kept) == self.form.repetitions or failed.issuperset(sides):
                 break
+        disturbed = discarded[: self.form.repetitions - len(kept)]
+        if disturbed:
+            say(f"  filled with {len(disturbed)} that were discarded: claims nothing")
+            kept += disturbed
         for figure in workload.figures:
-            self.rows.append(figures.row(workload, figure, durability, CORES.mode, kept, self.limits, BOUNDS, discarded, notes, self.calibration))
+            made = figures.row(workload, figure, durability, CORES.mode, kept, self.limits, BOUNDS, len(discarded), notes, self.calibration)
+            made.disturb(len(disturbed))
+            self.rows.append(made)
         for side in sides:
             self.histograms += [
                 {"workload": workload.name, "durability": durability, "broker": side, "repetition": repetition, "us": pair[side]["histogram"]}
@@ -161,6 +168,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="only tell the rows and how long each is likely to take")
     parser.add_argument("--mode", choices=MODES, default="shared", help="who runs on which core")
     parser.add_argument("--repetitions", type=int)
+    parser.add_argument("--retries", type=int, help="how many more where some are disturbed")
     parser.add_argument("--without-kafka", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -168,6 +176,8 @@ def main():
     CORES.mode = options.mode
     if options.repetitions:
         form.repetitions = options.repetitions
+    if options.retries is not None:
+        form.retries = options.retries
     # Ten thousand connections, and Kafka's three files for each partition.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -244,6 +244,13 @@ class Page(unittest.TestCase):
         self.assertIn("| 0.5 [0.25–0.75] | ≤ 0.5 × Kafka: reached in the median | 25.0% (write of new pages) |", table)
         self.assertIn("| (0.75 [0.25–1.25]) | ≤ 0.5 × Kafka: **missed** in the median |", table)
 
+    def test_a_row_of_disturbed_repetitions_says_so_and_claims_nothing(self):
+        figure = Figure("k", "CPU", "CPU-s/GB", goal=Goal("ratio", 0.9))
+        made = row(figure, [1, 2, 3], [4, 4, 4])
+        made.discarded = 4
+        made.disturb(3)
+        self.assertIn("| (0.5 [0.25–0.75]) | ≤ 0.9 × Kafka: reached, on a disturbed machine | – | – | 4, 3 of them used |", page.table([made]))
+
     def test_plots_are_whole_and_show_each_broker(self):
         rows = [row(Figure("k", "broker CPU", "CPU-s/GB"), [1, 2, 3], [4, 4, 4]), row(Figure("k", "rate", "records/s"), [1], [2]), row(Figure("k", "rate", "records/s"), [10], [2])]
         rows[1].workload, rows[2].workload = "P3-1", "P3-1000"
