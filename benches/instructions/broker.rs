@@ -161,7 +161,12 @@ pub struct Connection<'a> {
 
 impl Connection<'_> {
     pub fn create_topic(&mut self, name: &str, partitions: u32) -> Arc<Topic> {
-        let topic = NewTopic { name: name.to_owned(), partitions, overrides: Default::default() };
+        self.create_topic_with(name, partitions, &[])
+    }
+
+    pub fn create_topic_with(&mut self, name: &str, partitions: u32, overrides: &[(&str, &str)]) -> Arc<Topic> {
+        let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let topic = NewTopic { name: name.to_owned(), partitions, overrides };
         self.broker.gate.permit();
         let created = self.broker.cx.broker.engine.create_topics(vec![topic], false);
         let mut created = self.broker.runtime.block_on(created).expect("the engine runs");

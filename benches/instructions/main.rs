@@ -37,6 +37,9 @@ fn paths(connection: &mut Connection) -> Vec<Path> {
     let produce_many = requests::produce(&many, 100, 1, 1024);
     let idempotent = connection.create_topic("idempotent", 1);
     let mut sequence = 0;
+    let ids = connection.create_topic_with("ids", 1, &[("message.dedup.mode", "window")]);
+    let ids_off = connection.create_topic("ids-off", 1);
+    let (mut with_ids, mut without) = (0, 0);
     let fetch_one = requests::fetch(&one, 1, 0, -1, 1 << 20);
     let fetch_committed = requests::fetch_committed(&one, 1 << 20);
     let mut epoch = 0;
@@ -49,6 +52,22 @@ fn paths(connection: &mut Connection) -> Vec<Path> {
             Box::new(move |connection| {
                 connection.produce(requests::produce_idempotent(&idempotent, sequence));
                 sequence += requests::RECORDS;
+            }),
+        ),
+        // A hundred records of 200 bytes with a message id each.
+        (
+            "produce_ids",
+            Box::new(move |connection| {
+                connection.produce(requests::produce_ids(&ids, with_ids));
+                with_ids += 1;
+            }),
+        ),
+        // The same to a topic that does not look at them.
+        (
+            "produce_ids_off",
+            Box::new(move |connection| {
+                connection.produce(requests::produce_ids(&ids_off, without));
+                without += 1;
             }),
         ),
         // A hundred batches of one record each, to as many partitions.

@@ -31,6 +31,16 @@ pub fn produce_idempotent(topic: &Arc<Topic>, sequence: i32) -> Bytes {
     produce_frame(topic, std::iter::once((0, batch.build().freeze())))
 }
 
+/// One batch of a hundred records of 200 bytes, each with an id of 36 characters in a header. No two batches with other numbers share one.
+pub fn produce_ids(topic: &Arc<Topic>, number: u64) -> Bytes {
+    let value = vec![b'x'; 200];
+    let batch = (0..100).fold(BatchBuilder::new(), |batch, record| {
+        let id = format!("{number:08x}-0000-7000-8000-{record:012x}");
+        batch.record_with_headers(TIMESTAMP, None, Some(&value), &[(b"message-id", Some(id.as_bytes()))])
+    });
+    produce_frame(topic, std::iter::once((0, batch.build().freeze())))
+}
+
 fn batch(records: usize, record_bytes: usize) -> BatchBuilder {
     let value = vec![b'x'; record_bytes];
     (0..records).fold(BatchBuilder::new(), |batch, _| batch.record(TIMESTAMP, None, Some(&value)))
