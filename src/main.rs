@@ -157,7 +157,7 @@ struct Start {
     /// Any setting, as often as needed
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
     set: Vec<(String, String)>,
-    /// For development: page-cache durability, and replication factors taken as 1
+    /// For development: page-cache durability, and replication factors taken as 1 (einmal.profile=dev)
     #[arg(long)]
     dev: bool,
     /// Start in spite of settings that are unknown or cannot be honoured
@@ -178,13 +178,13 @@ impl Start {
 
     fn sources(&self) -> Sources {
         let named = [
+            ("einmal.profile", self.dev.then(|| "dev".to_owned())),
             ("log.dirs", self.data_dir.clone()),
             ("listeners", self.listen.as_deref().map(listeners)),
             ("advertised.listeners", self.advertise.as_deref().map(listeners)),
         ];
         let named = named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         Sources {
-            dev: self.dev,
             file: self.config.clone().or_else(|| self.file_of_image()),
             variables: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

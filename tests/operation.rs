@@ -178,6 +178,15 @@ fn settings_are_shown_with_their_origin_and_checked_without_a_start() {
     let text = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.status.success() && text.contains("# command line\nnum.partitions=6\n"), "{text}");
     assert!(text.contains("# EINMAL_* variable\neinmal.log.level=warn\n"), "{text}");
+    for (arguments, profile) in
+        [(&["config", "show", "--origin", "--dev"][..], "prod"), (&["config", "show", "--origin"], "dev")]
+    {
+        let shown =
+            server::output(arguments, &[("EINMAL_PROFILE", profile), ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")]);
+        let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(text.contains("# profile dev\nlog.flush.interval.messages=9223372036854775807\n"), "{text}");
+        assert!(text.contains("# KAFKA_* variable\nauto.create.topics.enable=false\n"), "{text}");
+    }
     let nothing = server::output(&["config", "show", "--origin"], &[]);
     let said = String::from_utf8_lossy(&nothing.stderr).into_owned();
     assert!(nothing.status.success() && nothing.stdout.is_empty() && said.contains("--all"), "{nothing:?}");

@@ -2,6 +2,7 @@
 //!
 //! Layers add up: a variable changes one setting and leaves the file's others as they are. What is odd but no reason to
 //! refuse the start comes back as notices, since the program's own words cannot be written before they are configured.
+//! Any of them may say which profile it is; what that stands for is weaker than all of them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,8 +21,6 @@ use crate::spelling::hint;
 /// Where settings come from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// `--dev`: a broker on a developer's machine.
-    pub dev: bool,
     /// `--config`.
     pub file: Option<PathBuf>,
     /// The environment.
@@ -129,7 +128,10 @@ const PROTECTIONS: &[(&str, &str)] = &[
     ("create.topic.policy.class.name", "a policy"),
 ];
 
-/// What `--dev` stands for: speed over durability, and topics as clients ask for them.
+/// Names the profile.
+const PROFILE: &str = "einmal.profile";
+
+/// What the profile dev stands for: speed over durability, and topics as clients ask for them. The other, prod, is the defaults.
 const DEV: &[(&str, &str)] = &[
     ("auto.create.topics.enable", "true"),
     ("einmal.replication.factor.clamp", "true"),
@@ -225,13 +227,14 @@ fn notice(what: &str, mut names: Vec<String>) -> Option<String> {
 
 /// Everything given, weakest source first.
 fn given(sources: &Sources) -> Result<Vec<Given>, LoadError> {
-    let mut all: Vec<Given> = Vec::new();
-    let mut add = |name: &str, text: &str, origin, place: &str| {
-        all.push(Given { name: name.to_owned(), text: text.to_owned(), origin, place: place.to_owned() });
+    let one = |name: &str, text: &str, origin, place: &str| Given {
+        name: name.to_owned(),
+        text: text.to_owned(),
+        origin,
+        place: place.to_owned(),
     };
-    if sources.dev {
-        DEV.iter().for_each(|(name, text)| add(name, text, Origin::Profile, "--dev"));
-    }
+    let mut all: Vec<Given> = Vec::new();
+    let mut add = |name: &str, text: &str, origin, place: &str| all.push(one(name, text, origin, place));
     if let Some(path) = &sources.file {
         let place = path.display().to_string();
         read(path, sources.again)?.iter().for_each(|(name, text)| add(name, text, Origin::File, &place));
@@ -242,6 +245,11 @@ fn given(sources: &Sources) -> Result<Vec<Given>, LoadError> {
         add(name, text, *origin, variable);
     }
     sources.flags.iter().for_each(|(name, text)| add(name, text, Origin::Flag, "the command line"));
+    let profile = all.iter().rfind(|given| given.name == PROFILE);
+    if profile.is_some_and(|given| given.text.trim() == "dev") {
+        let dev = DEV.iter().map(|(name, text)| one(name, text, Origin::Profile, "the profile dev"));
+        all.splice(..0, dev);
+    }
     Ok(all)
 }
 

@@ -215,7 +215,7 @@ pub struct Config {
 /// Where the value of a setting comes from; later ones win.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
-    /// What `--dev` stands for.
+    /// What `einmal.profile` stands for.
     Profile,
     /// `server.properties`.
     File,

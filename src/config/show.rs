@@ -40,7 +40,7 @@ impl Origin {
     /// For people.
     pub fn describe(self) -> &'static str {
         match self {
-            Self::Profile => "--dev",
+            Self::Profile => "profile dev",
             Self::File => "file",
             Self::KafkaEnvironment => "KAFKA_* variable",
             Self::Environment => "EINMAL_* variable",
@@ -57,9 +57,9 @@ mod tests {
     fn config() -> Config {
         let variable = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         let sources = Sources {
-            dev: true,
             variables: vec![
                 variable("KAFKA_NUM_PARTITIONS", "3"),
+                variable("EINMAL_PROFILE", "dev"),
                 variable("EINMAL_LOG_LEVEL", "warn"),
                 variable("KAFKA_SSL_KEYSTORE_PASSWORD", "secret"),
             ],
@@ -77,7 +77,7 @@ mod tests {
         for lines in [
             "# command line\nnum.partitions=6\n",
             "# EINMAL_* variable\neinmal.log.level=warn\n",
-            "# --dev\ngroup.initial.rebalance.delay.ms=0\n",
+            "# profile dev\ngroup.initial.rebalance.delay.ms=0\n",
         ] {
             assert!(shown.contains(lines), "{lines} is not in\n{shown}");
         }

@@ -37,9 +37,25 @@ fn later_sources_win_setting_by_setting() {
 #[test]
 fn dev_profile_is_weaker_than_the_file() {
     let relaxed = |sources: Sources| load(&sources).expect("allowed").config.topic_defaults.is_relaxed();
-    assert!(relaxed(Sources { dev: true, ..Sources::default() }));
+    let dev = || pairs(&[("einmal.profile", "dev")]);
+    assert!(relaxed(Sources { flags: dev(), ..Sources::default() }));
     let (_dir, file) = file("log.flush.interval.messages=1\n");
-    assert!(!relaxed(Sources { dev: true, file, ..Sources::default() }));
+    assert!(!relaxed(Sources { flags: dev(), file, ..Sources::default() }));
+}
+
+#[test]
+fn the_last_source_that_names_a_profile_has_it() {
+    let (_dir, file) = file("einmal.profile=dev\n");
+    let clamps = |variables: &[(&str, &str)], flags: &[(&str, &str)]| {
+        let sources =
+            Sources { file: file.clone(), variables: pairs(variables), flags: pairs(flags), ..Sources::default() };
+        load(&sources).expect("allowed").config.replication_factor_clamp
+    };
+    assert!(clamps(&[], &[]));
+    assert!(!clamps(&[("EINMAL_PROFILE", "prod")], &[]));
+    assert!(clamps(&[("EINMAL_PROFILE", "prod")], &[("einmal.profile", "dev")]));
+    let refused = refused(&[("einmal.profile", "development")]);
+    assert!(refused.contains("einmal.profile: String must be one of: prod, dev"), "{refused}");
 }
 
 fn refused(flags: &[(&str, &str)]) -> String {

@@ -38,6 +38,15 @@ pub const SERVER: &[Setting] = &[
         "Host that clients are told for every listener that advertised.listeners does not name.",
     ),
     Setting::new(
+        "einmal.profile",
+        Kind::String,
+        "prod",
+        "What stands behind all that is given. dev, also --dev: topics as clients ask for them (auto.create.topics.enable=true, \
+         einmal.replication.factor.clamp=true), groups without delay (group.initial.rebalance.delay.ms=0), and acks=all answered from the page \
+         cache (log.flush.interval.messages=9223372036854775807), which a power cut may take back. prod: the defaults.",
+    )
+    .valid(Valid::OneOf(&["prod", "dev"])),
+    Setting::new(
         "listener.security.protocol.map",
         Kind::String,
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
