@@ -148,6 +148,9 @@ struct Start {
     /// Data directory (log.dirs)
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
+    /// For tests: a data directory among the system's temporary files (TMPDIR) that a clean stop removes; also --dev
+    #[arg(long, conflicts_with = "data_dir")]
+    ephemeral: bool,
     /// Where clients connect: host:port or NAME://host:port, several with commas (listeners)
     #[arg(long, value_name = "LISTENERS")]
     listen: Option<String>,
@@ -191,6 +194,7 @@ impl Start {
                 .collect(),
             flags: named.chain(self.set.clone()).collect(),
             allow_unknown: self.allow_unknown_config || self.from_kafka_env,
+            ephemeral: self.ephemeral.then(|| std::env::temp_dir().join(format!("einmal-{}", uuid::Uuid::now_v7()))),
             host_name: machine_name(),
             again: false,
         }
@@ -327,7 +331,11 @@ fn run(start: Start) -> Result<(), Failure> {
     // Without settings there is no level; what went wrong is told in the form of a log all the same.
     let loaded = load(&sources).inspect_err(|_| drop(output::install("info")))?;
     let again = Sources { again: true, ..sources };
-    let manner = Manner { speaks_as_kafka: start.from_kafka_env, reload: Arc::new(move || load(&again)) };
+    let manner = Manner {
+        speaks_as_kafka: start.from_kafka_env,
+        is_ephemeral: start.ephemeral,
+        reload: Arc::new(move || load(&again)),
+    };
     app::run(loaded, BUILD, manner)?;
     app::end(0)
 }

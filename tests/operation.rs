@@ -236,3 +236,26 @@ fn a_start_creates_the_topics_that_it_is_told_to_and_leaves_those_that_are_there
     let server = server.restart();
     assert_eq!(partitions(&server, "orders"), Some(3.into()));
 }
+
+#[test]
+fn a_stop_leaves_nothing_of_an_ephemeral_broker() {
+    let mut server = TestServer::start_ephemeral();
+    let temporary = server.data_dir().to_owned();
+    let left = || std::fs::read_dir(&temporary).expect("it is a directory").count();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    assert_eq!(produce(&mut client, "t", 0, batch(Producer::NONE, -1, &["a"])).error_code, 0);
+    assert_eq!(left(), 1);
+    let log = server.log_with(&["the data directory is temporary", "page cache"]);
+    assert!(log.contains(temporary.to_str().expect("a path of UTF-8")), "{log}");
+    assert!(server.terminate().success());
+    assert_eq!(left(), 0);
+
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = holder.local_addr().expect("it is bound").to_string();
+    let variables = [("TMPDIR", temporary.to_str().expect("a path of UTF-8"))];
+    let refused = server::output(&["start", "--ephemeral", "--listen", &taken], &variables);
+    assert_eq!((refused.status.code(), left()), (Some(5), 0), "{refused:?}");
+    let both = server::output(&["config", "check", "--ephemeral", "--set", "log.dirs=x"], &variables);
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+}

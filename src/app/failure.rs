@@ -1,5 +1,7 @@
 //! Why the process ends other than as told: one sentence for people, one exit code for scripts.
 
+use std::path::PathBuf;
+
 use crate::config::build::BuildError;
 use crate::config::load::LoadError;
 use crate::engine::StartError;
@@ -25,6 +27,14 @@ pub enum Failure {
     /// The admin port.
     #[error(transparent)]
     AdminBind(#[from] AdminBindError),
+    /// The data directory of `--ephemeral`.
+    #[error("no temporary data directory {} can be made ({error}): TMPDIR names where such directories are", dir.display())]
+    Temporary {
+        /// The data directory.
+        dir: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The data directory.
     #[error("{0}{advice}", advice = of_opening(.0))]
     Open(#[from] OpenError),
@@ -84,6 +94,7 @@ impl Failure {
             Self::Bind(BindError::InUse { .. }) => 5,
             Self::AdminBind(error) if error.is_in_use() => 5,
             Self::Bind(_) | Self::AdminBind(_) => 2,
+            Self::Temporary { .. } => 3,
             Self::Open(error) => error.exit_code(),
             Self::Recovery(StartError::OtherCluster { .. }) => 2,
             Self::Recovery(StartError::Store(StoreError::Corrupt { .. })) => 4,
@@ -100,6 +111,11 @@ impl Failure {
             | Self::Runtime(_)
             | Self::Panicked(_) => 1,
         }
+    }
+
+    /// Whether the store may still be written to, by a thread that nobody waits for.
+    pub(super) fn leaves_store_open(&self) -> bool {
+        matches!(self, Self::Commit(_) | Self::Unclean(_) | Self::Overdue | Self::Interrupted | Self::Panicked(_))
     }
 }
 

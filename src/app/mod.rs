@@ -14,6 +14,7 @@ mod notify;
 pub mod probe;
 mod signals;
 mod stop;
+mod temporary;
 
 use std::io::Write as _;
 use std::sync::{Arc, OnceLock};
@@ -58,6 +59,7 @@ pub use failure::Failure;
 use notify::Notifier;
 use signals::{ECHO, Signals, reload_on_hangup};
 use stop::{unless_failed, wind_down};
+use temporary::Temporary;
 
 /// Reads all settings anew. The disk may keep it waiting.
 pub type Reload = Arc<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>;
@@ -66,6 +68,8 @@ pub type Reload = Arc<dyn Fn() -> Result<Loaded, LoadError> + Send + Sync>;
 pub struct Manner {
     /// Says what test modules wait for in the output of Kafka's images.
     pub speaks_as_kafka: bool,
+    /// The data directory is made for this start, and removed with what it holds after a clean stop.
+    pub is_ephemeral: bool,
     /// Reads all settings again, for SIGHUP.
     pub reload: Reload,
 }
@@ -95,6 +99,11 @@ pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> 
     });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Runtime)?;
     poll_delay::measure(runtime.handle().clone()).map_err(Failure::Runtime)?;
+    let temporary = manner.is_ephemeral.then(|| Temporary::make(&config.data_dir)).transpose()?;
+    if temporary.is_some() {
+        let data_dir = config.data_dir.display();
+        tracing::warn!(%data_dir, "the data directory is temporary: a stop removes it, and all records with it");
+    }
     let ended = runtime.block_on(async {
         tokio::spawn(output::tell_left_out(repetition.clone()));
         tokio::spawn(reload_on_hangup(loggers.clone(), manner.reload).map_err(Failure::Runtime)?);
@@ -103,6 +112,9 @@ pub fn run(loaded: Loaded, build: Build, manner: Manner) -> Result<(), Failure> 
     output::say_left_out(&repetition);
     // What still runs is a parked read at most; nobody waits for its answer.
     runtime.shutdown_background();
+    if let Some(temporary) = temporary {
+        temporary.remove_after(&ended);
+    }
     ended
 }
 

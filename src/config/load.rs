@@ -29,6 +29,8 @@ pub struct Sources {
     pub flags: Vec<(String, String)>,
     /// `--allow-unknown-config`: start in spite of settings that are not known or not served.
     pub allow_unknown: bool,
+    /// `--ephemeral`: the data directory, which is made for this start alone. The profile is dev then, unless another is given.
+    pub ephemeral: Option<PathBuf>,
     /// This machine's name.
     pub host_name: String,
     /// They are read again, while the broker runs: the file by then may be anybody's, and what is told of it goes to the log. So it must
@@ -114,6 +116,12 @@ pub enum LoadError {
         place: String,
         /// What is wrong.
         invalid: InvalidSetting,
+    },
+    /// Two data directories on one command line.
+    #[error("--ephemeral and {name} on the command line are two data directories: give one of them")]
+    TwoDirectories {
+        /// The setting that names the other.
+        name: String,
     },
     /// Something about listeners.
     #[error(transparent)]
@@ -235,6 +243,9 @@ fn given(sources: &Sources) -> Result<Vec<Given>, LoadError> {
     };
     let mut all: Vec<Given> = Vec::new();
     let mut add = |name: &str, text: &str, origin, place: &str| all.push(one(name, text, origin, place));
+    if sources.ephemeral.is_some() {
+        add(PROFILE, "dev", Origin::Flag, "--ephemeral");
+    }
     if let Some(path) = &sources.file {
         let place = path.display().to_string();
         read(path, sources.again)?.iter().for_each(|(name, text)| add(name, text, Origin::File, &place));
@@ -245,6 +256,13 @@ fn given(sources: &Sources) -> Result<Vec<Given>, LoadError> {
         add(name, text, *origin, variable);
     }
     sources.flags.iter().for_each(|(name, text)| add(name, text, Origin::Flag, "the command line"));
+    if let Some(dir) = &sources.ephemeral {
+        let named = sources.flags.iter().find(|(name, _)| matches!(name.as_str(), "log.dirs" | "log.dir"));
+        if let Some((name, _)) = named {
+            return Err(LoadError::TwoDirectories { name: name.clone() });
+        }
+        add("log.dirs", &dir.display().to_string(), Origin::Flag, "--ephemeral");
+    }
     let profile = all.iter().rfind(|given| given.name == PROFILE);
     if profile.is_some_and(|given| given.text.trim() == "dev") {
         let dev = DEV.iter().map(|(name, text)| one(name, text, Origin::Profile, "the profile dev"));

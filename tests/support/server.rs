@@ -60,8 +60,20 @@ impl TestServer {
         Self::launch_by(Command::new(binary()), data_dir, arguments)
     }
 
+    /// Starts with `--ephemeral`; what is [`TestServer::data_dir`] otherwise holds temporary files then.
+    pub fn start_ephemeral() -> Self {
+        let temporary = Arc::new(tempfile::tempdir().expect("a temporary directory"));
+        let mut command = Command::new(binary());
+        command.args(["start", "--ephemeral"]).env("TMPDIR", temporary.path());
+        Self::follow(command, temporary, Vec::new())
+    }
+
     fn launch_by(mut command: Command, data_dir: Arc<TempDir>, arguments: Vec<String>) -> Self {
         command.arg("start").arg("--data-dir").arg(data_dir.path());
+        Self::follow(command, data_dir, arguments)
+    }
+
+    fn follow(mut command: Command, data_dir: Arc<TempDir>, arguments: Vec<String>) -> Self {
         command.args(["--set", "listeners=PLAINTEXT://127.0.0.1:0", "--set", "einmal.admin.listener=127.0.0.1:0"]);
         command.args(&arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the built binary starts");

@@ -213,3 +213,18 @@ fn what_is_read_again_must_be_a_file_and_is_not_repeated() {
     let refused = load(&Sources { file: misspelt, again: true, ..Sources::default() }).expect_err("no setting");
     assert!(refused.to_string().contains("did you mean num.partitions?"), "{refused}");
 }
+
+#[test]
+fn a_start_for_itself_has_a_directory_of_its_own_and_the_profile_dev() {
+    let (_dir, file) = file("log.dirs=/var/lib/kafka\n");
+    let sources = Sources { file, ephemeral: Some(PathBuf::from("/tmp/x")), ..Sources::default() };
+    let config = load(&sources).expect("allowed").config;
+    assert_eq!(config.data_dir, PathBuf::from("/tmp/x"));
+    assert!(config.topic_defaults.is_relaxed());
+    let synced = Sources { variables: pairs(&[("EINMAL_PROFILE", "prod")]), ..sources.clone() };
+    assert!(!load(&synced).expect("allowed").config.topic_defaults.is_relaxed());
+    for name in ["log.dirs", "log.dir"] {
+        let refused = load(&Sources { flags: pairs(&[(name, "/srv")]), ..sources.clone() }).expect_err("two of them");
+        assert!(refused.to_string().contains(&format!("--ephemeral and {name}")), "{refused}");
+    }
+}
