@@ -370,7 +370,7 @@ fn groups_are_listed_and_told_where_to_go_on() {
         (&["group", "delete", "g"], "the group \"g\" has members"),
         (&["group", "delete", "no"], "there is no group \"no\""),
         (&["group", "describe", "no"], "there is no group \"no\""),
-        (&["group", "lag", "no"], "nothing is committed by the group \"no\""),
+        (&["group", "lag", "no"], "there is no group \"no\""),
     ] {
         let (is_success, shown, said) = einmal(&server, arguments);
         assert!(!is_success && said.contains(sentence), "{arguments:?}: {said}");
@@ -379,6 +379,38 @@ fn groups_are_listed_and_told_where_to_go_on() {
     client.call(&heartbeat.with_member_epoch(-1), 1);
     done(&server, &["group", "delete", "g"]);
     assert!(rows(&server, &["group", "list"], &columns).is_empty());
+}
+
+#[test]
+fn the_lag_of_a_group_that_has_committed_nothing_tells_what_its_members_read() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    produce(&mut client, "t", 0, batch(Producer::NONE, -1, &["a", "b", "c"]));
+    let join = |topic: &str| {
+        ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(group())
+            .with_member_id(text("m"))
+            .with_rebalance_timeout_ms(60_000)
+            .with_subscribed_topic_names(Some(vec![topic_name(topic)]))
+            .with_topic_partitions(Some(Vec::new()))
+    };
+    let joined = client.call(&join("t"), 1);
+    assert_eq!(joined.error_code, 0, "{joined:?}");
+    let columns = ["topic", "partition", "committed_offset", "log_start_offset", "end_offset", "lag", "member_id"];
+    let row = |offset: Value, lag: Value| [json!("t"), json!(0), offset, json!(0), json!(3), lag, json!("m")];
+    assert_eq!(rows(&server, &["group", "lag", "g"], &columns), [row(json!(null), json!(null))]);
+    assert_eq!(commit(&mut client, 9, "m", joined.member_epoch, 1), 0);
+    assert_eq!(rows(&server, &["group", "lag", "g"], &columns), [row(json!(1), json!(2))]);
+
+    client.call(&join("t").with_member_epoch(-1), 1);
+    done(&server, &["group", "delete", "g"]);
+    let joined = client.call(&join("none"), 1);
+    assert_eq!(joined.error_code, 0, "{joined:?}");
+    let (is_success, shown, said) = einmal(&server, &["group", "lag", "g"]);
+    assert!(is_success && shown.lines().count() == 1, "{shown}{said}");
+    assert!(said.contains("\"g\" has committed nothing and its one member has no partition; its state is "), "{said}");
+    assert!(rows(&server, &["group", "lag"], &columns).is_empty(), "of all groups none has a row");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod delete;
 mod describe;
 mod lag;
 mod list;
+mod members;
 mod reset;
 
 pub(super) use ask::{commit, committed};
