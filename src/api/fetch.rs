@@ -254,7 +254,7 @@ async fn pass(cx: &Context, fetching: &Fetching, terms: Terms) -> Vec<Found> {
                 answer.aborted = aborted;
             }
             Err(error) => {
-                let error = storage_error("fetch", wanted.partition.id, &error);
+                let error = storage_error(cx, "fetch", wanted.partition.id, &error);
                 *answer = FetchPartition::refused(answer.index, error);
             }
         }

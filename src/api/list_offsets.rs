@@ -154,7 +154,7 @@ async fn find(
     };
     match hit {
         Ok(hit) => Ok(hit.unwrap_or(NOT_FOUND)),
-        Err(error) => Err(storage_error("list offsets", partition.id, &error)),
+        Err(error) => Err(storage_error(cx, "list offsets", partition.id, &error)),
     }
 }
 

@@ -18,6 +18,8 @@ pub mod consumer_group;
 pub mod coordinator;
 pub mod create_partitions;
 pub mod create_topics;
+#[cfg(test)]
+mod damage_tests;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
@@ -260,7 +262,14 @@ fn partition_of(topic: &Topic, index: PartitionIndex) -> Option<&Arc<Partition>>
 }
 
 /// A read that failed: told once here, and to the client as KAFKA_STORAGE_ERROR.
-fn storage_error(what: &'static str, partition: PartitionId, error: &StoreError) -> ErrorCode {
-    tracing::error!(%partition, %error, "{what}: reading the log failed");
+fn storage_error(cx: &Context, what: &'static str, partition: PartitionId, error: &StoreError) -> ErrorCode {
+    match cx.broker.catalog.topics().by_no.get(&partition.topic) {
+        Some(topic) => {
+            let error = topic.naming(error);
+            tracing::error!(topic = &*topic.name, partition = partition.index, error, "{what}: reading the log failed");
+        }
+        // It has been deleted since.
+        None => tracing::error!(%partition, %error, "{what}: reading the log failed"),
+    }
     ErrorCode::KAFKA_STORAGE_ERROR
 }

@@ -356,7 +356,7 @@ impl Arriving<'_> {
                 let began = Instant::now();
                 let mut ids = if header.codec() == Ok(Codec::None) { read() } else { aside(read) }?;
                 cx.broker.id_scan_duration.record(began.elapsed());
-                look_up_sealed(cx, partition.id, &mut ids)?;
+                look_up_sealed(cx, topic, partition.id, &mut ids)?;
                 Some(Box::new(ids))
             }
         };
@@ -370,14 +370,14 @@ impl Arriving<'_> {
 }
 
 /// Looks up which ids of the batch are no longer in memory, so that the one writer need not.
-fn look_up_sealed(cx: &Context, partition: PartitionId, ids: &mut BatchIds) -> Result<(), Refusal> {
-    let perhaps = cx.broker.sealed_ids.ask(partition.topic, &ids.ids);
+fn look_up_sealed(cx: &Context, topic: &Topic, partition: PartitionId, ids: &mut BatchIds) -> Result<(), Refusal> {
+    let perhaps = cx.broker.sealed_ids.ask(topic.no, &ids.ids);
     let is_none = perhaps.is_none();
     let read = || perhaps.read(&ids.ids);
     // Of a cold file a read takes as long as the disk does.
     let found = if is_none { read() } else { aside(read) };
     ids.sealed = found.map_err(|error| {
-        tracing::error!(%partition, %error, "message ids cannot be looked up");
+        tracing::error!(topic = &*topic.name, partition = partition.index, %error, "message ids cannot be looked up");
         Refusal::of(ErrorCode::KAFKA_STORAGE_ERROR)
     })?;
     Ok(())

@@ -171,7 +171,13 @@ fn refused_for_ids(log: &PartitionLog, error: ErrorCode, message: String, repeat
 }
 
 fn unreadable(log: &PartitionLog, topic: &Topic, error: &StoreError) -> Appended {
-    tracing::error!(topic = &*topic.name, partition = log.view.id.index, %error, "state of the partition cannot be read");
+    let error = topic.naming(error);
+    tracing::error!(
+        topic = &*topic.name,
+        partition = log.view.id.index,
+        error,
+        "state of the partition cannot be read"
+    );
     Appended {
         error: ErrorCode::KAFKA_STORAGE_ERROR,
         base_offset: -1,

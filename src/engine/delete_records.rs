@@ -20,7 +20,8 @@ pub(super) fn delete_records(
     id: PartitionId,
     before: Offset,
 ) -> Result<Offset, Refused> {
-    let Some(log) = state.logs.get_mut(&id) else {
+    let topic = state.topic_of(id).map(Arc::clone);
+    let (Some(topic), Some(log)) = (topic, state.logs.get_mut(&id)) else {
         return Err(Refused::unknown_partition());
     };
     let high_watermark = log.view.offsets().high_watermark;
@@ -35,7 +36,8 @@ pub(super) fn delete_records(
     let start_bytes = match bytes_below(state.store.as_ref(), id, &log.row, before) {
         Ok(start_bytes) => start_bytes,
         Err(error) => {
-            tracing::error!(partition = %id, %error, "records cannot be deleted");
+            let error = topic.naming(&error);
+            tracing::error!(topic = &*topic.name, partition = id.index, error, "records cannot be deleted");
             let message = "the log cannot be read".to_owned();
             return Err(Refused::new(ErrorCode::KAFKA_STORAGE_ERROR, message));
         }

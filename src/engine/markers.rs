@@ -77,7 +77,8 @@ fn stage_one(
     match append::load(log, state.store.as_ref(), group, &state.settings, true, expiry_now) {
         Ok(count) => state.producer_state_count += count,
         Err(error) => {
-            tracing::error!(topic = &*topic.name, partition = id.index, %error, "state of the partition cannot be read");
+            let error = topic.naming(&error);
+            tracing::error!(topic = &*topic.name, partition = id.index, error, "state of the partition cannot be read");
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
     }

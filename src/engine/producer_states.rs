@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use super::append;
 use super::command::DescribedProducer;
@@ -148,12 +149,19 @@ pub(super) fn describe(
     group: &mut Group,
     id: PartitionId,
 ) -> Result<Vec<DescribedProducer>, ErrorCode> {
+    let topic = state.topic_of(id).map(Arc::clone).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let log = state.logs.get_mut(&id).ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?;
     let expiry_now = state.expiry_clock.now(state.settings.producer_id_expiration_ms);
     match append::load(log, state.store.as_ref(), group, &state.settings, true, expiry_now) {
         Ok(count) => state.producer_state_count += count,
         Err(error) => {
-            tracing::error!(partition = %id, %error, "producers of the partition cannot be read");
+            let error = topic.naming(&error);
+            tracing::error!(
+                topic = &*topic.name,
+                partition = id.index,
+                error,
+                "producers of the partition cannot be read"
+            );
             return Err(ErrorCode::KAFKA_STORAGE_ERROR);
         }
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::TopicConfig;
 use crate::dedup::KnownBy;
+use crate::store::StoreError;
 use crate::types::{TopicNo, Uuid};
 
 use super::partition::Partition;
@@ -27,6 +28,14 @@ pub struct Topic {
     pub config: TopicConfig,
     /// What it has carried since the start; kept over changes of the topic, gone with it.
     pub traffic: Arc<Traffic>,
+}
+
+impl Topic {
+    /// An error of the store in words that name the topic: the store knows its partitions by number alone.
+    pub fn naming(&self, error: &StoreError) -> String {
+        // As `PartitionId` shows itself.
+        error.to_string().replace(&format!("#{}-", self.no.0), &format!("{}-", self.name))
+    }
 }
 
 /// Counters of one topic, rendered by `telemetry` with the topic's name as label.

@@ -197,7 +197,8 @@ impl Rounds {
             }
             Err(Interrupted::Gone) => (!ending.has_come()).then_some(false),
             Err(Interrupted::Store(error)) => {
-                tracing::warn!(topic = &*topic.name, partition = id.index, %error, "the log cannot be compacted");
+                let error = topic.naming(&error);
+                tracing::warn!(topic = &*topic.name, partition = id.index, error, "the log cannot be compacted");
                 Some(false)
             }
         }
@@ -241,7 +242,8 @@ impl Rounds {
     /// What is to be compacted of a partition, if it is due and can be read.
     fn dirt_of(&mut self, topic: &Topic, partition: &Partition, clock: &ExpiryClock) -> Option<Dirt> {
         self.look_at(topic, partition, clock).unwrap_or_else(|error| {
-            tracing::warn!(topic = &*topic.name, partition = partition.id.index, %error, "the log cannot be read");
+            let error = topic.naming(&error);
+            tracing::warn!(topic = &*topic.name, partition = partition.id.index, error, "the log cannot be read");
             None
         })
     }

@@ -47,7 +47,13 @@ impl MessageIds {
                     None => match stored(store, partition, &record.key) {
                         Ok(version) => version,
                         Err(error) => {
-                            tracing::error!(%partition, %error, "version of a key cannot be read");
+                            let error = topic.naming(&error);
+                            tracing::error!(
+                                topic = &*topic.name,
+                                partition = partition.index,
+                                error,
+                                "version of a key cannot be read"
+                            );
                             let message = "the version of a key cannot be read".to_owned();
                             return Outcome::Refused(ErrorCode::KAFKA_STORAGE_ERROR, message);
                         }

@@ -95,7 +95,13 @@ impl Passes {
                 }
                 if let Err(error) = self.look(topic, partition, &limits, &mut due) {
                     // The partition waits for the next pass; reads say what is wrong with it.
-                    tracing::warn!(topic = &*topic.name, partition = partition.id.index, %error, "retention cannot read the log");
+                    let error = topic.naming(&error);
+                    tracing::warn!(
+                        topic = &*topic.name,
+                        partition = partition.id.index,
+                        error,
+                        "retention cannot read the log"
+                    );
                 }
                 if due.starts.len() >= STARTS_PER_COMMAND {
                     self.move_starts(std::mem::take(&mut due));
