@@ -11,6 +11,7 @@ use support::requests::{Producer, batch, create_topic, produce};
 use support::transactions::{Protocol, TransactionalProducer};
 use support::{TestClient, TestServer, server};
 
+const USAGE: i32 = 2;
 const DATA_DIRECTORY: i32 = 3;
 const DAMAGE: i32 = 4;
 const ADMIN: &str = "einmal.admin.listener=127.0.0.1:0";
@@ -197,8 +198,18 @@ fn a_pipe_in_the_place_of_a_file_is_damage_and_keeps_nobody_waiting() {
 #[test]
 fn what_is_no_data_directory_is_refused() {
     let empty = tempfile::tempdir().expect("a directory");
-    let output = verify(empty.path());
-    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no data directory of einmal"), "{output:?}");
+    let missing = empty.path().join("missing");
+    for (dir, why) in [(empty.path(), "it has no FORMAT"), (missing.as_path(), "it does not exist")] {
+        let output = verify(dir);
+        assert_eq!(output.status.code(), Some(USAGE), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(&format!("{} is no data directory of einmal: {why}", dir.display())), "{said}");
+        assert!(said.contains("FORMAT") && said.contains("--data-dir") && output.stdout.is_empty(), "{output:?}");
+    }
     assert_eq!(fs::read_dir(empty.path()).expect("it is there").count(), 0);
+
+    fs::write(empty.path().join("meta.properties"), "cluster.id=x\n").expect("ours to write");
+    let output = verify(empty.path());
+    assert_eq!(output.status.code(), Some(DATA_DIRECTORY), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a log of Apache Kafka"), "{output:?}");
 }

@@ -55,6 +55,19 @@ pub enum OpenError {
         /// What betrays it.
         found: String,
     },
+    /// There is nothing of einmal to read.
+    #[error(
+        "{} is no data directory of einmal: {}; one has a file {FORMAT_FILE} beside a folder db, and is what a broker's --data-dir names, or \
+         log.dirs, or einmal-data where it was started",
+        dir.display(),
+        if *exists { "it has no FORMAT" } else { "it does not exist" }
+    )]
+    NoDataDirectory {
+        /// The path.
+        dir: PathBuf,
+        /// Whether it is a directory.
+        exists: bool,
+    },
     /// More is missing or wrong than a crash can explain. Nothing was changed.
     #[error(
         "{}: {what} ({place}): restore the directory from a backup{}",
@@ -94,7 +107,8 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Exit code of the process: 3 the directory cannot be used as it is, 4 damage, 6 disk full, 1 anything else.
+    /// Exit code of the process: 2 the path is a wrong one, 3 the directory cannot be used as it is, 4 damage, 6 disk full, 1 anything
+    /// else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Locked { .. }
@@ -102,6 +116,7 @@ impl OpenError {
             | Self::NotWritable { .. }
             | Self::NewerFormat { .. }
             | Self::ForeignFormat { .. } => 3,
+            Self::NoDataDirectory { .. } => 2,
             Self::Damaged { .. } => 4,
             Self::NoSpace { .. } => 6,
             Self::Processor { .. } | Self::Failed { .. } => 1,
@@ -143,9 +158,11 @@ pub(super) fn claim(dir: &Path) -> Result<DirectoryLock, OpenError> {
 /// Takes `dir`, which must be a data directory already, without writing to it.
 pub(super) fn claim_to_read(dir: &Path) -> Result<DirectoryLock, OpenError> {
     let io_error = |error| OpenError::from_io(dir, error);
-    let text = read_format(dir).map_err(io_error)?;
-    let nothing = || OpenError::Failed { dir: dir.to_owned(), detail: "it is no data directory of einmal".to_owned() };
-    check_format(dir, &text.ok_or_else(nothing)?)?;
+    let Some(text) = read_format(dir).map_err(io_error)? else {
+        check_unclaimed(dir)?;
+        return Err(OpenError::NoDataDirectory { dir: dir.to_owned(), exists: dir.exists() });
+    };
+    check_format(dir, &text)?;
     let file = File::open(dir.join(LOCK_FILE)).map_err(io_error)?;
     locked(dir, file)
 }
