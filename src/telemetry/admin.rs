@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{FromRef, RawQuery, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -26,6 +26,7 @@ use tokio::sync::Semaphore;
 
 use super::collector::{self, Collector, RuntimeFigures};
 use super::dedup::{self, NoAnswer};
+use super::gzip;
 use super::health::{Health, notices};
 use super::hosts::Hosts;
 use super::overview::Overview;
@@ -194,18 +195,28 @@ async fn busy() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, message).into_response()
 }
 
-async fn metrics(State(shared): State<Shared>) -> Result<Response, NoTurn> {
+async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Result<Response, NoTurn> {
     let Shared { observed, turns, .. } = shared;
     let runtime = RuntimeFigures::of_current(observed.began);
+    let is_gzip = gzip::is_taken(&headers);
     let text = turns.text(async move {
-        // The store's statistics come from C++ and may wait for its lock: not on a thread that serves connections.
+        // The store's statistics come from C++ and may wait for its lock, and compressing takes its time: not on a thread that serves
+        // connections.
         tokio::task::spawn_blocking(move || {
-            collector::page(observed.recorder.render(), observed.collector.get(), &runtime)
+            let text = collector::page(observed.recorder.render(), observed.collector.get(), &runtime);
+            if is_gzip { gzip::compressed(&text).map_err(|_| NoTurn::Failed) } else { Ok(text.into_bytes()) }
         })
         .await
-        .map_err(|_| NoTurn::Failed)
+        .map_err(|_| NoTurn::Failed)?
     });
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], Body::from(text.await?)).into_response())
+    let mut answer = Body::from(text.await?).into_response();
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if is_gzip {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(answer)
 }
 
 /// The page may load its style from here and nothing from anywhere, and nobody may frame it.

@@ -12,6 +12,7 @@ pub mod collector;
 pub mod dedup;
 pub mod exposition;
 pub mod fields;
+mod gzip;
 pub mod health;
 pub mod hosts;
 mod name;

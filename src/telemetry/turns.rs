@@ -49,15 +49,15 @@ impl IntoResponse for NoTurn {
     }
 }
 
-/// Text that gives its room back when the last part of it has been sent.
+/// An answer that gives its room back when the last part of it has been sent.
 struct Untaken {
-    text: String,
+    bytes: Vec<u8>,
     _room: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for Untaken {
     fn as_ref(&self) -> &[u8] {
-        self.text.as_bytes()
+        &self.bytes
     }
 }
 
@@ -87,20 +87,20 @@ impl Turns {
         made.await.map_err(|_| NoTurn::Failed)
     }
 
-    /// The same of a text, which is counted until it has been sent.
+    /// The same of a text, compressed or not, which is counted until it has been sent.
     ///
     /// # Errors
     /// [`NoTurn`].
-    pub async fn text<E: From<NoTurn> + Send + 'static>(
+    pub async fn text<T: Into<Vec<u8>>, E: From<NoTurn> + Send + 'static>(
         &self,
-        making: impl Future<Output = Result<String, E>> + Send + 'static,
+        making: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Result<Bytes, E> {
         let room = Arc::clone(&self.room);
         let made = self.made(async move {
-            let text = making.await?;
-            let bytes = u32::try_from(text.len()).unwrap_or(u32::MAX).min(UNTAKEN_BYTES_MAX);
-            let room = room.try_acquire_many_owned(bytes).map_err(|_| NoTurn::Busy)?;
-            Ok(Bytes::from_owner(Untaken { text, _room: room }))
+            let bytes: Vec<u8> = making.await?.into();
+            let wanted = u32::try_from(bytes.len()).unwrap_or(u32::MAX).min(UNTAKEN_BYTES_MAX);
+            let room = room.try_acquire_many_owned(wanted).map_err(|_| NoTurn::Busy)?;
+            Ok(Bytes::from_owner(Untaken { bytes, _room: room }))
         });
         made.await?
     }

@@ -1,3 +1,4 @@
+use std::io::Read as _;
 use std::pin::pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,11 +8,12 @@ use super::*;
 use crate::api::Broker;
 use crate::api::testing::TestBroker;
 use crate::engine::command::NewTopic;
+use crate::log::catalog::{Catalog, Topics};
 use crate::metrics::STORAGE_WRITE_STOPPED;
 use crate::store::layer::as_below;
 use crate::store::memory::MemoryStore;
 use crate::store::{Store, StoreError, StoreStats};
-use crate::telemetry::collector::tests::observing;
+use crate::telemetry::collector::tests::{observing, topic};
 use crate::telemetry::health::BrokerState;
 
 /// A store that tells of itself when it is let, and then that it takes no writes.
@@ -134,7 +136,7 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
     let scrape = tokio::select! {
         biased;
         _ = &mut waiting_for_it => panic!("a scrape waits for the writer"),
-        scrape = metrics(State(shared.clone())) => scrape,
+        scrape = metrics(State(shared.clone()), HeaderMap::new()) => scrape,
     };
     assert_eq!(told(scrape).await.0, StatusCode::OK);
     let (window, sequence, ids) = waiting_for_it.await;
@@ -146,6 +148,34 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
     waiting.await.expect("no panic").expect("it is synced");
     let (_, json) = told(json(State(shared.clone()), Overview::transactions_json).await).await;
     assert_eq!(json, "{\"held_back\":[],\"held_back_left_out\":0,\"open\":[],\"open_left_out\":0}\n");
+}
+
+#[tokio::test]
+async fn metrics_are_sent_in_gzip_to_those_who_take_it() {
+    let (catalog, mut topics) = (Arc::new(Catalog::default()), Topics::default());
+    (1..=50).for_each(|no| topics.insert(Arc::new(topic(no, &format!("t{no}"), 1))));
+    catalog.publish(Arc::new(topics));
+    let observed = observed(observing(catalog, Arc::default(), Arc::new(MemoryStore::new()), 1_000));
+    let shared = Shared::of(Arc::new(observed));
+    let scrape = |accepted: &'static str| {
+        let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(accepted))]);
+        let answer = metrics(State(shared.clone()), headers);
+        async move { answer.await.expect("made").into_parts() }
+    };
+    let types = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| line.starts_with("# TYPE")).map(str::to_owned).collect()
+    };
+    let (plain, body) = scrape("identity").await;
+    assert!(!plain.headers.contains_key(header::CONTENT_ENCODING));
+    let (_, body) = told(Response::from_parts(plain, body)).await;
+    let (packed, bytes) = scrape("gzip").await;
+    assert_eq!(packed.headers[header::CONTENT_ENCODING], "gzip");
+    assert_eq!(packed.headers[header::VARY], "Accept-Encoding");
+    let bytes = axum::body::to_bytes(bytes, usize::MAX).await.expect("a body");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("gzip of text");
+    assert_eq!(types(&text), types(&body));
+    assert!(text.contains("topic=\"t50\"") && bytes.len() * 5 < text.len(), "{} of {} bytes", bytes.len(), text.len());
 }
 
 /// Status and body.
