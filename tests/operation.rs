@@ -259,3 +259,28 @@ fn a_stop_leaves_nothing_of_an_ephemeral_broker() {
     let both = server::output(&["config", "check", "--ephemeral", "--set", "log.dirs=x"], &variables);
     assert_eq!(both.status.code(), Some(2), "{both:?}");
 }
+
+#[test]
+fn groups_and_topics_are_had_by_name() {
+    let server = TestServer::start_with(&["einmal.create.topics=a:1;b:1;c:1"]);
+    let mut client = TestClient::connect(&server);
+    create_topic(&mut client, "t", 1);
+    commit(&mut client, 7, "", -1, 0);
+    for (path, list, name, expected) in [
+        ("/api/v1/topics?topic=b", "topics", "topic", &["b"][..]),
+        ("/api/v1/topics?after=", "topics", "topic", &["a", "b", "c", "t"]),
+        ("/api/v1/topics?after=a", "topics", "topic", &["b", "c", "t"]),
+        ("/api/v1/topics?topic=none", "topics", "topic", &[]),
+        ("/api/v1/groups?group=g", "groups", "group_id", &["g"]),
+        ("/api/v1/groups?after=g", "groups", "group_id", &[]),
+    ] {
+        let answer = json(&server, path);
+        let names: Vec<_> = answer[list].as_array().expect("a list").iter().map(|row| row[name].clone()).collect();
+        assert_eq!((names, &answer["next"]), (expected.iter().map(|name| Value::from(*name)).collect(), &Value::Null));
+    }
+    for path in ["/api/v1/groups?topic=a", "/api/v1/topics?topic=a&after=a", "/?after=a"] {
+        assert_eq!(server.admin_get(path).0, 400, "{path}");
+    }
+    let (status, page) = server.admin_get("/?topics_after=a");
+    assert!(status == 200 && page.contains("<td>b</td>") && !page.contains("<td>a</td>"), "{page}");
+}

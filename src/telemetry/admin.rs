@@ -29,7 +29,7 @@ use super::dedup::{self, NoAnswer};
 use super::gzip;
 use super::health::{Health, notices};
 use super::hosts::Hosts;
-use super::overview::Overview;
+use super::overview::{Asked, Overview, Selection};
 use super::page;
 use super::questions::{ANSWER_PATIENCE, Questions, SILENCE};
 use super::turns::{NoTurn, Turns};
@@ -169,10 +169,10 @@ fn for_browsers(hosts: Hosts) -> Router<Shared> {
     Router::new()
         .route("/", get(people))
         .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], page::STYLE) }))
-        .route("/api/v1/overview", get(|shared| json(shared, Overview::summary_json)))
-        .route("/api/v1/groups", get(|shared| json(shared, Overview::groups_json)))
-        .route("/api/v1/transactions", get(|shared| json(shared, Overview::transactions_json)))
-        .route("/api/v1/topics", get(|shared| json(shared, Overview::topics_json)))
+        .route("/api/v1/overview", get(|shared| json(shared, Ok(Asked::default()), Overview::summary_json)))
+        .route("/api/v1/groups", get(groups))
+        .route("/api/v1/transactions", get(|shared| json(shared, Ok(Asked::default()), Overview::transactions_json)))
+        .route("/api/v1/topics", get(topics))
         .route("/api/v1/ids", post(issue_ids))
         .route("/api/v1/dedup", get(dedup_status))
         .route("/api/v1/dedup/find", get(dedup_find))
@@ -223,9 +223,10 @@ async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Result<Res
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-async fn people(State(shared): State<Shared>) -> Result<Response, NoTurn> {
+async fn people(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Result<Response, NoAnswer> {
     let Shared { observed, turns, questions, .. } = shared;
-    let html = turns.text(async { Ok::<_, NoTurn>(page::html(&Overview::gather(observed, questions).await)) }).await?;
+    let gathered = Overview::gather(observed, questions, Asked::read(query.as_deref()).map_err(NoAnswer::Unfit)?);
+    let html = turns.text(async { Ok::<_, NoAnswer>(page::html(&gathered.await)) }).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -235,10 +236,24 @@ async fn people(State(shared): State<Shared>) -> Result<Response, NoTurn> {
     Ok((headers, Body::from(html)).into_response())
 }
 
-async fn json(State(shared): State<Shared>, part: fn(&Overview) -> serde_json::Value) -> Result<Response, NoTurn> {
+async fn groups(shared: State<Shared>, RawQuery(query): RawQuery) -> Result<Response, NoAnswer> {
+    let groups = Selection::read(query.as_deref(), "group");
+    json(shared, groups.map(|groups| Asked { groups, ..Asked::default() }), Overview::groups_json).await
+}
+
+async fn topics(shared: State<Shared>, RawQuery(query): RawQuery) -> Result<Response, NoAnswer> {
+    let topics = Selection::read(query.as_deref(), "topic");
+    json(shared, topics.map(|topics| Asked { topics, ..Asked::default() }), Overview::topics_json).await
+}
+
+async fn json(
+    State(shared): State<Shared>,
+    asked: Result<Asked, String>,
+    part: fn(&Overview) -> serde_json::Value,
+) -> Result<Response, NoAnswer> {
     let Shared { observed, turns, questions, .. } = shared;
-    let gathered = Overview::gather(observed, questions);
-    Ok(in_json(turns.text(async move { Ok::<_, NoTurn>(line(&part(&gathered.await))) }).await?))
+    let gathered = Overview::gather(observed, questions, asked.map_err(NoAnswer::Unfit)?);
+    Ok(in_json(turns.text(async move { Ok::<_, NoAnswer>(line(&part(&gathered.await))) }).await?))
 }
 
 fn line(json: &serde_json::Value) -> String {

@@ -6,6 +6,7 @@
 //! names are looked for: a request of a few bytes must not make much of what clients have long names for.
 
 mod rows;
+mod selection;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use crate::log::catalog::{Topic, Topics};
 use crate::transaction::{TransactionMetadata, TransactionState};
 use crate::types::{PartitionId, Timestamp};
 pub use rows::{GroupRow, HeldBackRow, LeftOut, SenderRow, TopicRow, TransactionRow};
+pub use selection::{Asked, Selection};
 
 /// Most groups, topics, transactions and partitions that are shown, each: those that are worst.
 pub const ROWS_MAX: usize = 100;
@@ -37,6 +39,8 @@ pub const SENDERS_SHOWN_MAX: usize = 20;
 /// All of it, as of one moment.
 #[derive(Debug, Default)]
 pub struct Overview {
+    /// Which groups and topics are shown.
+    pub asked: Asked,
     /// Version of the program.
     pub version: String,
     /// Time since the start, seconds.
@@ -57,7 +61,7 @@ pub struct Overview {
     pub duplicate_bytes: u64,
     /// Batches refused for a gap in their producer's sequence.
     pub out_of_order: u64,
-    /// Worst first.
+    /// Worst first, unless others are asked for.
     pub groups: Vec<GroupRow>,
     /// Oldest first.
     pub transactions: Vec<TransactionRow>,
@@ -65,7 +69,7 @@ pub struct Overview {
     pub is_open_unknown: bool,
     /// Where most is held back first.
     pub held_back: Vec<HeldBackRow>,
-    /// With most duplicates first.
+    /// With most duplicates first, unless others are asked for.
     pub traffic: Vec<TopicRow>,
     /// Who sent most of them first.
     pub senders: Vec<SenderRow>,
@@ -75,18 +79,19 @@ pub struct Overview {
 
 impl Overview {
     /// Looks at everything.
-    pub(super) async fn gather(observed: Arc<Observed>, questions: Questions) -> Self {
+    pub(super) async fn gather(observed: Arc<Observed>, questions: Questions, asked: Asked) -> Self {
         let open = match observed.running.get() {
             Some(running) => questions.ask(WRITER_PATIENCE, open_transactions(running.engine.clone())).await,
             None => Err(NoWord::Gone),
         };
         // The store's statistics and its keys come from C++ and may wait: not on a thread that serves connections.
-        tokio::task::spawn_blocking(move || Self::of(&observed, open)).await.unwrap_or_default()
+        tokio::task::spawn_blocking(move || Self::of(&observed, open, asked)).await.unwrap_or_default()
     }
 
-    fn of(observed: &Observed, open: Result<Open, NoWord>) -> Self {
+    fn of(observed: &Observed, open: Result<Open, NoWord>, asked: Asked) -> Self {
         let storage = observed.collector.get().map(Collector::fitness).unwrap_or_default();
         let mut overview = Self {
+            asked,
             version: observed.version.to_owned(),
             uptime_seconds: observed.began.elapsed().as_secs_f64(),
             reasons: observed.health.reasons(&storage),
@@ -133,7 +138,8 @@ impl Overview {
             commit_age_seconds: lag.newest.map(age),
             group: lag.group,
         });
-        (self.groups, self.left_out.groups) = worst(groups.collect(), |row| row.lag_records);
+        (self.groups, self.left_out.groups) =
+            self.asked.groups.of(groups.collect(), |row| &row.group, |row| row.lag_records);
         self.senders = SenderRow::worst(collector, &topics, SENDERS_SHOWN_MAX);
     }
 
@@ -165,8 +171,11 @@ impl Overview {
             }));
         }
         let traffic = std::mem::take(&mut self.traffic);
-        (self.traffic, self.left_out.topics) =
-            worst(traffic, |row| (row.duplicate_records + row.known_messages, row.records_in));
+        (self.traffic, self.left_out.topics) = self.asked.topics.of(
+            traffic,
+            |row| &row.topic,
+            |row| (row.duplicate_records + row.known_messages, row.records_in),
+        );
         let row = |(records, last_stable_offset, topic, id): (i64, i64, &Arc<Topic>, PartitionId)| HeldBackRow {
             topic: Arc::clone(&topic.name),
             partition: id.index,
@@ -209,7 +218,7 @@ impl Overview {
                 "commit_age_seconds": row.commit_age_seconds,
             })
         });
-        json!({ "groups": rows.collect::<Vec<_>>(), "groups_left_out": self.left_out.groups })
+        json!({ "groups": rows.collect::<Vec<_>>(), "groups_left_out": self.left_out.groups, "next": self.next_group() })
     }
 
     /// The open transactions, `null` if they are not known, and what they hold back.
@@ -258,7 +267,17 @@ impl Overview {
                 "out_of_order_batches": row.out_of_order,
             })
         });
-        json!({ "topics": rows.collect::<Vec<_>>(), "topics_left_out": self.left_out.topics })
+        json!({ "topics": rows.collect::<Vec<_>>(), "topics_left_out": self.left_out.topics, "next": self.next_topic() })
+    }
+
+    /// After whom the next page of groups begins; none if there is none.
+    pub fn next_group(&self) -> Option<&str> {
+        self.asked.groups.next(self.groups.last().map(|row| &*row.group), self.left_out.groups)
+    }
+
+    /// The same of topics.
+    pub fn next_topic(&self) -> Option<&str> {
+        self.asked.topics.next(self.traffic.last().map(|row| &*row.topic), self.left_out.topics)
     }
 }
 

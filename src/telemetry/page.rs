@@ -2,17 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::overview::Overview;
+use super::overview::{Overview, Selection};
+use super::query::encoded;
 
 /// Served beside the page, which may load nothing else.
 pub const STYLE: &str = include_str!("page.css");
 
-/// Appends a table, and how many rows it does without, or a sentence instead of one without rows.
-fn table(html: &mut String, heading: &str, none: &str, columns: &[&str], rows: Vec<Vec<String>>, left_out: usize) {
+/// Appends a table with `foot` under it, which is markup, or a sentence instead of one without rows.
+fn table(html: &mut String, heading: &str, none: &str, columns: &[&str], rows: Vec<Vec<String>>, foot: &str) {
     // Writing to a String cannot fail.
     let _ = write!(html, "<section><h2>{heading}</h2>");
     if rows.is_empty() {
-        let _ = write!(html, "<p class=\"calm\">{none}</p></section>");
+        let _ = write!(html, "<p class=\"calm\">{none}</p>{foot}</section>");
         return;
     }
     html.push_str("<table><thead><tr>");
@@ -20,7 +21,6 @@ fn table(html: &mut String, heading: &str, none: &str, columns: &[&str], rows: V
         let _ = write!(html, "<th>{column}</th>");
     }
     html.push_str("</tr></thead><tbody>");
-    let shown = rows.len();
     for row in rows {
         html.push_str("<tr>");
         for cell in row {
@@ -28,11 +28,25 @@ fn table(html: &mut String, heading: &str, none: &str, columns: &[&str], rows: V
         }
         html.push_str("</tr>");
     }
-    html.push_str("</tbody></table>");
-    if left_out > 0 {
-        let _ = write!(html, "<p>These are the first {shown} of {}.</p>", shown + left_out);
+    let _ = write!(html, "</tbody></table>{foot}</section>");
+}
+
+/// How many rows a list of the worst does without; nothing where it has all.
+fn counted(shown: usize, left_out: usize) -> String {
+    if left_out == 0 { String::new() } else { format!("<p>These are the first {shown} of {}.</p>", shown + left_out) }
+}
+
+/// The same of a list that can be had by name, with links to its pages; `parameter` asks for them.
+fn paged(selection: &Selection, parameter: &str, (shown, left_out): (usize, usize), next: Option<&str>) -> String {
+    let link = |after: &str, words: &str| format!("<a href=\"/?{parameter}={}\">{words}</a>", encoded(after));
+    match (selection, next) {
+        (Selection::After(_), Some(next)) => {
+            format!("<p>By name; {left_out} more: {}. <a href=\"/\">The worst</a></p>", link(next, "next"))
+        }
+        (Selection::After(_), None) => "<p>By name, to the last. <a href=\"/\">The worst</a></p>".to_owned(),
+        _ if left_out > 0 => format!("{}<p>{}</p>", counted(shown, left_out), link("", "All by name")),
+        _ => String::new(),
     }
-    html.push_str("</section>");
 }
 
 /// Text that cannot be taken for markup: names are what clients chose.
@@ -125,7 +139,9 @@ fn groups(html: &mut String, overview: &Overview) {
         ]
     });
     let columns = ["Group", "State", "Members", "Lag, records", "Lag, time", "Last commit", ""];
-    table(html, "Who lags?", "There are no groups.", &columns, rows.collect(), overview.left_out.groups);
+    let count = (overview.groups.len(), overview.left_out.groups);
+    let foot = paged(&overview.asked.groups, "groups_after", count, overview.next_group());
+    table(html, "Who lags?", "There are no groups.", &columns, rows.collect(), &foot);
 }
 
 fn transactions(html: &mut String, overview: &Overview) {
@@ -144,7 +160,8 @@ fn transactions(html: &mut String, overview: &Overview) {
     let columns = ["Transactional id", "Producer id / epoch", "State", "Open for", "Timeout", "Partitions", "Groups"];
     let none =
         if overview.is_open_unknown { "Only the writer knows, and it does not answer." } else { "None is open." };
-    table(html, "Which transactions are open?", none, &columns, rows.collect(), overview.left_out.transactions);
+    let foot = counted(overview.transactions.len(), overview.left_out.transactions);
+    table(html, "Which transactions are open?", none, &columns, rows.collect(), &foot);
     let rows = overview.held_back.iter().map(|row| {
         vec![
             format!("{}-{}", row.topic, row.partition),
@@ -155,7 +172,8 @@ fn transactions(html: &mut String, overview: &Overview) {
     });
     let columns = ["Partition", "Last stable offset", "Records held back", "By the transaction of"];
     let none = "Readers of committed records can read everything.";
-    table(html, "What do they hold back?", none, &columns, rows.collect(), overview.left_out.held_back);
+    let foot = counted(overview.held_back.len(), overview.left_out.held_back);
+    table(html, "What do they hold back?", none, &columns, rows.collect(), &foot);
 }
 
 fn deduplicated(html: &mut String, overview: &Overview) {
@@ -179,7 +197,9 @@ fn deduplicated(html: &mut String, overview: &Overview) {
         "Messages known by their id",
         "Batches out of order",
     ];
-    table(html, "What was deduplicated?", "There are no topics.", &columns, rows.collect(), overview.left_out.topics);
+    let count = (overview.traffic.len(), overview.left_out.topics);
+    let foot = paged(&overview.asked.topics, "topics_after", count, overview.next_topic());
+    table(html, "What was deduplicated?", "There are no topics.", &columns, rows.collect(), &foot);
     let _ = write!(
         html,
         "<p>Since the start {} records ({}) came a second time from a producer that retried and were not stored again, {} messages were \
@@ -203,13 +223,13 @@ fn senders(html: &mut String, overview: &Overview) {
         ]
     });
     let columns = ["Client id", "Topic", "Messages known by their id", "Records that it retried", ""];
-    table(html, "Who sent it again?", "Nobody has sent anything again.", &columns, rows.collect(), 0);
+    table(html, "Who sent it again?", "Nobody has sent anything again.", &columns, rows.collect(), "");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::overview::{GroupRow, HeldBackRow, LeftOut, SenderRow, TopicRow, TransactionRow};
+    use crate::telemetry::overview::{Asked, GroupRow, HeldBackRow, LeftOut, SenderRow, TopicRow, TransactionRow};
 
     fn overview() -> Overview {
         Overview {
@@ -290,10 +310,26 @@ mod tests {
         let left_out = LeftOut { groups: 20, transactions: 3, held_back: 400, topics: 7 };
         let html = html(&Overview { left_out, ..overview() });
         for count in [21, 4, 401, 8] {
-            let told = format!("</table><p>These are the first 1 of {count}.</p></section>");
+            let told = format!("</table><p>These are the first 1 of {count}.</p>");
             assert_eq!(html.matches(&told).count(), 1, "{told} is not in\n{html}");
         }
         assert!(!super::html(&overview()).contains("These are the first"));
+    }
+
+    #[test]
+    fn pages_by_name_lead_on_and_back() {
+        let left_out = LeftOut { groups: 20, topics: 7, ..LeftOut::default() };
+        let worst = html(&Overview { left_out, ..overview() });
+        for link in ["<a href=\"/?groups_after=\">All by name</a>", "<a href=\"/?topics_after=\">All by name</a>"] {
+            assert_eq!(worst.matches(link).count(), 1, "{link} is not in\n{worst}");
+        }
+        let after = || Selection::After("a".to_owned());
+        let asked = Asked { groups: after(), topics: after() };
+        let left_out = LeftOut { groups: 20, ..LeftOut::default() };
+        let page = html(&Overview { asked, left_out, ..overview() });
+        let next = "20 more: <a href=\"/?groups_after=%3Cscript%3Ealert%281%29%3C%2Fscript%3E\">next</a>.";
+        assert!(page.contains(next) && !page.contains("topics_after"), "{page}");
+        assert_eq!(page.matches("<a href=\"/\">The worst</a>").count(), 2, "{page}");
     }
 
     #[test]

@@ -74,6 +74,14 @@ fn what_is_not_among_the_worst_is_counted() {
     let json = overview.groups_json();
     assert_eq!((json["groups"].as_array().map(Vec::len), &json["groups_left_out"]), (Some(ROWS_MAX), &10.into()));
 
+    let asked = Asked { topics: Selection::After("t".to_owned()), ..Asked::default() };
+    let mut overview = Overview { asked, ..Overview::default() };
+    overview.look(&collector, Vec::new(), 0);
+    let json = overview.topics_json();
+    assert_eq!((&json["topics"][0]["topic"], &json["topics_left_out"]), (&"t1".into(), &19.into()));
+    assert_eq!((&json["next"], json["next"].is_string()), (&json["topics"][ROWS_MAX - 1]["topic"], true));
+    assert!(overview.groups_json()["next"].is_null(), "the worst have no next page");
+
     let left_out = LeftOut { groups: 1, transactions: 2, held_back: 3, topics: 4 };
     let overview = Overview { left_out, ..Overview::default() };
     let transactions = overview.transactions_json();
