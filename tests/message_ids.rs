@@ -660,6 +660,37 @@ fn changes_of_keys_that_get_lost_are_warned_of() {
 }
 
 #[test]
+fn topic_that_throttles_leaves_memory_for_the_ids_of_another_also_after_sigkill() {
+    let mut server = TestServer::start_with(&["einmal.dedup.memory.bytes=131072"]);
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "waits", 1, &[("mode", "window"), ("overflow", "throttle")]);
+    create(&mut client, "goes", 1, &[("mode", "window")]);
+    let batch = |number: i64, ids: i64| {
+        let names: Vec<_> = (0..ids).map(|id| format!("{number}-{id}")).collect();
+        records(Producer::NONE, -1, &names.iter().map(String::as_str).collect::<Vec<_>>(), Codec::None)
+    };
+    let mut taken = 0;
+    for round in 0..2 {
+        while send_batch(&mut client, "waits", batch(taken, 100)) == (NONE, taken * 100) {
+            taken += 1;
+        }
+        assert_eq!(send_batch(&mut client, "waits", batch(taken, 100)), (NOT_ENOUGH_REPLICAS, -1));
+        for number in round * 20..round * 20 + 20 {
+            assert_eq!(send_batch(&mut client, "goes", batch(number, 100)), (NONE, number * 100));
+            assert_eq!(send_batch(&mut client, "goes", batch(number, 100)), (NONE, number * 100), "it is remembered");
+        }
+        for number in 0..taken {
+            assert_eq!(send_batch(&mut client, "waits", batch(number, 100)), (NONE, number * 100), "and so are these");
+        }
+        assert_eq!(send_batch(&mut client, "goes", batch(1_000_000, 3000)), (INVALID_RECORD, -1), "never fits");
+        assert!(server.metric("einmal_dedup_index_bytes", &[]).is_some_and(|bytes| bytes <= 131_072.0));
+        server.kill9();
+        server = server.restart();
+        client = TestClient::connect(&server);
+    }
+}
+
+#[test]
 fn ids_are_taken_up_to_the_limit_and_longer_ones_leave_nothing_behind() {
     let server = TestServer::start();
     let mut client = TestClient::connect(&server);

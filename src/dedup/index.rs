@@ -14,10 +14,11 @@ mod ids;
 mod look;
 mod queue;
 mod repeats;
+mod room;
 mod settled;
 mod shards;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::BatchId;
@@ -36,7 +37,7 @@ use ids::Ids;
 pub use look::RememberedId;
 pub use repeats::KeptIds;
 pub(super) use repeats::Repeat;
-use shards::Shards;
+use shards::{Shards, Touched};
 
 /// The ids of one topic.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub struct Index {
     replaced: HashMap<u64, u64>,
     /// Blocks of open transactions, by the number of their first id.
     open: HashMap<(u32, ProducerId), Vec<u64>>,
+    /// Of each of `open` the first.
+    first_open: BTreeSet<u64>,
 }
 
 /// What is known of an id.
@@ -105,6 +108,7 @@ impl Index {
             claims: Claims::default(),
             replaced: HashMap::new(),
             open: HashMap::new(),
+            first_open: BTreeSet::new(),
         }
     }
 
@@ -121,14 +125,6 @@ impl Index {
     /// Whether `more` ids can be told apart from those that are there.
     pub fn has_numbers_for(&self, more: usize) -> bool {
         self.ids.has_numbers_for(more)
-    }
-
-    /// Memory, bytes.
-    pub fn bytes(&self) -> usize {
-        // What is open is counted roughly: it is the tail of what was appended last.
-        let open = self.open.len() * 64;
-        let replaced = self.replaced.capacity() * size_of::<(u64, u64)>();
-        self.claims.bytes() + replaced + self.shards.bytes() + self.ids.bytes() + self.blocks.bytes() + open
     }
 
     /// Reads the memory in which ids will be looked up. One look-up after the other waits for memory each time; this waits about once.
@@ -266,7 +262,11 @@ impl Index {
         }
         let state = transaction.map_or(BlockState::Settled, BlockState::Open);
         if let Some(producer_id) = transaction {
-            self.open.entry((at.partition, producer_id)).or_default().push(self.unkept);
+            let firsts = self.open.entry((at.partition, producer_id)).or_default();
+            if firsts.is_empty() {
+                self.first_open.insert(self.unkept);
+            }
+            firsts.push(self.unkept);
         } else {
             self.settle(self.new_numbers());
         }
@@ -280,13 +280,20 @@ impl Index {
         self.unkept = self.ids.next();
     }
 
-    /// Forgets them: their batch is not stored.
+    /// Forgets them: their batch is not stored. The memory that they took is given back: a topic must not grow by what is refused.
     pub fn drop_new(&mut self) {
+        let mut touched = Touched::default();
         for number in self.new_numbers() {
+            touched.add(self.place_of(number));
             self.take_back(number);
         }
+        self.shards.undo_growth(touched);
         self.ids.truncate(self.unkept);
+        self.claims.truncate(self.unkept);
         self.new_times.clear();
+        if self.replaced.is_empty() {
+            self.replaced = HashMap::new();
+        }
     }
 
     /// Takes in a block as it was stored. To be called in the order of their times.
@@ -341,7 +348,7 @@ impl Index {
 
     /// The transaction of a producer was committed in a partition: its ids are those of records that are there for good.
     pub fn commit(&mut self, partition: u32, producer_id: ProducerId) {
-        for first in self.open.remove(&(partition, producer_id)).unwrap_or_default() {
+        for first in self.close(partition, producer_id) {
             let block = self.blocks.of_mut(first);
             block.state = BlockState::Settled;
             let numbers = block.numbers();
@@ -351,7 +358,7 @@ impl Index {
 
     /// It was aborted: its ids are nobody's any more. Answers the base offsets of the batches that had them.
     pub fn abort(&mut self, partition: u32, producer_id: ProducerId) -> Vec<Offset> {
-        let firsts = self.open.remove(&(partition, producer_id)).unwrap_or_default();
+        let firsts = self.close(partition, producer_id);
         let mut base_offsets = Vec::with_capacity(firsts.len());
         for first in firsts {
             let block = self.blocks.of_mut(first);
@@ -362,6 +369,14 @@ impl Index {
             }
         }
         base_offsets
+    }
+
+    fn close(&mut self, partition: u32, producer_id: ProducerId) -> Vec<u64> {
+        let firsts = self.open.remove(&(partition, producer_id)).unwrap_or_default();
+        if let Some(first) = firsts.first() {
+            self.first_open.remove(first);
+        }
+        firsts
     }
 
     /// The number of the newest id of a fingerprint.

@@ -27,6 +27,9 @@ pub(super) struct Table {
 pub(super) struct Slot(usize);
 
 impl Table {
+    /// Memory beside itself of one that has an entry, bytes.
+    pub(super) const BYTES_MIN: usize = SLOTS_MIN * size_of::<u64>();
+
     /// Memory beside the table's own, bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.slots)
@@ -100,8 +103,24 @@ impl Table {
         }
         self.slots[free] = EMPTY;
         self.len -= 1;
-        if self.slots.len() > 4 * SLOTS_MIN && self.len * 4 < self.slots.len() {
+        if self.slots.len() > SLOTS_MIN && self.len * 4 < self.slots.len() {
             self.resize(self.len * 2);
+        }
+    }
+
+    /// Becomes as small as it was before it doubled for what is out of it again.
+    pub(super) fn undo_growth(&mut self) {
+        if self.len == 0 {
+            self.slots = Box::default();
+        }
+        let mut slots = self.slots.len();
+        if slots <= 2 * DOUBLED_MAX {
+            while slots / 2 >= SLOTS_MIN && self.len * PARTS <= slots / 2 * FULL_PARTS {
+                slots /= 2;
+            }
+            if slots < self.slots.len() {
+                self.resize(slots);
+            }
         }
     }
 

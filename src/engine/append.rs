@@ -79,17 +79,15 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     let mut repeated = Repeated::default();
     if let Some(dedup) = &topic.config.dedup {
         let (store, base_offset) = (state.store.as_ref(), log.row.log_end);
-        match state.message_ids.judge(store, group, &topic, dedup, &mut batch, base_offset) {
+        match state.message_ids.judge((store, &state.topics), group, &topic, dedup, &mut batch, base_offset) {
             Outcome::Append { last_present_delta: delta } => {
                 last_present_delta = delta;
                 repeated = state.message_ids.repeated();
                 let transaction = message_ids::transaction_of(&batch);
                 state.message_ids.keep(group, &topic, dedup, id, log.row.log_end, transaction);
-                state.message_ids.make_room(group, &state.topics);
             }
             Outcome::Known { base_offset } => {
                 let base_offset = base_offset.unwrap_or(-1);
-                state.message_ids.make_room(group, &state.topics);
                 if batch.header.is_idempotent()
                     && producer_states::note_known(log, group, &batch.header, base_offset, now)
                 {

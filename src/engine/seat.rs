@@ -198,6 +198,13 @@ pub(super) mod for_tests {
             }
         }
 
+        /// Memory of message ids, bytes, if the writer is there.
+        pub fn message_id_bytes(&self) -> Option<usize> {
+            let seat = self.hold();
+            let writer = seat.writer.as_ref().and_then(|seat| seat.as_ref());
+            writer.map(Writer::message_id_bytes)
+        }
+
         /// One round without a command: the time in which the writer removes what is dead.
         pub fn idle_round(&self) {
             if let Some(writer) = self.hold().writer.as_mut().and_then(|seat| seat.as_mut()) {

@@ -168,6 +168,11 @@ impl Writer {
     }
 
     #[cfg(test)]
+    pub fn message_id_bytes(&self) -> usize {
+        self.state.message_ids.counted_bytes()
+    }
+
+    #[cfg(test)]
     pub fn idle_round(&mut self) {
         self.turn(None);
     }
@@ -266,7 +271,7 @@ impl Writer {
             let has_more = !transactions::expiry::abort_timed_out(&mut self.state, &mut group, now);
             self.timeouts.note_done(now_ms, self.state.settings.transaction_timeout_check_interval_ms, has_more);
         }
-        if self.message_ids.is_due(now_ms) {
+        if self.message_ids.is_due(now_ms) || self.state.message_ids.is_look_owed() {
             let has_more = housekeeping::expire_message_ids(&mut self.state, &mut group);
             self.message_ids.note_done(now_ms, MESSAGE_IDS_CHECK_MS, has_more);
         }

@@ -357,9 +357,13 @@ pub const SERVER: &[Setting] = &[
         "einmal.dedup.memory.bytes",
         Kind::Long,
         "268435456",
-        "Memory of the message ids of all topics together. Beyond it, the topic with most ids forgets its oldest (the newest batch of each stays even so, so that many topics can take more), or new ids are told to \
-         come again later where message.dedup.overflow is throttle. An id takes about 32 bytes in batches of 100, 80 in a batch of its own, \
-         and 1.4 bytes once it is sealed.",
+        "Memory of the message ids of all topics together, with names of message.dedup.mode=sequence and the filters of sealed ids. Room is \
+         made before a batch is stored. Where memory is nearly full, ids are sealed, from 4,096 of a topic on and of the largest topic first; \
+         what cannot be sealed is forgotten, the oldest ids of the topic that has most. What may not be forgotten takes three quarters at \
+         the most: the ids of topics with message.dedup.overflow=throttle, those of open transactions with what came to their topics \
+         after them, and names, which take half. A batch for which there is no room has to come again later (NOT_ENOUGH_REPLICAS); one \
+         that takes more than half of all is refused (INVALID_RECORD). An id takes about 32 bytes in batches of 100, 80 in a batch of its \
+         own, and 1.4 bytes once it is sealed; a topic with ids takes 2,000 and more.",
     )
     .at_least(0),
     Setting::new(
@@ -368,7 +372,7 @@ pub const SERVER: &[Setting] = &[
         "4000000",
         "Message ids of one topic that are in memory before they are sealed: written to a file, of which a filter stays in memory. From a \
          sixteenth of this on they are sealed earlier, when they are a part of the window (einmal.dedup.slices.per.window) or memory is \
-         short (einmal.dedup.memory.bytes). The ids of ledgers and of open transactions are not sealed.",
+         short; from 4,096 on where it is nearly full (einmal.dedup.memory.bytes). The ids of ledgers and of open transactions are not sealed.",
     )
     .at_least(16),
     Setting::new(

@@ -88,6 +88,11 @@ impl Blocks {
         self.blocks.bytes() + self.times_bytes
     }
 
+    /// Bytes by which it grows for so many more, at most.
+    pub fn growth(&self, more: usize) -> usize {
+        self.blocks.growth(more) * size_of::<Block>()
+    }
+
     /// Whether records of them have times of their own.
     pub fn have_times(&self) -> bool {
         self.times_bytes > 0

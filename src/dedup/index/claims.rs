@@ -63,6 +63,16 @@ impl Claims {
         }
     }
 
+    /// Gives the memory of those from this number on back, which are taken out.
+    pub fn truncate(&mut self, next: u64) {
+        while let Some(last) = self.chunks.len().checked_sub(1)
+            && self.begin + (last * CHUNK_IDS) as u64 >= next
+            && let Some(claims) = self.chunks.pop_back()
+        {
+            self.bytes -= claims.capacity() * size_of::<Option<Claim>>();
+        }
+    }
+
     /// Gives the memory of those before this number back, which are taken out.
     pub fn forget_before(&mut self, oldest: u64) {
         while self.begin + (CHUNK_IDS as u64) <= oldest

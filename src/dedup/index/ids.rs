@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use super::room;
 use crate::dedup::BatchId;
 use crate::dedup::fingerprint::Fingerprint;
 
 /// Ids that are allocated at a time.
-pub(super) const CHUNK_IDS: usize = 1024;
+pub(super) const CHUNK_IDS: usize = 256;
 /// Numbers of ids are kept modulo 2³².
 const IDS_MAX: u64 = u32::MAX as u64;
 
@@ -45,6 +46,12 @@ impl Ids {
             count => (count - 1) * CHUNK_IDS + self.chunks[count - 1].capacity(),
         };
         ids * size_of::<BatchId>()
+    }
+
+    /// Bytes by which it grows for so many more.
+    pub fn growth(&self, more: usize) -> usize {
+        let (used, capacity) = self.chunks.back().map_or((0, 0), |chunk| (chunk.len(), chunk.capacity()));
+        room::growth(used, capacity, more, CHUNK_IDS) * size_of::<BatchId>()
     }
 
     /// The number of which tables hold the lower half.

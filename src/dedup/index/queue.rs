@@ -3,8 +3,10 @@
 
 use std::collections::VecDeque;
 
+use super::room;
+
 /// Items that are allocated at a time.
-pub(super) const CHUNK_ITEMS: usize = 256;
+pub(super) const CHUNK_ITEMS: usize = 64;
 
 /// Items, oldest first.
 #[derive(Debug)]
@@ -35,6 +37,16 @@ impl<T> Queue<T> {
     pub fn bytes(&self) -> usize {
         let full = self.chunks.len().saturating_sub(1) * CHUNK_ITEMS;
         (full + self.chunks.back().map_or(0, VecDeque::capacity)) * size_of::<T>()
+    }
+
+    /// Items for which memory has to be taken before so many more are in it, at most.
+    pub fn growth(&self, more: usize) -> usize {
+        let taken = if self.chunks.len() == 1 { self.taken } else { 0 };
+        let (len, capacity) = self.chunks.back().map_or((0, 0), |chunk| (chunk.len(), chunk.capacity()));
+        if len + taken + more <= CHUNK_ITEMS {
+            return room::growth(len, capacity, more, CHUNK_ITEMS);
+        }
+        room::growth(len + taken, capacity, more, CHUNK_ITEMS)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &T> {

@@ -17,7 +17,7 @@ impl Index {
     /// The latest time, at most `until`, up to which no block belongs to an open transaction, and about how many ids there are with it;
     /// none where there are none.
     pub fn settled_until(&self, until: Timestamp) -> Option<(Timestamp, u32)> {
-        let first_open = self.open.values().flatten().min();
+        let first_open = self.first_open.first();
         let first_open = first_open.map(|first| self.blocks.of(*first).time);
         let until = first_open.map_or(until, |open| until.min(open.saturating_sub(1)));
         let (first, last) = (self.blocks.oldest()?, self.blocks.newest_until(until)?);

@@ -15,6 +15,21 @@ pub(super) struct Shards {
     count: usize,
 }
 
+/// Tables in which something was changed: a bit for each.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Touched(u64);
+
+impl Touched {
+    /// That of an entry at this place.
+    pub fn add(&mut self, place: u64) {
+        self.0 |= 1 << table_of(place);
+    }
+
+    fn has(self, table: usize) -> bool {
+        self.0 >> table & 1 == 1
+    }
+}
+
 impl Shards {
     pub fn new() -> Self {
         let tables = std::iter::repeat_with(Table::default).take(1 << SHARD_BITS).collect();
@@ -29,6 +44,12 @@ impl Shards {
     /// Memory, bytes.
     pub fn bytes(&self) -> usize {
         size_of_val(&*self.tables) + self.bytes
+    }
+
+    /// Memory for few entries beside what each of them takes, bytes.
+    pub fn bytes_of_few(entries: usize) -> usize {
+        let tables = 1 << SHARD_BITS;
+        tables * size_of::<Table>() + entries.min(tables) * Table::BYTES_MIN
     }
 
     /// Reads where a place is looked for; what it answers means nothing.
@@ -66,6 +87,16 @@ impl Shards {
     pub fn remove(&mut self, place: u64, slot: Slot) {
         self.change(place, |table| table.remove(slot));
         self.count -= 1;
+    }
+
+    /// Gives back what these tables took for entries that are out of them again, if they are small: what large ones took is little to what
+    /// they hold, and much work.
+    pub fn undo_growth(&mut self, touched: Touched) {
+        for (_, table) in self.tables.iter_mut().enumerate().filter(|(at, _)| touched.has(*at)) {
+            let bytes_before = table.bytes();
+            table.undo_growth();
+            self.bytes = self.bytes - bytes_before + table.bytes();
+        }
     }
 
     fn change(&mut self, place: u64, change: impl FnOnce(&mut Table)) {

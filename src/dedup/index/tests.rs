@@ -259,3 +259,101 @@ fn claims_are_those_of_their_numbers_whatever_was_forgotten() {
     while index.forget_oldest() > 0 {}
     assert!(!index.has_claims());
 }
+
+#[test]
+fn what_a_batch_takes_is_told_before_it_is_kept() {
+    for (ids, is_ledger, has_times) in [(1, false, false), (1, true, true), (7, false, true), (300, true, false)] {
+        let mut index = Index::new(Secret::new([1; 16]));
+        for batch in 0..2000 / ids {
+            for number in 0..ids {
+                let near = has_times.then_some((i64::from(number) * 10, 1));
+                let reach = Reach { near, ..EVER };
+                assert!(matches!(index.offer(&id(batch * ids + number, number), reach, None), Offered::New));
+                if is_ledger {
+                    index.note_claim(Claim { owner: 1, expires: 1 });
+                }
+            }
+            let (before, told) = (index.bytes(), index.bytes_to_keep());
+            let transaction = (batch % 5 == 0).then_some(ProducerId(batch.into()));
+            index.keep(at((batch * ids).into(), batch.into()), transaction);
+            let grown = index.bytes() - before;
+            assert!((grown..=grown + 64).contains(&told), "{told} told and {grown} taken by batch {batch} of {ids}");
+        }
+    }
+}
+
+#[test]
+fn what_a_batch_takes_alone_is_told_about() {
+    for ids in [1, 10, 100, 1000, 10_000, 100_000] {
+        let mut index = Index::new(Secret::new([1; 16]));
+        for number in 0..ids {
+            index.offer(&id(number, number), EVER, None);
+        }
+        let told = index.bytes_alone();
+        index.keep(at(0, 0), None);
+        let ratio = index.bytes() as f64 / told as f64;
+        // Not so much more that half of the memory would not suffice for it.
+        assert!((0.6..1.8).contains(&ratio), "{told} told, {} taken by {ids}", index.bytes());
+    }
+}
+
+#[test]
+fn what_an_open_transaction_holds_is_all_that_came_after_it() {
+    let mut index = Index::new(Secret::new([1; 16]));
+    let producer = ProducerId(1);
+    let hold = |index: &mut Index, number: u32| {
+        index.offer(&id(number, 0), EVER, Some(producer));
+        index.keep(at(number.into(), number.into()), Some(producer));
+    };
+    add(&mut index, 0..300, 0);
+    assert_eq!((index.held_bytes(false), index.has_open()), (0, false));
+    hold(&mut index, 300);
+    assert!(index.has_open() && index.held_bytes(false) < index.bytes() / 100);
+    add(&mut index, 301..600, 601);
+    hold(&mut index, 600);
+    let about = |index: &Index, part: f64| {
+        let held = index.held_bytes(false) as f64 / index.bytes() as f64;
+        assert!((part - 0.01..part + 0.01).contains(&held), "{held} of it, not {part}");
+    };
+    about(&index, 0.5);
+    index.forget_oldest();
+    about(&index, 1.0);
+    assert_eq!(index.abort(0, producer).len(), 2);
+    assert_eq!((index.held_bytes(false), index.has_open()), (0, false));
+    // A batch that is judged is among it, if that is asked for.
+    index.offer(&id(700, 0), EVER, Some(producer));
+    assert_eq!(index.held_bytes(false), 0);
+    assert!((1..index.bytes() / 100).contains(&index.held_bytes(true)));
+    index.drop_new();
+    add(&mut index, 800..801, 801);
+    index.forget_oldest();
+    while index.oldest().is_some() {
+        index.forget_oldest();
+    }
+    hold(&mut index, 900);
+    about(&index, 1.0);
+}
+
+#[test]
+fn batch_that_is_not_stored_leaves_no_memory_taken() {
+    for (kept, dropped) in [(0, 5000), (300, 1), (300, 5000), (20_000, 100)] {
+        let mut index = Index::new(Secret::new([1; 16]));
+        for number in 0..kept {
+            index.offer(&id(number, number), EVER, None);
+            index.note_claim(Claim { owner: 1, expires: 1 });
+        }
+        index.keep(at(0, 0), None);
+        index.drop_new();
+        let before = index.bytes();
+        for number in 0..dropped {
+            index.take_in(&id(kept / 2 + number, number), EVER);
+            index.note_claim(Claim { owner: 2, expires: 1 });
+        }
+        index.drop_new();
+        let after = index.bytes();
+        // The chunks of ids and claims into which it came may have grown to their whole size.
+        assert!(after <= before + ids::CHUNK_IDS * 64, "{before} before and {after} after {dropped} beside {kept}");
+        assert_eq!(index.len(), kept as usize);
+        assert!(kept == 0 || finds(&mut index, kept - 1).is_some());
+    }
+}

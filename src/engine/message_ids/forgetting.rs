@@ -1,6 +1,7 @@
 //! Forgets ids: whose time is over, that are too many, or that are in files.
 
 use super::super::group::Group;
+use super::making_room::RoomMade;
 use super::{MessageIds, count};
 use crate::config::DedupConfig;
 use crate::dedup::{Index, KeptBlock};
@@ -10,7 +11,7 @@ use crate::store::slices::Slice;
 use crate::types::{PartitionId, Timestamp, TopicNo};
 
 /// Ids that one round forgets, about: the last batch of them goes whole.
-const IDS_PER_ROUND: usize = 4096;
+pub(super) const IDS_PER_ROUND: usize = 4096;
 /// Ids that an append forgets beside twice its own, if they have expired.
 const EXPIRED_PER_APPEND: usize = 64;
 
@@ -52,47 +53,10 @@ impl MessageIds {
         self.bytes = self.bytes + index.bytes() - bytes_before;
     }
 
-    /// Whether all ids together take more memory than they may.
-    pub fn is_over(&self) -> bool {
-        self.memory_bytes() > self.bytes_max
-    }
-
-    /// Forgets the oldest ids of the topic that has most, while there are too many. The newest of each topic stay.
-    pub fn make_room(&mut self, group: &mut Group, topics: &Topics) {
-        let throttles = |topic: &TopicNo| dedup_of(topics, *topic).is_some_and(|dedup| dedup.throttles);
-        while self.is_over() {
-            let sealed = self.sealing.droppable_bytes().filter(|(topic, _)| !throttles(topic));
-            let most_sealed = sealed.max_by_key(|(_, bytes)| *bytes);
-            let evictable = self.by_topic.iter_mut().filter(|(topic, index)| index.blocks() > 1 && !throttles(topic));
-            let with_oldest = evictable.filter_map(|(topic, index)| Some((topic, index.oldest()?, index)));
-            let largest = with_oldest.max_by_key(|(_, _, index)| index.bytes());
-            if let Some((topic, bytes)) = most_sealed
-                && largest.as_ref().is_none_or(|(_, _, index)| index.bytes() < bytes)
-                && let Some(slice) = self.sealing.drop_oldest(group, topic)
-            {
-                if let Some(topic) = topics.by_no.get(&topic)
-                    && let Some(dedup) = &topic.config.dedup
-                {
-                    count_evicted(topic, &slice, self.clock.now().saturating_sub(dedup.kept_ms()));
-                }
-                continue;
-            }
-            let Some((topic, oldest, index)) = largest else { return };
-            let bytes_before = index.bytes();
-            let forgotten = forget_oldest(index, group, *topic, oldest);
-            if let Some(topic) = topics.by_no.get(topic)
-                && let Some(dedup) = &topic.config.dedup
-                && oldest.time > self.clock.now().saturating_sub(dedup.kept_ms())
-            {
-                count(&topic.traffic.dedup_evicted, forgotten);
-            }
-            self.bytes = self.bytes + index.bytes() - bytes_before;
-        }
-    }
-
     /// Forgets ids whose time is over, those that a slice has taken over, and all of a topic that does not look at them any more, as far as one round goes; answers whether
     /// more are left.
     pub fn expire(&mut self, group: &mut Group, topics: &Topics) -> bool {
+        self.is_look_owed = false;
         let mut left = IDS_PER_ROUND;
         let looked_at = self.remembering();
         for (topic, index) in &mut self.by_topic {
@@ -120,7 +84,11 @@ impl MessageIds {
             let dedup = dedup_of(topics, topic).filter(|dedup| dedup.sequence.is_none());
             dedup.map_or(Timestamp::MAX, |dedup| now.saturating_sub(dedup.kept_ms()))
         });
-        self.sealing.begin(group, &mut self.by_topic, topics, (now, self.bytes));
+        let filled = self.filled();
+        self.sealing.begin(group, &mut self.by_topic, topics, (now, filled));
+        // Where the limit was lowered no batch may come for which something is forgotten.
+        let is_crowded = self.make_room(group, topics, 0) == RoomMade::InPart;
+        self.is_pressed = false;
         let bytes = &mut self.bytes;
         self.by_topic.retain(|_, index| {
             if index.is_empty() {
@@ -128,23 +96,23 @@ impl MessageIds {
             }
             !index.is_empty()
         });
-        let has_more = self.numbers.expire(&mut self.news, group, topics, self.clock.now()) || left == 0;
+        let has_more = self.numbers.expire(&mut self.news, group, topics, self.clock.now());
         looked_at.iter().filter_map(|topic| topics.by_no.get(topic)).for_each(|topic| self.show(topic));
-        has_more
+        has_more || left == 0 || is_crowded
     }
 }
 
-fn dedup_of(topics: &Topics, topic: TopicNo) -> Option<&DedupConfig> {
+pub(super) fn dedup_of(topics: &Topics, topic: TopicNo) -> Option<&DedupConfig> {
     topics.by_no.get(&topic)?.config.dedup.as_deref()
 }
 
-fn count_evicted(topic: &Topic, slice: &Slice, expired_until: Timestamp) {
+pub(super) fn count_evicted(topic: &Topic, slice: &Slice, expired_until: Timestamp) {
     if slice.head.newest > expired_until {
         count(&topic.traffic.dedup_evicted, slice.head.ids as usize);
     }
 }
 
-fn forget_oldest(index: &mut Index, group: &mut Group, topic: TopicNo, oldest: KeptBlock) -> usize {
+pub(super) fn forget_oldest(index: &mut Index, group: &mut Group, topic: TopicNo, oldest: KeptBlock) -> usize {
     let partition = PartitionId { topic, index: oldest.partition };
     group.rows.delete(id_block_key(partition, oldest.base_offset, oldest.is_repeat.then_some(oldest.time)));
     index.forget_oldest()

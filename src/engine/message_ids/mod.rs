@@ -9,10 +9,12 @@ mod audit;
 mod figures;
 mod forgetting;
 mod look_up;
+mod making_room;
 mod news;
 mod numbers;
 mod outcome;
 mod recovery;
+mod room;
 mod running_time;
 mod versions;
 
@@ -39,19 +41,23 @@ use numbers::Numbers;
 pub(super) use outcome::Outcome;
 use outcome::known_records;
 pub(super) use recovery::{recover, recover_secret};
+use room::Room;
 use running_time::RunningTime;
 pub(super) use versions::Moved;
 
 /// Ids of all topics.
 pub(super) struct MessageIds {
     extractor: Extractor,
-    /// `einmal.dedup.memory.bytes`.
-    bytes_max: usize,
+    room: Room,
     /// Of `by_topic`.
     bytes: usize,
     by_topic: HashMap<TopicNo, Index>,
     /// What has left `by_topic` for files.
     pub sealing: Sealing,
+    /// Ids are to leave memory before the next look is due.
+    is_look_owed: bool,
+    /// Since the last look a batch came for which there was no room as it was.
+    is_pressed: bool,
     clock: RunningTime,
     numbers: Numbers,
     /// For other topics.
@@ -65,10 +71,12 @@ impl MessageIds {
     pub fn new(extractor: Extractor, limits: SealLimits, monotonic_ms: u64) -> Self {
         Self {
             extractor,
-            bytes_max: limits.bytes_max,
+            room: Room::new(limits.bytes_max),
             bytes: 0,
             by_topic: HashMap::new(),
             sealing: Sealing::new(extractor.secret, limits),
+            is_look_owed: false,
+            is_pressed: false,
             clock: RunningTime::start(monotonic_ms),
             numbers: Numbers::default(),
             news: News::default(),
@@ -92,7 +100,7 @@ impl MessageIds {
     /// has to follow.
     pub fn judge(
         &mut self,
-        store: &dyn Store,
+        (store, topics): (&dyn Store, &Topics),
         group: &mut Group,
         topic: &Topic,
         config: &Arc<DedupConfig>,
@@ -111,7 +119,7 @@ impl MessageIds {
             count(&topic.traffic.dedup_bypassed, usize::try_from(batch.header.record_count).unwrap_or(0));
         }
         if let Some(sequence) = &config.sequence {
-            return match self.judge_numbers(topic, (config, sequence), batch, &ids, base_offset) {
+            return match self.judge_numbers((group, topics), topic, (config, sequence), batch, &ids, base_offset) {
                 Ok(verdict) => {
                     let recognised = Recognised::all(KnownBy::Sequence, known_records(&verdict));
                     self.outcome(topic, config, batch, &ids, base_offset, (verdict, recognised))
@@ -149,25 +157,18 @@ impl MessageIds {
         } else {
             decide(index, &judged, config)
         };
-        let sealed = self.sealing.ids(topic.no);
-        let has_no_room = !index.has_numbers_for(0)
-            || self.bytes + self.numbers.bytes() + self.sealing.memory_bytes() > self.bytes_max;
-        let is_full = index.len() + sealed > config.window_ids_max || has_no_room;
-        // Nothing can be forgotten before the oldest, and that belongs to an open transaction: without a bound it would be memory's.
-        let is_held = index.blocks() > 0 && index.oldest().is_none() && sealed == 0;
-        let throttled = (config.throttles || is_held)
-            && (is_full && index.new_ids().len() > 0 || has_no_room && index.has_repeats());
-        if throttled {
-            index.drop_new();
-            index.drop_repeats();
-        } else if matches!(verdict, Verdict::Known(_)) {
-            stage_repeats(index, group, topic.no, self.clock.now());
-        }
         self.bytes = self.bytes + index.bytes() - bytes_before;
-        if throttled {
-            let message = "the topic remembers as many message ids as it may; older ones have to expire first";
-            return Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message.to_owned());
+        let is_transactional = judged.transaction.is_some();
+        if let Err(refused) = self.admit_ids(group, topics, (topic, config), is_transactional) {
+            self.drop_judged(topic.no);
+            return refused;
         }
+        let now = judged.now;
+        self.change(topic.no, |index| {
+            if matches!(verdict, Verdict::Known(_)) {
+                stage_repeats(index, group, topic.no, now);
+            }
+        });
         self.outcome(topic, config, batch, &ids, base_offset, (verdict, recognised))
     }
 
@@ -235,17 +236,14 @@ impl MessageIds {
     pub fn end(&mut self, group: &mut Group, topic: &Topic, partition: PartitionId, marker: &Marker) {
         self.numbers.end(&mut self.news, group, topic, partition, marker);
         let producer_id = marker.producer_id;
-        let Some(index) = self.by_topic.get_mut(&partition.topic) else { return };
-        match marker.result {
+        self.change(partition.topic, |index| match marker.result {
             TransactionResult::Commit => index.commit(partition.index, producer_id),
             TransactionResult::Abort => {
-                let bytes_before = index.bytes();
                 for base_offset in index.abort(partition.index, producer_id) {
                     group.rows.delete(id_block_key(partition, base_offset, None));
                 }
-                self.bytes = self.bytes + index.bytes() - bytes_before;
             }
-        }
+        });
     }
 
     /// Whether something waits to be told to other topics.
@@ -262,6 +260,21 @@ impl MessageIds {
     pub fn note_sealed(&mut self, group: &mut Group, topics: &Topics, sealed: Sealed) {
         let exists = topics.by_no.contains_key(&sealed.topic);
         self.sealing.note(group, sealed, exists, self.clock.now());
+        // Many small topics are sealed one after the other: not one a second.
+        self.is_look_owed |= self.filled().is_nearly_full;
+    }
+
+    /// Whether ids are to be forgotten, or to leave memory, before a second has passed since that was looked at.
+    pub fn is_look_owed(&self) -> bool {
+        self.is_look_owed
+    }
+
+    /// Forgets what the batch that was judged last brought.
+    fn drop_judged(&mut self, topic: TopicNo) {
+        self.change(topic, |index| {
+            index.drop_new();
+            index.drop_repeats();
+        });
     }
 
     /// Looks ids up in slices that were made since a connection looked, or in all if none did. Rare: it may read files.

@@ -13,7 +13,7 @@ use crate::dedup::{BatchIds, BatchNumber, JudgedNumbers, Moved, Place, Sequence,
 use crate::log::catalog::{Topic, Topics};
 use crate::store::schema::{RowError, RowValue, sequence_key, sequence_of_key, sequences_prefix};
 use crate::store::{Store, StoreError};
-use crate::types::{ErrorCode, Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
+use crate::types::{Offset, PartitionId, ProducerId, Timestamp, TopicNo, TransactionResult};
 
 /// Names of one topic that one round looks at for idle ones.
 const LOOKED_AT_PER_ROUND: usize = 4096;
@@ -157,6 +157,7 @@ impl MessageIds {
     /// Judges a batch by its numbers.
     pub(super) fn judge_numbers(
         &mut self,
+        (group, topics): (&mut Group, &Topics),
         topic: &Topic,
         (config, sequence): (&DedupConfig, &SequenceConfig),
         batch: &AppendBatch,
@@ -187,12 +188,8 @@ impl MessageIds {
         let (verdict, moved) = sequences.judge(&judged);
         let new = moved.keys().filter(|name| sequences.get(partition, name).is_none());
         let new_bytes: usize = new.map(|name| Sequences::bytes_of(name)).sum();
-        // Half of the memory is for ids, which can be forgotten.
-        if new_bytes > 0 && self.numbers.bytes + new_bytes > self.bytes_max / 2 {
-            let message =
-                "names of message.dedup.mode=sequence take half of einmal.dedup.memory.bytes, which is all they may";
-            return Err(Outcome::Refused(ErrorCode::POLICY_VIOLATION, message.to_owned()));
-        }
+        let of_topic = sequences.bytes();
+        self.admit_names(group, topics, of_topic, new_bytes)?;
         self.numbers.moved = moved;
         Ok(verdict)
     }

@@ -123,10 +123,7 @@ impl MessageIds {
             }
             // Its ids were read out of the same records, so it does not come to this.
             Err(invalid) => {
-                if let Some(index) = self.by_topic.get_mut(&topic) {
-                    index.drop_new();
-                    index.drop_repeats();
-                }
+                self.drop_judged(topic);
                 Outcome::Refused(ErrorCode::INVALID_RECORD, format!("Record batch does not decode: {invalid}"))
             }
         }

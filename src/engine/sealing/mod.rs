@@ -22,10 +22,12 @@
 //! `einmal.dedup.open.max.ids` is reached first, one for so many. Slow senders make fewer: what is less than a sixteenth of
 //! `einmal.dedup.open.max.ids` stays in memory, however old. Only where memory is short are ids sealed as soon as they are so many, and it
 //! bounds how many slices that may become: with the defaults 700 of 250,000 ids, whose filters then take all of it. A look-up asks every
-//! filter of its topic.
+//! filter of its topic. Where memory is nearly full, files of fewer ids are made, as long as there are not many ([`due`]): many topics of few
+//! ids would have to forget otherwise.
 //!
 //! Slices are those of one topic each. The filters count as memory of message ids (`einmal.dedup.memory.bytes`).
 
+mod due;
 mod look_up;
 mod recovery;
 mod sealer;
@@ -34,19 +36,16 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+pub(super) use due::Filled;
 pub use look_up::{PerhapsSealed, SealedIds};
 pub(super) use sealer::start;
 
 use super::group::Group;
-use crate::config::DedupConfig;
-use crate::dedup::{Index, Secret};
-use crate::log::catalog::Topics;
+use crate::dedup::Secret;
 use crate::store::schema::{RowValue, SliceRow, slice_key};
 use crate::store::slices::Slice;
 use crate::types::{Timestamp, TopicNo};
 
-/// Part of `einmal.dedup.open.max.ids` below which nothing leaves memory: files of few ids cost more than they give.
-const IDS_MIN_PART: usize = 16;
 /// Time before another try after a failure, ms.
 const RETRY_MS: Timestamp = 60_000;
 
@@ -94,6 +93,13 @@ pub(super) struct SliceFigures {
     pub oldest: Option<Timestamp>,
 }
 
+/// A slice is being made.
+#[derive(Debug, Clone, Copy)]
+struct Made {
+    /// By the clock of message ids.
+    since: Timestamp,
+}
+
 /// Slices as the writer knows them.
 pub(super) struct Sealing {
     limits: SealLimits,
@@ -104,8 +110,7 @@ pub(super) struct Sealing {
     next_number: u64,
     /// The highest number of those that were taken in.
     generation: u64,
-    /// A slice is being made, of this topic.
-    made: Option<TopicNo>,
+    made: Option<Made>,
     /// Topics whose ids up to a time are in a slice, and leave memory.
     pub leaving: HashMap<TopicNo, Timestamp>,
     /// After a failure, by the clock of message ids.
@@ -288,58 +293,16 @@ impl Sealing {
         self.by_topic.entry(slice.head.topic).or_default().push_back(slice);
     }
 
+    /// How many there are.
+    fn count(&self) -> usize {
+        self.by_topic.values().map(VecDeque::len).sum()
+    }
+
     fn publish(&mut self) {
         self.shared.publish(self.generation, &self.by_topic);
         let all = || self.by_topic.values().flatten();
-        self.slices.set(all().count() as f64);
+        self.slices.set(self.count() as f64);
         self.sealed_bytes.set(all().map(|slice| slice.head.file_bytes()).sum::<u64>() as f64);
-    }
-
-    /// Has a slice made, if a topic has enough ids in memory: so many as may be, or so many that they are a part of a window worth a
-    /// slice, by time or number, or that other topics want the memory. `open_bytes` is the memory of all ids that are in it.
-    pub fn begin(
-        &mut self,
-        group: &mut Group,
-        indexes: &mut HashMap<TopicNo, Index>,
-        topics: &Topics,
-        (now, open_bytes): (Timestamp, usize),
-    ) {
-        if self.made.is_some() || !self.leaving.is_empty() || now < self.not_before {
-            return;
-        }
-        let SealLimits { open_ids_max, slices_per_window, bytes_max } = self.limits;
-        let is_short = open_bytes > bytes_max.saturating_sub(self.memory_bytes) / 2;
-        let is_due = |index: &mut Index, dedup: &DedupConfig| {
-            let ids = index.len();
-            let window_ms = dedup.window_ms / Timestamp::try_from(slices_per_window).unwrap_or(Timestamp::MAX);
-            let is_part = |index: &mut Index| {
-                is_short
-                    || ids >= dedup.window_ids_max / slices_per_window
-                    || index.oldest().is_some_and(|oldest| oldest.time <= now.saturating_sub(window_ms))
-            };
-            ids >= open_ids_max || (ids > 0 && ids >= open_ids_max / IDS_MIN_PART && is_part(index))
-        };
-        let due = indexes.iter_mut().filter_map(|(topic, index)| {
-            let dedup = topics.by_no.get(topic)?.config.dedup.as_deref()?;
-            // A slice has one time for each id, and is dropped by it.
-            let has_times = dedup.compares_times || index.has_times();
-            let has_claims = dedup.is_ledger() || index.has_claims();
-            if dedup.sequence.is_some() || has_claims || has_times || !is_due(index, dedup) {
-                return None;
-            }
-            // What comes later in this millisecond must not have the time of what is sealed.
-            let (until, ids) = index.settled_until(now.saturating_sub(1))?;
-            (ids as usize >= open_ids_max / IDS_MIN_PART / 2).then_some((index.bytes(), *topic, until, ids))
-        });
-        let Some((_, topic, until, ids)) = due.max_by_key(|(bytes, ..)| *bytes) else { return };
-        let job = Job::Seal { topic, number: self.next_number, until, ids };
-        self.next_number += 1;
-        self.made = Some(topic);
-        let jobs = self.jobs.clone();
-        group.when_synced.answers.push(Box::new(move || {
-            // Without the thread ids stay in memory.
-            let _ = jobs.send(job);
-        }));
     }
 
     /// Takes a slice in that was made.

@@ -176,6 +176,13 @@ async fn names_take_half_of_the_memory_of_ids_and_no_more() {
     assert_eq!((refused.error, refused.base_offset), (ErrorCode::POLICY_VIOLATION, -1));
     assert!((5..20).contains(&taken), "{taken}");
     assert!(broker.count(&[("name-000", 2)]).await.error.is_none(), "those that are known go on");
+
+    broker.create("other", SEQUENCE).await;
+    for (name, error) in [("a", ErrorCode::NONE), ("b", ErrorCode::NONE), ("c", ErrorCode::POLICY_VIOLATION)] {
+        let batch = broker.with_ids(broker.partition("other").id, &counted(&[(name, 1)]));
+        let answer = broker.engine().append(Acks::All, vec![batch]).await.expect("answered").remove(0);
+        assert_eq!(answer.error, error, "{name}: those of one topic leave some room to others");
+    }
 }
 
 #[derive(Debug, Clone)]
