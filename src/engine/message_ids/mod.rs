@@ -16,6 +16,7 @@ mod outcome;
 mod recovery;
 mod room;
 mod running_time;
+mod stored_blocks;
 mod versions;
 
 use std::collections::HashMap;

@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use super::stored_blocks::{StoredBlock, StoredBlocks, first_from};
 use super::{MessageIds, numbers, versions};
 use crate::dedup::{Index, KeptBlock, Secret};
 use crate::producer::ProducerState;
-use crate::store::schema::{
-    IdBlock, MessageIdSecret, MessageIdTime, RowError, RowValue, id_block_of_key, id_blocks_prefix, next_prefix,
-    producer_key,
-};
+use crate::store::schema::{MessageIdSecret, MessageIdTime, RowValue, id_blocks_prefix, next_prefix, producer_key};
 use crate::store::{Rows, Store, StoreError};
 use crate::types::{Offset, PartitionId, ProducerId, TopicNo};
 
@@ -30,15 +28,13 @@ pub(in crate::engine) fn recover_secret(
 }
 
 impl MessageIds {
-    fn restore(&mut self, store: &dyn Store, topic: TopicNo, mut blocks: Vec<StoredBlock>) -> Result<(), StoreError> {
-        // What was forgotten before the stop is forgotten in this order after it, too.
-        blocks.sort_by_key(|stored| stored.block.time);
+    fn restore(&mut self, store: &dyn Store, topic: TopicNo) -> Result<(), StoreError> {
         let mut index = Index::new(self.extractor.secret);
-        if let Some(newest) = blocks.last() {
-            self.clock.at_least(newest.block.time);
-        }
         let mut open = HashMap::new();
-        for StoredBlock { partition, base_offset, is_repeat, block } in blocks {
+        // What was forgotten before the stop is forgotten in this order after it, too.
+        let mut blocks = StoredBlocks::of(store, topic)?;
+        while let Some(StoredBlock { partition, base_offset, is_repeat, block }) = blocks.next()? {
+            self.clock.at_least(block.time);
             let mut transaction = None;
             if let Some(producer_id) = block.transaction {
                 let first = match open.entry((partition, producer_id)) {
@@ -60,13 +56,6 @@ impl MessageIds {
         self.by_topic.insert(topic, index);
         Ok(())
     }
-}
-
-struct StoredBlock {
-    partition: PartitionId,
-    base_offset: Offset,
-    is_repeat: bool,
-    block: IdBlock,
 }
 
 /// Brings the ids of all topics back, one topic after the other; answers the topics that are gone and have left some behind.
@@ -92,8 +81,7 @@ pub(in crate::engine) fn recover(
     let mut from = id_blocks_prefix(None);
     while let Some(PartitionId { topic, .. }) = first_from(store, &from, &end)? {
         if exists(topic) {
-            let blocks = read_blocks(store, topic)?;
-            message_ids.restore(store, topic, blocks)?;
+            message_ids.restore(store, topic)?;
         } else {
             if !gone.contains(&topic) {
                 gone.push(topic);
@@ -102,30 +90,6 @@ pub(in crate::engine) fn recover(
         from = next_prefix(&id_blocks_prefix(Some(topic))).expect("the prefix of ids is not 0xff");
     }
     Ok(gone)
-}
-
-/// What the first key names in a range of keys of ids.
-fn first_from(store: &dyn Store, from: &[u8], to: &[u8]) -> Result<Option<PartitionId>, StoreError> {
-    let mut first = None;
-    store.scan_range(from, to, &mut |key, _| {
-        first = Some(id_block_of_key(key).map(|(partition, ..)| partition));
-        false
-    })?;
-    Ok(first.transpose()?)
-}
-
-fn read_blocks(store: &dyn Store, topic: TopicNo) -> Result<Vec<StoredBlock>, StoreError> {
-    let mut blocks = Vec::new();
-    let mut damage = None;
-    let read = |key: &[u8], value: &[u8]| {
-        let (partition, base_offset, repeated) = id_block_of_key(key)?;
-        Ok(StoredBlock { partition, base_offset, is_repeat: repeated.is_some(), block: IdBlock::decode(value)? })
-    };
-    store.scan(&id_blocks_prefix(Some(topic)), &mut |key, value| match read(key, value) {
-        Ok(block) => blocks.push(block),
-        Err(error) => damage = damage.take().or(Some(error)),
-    })?;
-    damage.map_or(Ok(blocks), |error: RowError| Err(error.into()))
 }
 
 /// Where the open transaction of a producer begins in a partition.
