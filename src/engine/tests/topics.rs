@@ -84,10 +84,15 @@ async fn deleted_rows_that_cannot_be_read_now_are_removed_later() {
     broker.idle_round();
     assert!(left() > 0, "tried again at once");
     broker.time.advance(60_000);
-    for _ in 0..3 {
+    // A round in which the sync of the last is not done finds nothing that it may remove.
+    for _ in 0..10_000 {
         broker.idle_round();
+        if left() == 0 {
+            return;
+        }
+        tokio::task::yield_now().await;
     }
-    assert_eq!(left(), 0);
+    panic!("{} rows are left", left());
 }
 
 #[tokio::test]
