@@ -371,7 +371,7 @@ pub const SERVER: &[Setting] = &[
         Kind::Int,
         "4000000",
         "Message ids of one topic that are in memory before they are sealed: written to a file, of which a filter stays in memory. From a \
-         sixteenth of this on they are sealed earlier, when they are a part of the window (einmal.dedup.slices.per.window) or memory is \
+         sixteenth of this on they are sealed earlier, when the oldest is older than a part of the window (einmal.dedup.slices.per.window) or memory is \
          short; from 4,096 on where it is nearly full (einmal.dedup.memory.bytes). The ids of ledgers and of open transactions are not sealed.",
     )
     .at_least(16),
@@ -379,8 +379,8 @@ pub const SERVER: &[Setting] = &[
         "einmal.dedup.slices.per.window",
         Kind::Int,
         "8",
-        "Parts of a window, by time and by number, that are sealed and forgotten whole: an id is remembered that much longer than \
-         message.dedup.window.ms, and where message.dedup.window.max.ids is reached so many are forgotten at once.",
+        "Parts of a window of time that are sealed and forgotten whole: an id is remembered that much longer than \
+         message.dedup.window.ms. Where message.dedup.window.max.ids is reached, a file is forgotten at once, too.",
     )
     .valid(Valid::Range(1, 64)),
     Setting::new(

@@ -36,8 +36,8 @@ struct Due {
 }
 
 impl Sealing {
-    /// Has a slice made, if a topic has enough ids in memory: so many as may be, or so many that they are a part of a window worth a
-    /// slice, by time or number, or that other topics want the memory.
+    /// Has a slice made, if a topic has enough ids in memory: so many as may be, or so old that they are a part of a window worth a
+    /// slice, or that other topics want the memory.
     pub fn begin(
         &mut self,
         group: &mut Group,
@@ -97,9 +97,7 @@ impl Sealing {
             let ids = index.len();
             let window_ms = dedup.window_ms / Timestamp::try_from(slices_per_window).unwrap_or(Timestamp::MAX);
             let is_part = |index: &mut Index| {
-                is_short
-                    || ids >= dedup.window_ids_max / slices_per_window
-                    || index.oldest().is_some_and(|oldest| oldest.time <= now.saturating_sub(window_ms))
+                is_short || index.oldest().is_some_and(|oldest| oldest.time <= now.saturating_sub(window_ms))
             };
             ids >= open_ids_max || (ids > 0 && ids >= ids_min && is_part(index))
         };

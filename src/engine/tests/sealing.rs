@@ -250,6 +250,15 @@ async fn full_window_forgets_its_oldest_slice() {
 }
 
 #[tokio::test]
+async fn young_ids_stay_in_memory_while_there_is_room() {
+    let broker = TestEngine::start_with(Settings { dedup_open_ids_max: 160, ..settings() });
+    broker.create("t", &[("message.dedup.mode", "window"), ("message.dedup.window.max.ids", "64")]).await;
+    broker.offer_numbers(0..20).await;
+    broker.seal().await;
+    assert_eq!(broker.slices(), [0_u64; 0]);
+}
+
+#[tokio::test]
 async fn ledgers_stay_in_memory() {
     let broker = TestEngine::start_with(sealing());
     let ledger = [
