@@ -75,14 +75,18 @@ class Cast:
         """How often each was killed."""
         return {name: process.killed for name, process in self._processes.items()}
 
-    def revive(self):
-        """Who died lives again. Ends the story, with what the programs said last, if one cannot run or the time is over."""
+    def revive(self, waiting_for=None):
+        """Who died lives again. Ends the story, with what the programs said last, if one cannot run or the time is over; `waiting_for`
+        says what for."""
         for name, process in self._processes.items():
             process.revive()
             if process.failures >= FAILURES_MAX:
                 self._give_up(f"the {name} ended {process.failures} times in a row as soon as it was started")
         if time.monotonic() > self._deadline:
-            self._give_up(f"the programs were not done after {self._patience_s:.0f} s")
+            not_done = f"the programs were not done after {self._patience_s:.0f} s"
+            if waiting_for:
+                not_done += f" ({waiting_for}): too slow a machine, or one of them hangs. Of the money nothing can be told"
+            self._give_up(not_done)
 
     def _give_up(self, why):
         said = [f"  {name}: {process.last_words()}" for name, process in self._processes.items()]
