@@ -37,8 +37,11 @@ def claim(job, from_owner):
 def owner_of(job):
     """Whose claim was accepted last."""
     everywhere = (message for partition in partitions_of(LEDGER) for message in to_end(LEDGER, partition))
-    *_, owner = (message.value().decode() for message in everywhere if message.key().decode() == f"{GROUP}/{job}")
-    return owner
+    owners = [message.value().decode() for message in everywhere if message.key().decode() == f"{GROUP}/{job}"]
+    if not owners:
+        sys.exit(f"{LEDGER} refuses the claim of {GROUP}/{job} and has no record of another: retention has deleted it before the claim "
+                 "was over. Set cleanup.policy=compact there; the job goes on after message.dedup.window.ms")
+    return owners[-1]
 
 
 def is_ours(job):
