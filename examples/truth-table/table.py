@@ -96,6 +96,10 @@ def main():
         parser.error("what was not seen is not to be written down")
     claims = parse(CLAIMS)
     cells = [tuple(cell.split("/")) for cell in given.cells] or list(claims)
+    for cell in cells:
+        if cell not in claims:
+            known = [", ".join(dict.fromkeys(names)) for names in zip(*claims)]
+            parser.error(f"{'/'.join(cell)} is no ROW/COLUMN; rows: {known[0]}; columns: {known[1]}")
     began = time.monotonic()
     right, faults = list(tries(cells, claims, given.short)), [] if given.cells else list(faulty_tries(claims))
     # The slow ones first.
