@@ -55,7 +55,10 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
         };
         match producer::decide(producer, &batch.header, begins_at_zero, admit) {
             // A retry of what is stored needs no room.
-            Ok(Decision::Append) if state.disk.is_low() => return (no_room(log), false),
+            Ok(Decision::Append) if state.disk.is_low() => {
+                state.producer_state_count += note_refused(log, &batch.header, now);
+                return (no_room(log), false);
+            }
             Ok(Decision::Append) => {}
             Ok(Decision::Duplicate(_)) if state.settings.has(Mutant::ForgetDuplicates) => {}
             Ok(Decision::Duplicate(original)) => {
@@ -97,6 +100,7 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
             }
             // A refusal may rest on a record that is not synced yet, and must not outlive it.
             Outcome::Refused(error, message) => {
+                state.producer_state_count += note_refused(log, &batch.header, now);
                 return (refused_for_ids(log, error, message, state.message_ids.repeated()), synced);
             }
         }
@@ -132,6 +136,12 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     };
     state.tail_cache.push(&log.view, stored);
     (appended, synced)
+}
+
+/// Has later batches of a producer wait for a refused one, of which nothing is known otherwise; answers how many producers there
+/// are more.
+fn note_refused(log: &mut PartitionLog, header: &BatchHeader, now: Timestamp) -> usize {
+    usize::from(header.is_idempotent() && producer_states::note_refused(log, header, now))
 }
 
 fn unknown_partition() -> Appended {

@@ -116,6 +116,15 @@ pub(super) fn note_known(
     }
 }
 
+/// Takes note that the first batch of a producer was refused, which [`decide`](crate::producer::decide) had let pass; answers whether
+/// the producer is a new one. In memory alone: a start ends connections, and after it a client sends again in order.
+pub(super) fn note_refused(log: &mut PartitionLog, header: &BatchHeader, now: Timestamp) -> bool {
+    let producers = log.producers.as_mut().expect("loaded before the batch was judged");
+    let Entry::Vacant(new) = producers.entry(header.producer_id) else { return false };
+    new.insert(ProducerState::awaiting(header, now));
+    true
+}
+
 /// Moves the state of the producer of a staged marker. Answers the first offset of the transaction that it ends, if one was open,
 /// and whether the producer is a new one.
 pub(super) fn note_marker(

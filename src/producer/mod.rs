@@ -7,6 +7,8 @@
 //! Invariant: a batch that is judged [`Decision::Append`] continues its producer's sequence without a gap.
 //! Invariant: a retry of one of the last [`WINDOW_BATCHES`] batches is a [`Decision::Duplicate`] and moves nothing, unless the
 //! batch was aborted.
+//! Invariant: behind a batch of a producer that was not known, and that was refused for what the client may mend, none of its later
+//! batches is appended before that one.
 
 mod decide;
 mod marker;
@@ -83,6 +85,18 @@ impl ProducerState {
     pub fn first_passed_over(header: &BatchHeader, base_offset: Offset, now: Timestamp) -> Self {
         let mut state = Self::new(header, now);
         state.pass_over(header, base_offset, now);
+        state
+    }
+
+    /// The state of a producer of which nothing was known, and whose first batch was let pass by [`decide`] and then refused for
+    /// another reason: it is expected still. What the producer has sent behind it is refused until it comes, as behind a refused
+    /// batch of a known producer. Kafka knows nothing of a producer whose batch it refused, and appends the second one; librdkafka
+    /// takes that for proof of the first and reports it as delivered.
+    pub fn awaiting(refused: &BatchHeader, now: Timestamp) -> Self {
+        let mut state = Self::new(refused, now);
+        if let Some(before) = refused.base_sequence.checked_sub(1).filter(|before| *before >= 0) {
+            state.window.push(WindowBatch::up_to(before));
+        }
         state
     }
 

@@ -40,7 +40,7 @@ fn marker(word: &str, result: TransactionResult) -> EndMarker {
 }
 
 /// Appends the batches one behind the other from offset 100 on. A word `commit:3` is a marker of epoch 3, `abort:3` likewise; each takes
-/// an offset.
+/// an offset. `!3:0+1` is a first batch that was refused.
 fn state(words: &str) -> Option<ProducerState> {
     let mut state: Option<ProducerState> = None;
     let mut offset = 100;
@@ -59,6 +59,7 @@ fn state(words: &str) -> Option<ProducerState> {
                 state = Some(ProducerState::of_marker(&end, NOW));
                 offset += 1;
             }
+            (None, None) if word.starts_with('!') => state = Some(ProducerState::awaiting(&batch(&word[1..]), NOW)),
             (None, state) => {
                 let header = batch(word);
                 match state {
@@ -126,6 +127,24 @@ const RULES: &str = "
     3:0+2t abort:3 3:2+1t                 | 3:2+1t   | duplicate 103
     3:0+2t abort:3 commit:3               | 3:0+2t   | 45
     3:0+2 abort:3                         | 3:0+2    | duplicate 100
+    !3:0+2                                | 3:2+1    | 45
+    !3:0+2                                | 3:0+2    | append
+    !3:0+2                                | 3:0+1    | append
+    !3:0+2                                | 4:1+1    | 45
+    !3:0+2                                | 4:0+1    | append
+    !3:0+2                                | 2:0+1    | 47
+    !3:0+2 3:0+2                          | 3:0+2    | duplicate 100
+    !3:0+2 3:0+2                          | 3:2+1    | append
+    !3:0+2 abort:3                        | 3:2+1t   | 45
+    !3:0+2 abort:3                        | 3:0+1t   | append
+    !3:7+2                                | 3:9+1    | 45
+    !3:7+2                                | 3:7+2    | append
+    !3:7+2                                | 3:6+1    | 45
+    !3:7+2                                | 4:0+1    | append
+    !3:7+2 3:7+2                          | 3:7+2    | duplicate 100
+    !3:7+2 3:7+2                          | 3:6+1    | 45
+    !3:MAX+2                              | 3:1+1    | 45
+    !3:MAX+2                              | 3:MAX+2  | append
 ";
 
 #[test]

@@ -28,6 +28,11 @@ pub struct WindowBatch {
 impl WindowBatch {
     const EMPTY: Self = Self { first_sequence: -1, offset_delta: 0, last_offset: -1, timestamp: -1, aborted: false };
 
+    /// Stands for batches up to this sequence of which nothing is known: no batch is a duplicate of it.
+    pub(super) fn up_to(last_sequence: i32) -> Self {
+        Self { first_sequence: last_sequence, aborted: true, ..Self::EMPTY }
+    }
+
     /// Offset of its first record.
     pub fn base_offset(&self) -> Offset {
         self.last_offset - i64::from(self.offset_delta)

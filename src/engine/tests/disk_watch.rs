@@ -47,6 +47,18 @@ async fn a_disk_that_is_nearly_full_refuses_appends_and_topics_until_there_is_ro
 }
 
 #[tokio::test]
+async fn nothing_of_a_fresh_producer_is_stored_before_its_batch_that_found_no_room() {
+    let broker = start();
+    broker.create("t", &[]).await;
+    broker.let_be_free(RESERVE_BYTES - 1);
+    assert_eq!(broker.append("t", idempotent(7, 0, &["a"])).await.error, ErrorCode::KAFKA_STORAGE_ERROR);
+    broker.let_be_free(2 * RESERVE_BYTES);
+    assert_eq!(broker.append("t", idempotent(7, 1, &["b"])).await.error, ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER);
+    assert_eq!(broker.append("t", idempotent(7, 0, &["a"])).await, at(0));
+    assert_eq!(broker.append("t", idempotent(7, 1, &["b"])).await, at(1));
+}
+
+#[tokio::test]
 async fn what_reads_and_frees_goes_on_beside_a_full_disk() {
     let broker = start();
     broker.create("t", &[]).await;

@@ -1,5 +1,6 @@
 //! Topics that remember message ids: what is stored, what is answered, what is forgotten.
 
+mod refused;
 mod room;
 mod transactions;
 mod windows;
