@@ -20,7 +20,8 @@ use kafka_protocol::records::{
 };
 use support::groups::text;
 use support::requests::{
-    FETCH_VERSION, PRODUCE_VERSION, Producer, fetch, fetch_request, produce, produce_request, topic_name,
+    FETCH_VERSION, PRODUCE_VERSION, Producer, create_topic_with, fetch, fetch_request, produce, produce_request,
+    topic_name,
 };
 use support::transactions::{Protocol, TransactionalProducer};
 use support::{TestClient, TestServer};
@@ -296,6 +297,31 @@ fn bad_ids_are_refused_with_the_records_named() {
     assert!(bomb.len() < 100_000);
     assert_eq!(send_batch(&mut client, "once", bomb), (MESSAGE_TOO_LARGE, -1));
     assert_eq!(send(&mut client, "once", &["2"]), (NONE, 2), "nothing of it was remembered");
+}
+
+#[test]
+fn claim_and_version_that_are_refused_are_named_among_their_neighbours() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "ledger", 1, &[("mode", "window"), ("id.source", "key"), ("on.duplicate", "reject")]);
+    assert_eq!(claim(&mut client, ("job1", "ada"), ("", "")), (NONE, 0));
+    let of_bob = ["job2", "job1", "job3"]
+        .iter()
+        .fold(BatchBuilder::new(), |batch, job| batch.record(1, Some(job.as_bytes()), Some(b"bob")));
+    let refused = produce(&mut client, "ledger", 0, of_bob.build().freeze());
+    create_topic_with(&mut client, "versioned", 1, &[("message.version.check", "true")]);
+    let expecting = [&b"none"[..], b"7"].iter().fold(BatchBuilder::new(), |batch, version| {
+        batch.record_with_headers(1, Some(b"k"), Some(b"v"), &[(b"expected-version", Some(version))])
+    });
+    let outdated = produce(&mut client, "versioned", 0, expecting.build().freeze());
+    for (answer, sentence) in [(refused, "it is at offset 0 of partition 0"), (outdated, "expects version 7")] {
+        assert_eq!((answer.error_code, answer.base_offset), (INVALID_RECORD, -1));
+        let [record] = &answer.record_errors[..] else { panic!("one record: {answer:?}") };
+        assert_eq!(record.batch_index, 1);
+        for message in [&record.batch_index_error_message, &answer.error_message] {
+            assert!(message.as_ref().is_some_and(|message| message.contains(sentence)), "{answer:?}");
+        }
+    }
 }
 
 /// A batch of one record with these headers.

@@ -29,6 +29,7 @@ use crate::dedup::{BatchIds, Sender};
 use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
 use crate::record::codec::Codec;
+use crate::record::validate::RecordError;
 use crate::transaction::TransactionVersion;
 use crate::types::{Arrival, ErrorCode, Offset, PartitionId, Timestamp};
 use crate::wire::produce_request::{
@@ -431,18 +432,13 @@ fn in_version(version: i16, error: ErrorCode) -> ErrorCode {
 }
 
 fn refused(index: i32, refusal: Refusal, log_start: Option<Offset>) -> PartitionProduceResponse {
-    let records = refusal.records.into_iter().map(|record| {
-        BatchIndexAndErrorMessage::default()
-            .with_batch_index(record.batch_index)
-            .with_batch_index_error_message(Some(told(record.message)))
-    });
     PartitionProduceResponse::default()
         .with_index(index)
         .with_error_code(refusal.error.0)
         .with_base_offset(-1)
         .with_log_append_time_ms(-1)
         .with_log_start_offset(log_start.unwrap_or(-1))
-        .with_record_errors(records.collect())
+        .with_record_errors(record_errors(refusal.records))
         .with_error_message(refusal.message.map(told))
 }
 
@@ -453,7 +449,17 @@ fn done(version: i16, index: i32, appended: Appended) -> PartitionProduceRespons
         .with_base_offset(appended.base_offset)
         .with_log_append_time_ms(appended.log_append_time)
         .with_log_start_offset(appended.log_start_offset)
+        .with_record_errors(record_errors(appended.record_errors))
         .with_error_message(appended.message.map(told))
+}
+
+fn record_errors(errors: Vec<RecordError>) -> Vec<BatchIndexAndErrorMessage> {
+    let answers = errors.into_iter().map(|error| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(error.batch_index)
+            .with_batch_index_error_message(Some(told(error.message)))
+    });
+    answers.collect()
 }
 
 fn count(

@@ -82,12 +82,13 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     let mut repeated = Repeated::default();
     if let Some(dedup) = &topic.config.dedup {
         let (store, base_offset) = (state.store.as_ref(), log.row.log_end);
-        match state.message_ids.judge((store, &state.topics), group, &topic, dedup, &mut batch, base_offset) {
+        let refusal = match state.message_ids.judge((store, &state.topics), group, &topic, dedup, &mut batch, base_offset) {
             Outcome::Append { last_present_delta: delta } => {
                 last_present_delta = delta;
                 repeated = state.message_ids.repeated();
                 let transaction = message_ids::transaction_of(&batch);
                 state.message_ids.keep(group, &topic, dedup, id, log.row.log_end, transaction);
+                None
             }
             Outcome::Known { base_offset } => {
                 let base_offset = base_offset.unwrap_or(-1);
@@ -96,13 +97,17 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
                 {
                     state.producer_state_count += 1;
                 }
-                return (known(log, base_offset, state.message_ids.repeated()), synced);
+                // When its first record was appended is not remembered.
+                return (stored_at(log, base_offset, -1, state.message_ids.repeated()), synced);
             }
+            Outcome::Refused(error, message) => Some((error, message, Vec::new())),
+            Outcome::RefusedFor(records, message) => Some((ErrorCode::INVALID_RECORD, message, records)),
+        };
+        if let Some((error, message, record_errors)) = refusal {
+            state.producer_state_count += note_refused(log, &batch.header, now);
+            let refused = not_stored(log.row.log_start, error, Some(message));
             // A refusal may rest on a record that is not synced yet, and must not outlive it.
-            Outcome::Refused(error, message) => {
-                state.producer_state_count += note_refused(log, &batch.header, now);
-                return (refused_for_ids(log, error, message, state.message_ids.repeated()), synced);
-            }
+            return (Appended { record_errors, repeated: state.message_ids.repeated(), ..refused }, synced);
         }
     }
     if batch.header.is_idempotent() {
@@ -126,14 +131,7 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
         count_unflushed(log, group, &topic, &header);
     }
     count_traffic(&topic, &header);
-    let appended = Appended {
-        error: ErrorCode::NONE,
-        base_offset: header.base_offset,
-        log_append_time,
-        log_start_offset: log.row.log_start,
-        message: None,
-        repeated,
-    };
+    let appended = stored_at(log, header.base_offset, log_append_time, repeated);
     state.tail_cache.push(&log.view, stored);
     (appended, synced)
 }
@@ -144,38 +142,34 @@ fn note_refused(log: &mut PartitionLog, header: &BatchHeader, now: Timestamp) ->
     usize::from(header.is_idempotent() && producer_states::note_refused(log, header, now))
 }
 
-fn unknown_partition() -> Appended {
-    Appended {
-        error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-        base_offset: -1,
-        log_append_time: -1,
-        log_start_offset: -1,
-        message: None,
-        repeated: Repeated::default(),
-    }
-}
-
-/// The answer to a batch of which every record is there already. When the first one was appended is not remembered.
-fn known(log: &PartitionLog, base_offset: Offset, repeated: Repeated) -> Appended {
+/// The answer to a batch that is stored.
+fn stored_at(log: &PartitionLog, base_offset: Offset, log_append_time: Timestamp, repeated: Repeated) -> Appended {
     Appended {
         error: ErrorCode::NONE,
         base_offset,
-        log_append_time: -1,
+        log_append_time,
         log_start_offset: log.row.log_start,
         message: None,
+        record_errors: Vec::new(),
         repeated,
     }
 }
 
-fn refused_for_ids(log: &PartitionLog, error: ErrorCode, message: String, repeated: Repeated) -> Appended {
+/// The answer to a batch that is not stored.
+fn not_stored(log_start_offset: Offset, error: ErrorCode, message: Option<String>) -> Appended {
     Appended {
         error,
         base_offset: -1,
         log_append_time: -1,
-        log_start_offset: log.row.log_start,
-        message: Some(message),
-        repeated,
+        log_start_offset,
+        message,
+        record_errors: Vec::new(),
+        repeated: Repeated::default(),
     }
+}
+
+fn unknown_partition() -> Appended {
+    not_stored(-1, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, None)
 }
 
 fn unreadable(log: &PartitionLog, topic: &Topic, error: &StoreError) -> Appended {
@@ -186,25 +180,12 @@ fn unreadable(log: &PartitionLog, topic: &Topic, error: &StoreError) -> Appended
         error,
         "state of the partition cannot be read"
     );
-    Appended {
-        error: ErrorCode::KAFKA_STORAGE_ERROR,
-        base_offset: -1,
-        log_append_time: -1,
-        log_start_offset: log.row.log_start,
-        message: Some("the state of the partition cannot be read".to_owned()),
-        repeated: Repeated::default(),
-    }
+    let message = "the state of the partition cannot be read".to_owned();
+    not_stored(log.row.log_start, ErrorCode::KAFKA_STORAGE_ERROR, Some(message))
 }
 
 fn no_room(log: &PartitionLog) -> Appended {
-    Appended {
-        error: ErrorCode::KAFKA_STORAGE_ERROR,
-        base_offset: -1,
-        log_append_time: -1,
-        log_start_offset: log.row.log_start,
-        message: Some(disk_watch::REFUSAL.to_owned()),
-        repeated: Repeated::default(),
-    }
+    not_stored(log.row.log_start, ErrorCode::KAFKA_STORAGE_ERROR, Some(disk_watch::REFUSAL.to_owned()))
 }
 
 fn duplicate(log: &PartitionLog, topic: &Topic, batch: &AppendBatch, original: WindowBatch) -> Appended {
@@ -212,14 +193,8 @@ fn duplicate(log: &PartitionLog, topic: &Topic, batch: &AppendBatch, original: W
     topic.traffic.duplicate_records.fetch_add(records, Ordering::Relaxed);
     topic.traffic.duplicate_bytes.fetch_add(u64::from(batch.header.size_bytes), Ordering::Relaxed);
     let stamped = topic.config.message_timestamp_type == TimestampType::LogAppendTime;
-    Appended {
-        error: ErrorCode::NONE,
-        base_offset: original.base_offset(),
-        log_append_time: if stamped { original.timestamp } else { -1 },
-        log_start_offset: log.row.log_start,
-        message: None,
-        repeated: Repeated { retried: records, known: 0 },
-    }
+    let log_append_time = if stamped { original.timestamp } else { -1 };
+    stored_at(log, original.base_offset(), log_append_time, Repeated { retried: records, known: 0 })
 }
 
 /// Why a batch with a producer is not appended.
@@ -256,14 +231,7 @@ fn refused(log: &PartitionLog, topic: &Topic, rejection: &Rejection, counters: &
         // A fenced producer aborts and goes on with INVALID_PRODUCER_EPOCH; the other code is final.
         Rejection::Transaction(refused) => refused.error(false),
     };
-    Appended {
-        error,
-        base_offset: -1,
-        log_append_time: -1,
-        log_start_offset: log.row.log_start,
-        message: Some(rejection.to_string()),
-        repeated: Repeated::default(),
-    }
+    not_stored(log.row.log_start, error, Some(rejection.to_string()))
 }
 
 /// Counts a batch that is not of the transaction that it claims to be of (KIP-890).

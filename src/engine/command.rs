@@ -19,6 +19,7 @@ use crate::log::catalog::Topic;
 use crate::log::offsets::CommittedOffset;
 use crate::producer::{MarkerWriter, ProducerState};
 use crate::record::BatchHeader;
+use crate::record::validate::RecordError;
 use crate::store::schema::{LogKey, SparseRow};
 use crate::transaction::{TransactionMetadata, TransactionRefused, TransactionState, TransactionVersion};
 use crate::types::{
@@ -115,6 +116,8 @@ pub struct Appended {
     pub log_start_offset: Offset,
     /// For people; goes into the response where the version has a place for it.
     pub message: Option<String>,
+    /// The single records that the batch is refused for, where it is single ones.
+    pub record_errors: Vec<RecordError>,
     /// Records that were there before.
     pub repeated: Repeated,
 }

@@ -47,7 +47,8 @@ fn errors(topics: &[AppendingTopic]) -> Vec<Option<i16>> {
 
 fn appended(base_offset: i64) -> Appended {
     let (message, repeated) = (None, Repeated::default());
-    Appended { error: ErrorCode::NONE, base_offset, log_append_time: 7, log_start_offset: 2, message, repeated }
+    let (error, record_errors) = (ErrorCode::NONE, Vec::new());
+    Appended { error, base_offset, log_append_time: 7, log_start_offset: 2, message, record_errors, repeated }
 }
 
 fn appending(version: i16, acks: i16, timeout_ms: i32, receiver: oneshot::Receiver<Vec<Appended>>) -> Appending {

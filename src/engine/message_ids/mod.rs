@@ -199,7 +199,10 @@ impl MessageIds {
     ) -> Result<Box<BatchIds>, Outcome> {
         match self.extractor.ids(config, sender, batch.partition, &batch.bytes, &batch.header) {
             Ok(ids) => Ok(Box::new(ids)),
-            Err(refused) => Err(Outcome::Refused(refused.error(), refused.to_string())),
+            Err(refused) if refused.record_errors().is_empty() => {
+                Err(Outcome::Refused(refused.error(), refused.to_string()))
+            }
+            Err(refused) => Err(Outcome::RefusedFor(refused.record_errors().to_vec(), refused.to_string())),
         }
     }
 

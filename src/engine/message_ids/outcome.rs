@@ -7,6 +7,7 @@ use crate::dedup::{BatchIds, KnownBy, Original, Recognised, Verdict};
 use crate::log::catalog::Topic;
 use crate::record::amend::{self, Amended};
 use crate::record::records::RecordsInvalid;
+use crate::record::validate::RecordError;
 use crate::types::{ErrorCode, Offset, TopicNo};
 
 /// Header that names the first record with the same id, where repeated records are stored.
@@ -26,6 +27,16 @@ pub(in crate::engine) enum Outcome {
     },
     /// It is refused.
     Refused(ErrorCode, String),
+    /// It is refused for these of its records (INVALID_RECORD).
+    RefusedFor(Vec<RecordError>, String),
+}
+
+impl Outcome {
+    /// A refusal for the record of this offset delta.
+    pub(super) fn refused_for(offset_delta: u32, message: String) -> Self {
+        let batch_index = i32::try_from(offset_delta).unwrap_or(i32::MAX);
+        Self::RefusedFor(vec![RecordError { batch_index, message: message.clone() }], message)
+    }
 }
 
 impl MessageIds {
@@ -90,18 +101,18 @@ impl MessageIds {
             }
             Verdict::Reject(delta, Original { offset, .. }) if offset < 0 => {
                 let message = format!("record {delta} was sent before: its sender's number is higher");
-                Outcome::Refused(ErrorCode::INVALID_RECORD, message)
+                Outcome::refused_for(delta, message)
             }
             Verdict::Reject(delta, Original { partition, offset })
                 if partition == batch.partition.index && offset >= base_offset =>
             {
                 let message = format!("record {delta} has the message id of an earlier record of its batch");
-                Outcome::Refused(ErrorCode::INVALID_RECORD, message)
+                Outcome::refused_for(delta, message)
             }
             Verdict::Reject(delta, Original { partition, offset }) => {
                 let message =
                     format!("record {delta} was sent before: it is at offset {offset} of partition {partition}");
-                Outcome::Refused(ErrorCode::INVALID_RECORD, message)
+                Outcome::refused_for(delta, message)
             }
             Verdict::Undecided => {
                 let message = "a record with the same message id belongs to a transaction that is still open";

@@ -69,7 +69,7 @@ impl MessageIds {
                         shown(version)
                     );
                     count(&topic.traffic.dedup_rejected, 1);
-                    return Outcome::Refused(ErrorCode::INVALID_RECORD, message);
+                    return Outcome::refused_for(record.offset_delta, message);
                 }
             }
             let offset = base_offset + Offset::from(record.offset_delta);

@@ -372,7 +372,8 @@ pub fn marker(producer_id: i64, epoch: i16, result: TransactionResult, version: 
 /// What an append answers on success.
 pub fn at(base_offset: Offset) -> Appended {
     let (message, repeated) = (None, Repeated::default());
-    Appended { error: ErrorCode::NONE, base_offset, log_append_time: -1, log_start_offset: 0, message, repeated }
+    let (error, record_errors) = (ErrorCode::NONE, Vec::new());
+    Appended { error, base_offset, log_append_time: -1, log_start_offset: 0, message, record_errors, repeated }
 }
 
 /// The batch as sent, but for what the broker writes into it.
