@@ -224,6 +224,10 @@ impl Extractor {
                         times.push(header.base_timestamp.saturating_add(record.timestamp_delta));
                     }
                 }
+                // Whatever `message.dedup.missing.id` says: a success would tell its sender that it has what it did not name.
+                Found::Nothing if is_ledger && is_checked => {
+                    note(&mut no_claim, index, || "it has no key that it could claim".to_owned());
+                }
                 Found::Nothing if config.needs_id && is_checked => {
                     note(&mut missing, index, || "it has no message id".to_owned())
                 }

@@ -167,7 +167,8 @@ pub const TOPICS: &[Setting] = &[
         "message.dedup.missing.id",
         Kind::String,
         "accept",
-        "What happens to a record without an id, or with an empty one: it is stored unchecked, or its batch is refused.",
+        "What happens to a record without an id, or with an empty one: it is stored unchecked, or its batch is refused. A ledger \
+         (message.dedup.on.duplicate) always refuses it.",
     )
     .valid(Valid::OneOf(&["accept", "reject"]))
     .synonyms(&[same("einmal.message.dedup.missing.id")]),

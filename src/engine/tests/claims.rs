@@ -126,7 +126,10 @@ async fn takeover_of_an_aborted_transaction_leaves_the_claim_where_it_was() {
 #[tokio::test]
 async fn what_makes_no_claim_is_refused_and_nothing_of_it_remembered() {
     let broker = start().await;
+    let keyless = |key| BatchBuilder::new().record(START_TIME, key, Some(b"ada"));
     for batch in [
+        keyless(None),
+        keyless(Some(b"")),
         claim("job", "", &[]),
         claim("job", "ada", &[("claim-expires", "soon")]),
         claim("job", "ada", &[("claim-expires", "0")]),
@@ -135,6 +138,7 @@ async fn what_makes_no_claim_is_refused_and_nothing_of_it_remembered() {
         let unread = to(broker.partition("ledger").id, &batch);
         let answer = broker.engine().append(Acks::All, vec![unread]).await.expect("answered").remove(0);
         assert_eq!(answer.error, ErrorCode::INVALID_RECORD, "{answer:?}");
+        assert_eq!(answer.record_errors.len(), 1, "{answer:?}");
     }
     assert_eq!(broker.claim(claim("job", "bob", &[])).await, at(0));
 }
