@@ -4,7 +4,8 @@ use super::fingerprint::Secret;
 use crate::record::records::RecordView;
 use crate::types::Timestamp;
 
-/// Header with the milliseconds after which another owner may take a claim over, as decimal text; without it nobody may.
+/// Header with the milliseconds after which a claim may be taken over, as decimal text: by its owner, who has it for as long anew, or by
+/// another. Without it nobody may.
 const EXPIRES: &[u8] = b"claim-expires";
 /// Header that names the owner whose claim is taken over.
 const TAKES_OVER: &[u8] = b"claim-takes-over";

@@ -151,16 +151,17 @@ pub fn decide(index: &mut Index, batch: &Judged<'_>, config: &DedupConfig) -> (V
             }
         };
         match claim.zip(index.claim_of(id, reach)) {
-            Some((claim, in_force)) if claim.owner == in_force.owner => {}
+            // Also from its own owner: to confirm what anybody may take in the next moment would promise nothing.
             Some((claim, in_force))
-                if claim.takes_over == Some(in_force.owner)
-                    && in_force.expires <= batch.now
+                if in_force.expires <= batch.now
+                    && (claim.owner == in_force.owner || claim.takes_over == Some(in_force.owner))
                     && index.replace(id, reach) =>
             {
                 index.note_claim(claim.claim(batch.now));
                 index.drop_repeat_of(id);
                 continue;
             }
+            Some((claim, in_force)) if claim.owner == in_force.owner => {}
             _ if config.on_duplicate == OnDuplicate::Reject => {
                 return (refuse(index, Verdict::Reject(id.offset_delta, original)), Recognised::all(by, 1));
             }
