@@ -179,7 +179,8 @@ pub const TOPICS: &[Setting] = &[
         "window: a record whose id was seen within message.dedup.window.ms is stored no second time, whoever sends it. Ids are remembered \
          from the moment in which this is switched on. sequence: a record is stored if its number is above the highest that its sender \
          has sent to the partition; gaps are allowed, and the numbers are remembered for ever and are published in the compacted topic \
-         __einmal_sequences.",
+         __einmal_sequences. Needs a sender that keeps the order: a record that comes behind a higher number is answered like one that \
+         is stored, and is not.",
     )
     .valid(Valid::OneOf(&["none", "window", "sequence"]))
     .synonyms(&[same("einmal.message.dedup.mode")]),

@@ -62,6 +62,8 @@ public class SequenceChaining {
         producer = new KafkaProducer<>(Map.of(
             "bootstrap.servers", Recipe.BOOTSTRAP,
             "enable.idempotence", true,
+            // Behind a batch that is to come again no other may be stored, whatever the broker remembers of this producer.
+            "max.in.flight.requests.per.connection", 1,
             "delivery.timeout.ms", Integer.MAX_VALUE), new StringSerializer(), new StringSerializer());
         // Where the number points to what is no longer there, records are missing: stop, and skip nothing in silence.
         consumer = Recipe.member(Map.of("auto.offset.reset", "none", "isolation.level", "read_committed"));
