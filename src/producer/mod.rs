@@ -117,16 +117,15 @@ impl ProducerState {
     ///
     /// A new epoch begins its sequences anew. At the same epoch they go on (transactions of version 1), and an abort marks the
     /// batches that it takes back: a client that rewinds its sequence, as Java's does after a failed batch, must not be told that its
-    /// new records are stored where the aborted ones are. Kafka tells it so (KAFKA-14053).
+    /// new records are stored where the aborted ones are. Kafka tells it so (KAFKA-14053). Those of its earlier transactions are marked along:
+    /// nobody waits for them any more, and batches that were passed over do not tell by their offsets to which they belong.
     pub fn end(&mut self, marker: &EndMarker, now: Timestamp) -> Option<Offset> {
         let first_offset = self.open_transaction.take();
         if marker.producer_epoch != self.epoch {
             self.epoch = marker.producer_epoch;
             self.window.clear();
-        } else if marker.result == TransactionResult::Abort
-            && let Some(first_offset) = first_offset
-        {
-            self.window.abort_from(first_offset);
+        } else if marker.result == TransactionResult::Abort {
+            self.window.abort();
         }
         self.coordinator_epoch = marker.coordinator_epoch;
         self.last_timestamp = now;

@@ -40,7 +40,8 @@ fn marker(word: &str, result: TransactionResult) -> EndMarker {
 }
 
 /// Appends the batches one behind the other from offset 100 on. A word `commit:3` is a marker of epoch 3, `abort:3` likewise; each takes
-/// an offset. `!3:0+1` is a first batch that was refused.
+/// an offset. `!3:0+1` is a first batch that was refused, `=3:0+1` one of which
+/// all is known since offset 7.
 fn state(words: &str) -> Option<ProducerState> {
     let mut state: Option<ProducerState> = None;
     let mut offset = 100;
@@ -60,6 +61,13 @@ fn state(words: &str) -> Option<ProducerState> {
                 offset += 1;
             }
             (None, None) if word.starts_with('!') => state = Some(ProducerState::awaiting(&batch(&word[1..]), NOW)),
+            (None, state) if word.starts_with('=') => {
+                let header = batch(&word[1..]);
+                match state {
+                    Some(state) => state.pass_over(&header, 7, NOW),
+                    None => *state = Some(ProducerState::first_passed_over(&header, 7, NOW)),
+                }
+            }
             (None, state) => {
                 let header = batch(word);
                 match state {
@@ -120,13 +128,18 @@ const RULES: &str = "
     3:0+2t commit:3                       | 3:0+2t   | duplicate 100
     3:0+2t abort:3                        | 3:0+2t   | 45
     3:0+2t abort:3                        | 3:2+1t   | append
-    3:0+2t commit:3 3:2+2t abort:3        | 3:0+2t   | duplicate 100
+    3:0+2t commit:3 3:2+2t abort:3        | 3:0+2t   | 45
     3:0+2t commit:3 3:2+2t abort:3        | 3:2+2t   | 45
     3:0+2t 3:2+2t abort:3                 | 3:0+2t   | 45
     3:0+2t 3:2+2t abort:3                 | 3:2+2t   | 45
     3:0+2t abort:3 3:2+1t                 | 3:2+1t   | duplicate 103
     3:0+2t abort:3 commit:3               | 3:0+2t   | 45
-    3:0+2 abort:3                         | 3:0+2    | duplicate 100
+    3:0+2 abort:3                         | 3:0+2    | 45
+    =3:0+2t                               | 3:0+2t   | duplicate 7
+    =3:0+2t commit:3                      | 3:0+2t   | duplicate 7
+    =3:0+2t abort:3                       | 3:0+2t   | 45
+    =3:0+2t abort:3                       | 3:2+1t   | append
+    3:0+1t =3:1+2t abort:3                | 3:1+2t   | 45
     !3:0+2                                | 3:2+1    | 45
     !3:0+2                                | 3:0+2    | append
     !3:0+2                                | 3:0+1    | append
@@ -259,8 +272,7 @@ fn marker_ends_the_transaction_and_says_where_it_began() {
     let end = marker("3", TransactionResult::Abort);
     assert_eq!(state.end(&end, NOW + 5), Some(102));
     assert_eq!((state.open_transaction, state.coordinator_epoch, state.last_timestamp), (None, 7, NOW + 5));
-    let aborted: Vec<_> = state.window.iter().map(|batch| batch.aborted).collect();
-    assert_eq!(aborted, [false, true, true]);
+    assert!(state.window.iter().all(|batch| batch.aborted));
     assert_eq!(state.end(&end, NOW + 6), None);
 }
 

@@ -62,10 +62,10 @@ impl Window {
         self.count += 1;
     }
 
-    /// Marks the batches from `first_offset` on as aborted.
-    pub fn abort_from(&mut self, first_offset: Offset) {
+    /// Marks all batches as aborted.
+    pub fn abort(&mut self) {
         for batch in &mut self.batches[..usize::from(self.count)] {
-            batch.aborted |= batch.base_offset() >= first_offset;
+            batch.aborted = true;
         }
     }
 

@@ -62,3 +62,15 @@ async fn transaction_of_which_all_is_known_is_nothing_that_readers_wait_for() {
     assert_eq!(broker.offer(&["a"]).await, at(0), "the abort is not the first one's");
     assert_eq!(broker.read_committed("t", 0).await, [0, 1]);
 }
+
+#[tokio::test]
+async fn new_record_under_the_sequence_of_an_aborted_repetition_is_not_taken_for_it() {
+    let broker = start(WINDOW).await;
+    broker.offer(&["a"]).await;
+    let of = |sequence, id| identified(&[id]).producer(ProducerId(1), ProducerEpoch(0), sequence).transactional();
+    assert_eq!(broker.offer_batch(of(0, "a")).await, at(0));
+    assert_eq!(broker.offer_batch(of(0, "a")).await, at(0), "a retry");
+    broker.end(&["t"], 1, 0, TransactionResult::Abort).await;
+    refused(ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER, &broker.offer_batch(of(0, "new")).await);
+    assert_eq!(broker.offer_batch(of(1, "new")).await, at(2));
+}
