@@ -116,7 +116,7 @@ mod tests {
             let batch = batch.producer(ProducerId(producer_id), ProducerEpoch(epoch), sequence).transactional();
             let bytes = batch.build();
             let header = BatchHeader::parse(&bytes).expect("a batch");
-            let batch = AppendBatch { partition: id, header, bytes, transaction: None, ids: None };
+            let batch = AppendBatch { partition: id, header, bytes, transaction: None, ids: None, refused: None };
             assert!(engine.append(Acks::All, vec![batch]).await.expect("answered")[0].error.is_none());
         }
         let marker = Marker {

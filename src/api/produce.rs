@@ -26,7 +26,7 @@ use super::senders::Senders;
 use super::told::told;
 use super::{Answer, Context, aside, partition_of, topic_name};
 use crate::dedup::{BatchIds, Sender};
-use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
+use crate::engine::command::{Acks, AppendBatch, Appended, Refused, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
 use crate::record::codec::Codec;
 use crate::record::validate::RecordError;
@@ -160,6 +160,10 @@ impl Appending {
                     (_, Some(topic)) => arriving.check(topic, partition),
                 };
                 match checked {
+                    // Who waits for no answer is refused before anything that it has sent behind.
+                    Ok(AppendBatch { refused: Some(Refused { error, message }), .. }) if acks == Some(Acks::None) => {
+                        (index, Some(Refusal::saying(error, message)))
+                    }
                     Ok(mut batch) => {
                         if pins_too_much(batch.bytes.len(), frame_bytes) {
                             batch.bytes = BytesMut::from(&batch.bytes[..]);
@@ -345,10 +349,25 @@ impl Arriving<'_> {
         let mut header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
         if let Some(to) = header.codec().ok().and_then(|codec| recompress::target(&topic.config, codec)) {
             let budget = &cx.broker.recompress_memory;
-            let made = aside(|| recompress::recompressed(&bytes, &header, to, &topic.config, budget))?;
-            (bytes, header) = (made.bytes, made.header);
-            self.memory.push(made.permit);
+            match aside(|| recompress::recompressed(&bytes, &header, to, &topic.config, budget)) {
+                Ok(made) => {
+                    (bytes, header) = (made.bytes, made.header);
+                    self.memory.push(made.permit);
+                }
+                Err(refusal) => {
+                    let refused = Some(to_come_again(refusal)?);
+                    return Ok(AppendBatch {
+                        partition: partition.id,
+                        header,
+                        bytes,
+                        transaction: None,
+                        ids: None,
+                        refused,
+                    });
+                }
+            }
         }
+        let mut refused = None;
         let ids = match &topic.config.dedup {
             None => None,
             Some(dedup) => {
@@ -357,16 +376,31 @@ impl Arriving<'_> {
                 let began = Instant::now();
                 let mut ids = if header.codec() == Ok(Codec::None) { read() } else { aside(read) }?;
                 cx.broker.id_scan_duration.record(began.elapsed());
-                look_up_sealed(cx, topic, partition.id, &mut ids)?;
+                if let Err(refusal) = look_up_sealed(cx, topic, partition.id, &mut ids) {
+                    refused = Some(to_come_again(refusal)?);
+                }
                 Some(Box::new(ids))
             }
         };
-        Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None, ids })
+        Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None, ids, refused })
     }
 
     fn sender(&mut self) -> Arc<Sender> {
         let client_id = self.header.client_id.as_deref().unwrap_or_default();
         Arc::clone(self.sender.get_or_insert_with(|| Arc::new(Sender::anonymous(client_id))))
+    }
+}
+
+/// The refusal of a batch that may come again, for the engine to answer: what its producer has sent behind it has to wait for it.
+///
+/// # Errors
+/// Of one that is final.
+fn to_come_again(refusal: Refusal) -> Result<Refused, Refusal> {
+    match refusal.error {
+        ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::KAFKA_STORAGE_ERROR => {
+            Ok(Refused::new(refusal.error, refusal.message.unwrap_or_default()))
+        }
+        _ => Err(refusal),
     }
 }
 
@@ -379,7 +413,8 @@ fn look_up_sealed(cx: &Context, topic: &Topic, partition: PartitionId, ids: &mut
     let found = if is_none { read() } else { aside(read) };
     ids.sealed = found.map_err(|error| {
         tracing::error!(topic = &*topic.name, partition = partition.index, %error, "message ids cannot be looked up");
-        Refusal::of(ErrorCode::KAFKA_STORAGE_ERROR)
+        let message = "the message ids of the topic cannot be read".to_owned();
+        Refusal::saying(ErrorCode::KAFKA_STORAGE_ERROR, message)
     })?;
     Ok(())
 }

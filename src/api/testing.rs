@@ -254,7 +254,14 @@ impl TestBroker {
         let producer = (ProducerId(producer_id), ProducerEpoch(0), base_sequence);
         let bytes = records.producer(producer.0, producer.1, producer.2).transactional().build();
         let header = BatchHeader::parse(&bytes).expect("a batch");
-        let batch = AppendBatch { partition: topic.partitions[0].id, header, bytes, transaction: None, ids: None };
+        let batch = AppendBatch {
+            partition: topic.partitions[0].id,
+            header,
+            bytes,
+            transaction: None,
+            ids: None,
+            refused: None,
+        };
         let appended = self.cx.broker.engine.append(Acks::All, vec![batch]).await.expect("answered").remove(0);
         assert!(appended.error.is_none(), "{appended:?}");
         appended.base_offset

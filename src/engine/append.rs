@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::command::{AppendBatch, Appended, Repeated};
+use super::command::{AppendBatch, Appended, Refused, Repeated};
 use super::group::Group;
 use super::message_ids::{self, Outcome};
 use super::mutant::Mutant;
@@ -78,11 +78,16 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     } else if state.disk.is_low() {
         return (no_room(log), false);
     }
+    if let Some(Refused { error, message }) = batch.refused {
+        state.producer_state_count += note_refused(log, &batch.header, now);
+        return (not_stored(log.row.log_start, error, Some(message)), false);
+    }
     let mut last_present_delta = batch.header.last_offset_delta;
     let mut repeated = Repeated::default();
     if let Some(dedup) = &topic.config.dedup {
         let (store, base_offset) = (state.store.as_ref(), log.row.log_end);
-        let refusal = match state.message_ids.judge((store, &state.topics), group, &topic, dedup, &mut batch, base_offset) {
+        let known = (store, &state.topics);
+        let refusal = match state.message_ids.judge(known, group, &topic, dedup, &mut batch, base_offset) {
             Outcome::Append { last_present_delta: delta } => {
                 last_present_delta = delta;
                 repeated = state.message_ids.repeated();

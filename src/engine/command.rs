@@ -51,6 +51,9 @@ pub struct AppendBatch {
     pub transaction: Option<Arc<TransactionProducer>>,
     /// The message ids of its records, where the topic remembers some. Without them the engine reads them itself.
     pub ids: Option<Box<BatchIds>>,
+    /// Why it is not to be appended though it may come again: what the connection had no room for, or could not look up. It is judged by
+    /// its sequence all the same, so that none of its producer's later batches comes before it.
+    pub refused: Option<Refused>,
 }
 
 /// Who acts in a transaction.

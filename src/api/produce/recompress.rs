@@ -56,7 +56,7 @@ impl RecompressMemory {
         Arc::clone(&self.slots).acquire_owned().await.expect("nobody closes the slots")
     }
 
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+    pub(super) fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         if bytes > self.bytes_max {
             return Err(Refusal::of(ErrorCode::MESSAGE_TOO_LARGE));
         }

@@ -33,6 +33,7 @@ fn batch(index: u32, attributes: i16) -> AppendBatch {
         bytes: BytesMut::new(),
         transaction: None,
         ids: None,
+        refused: None,
     }
 }
 
@@ -364,4 +365,21 @@ async fn requests_with_batches_to_compress_wait_for_a_slot_and_others_do_not() {
         let answer = waiting.await.expect("answered").expect("an answer");
         assert_eq!(rows(&testing::decode::<kafka_protocol::messages::ProduceRequest>(9, answer)), [(0, offset)]);
     }
+}
+
+#[tokio::test]
+async fn nothing_of_a_fresh_producer_is_stored_before_its_batch_that_found_no_memory() {
+    let broker = TestBroker::start();
+    let zstd = broker.create_topic_with("zstd", 1, &[("compression.type", "zstd")]).await;
+    let memory = &broker.cx.broker.recompress_memory;
+    let all = [1 << 20, 1 << 10, 1].map(|bytes| std::iter::from_fn(|| memory.take(bytes).ok()).collect::<Vec<_>>());
+    let request = |sequence, value: &[u8]| {
+        let batch = BatchBuilder::new().producer(ProducerId(9), ProducerEpoch(0), sequence);
+        produce_request(&zstd, -1, &[(0, batch.record(1, None, Some(value)).build())])
+    };
+    assert_eq!(rows(&broker.call(9, &request(0, b"first")).await), [(19, -1)]);
+    drop(all);
+    assert_eq!(rows(&broker.call(9, &request(1, b"second")).await), [(45, -1)]);
+    assert_eq!(rows(&broker.call(9, &request(0, b"first")).await), [(0, 0)]);
+    assert_eq!(rows(&broker.call(9, &request(1, b"second")).await), [(0, 1)]);
 }

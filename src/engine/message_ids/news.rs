@@ -149,7 +149,7 @@ pub(super) fn append_told(
 ) -> Result<(), String> {
     let bytes = batch.build();
     let header = BatchHeader::parse(&bytes).map_err(|error| error.to_string())?;
-    let batch = AppendBatch { partition, header, bytes, transaction: None, ids: None };
+    let batch = AppendBatch { partition, header, bytes, transaction: None, ids: None, refused: None };
     let (appended, _) = append::append(state, group, batch, now);
     if appended.error.is_none() { Ok(()) } else { Err(appended.message.unwrap_or_default()) }
 }

@@ -345,7 +345,7 @@ pub fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
 pub fn to(partition: PartitionId, batch: &BatchBuilder) -> AppendBatch {
     let bytes = batch.build();
     let header = BatchHeader::parse(&bytes).expect("builders build valid batches");
-    AppendBatch { partition, header, bytes, transaction: None, ids: None }
+    AppendBatch { partition, header, bytes, transaction: None, ids: None, refused: None }
 }
 
 /// A batch without a producer.
