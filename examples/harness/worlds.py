@@ -176,6 +176,7 @@ class ClaimLedger(World):
     input = {}
     more = {
         "LEDGER": {
+            "cleanup.policy": "compact",
             "message.dedup.mode": "window",
             "message.dedup.id.source": "key",
             "message.dedup.on.duplicate": "reject",

@@ -7,7 +7,12 @@ EXAMPLES = pathlib.Path(__file__).parents[1]
 HERE = pathlib.Path(__file__).parent
 
 WINDOW = {"message.dedup.mode": "window"}
-CLAIMS = {"message.dedup.mode": "window", "message.dedup.id.source": "key", "message.dedup.on.duplicate": "reject"}
+CLAIMS = {
+    "cleanup.policy": "compact",
+    "message.dedup.mode": "window",
+    "message.dedup.id.source": "key",
+    "message.dedup.on.duplicate": "reject",
+}
 SEQUENCE = {"message.dedup.mode": "sequence"}
 
 
