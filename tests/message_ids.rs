@@ -531,12 +531,12 @@ fn sender_that_counts_resumes_after_sigkill_from_the_number_that_any_client_read
 fn record_that_expects_another_version_of_its_key_is_refused_also_after_sigkill() {
     let mut server = TestServer::start();
     let mut client = TestClient::connect(&server);
-    let config = CreatableTopicConfig::default();
-    let config = config.with_name(text("message.version.check")).with_value(Some(text("true")));
-    let topic = CreatableTopic::default().with_name(topic_name("locked")).with_num_partitions(1);
-    let topic = topic.with_replication_factor(1).with_configs(vec![config]);
-    let answer = client.call(&CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000), 6);
-    assert_eq!(answer.topics[0].error_code, NONE);
+    support::requests::create_topic_with(
+        &mut client,
+        "locked",
+        1,
+        &[("cleanup.policy", "compact"), ("message.version.check", "true")],
+    );
     let write = |client: &mut TestClient, key: &str, expected: &str| {
         let header = [(&b"expected-version"[..], Some(expected.as_bytes()))];
         let batch = BatchBuilder::new().record_with_headers(1, Some(key.as_bytes()), Some(b"v"), &header);

@@ -38,6 +38,9 @@ pub(super) fn create(
     check_partitions_max(state, new.partitions as usize)?;
     let config = resolve(state, &new.name, &new.overrides)?;
     check_audit(state, &new.name, &new.overrides, &config)?;
+    if lets_versions_outlive_records(&new.overrides, &config) {
+        return Err(versions_outlive_records());
+    }
     check_disk(state)?;
     let no = state.next_topic_no;
     let topic = Topic {
@@ -136,7 +139,12 @@ pub(super) fn set_overrides(
     let topic = state.topics.by_no.get(&no).cloned().ok_or_else(Refused::unknown_partition)?;
     let config = resolve(state, &topic.name, &overrides)?;
     check_audit(state, &topic.name, &overrides, &config)?;
-    let checks_versions = |config: &TopicConfig| config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions);
+    // A topic from before this was refused stays as it is.
+    if lets_versions_outlive_records(&overrides, &config)
+        && !lets_versions_outlive_records(&topic.overrides, &topic.config)
+    {
+        return Err(versions_outlive_records());
+    }
     if checks_versions(&topic.config) && !checks_versions(&config) {
         // Records that come meanwhile would leave versions behind that are not those of their keys.
         let message = "message.version.check cannot be switched off".to_owned();
@@ -146,6 +154,23 @@ pub(super) fn set_overrides(
     warn_of_lost_changes(&next);
     replace(state, group, next);
     Ok(())
+}
+
+fn checks_versions(config: &TopicConfig) -> bool {
+    config.dedup.as_ref().is_some_and(|dedup| dedup.checks_versions)
+}
+
+/// Whether records of a topic that checks versions can go while their keys have no newer one: their versions would stay for ever, and
+/// nobody could read what they are. The broker's default of the policy may change: it is no answer.
+fn lets_versions_outlive_records(overrides: &BTreeMap<String, String>, config: &TopicConfig) -> bool {
+    let is_compacted = overrides.contains_key("cleanup.policy") && config.compact && !config.delete;
+    checks_versions(config) && !is_compacted
+}
+
+fn versions_outlive_records() -> Refused {
+    let message = "message.version.check=true goes with cleanup.policy=compact alone, as a setting of the topic itself: records that go \
+                   otherwise would leave their versions behind";
+    Refused::new(ErrorCode::INVALID_CONFIG, message)
 }
 
 fn warn_of_lost_changes(topic: &Topic) {

@@ -301,8 +301,9 @@ pub const TOPICS: &[Setting] = &[
         Kind::Boolean,
         "false",
         "Whether a record may name in header expected-version the offset of its key's newest record in the partition, or none, and is \
-         refused with INVALID_RECORD if that is not so. Each record with a key is looked up. Transactions are refused. Cannot be \
-         switched off again.",
+         refused with INVALID_RECORD if that is not so. Such records are looked up, and each with a key writes its version, which stays \
+         until a newer one of the key, or one without a value. Goes with cleanup.policy=compact alone, as a setting of the topic itself: \
+         where records go otherwise, versions would stay that nobody can read. Transactions are refused. Cannot be switched off again.",
     ),
     Setting::new(
         "min.cleanable.dirty.ratio",

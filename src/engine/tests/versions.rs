@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::harness::*;
-use crate::engine::command::{Acks, Appended, TopicRef};
+use crate::engine::command::{Acks, Appended, Refused, TopicRef};
 use crate::record::build::BatchBuilder;
-use crate::store::schema::versions_prefix;
+use crate::store::schema::{RowValue, TopicRow, topic_key, versions_prefix};
+use crate::store::{Rows, Store};
 use crate::types::{ErrorCode, Offset, ProducerEpoch, ProducerId};
 
-const CHECKED: &[(&str, &str)] = &[("message.version.check", "true")];
+const CHECKED: &[(&str, &str)] = &[("cleanup.policy", "compact"), ("message.version.check", "true")];
 
 /// A record: its key, whether it has a value, the version that it expects.
 type Record<'a> = (Option<&'a str>, bool, Option<&'a str>);
@@ -104,8 +105,46 @@ async fn what_cannot_be_checked_is_refused() {
     let transactional = batch(&[(Some("a"), true, None)]).producer(ProducerId(1), ProducerEpoch(0), 0).transactional();
     assert_eq!(broker.write_batch(transactional).await.error, ErrorCode::INVALID_RECORD);
     assert_eq!(broker.offsets("t").log_end, 0);
-    let off = broker.engine().set_topic_overrides(broker.no("t"), texts(&[])).await.expect("engine runs");
-    assert_eq!(off.expect_err("refused").error, ErrorCode::INVALID_CONFIG);
+    let off = broker.engine().set_topic_overrides(broker.no("t"), texts(&CHECKED[..1])).await.expect("engine runs");
+    assert!(off.expect_err("refused").message.contains("cannot be switched off"));
+}
+
+#[tokio::test]
+async fn versions_are_checked_only_where_records_go_by_their_keys() {
+    let broker = TestEngine::start();
+    let refused = |outcome: Result<(), Refused>| {
+        let refused = outcome.expect_err("refused");
+        assert_eq!(refused.error, ErrorCode::INVALID_CONFIG);
+        assert!(refused.message.contains("goes with cleanup.policy=compact alone"), "{}", refused.message);
+    };
+    let alter = async |broker: &TestEngine, overrides: &[(&str, &str)]| {
+        broker.engine().set_topic_overrides(broker.no("t"), texts(overrides)).await.expect("engine runs")
+    };
+    let policies =
+        [&[][..], &[("cleanup.policy", "")], &[("cleanup.policy", "delete")], &[("cleanup.policy", "compact,delete")]];
+    for policy in policies {
+        let new = new_topic("u", 1, &[policy, &CHECKED[1..]].concat());
+        refused(broker.engine().create_topics(vec![new], false).await.expect("engine runs").remove(0).map(drop));
+    }
+    broker.create("t", CHECKED).await;
+    for policy in policies {
+        refused(alter(&broker, &[policy, &CHECKED[1..]].concat()).await);
+    }
+
+    // A topic from a time when they were not refused starts, and checks as before.
+    broker.write(&[(Some("a"), true, None)]).await;
+    let key = topic_key(broker.no("t"));
+    broker.engine().stop().await.expect("stops");
+    let mut row = TopicRow::decode(&broker.store.get(&key).expect("reads").expect("there")).expect("decodes");
+    row.overrides = texts(&CHECKED[1..]);
+    let mut rows = Rows::default();
+    rows.put(key, row.encode());
+    broker.store.memory.write(&rows, 0).expect("writes");
+    let broker = TestEngine::start_on(broker.store.memory.crash(usize::MAX), broker.time, broker.settings);
+    broker.is_stale(&[(Some("a"), true, Some("none"))]).await;
+    alter(&broker, &[("retention.ms", "5"), CHECKED[1]]).await.expect("as it was");
+    alter(&broker, CHECKED).await.expect("better");
+    refused(alter(&broker, &CHECKED[1..]).await);
 }
 
 #[tokio::test]
