@@ -86,6 +86,17 @@ fn hashed<'a>(mut hasher: SipHasher24, parts: impl IntoIterator<Item = Option<&'
     Fingerprint((u128::from(hash.h1) << 64 | u128::from(hash.h2)).to_be_bytes())
 }
 
+impl Fingerprint {
+    /// The id that this is, if it is one itself: the text of 16 printable characters, else the UUID in its usual form. A UUID of any
+    /// version (RFC 9562) has a byte that is no character.
+    pub(super) fn text(&self) -> String {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) if self.0.iter().all(|byte| (b' '..=b'~').contains(byte)) => text.to_owned(),
+            _ => Uuid::from_bytes(self.0).to_string(),
+        }
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret")
@@ -118,6 +129,16 @@ mod tests {
         for id in [&TEXT[1..], b"0190163d86 94-739b-aea5-966c26f8ad91", b"", b"order-17", &[0; 17], &[b'{'; 36]] {
             assert_eq!(uuid(id), None, "{id:?}");
         }
+    }
+
+    #[test]
+    fn id_that_stands_for_itself_has_one_text() {
+        let [usual, printable] = [TEXT, b"order-0000000017"];
+        let hex = b"6f726465-722d-3030-3030-303030303137";
+        for (id, text) in [(usual, usual), (printable, printable), (&hex[..], printable)] {
+            assert_eq!(uuid(id).map(|id| id.text()), Some(String::from_utf8_lossy(text).into_owned()), "{id:?}");
+        }
+        assert_eq!(Fingerprint([0; 16]).text(), "00000000-0000-0000-0000-000000000000");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Extractor, Found, IdReader};
+use super::{Extractor, Found, IdReader, fingerprint};
 use crate::config::DedupConfig;
 use crate::config::dedup::IdSource;
 use crate::dedup::decide::Original;
@@ -133,6 +133,13 @@ impl Extractor {
             // The copy has what they are made of.
             IdSource::Value | IdSource::KeyValue => Vec::new(),
         };
+        // Forms of one id are one id, and have one key.
+        if let [id] = parts.as_slice()
+            && reader.is_plain
+            && let Some(itself) = fingerprint::uuid(id)
+        {
+            return told(itself.text(), "text");
+        }
         let bytes: usize = parts.iter().map(|part| part.len()).sum();
         let texts: Option<Vec<&str>> = parts.iter().map(|part| std::str::from_utf8(part).ok()).collect();
         match (texts, fingerprint) {

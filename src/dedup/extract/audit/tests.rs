@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use super::super::tests::{anonymous, batch, config, extractor, headers, usual};
 use super::*;
-use crate::config::dedup::{IdSource, SequenceConfig};
+use crate::config::dedup::{IdSource, Identity, SequenceConfig};
+use crate::record::build::BatchBuilder;
 use crate::record::codec::Codec;
 use crate::types::TopicNo;
 
@@ -63,7 +64,16 @@ fn key_is_the_id_as_the_topic_makes_it() {
     };
     check(two.clone(), (None, None, &[(b"b", Some(b"2")), (b"a", Some(b"1"))]), ("1+2", "text"));
     check(two, (None, None, &[(b"b", Some(b"\xfe")), (b"a", Some(b"1"))]), ("31+fe", "hex"));
-    check(headers(&[&["a"]]), (None, None, &[(b"a", Some(&uuid))]), ("0190163d8694739baea5966c26f8ad91", "hex"));
+    let usual_form = "0190163d-8694-739b-aea5-966c26f8ad91";
+    for form in [&uuid[..], usual_form.as_bytes(), usual_form.to_ascii_uppercase().as_bytes()] {
+        check(headers(&[&["a"]]), (None, None, &[(b"a", Some(form))]), (usual_form, "text"));
+        check(IdSource::Key, (Some(form), None, &[]), (usual_form, "text"));
+    }
+    check(IdSource::Key, (Some(b"order-0000000017"), None, &[]), ("order-0000000017", "text"));
+    // Where forms are other ids, each is told as it was sent.
+    let apart =
+        DedupConfig { identity: Identity { is_per_partition: true, ..config(IdSource::Key).identity }, ..usual() };
+    assert_eq!(told(&apart, &[(Some(&uuid), None, &[])]).records[0].key, "0190163d8694739baea5966c26f8ad91");
     check(IdSource::Key, (Some(b"k"), Some(b"v"), &[]), ("k", "text"));
     for (source, record) in
         [(IdSource::Value, (None, Some(&b"v"[..]), &[][..])), (IdSource::Key, (Some(&long[..]), None, &[]))]
@@ -101,6 +111,26 @@ fn what_a_batch_leaves_is_bounded_and_copies_go_first() {
     assert_eq!(json_of(&told.records[0])["record"], Value::Null);
     assert!(json_of(&told.records[0])["record_bytes"].as_u64() > Some(large.len() as u64));
     assert_ne!(json_of(&told.records[1])["record"], Value::Null);
+}
+
+#[test]
+fn copy_has_the_records_own_time() {
+    let batch = [5, 3, 9].iter().fold(BatchBuilder::new(), |batch, time| batch.record(*time, Some(b"a"), Some(b"v")));
+    let bytes = batch.build();
+    let header = BatchHeader::parse(&bytes).expect("a batch");
+    let repeated = RepeatedRecords {
+        topic: "orders",
+        partition: PartitionId { topic: TopicNo(1), index: 7 },
+        config: &config(IdSource::Key),
+        sender: &anonymous(),
+        header: &header,
+        bytes: &bytes,
+        outcome: "dropped",
+        originals: &[0, 1, 2].map(|delta| (delta, Original { partition: 7, offset: 1 })),
+    };
+    let told = extractor().audit(&repeated).expect("readable").records;
+    let times: Vec<_> = told.iter().map(|told| json_of(told)["record"]["timestamp_ms"].clone()).collect();
+    assert_eq!(times, [5, 3, 9]);
 }
 
 #[test]
