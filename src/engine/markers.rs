@@ -107,7 +107,11 @@ fn stage_one(
         state.producer_state_count += 1;
     }
     log.move_last_stable_offset();
-    state.message_ids.end(group, &topic, id, marker);
+    let ended = match state.settings.has(Mutant::KeepIdsOfAbort) {
+        true => &Marker { result: TransactionResult::Commit, ..*marker },
+        false => marker,
+    };
+    state.message_ids.end(group, &topic, id, ended);
     if let Some(first_offset) = first_offset
         && marker.result == TransactionResult::Abort
     {

@@ -1,5 +1,5 @@
 //! Faults that tests plant in the writer, one at a time, to see that the checker of histories finds them
-//! (`tests/mutants.rs`). The broker has none: there [`Settings::has`] is false at compile time, and the fault is not compiled.
+//! (`tests/mutants.rs`), or the model of message ids (`tests/message_ids_model.rs`). The broker has none: there [`Settings::has`] is false at compile time, and the fault is not compiled.
 
 use super::settings::Settings;
 
@@ -44,6 +44,10 @@ pub enum Mutant {
     LeavePreparedAtStart,
     /// Nobody looks for transactions whose time is up.
     SkipTimeouts,
+    /// An abort leaves the ids of its records known.
+    KeepIdsOfAbort,
+    /// A start forgets the ids of messages.
+    ForgetIdsAtStart,
     /// The store says that it has synced, and has not.
     #[cfg(test)]
     SkipSync,

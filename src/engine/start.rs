@@ -362,6 +362,9 @@ fn recover_topics(state: &mut State) -> Result<(), StartError> {
 }
 
 fn recover_message_ids(state: &mut State, rows: &mut Rows) -> Result<(), StartError> {
+    if state.settings.has(Mutant::ForgetIdsAtStart) {
+        return Ok(());
+    }
     let topics = &state.topics;
     let name_of = |topic| topics.by_no.get(&topic).map(|topic: &Arc<Topic>| Arc::clone(&topic.name));
     let began = Instant::now();

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use super::harness::*;
 use super::message_ids::{anonymous, records_of};
 use super::senders::sender as principal;
 use crate::config::DedupConfig;
 use crate::engine::command::{Acks, Appended};
+use crate::engine::mutant::Mutant;
 use crate::engine::settings::Settings;
 use crate::record::build::BatchBuilder;
 use crate::record::codec::Codec;
@@ -172,8 +175,8 @@ fn batch_of(ids: &[Id]) -> BatchBuilder {
 }
 
 impl Model {
-    async fn new(extra: Extra, tail_cache_bytes: usize, dedup_open_ids_max: usize) -> Self {
-        let broker = TestEngine::start_with(Settings { tail_cache_bytes, dedup_open_ids_max, ..settings() });
+    async fn new(extra: Extra, tail_cache_bytes: usize, dedup_open_ids_max: usize, mutant: Option<Mutant>) -> Self {
+        let broker = TestEngine::start_with(Settings { tail_cache_bytes, dedup_open_ids_max, mutant, ..settings() });
         let window = WINDOW_MS.to_string();
         let overrides = [
             ("message.dedup.mode", "window"),
@@ -452,25 +455,52 @@ impl Model {
     }
 }
 
+/// What a topic does in addition, `tail_cache_bytes`, `dedup_open_ids_max`, and what happens.
+type Run = (Extra, usize, usize, Vec<Step>);
+
+fn a_run() -> impl Strategy<Value = Run> {
+    (
+        prop_oneof![Just(Extra::Nothing), Just(Extra::Refresh), Just(Extra::CreateTime)],
+        prop_oneof![Just(0_usize), Just(1 << 20)],
+        prop_oneof![1 => Just(usize::MAX), 3 => Just(16_usize)],
+        prop::collection::vec(step(), 1..60),
+    )
+}
+
+/// Panics where an answer is not what it should be.
+fn run((extra, tail_cache_bytes, open_ids_max, steps): Run, mutant: Option<Mutant>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut model = Model::new(extra, tail_cache_bytes, open_ids_max, mutant).await;
+        for step in steps {
+            model = model.run(step).await;
+        }
+        model.open_syncs();
+        // A stop in order, and what it leaves.
+        let broker = model.broker.restart().await;
+        assert_eq!(damage_of(&broker.store.memory), []);
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 384, ..ProptestConfig::default() })]
     #[test]
-    fn message_is_stored_exactly_if_no_record_with_its_id_is_remembered(
-        extra in prop_oneof![Just(Extra::Nothing), Just(Extra::Refresh), Just(Extra::CreateTime)],
-        tail_cache_bytes in prop_oneof![Just(0_usize), Just(1 << 20)],
-        open_ids_max in prop_oneof![1 => Just(usize::MAX), 3 => Just(16_usize)],
-        steps in prop::collection::vec(step(), 1..60),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(async {
-            let mut model = Model::new(extra, tail_cache_bytes, open_ids_max).await;
-            for step in steps {
-                model = model.run(step).await;
-            }
-            model.open_syncs();
-            // A stop in order, and what it leaves.
-            let broker = model.broker.restart().await;
-            assert_eq!(damage_of(&broker.store.memory), []);
+    fn message_is_stored_exactly_if_no_record_with_its_id_is_remembered(all in a_run()) {
+        run(all, None);
+    }
+}
+
+#[test]
+fn each_mutant_of_message_ids_is_noticed_by_what_it_does() {
+    for (mutant, said) in [(Mutant::KeepIdsOfAbort, "is lost"), (Mutant::ForgetIdsAtStart, "is stored twice")] {
+        let mut runner = TestRunner::deterministic();
+        let noticed = (0..200).find(|_| {
+            let all = a_run().new_tree(&mut runner).expect("a run").current();
+            let ended = std::panic::catch_unwind(|| run(all, Some(mutant)));
+            let panic = ended.err().and_then(|panic| panic.downcast::<String>().ok());
+            panic.is_some_and(|panic| panic.contains(said))
         });
+        println!("{mutant:?}: run {noticed:?}");
+        assert!(noticed.is_some(), "{mutant:?}");
     }
 }
