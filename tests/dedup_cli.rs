@@ -71,7 +71,7 @@ fn status_tells_what_each_topic_remembers_and_how_much_it_knew() {
     create(&mut client, "plain", 1, &[]);
     assert_eq!(rows(&server, &["status"]), [] as [Value; 0]);
     create(&mut client, "few", 1, &[("mode", "window"), ("window.max.ids", "4")]);
-    create(&mut client, "once", 1, &[("mode", "window"), ("window.ms", "90000")]);
+    create(&mut client, "once", 1, &[("mode", "window"), ("window.ms", "90000"), ("audit.topic", "plain")]);
     create(&mut client, "counted", 1, &[("mode", "sequence")]);
     for ids in [&["a", "b", "c"][..], &["a", "d", "d"], &["b"]] {
         assert_eq!(send(&mut client, "once", 0, identified(ids)).0, NONE);
@@ -89,6 +89,7 @@ fn status_tells_what_each_topic_remembers_and_how_much_it_knew() {
     assert_eq!(of("known_messages"), [0, 0, 3]);
     assert_eq!(of("evicted_ids"), [0, 2, 0]);
     assert_eq!(of("slices"), [0, 0, 0]);
+    assert_eq!(of("audit_topic"), [Value::Null, Value::Null, json!("plain")]);
     assert!(of("index_bytes")[2].as_i64() > Some(100), "{shown:?}");
     let (is_success, table, _) = dedup(&server, &["status", "once"]);
     assert!(is_success);

@@ -108,6 +108,7 @@ fn topic_json(topic: &Topic, dedup: &DedupConfig) -> Value {
     json!({
         "topic": &*topic.name,
         "mode": dedup.mode(),
+        "audit_topic": dedup.audit_topic.as_deref(),
         "window_ms": dedup.window().map(|(window_ms, _)| window_ms),
         "window_ids_max": dedup.window().map(|(_, ids_max)| ids_max),
         "live_ids": count(&remembered.ids),

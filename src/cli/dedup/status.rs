@@ -32,6 +32,7 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
         "checked_records",
         "known_messages",
         "evicted_ids",
+        "audit_topic",
     ]);
     for row in rows(&answer, "topics") {
         listing.row(vec![
@@ -46,6 +47,7 @@ pub(super) fn run(options: &Options) -> Result<(), CliError> {
             number(&row, "checked_records"),
             number(&row, "known_messages"),
             number(&row, "evicted_ids"),
+            text(&row, "audit_topic"),
         ]);
     }
     let left_out = answer["topics_left_out"].as_u64().unwrap_or(0);
