@@ -75,6 +75,10 @@ fn repeated_records_are_told_under_their_ids_in_the_partitions_of_these() {
     assert_eq!((&a.1["original"]["offset"], &a.1["record"]["value"]), (&Value::from(0), &Value::from("5")));
     assert_eq!(server.metric("einmal_dedup_audit_missed_total", &["topic=\"t\""]), Some(0.0));
     assert_eq!(server.metric("einmal_topic_records_in_total", &["topic=\"repeated\""]), Some(11.0));
+    let bootstrap = server.address.to_string();
+    assert!(server::call(&["topic", "delete", "repeated", "--bootstrap", &bootstrap]).status.success());
+    produce(&mut client, "t", 0, identified(&[("a", "5"), ("e", "6"), ("c", "3")]));
+    assert_eq!(server.metric("einmal_dedup_audit_missed_total", &["topic=\"t\""]), Some(2.0));
 }
 
 #[test]

@@ -227,3 +227,19 @@ async fn what_one_write_tells_is_bounded() {
     broker.send_ids(&["a"]).await;
     assert_eq!(broker.audit().await.len(), told.len() + 1, "the next write has room");
 }
+
+#[tokio::test]
+async fn batches_of_what_is_told_are_such_as_usual_fetches_hold() {
+    let broker = start(&[]).await;
+    // All in one partition of the audit topic.
+    broker.send_ids(&["a"; 1_500]).await;
+    let topic = broker.started.catalog.topic("repeated").expect("exists");
+    let mut sizes = Vec::new();
+    for partition in &topic.partitions {
+        let end = partition.offsets().high_watermark;
+        let read = broker.started.reader.read(partition, 0, end, usize::MAX).await.expect("readable");
+        sizes.extend(read.iter().map(|batch| batch.bytes.len()));
+    }
+    assert!(sizes.iter().sum::<usize>() > 400 << 10, "a batch that leaves as much as it may: {sizes:?}");
+    assert!(sizes.iter().all(|size| *size < 300 << 10), "{sizes:?}");
+}

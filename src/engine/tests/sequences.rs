@@ -145,6 +145,44 @@ async fn idle_name_is_forgotten_after_the_retention_and_begins_anew() {
 }
 
 #[tokio::test]
+async fn idle_name_behind_many_living_ones_is_forgotten_too() {
+    let broker = TestEngine::start();
+    broker.create("t", &[SEQUENCE[0], ("message.dedup.sequence.retention.ms", "100000")]).await;
+    broker.count(&[("idle, last of all", 1)]).await;
+    broker.time.advance(100_000);
+    // Twice as many as one round looks at.
+    let living: Vec<String> = (0..8_192).map(|number| format!("{number:04}")).collect();
+    broker.count(&living.iter().map(|name| (name.as_str(), 1)).collect::<Vec<_>>()).await;
+    // The next rounds look at the names behind.
+    let mut looks = 0;
+    while rows(&broker, &sequences_prefix(None)) > living.len() {
+        looks += 1;
+        assert!(looks < 10, "nobody looks behind the first names");
+        broker.time.advance(1_000);
+        broker.idle_round();
+        broker.written().await;
+    }
+}
+
+#[tokio::test]
+async fn mark_names_no_record_where_nobody_knows_it() {
+    let broker = TestEngine::start();
+    broker.create("t", &[SEQUENCE[0], ("message.dedup.on.duplicate", "mark")]).await;
+    for number in [5, 3, 5] {
+        broker.count(&[("a", number)]).await;
+    }
+    let mut marks = Vec::new();
+    for batch in broker.read("t").await {
+        for record in records(&batch.bytes[HEADER_BYTES..], 1) {
+            let record = record.expect("well-formed");
+            let mark = record.header_pairs().find(|(name, _)| *name == b"einmal-duplicate-of");
+            marks.push(mark.and_then(|(_, value)| value).map(|value| String::from_utf8_lossy(value).into_owned()));
+        }
+    }
+    assert_eq!(marks, [None, Some("unknown".to_owned()), Some("0:0".to_owned())]);
+}
+
+#[tokio::test]
 async fn nothing_is_left_of_a_deleted_topic() {
     let broker = TestEngine::start();
     broker.create("t", SEQUENCE).await;
