@@ -84,6 +84,11 @@ pub fn echoed<Req: Asked>(cx: Context, request: Request, handler: impl Handler<R
     turned(cx, request, Lane::Admin, |_, _, _| 0, handler)
 }
 
+/// As [`echoed`], for what changes something.
+pub fn changing<Req: Asked>(cx: Context, request: Request, handler: impl Handler<Req>) -> Answer {
+    turned(cx, request, Lane::Changes, |_, _, _| 0, handler)
+}
+
 /// As [`turned`], with the frame of the answer put into its last form by `finish`.
 pub fn turned_as<Req: Asked>(
     cx: Context,

@@ -7,7 +7,7 @@
 
 use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 
-use super::answering::{cancellable, echoed, long_poll, serial, turned};
+use super::answering::{cancellable, changing, echoed, long_poll, serial, turned};
 use super::turns::Lane;
 use super::{
     Answer, Api, Context, acls, add_offsets_to_txn, add_partitions_to_txn, alter_configs, alter_replica_log_dirs,
@@ -51,9 +51,9 @@ pub static APIS: &[Api] = &[
     api(15, "DescribeGroups", (0, 6), 5, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::describe_groups, describe_groups::describe_groups)),
     api(16, "ListGroups", (0, 5), 3, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::list_groups, list_groups::list_groups)),
     api(API_VERSIONS, "ApiVersions", (0, 4), 3, FRAME_SMALL, api_versions::api_versions),
-    api(19, "CreateTopics", (2, 7), 5, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::create_topics, create_topics::create_topics)),
-    api(20, "DeleteTopics", (1, 6), 4, FRAME_SMALL, |cx, r| echoed(cx, r, delete_topics::delete_topics)),
-    api(21, "DeleteRecords", (0, 2), 2, FRAME_SMALL, |cx, r| echoed(cx, r, delete_records::delete_records)),
+    api(19, "CreateTopics", (2, 7), 5, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Changes, expected::create_topics, create_topics::create_topics)),
+    api(20, "DeleteTopics", (1, 6), 4, FRAME_SMALL, |cx, r| changing(cx, r, delete_topics::delete_topics)),
+    api(21, "DeleteRecords", (0, 2), 2, FRAME_SMALL, |cx, r| changing(cx, r, delete_records::delete_records)),
     api(22, "InitProducerId", (0, 5), 2, FRAME_SMALL, |cx, r| serial(cx, r, producer_id::init_producer_id)),
     api(23, "OffsetForLeaderEpoch", (2, 4), 4, FRAME_SMALL, |cx, r| serial(cx, r, leader_epoch::offset_for_leader_epoch)),
     api(24, "AddPartitionsToTxn", (0, 3), 3, FRAME_LISTS, |cx, r| serial(cx, r, add_partitions_to_txn::add_partitions_to_txn)),
@@ -65,16 +65,16 @@ pub static APIS: &[Api] = &[
     api(30, "CreateAcls", (1, 3), 2, FRAME_SMALL, |cx, r| echoed(cx, r, acls::create_acls)),
     api(31, "DeleteAcls", (1, 3), 2, FRAME_SMALL, |cx, r| echoed(cx, r, acls::delete_acls)),
     api(32, "DescribeConfigs", (1, 4), 4, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::describe_configs, describe_configs::describe_configs)),
-    api(33, "AlterConfigs", (0, 2), 2, FRAME_SMALL, |cx, r| echoed(cx, r, alter_configs::alter_configs)),
+    api(33, "AlterConfigs", (0, 2), 2, FRAME_SMALL, |cx, r| changing(cx, r, alter_configs::alter_configs)),
     api(34, "AlterReplicaLogDirs", (1, 2), 2, FRAME_SMALL, |cx, r| echoed(cx, r, alter_replica_log_dirs::alter_replica_log_dirs)),
     api(35, "DescribeLogDirs", (1, 5), 2, FRAME_SMALL, cluster::describe_log_dirs),
-    api(37, "CreatePartitions", (0, 3), 2, FRAME_SMALL, |cx, r| echoed(cx, r, create_partitions::create_partitions)),
-    api(42, "DeleteGroups", (0, 2), 2, FRAME_SMALL, |cx, r| echoed(cx, r, delete_groups::delete_groups)),
+    api(37, "CreatePartitions", (0, 3), 2, FRAME_SMALL, |cx, r| changing(cx, r, create_partitions::create_partitions)),
+    api(42, "DeleteGroups", (0, 2), 2, FRAME_SMALL, |cx, r| changing(cx, r, delete_groups::delete_groups)),
     api(43, "ElectLeaders", (0, 2), 2, FRAME_SMALL, |cx, r| turned(cx, r, Lane::Admin, expected::elect_leaders, elect_leaders::elect_leaders)),
-    api(44, "IncrementalAlterConfigs", (0, 1), 1, FRAME_SMALL, |cx, r| echoed(cx, r, alter_configs::incremental_alter_configs)),
+    api(44, "IncrementalAlterConfigs", (0, 1), 1, FRAME_SMALL, |cx, r| changing(cx, r, alter_configs::incremental_alter_configs)),
     api(45, "AlterPartitionReassignments", (0, 1), 0, FRAME_SMALL, |cx, r| echoed(cx, r, reassignments::alter_partition_reassignments)),
     api(46, "ListPartitionReassignments", (0, 0), 0, FRAME_SMALL, |cx, r| echoed(cx, r, reassignments::list_partition_reassignments)),
-    api(47, "OffsetDelete", (0, 0), i16::MAX, FRAME_SMALL, |cx, r| echoed(cx, r, offset_delete::offset_delete)),
+    api(47, "OffsetDelete", (0, 0), i16::MAX, FRAME_SMALL, |cx, r| changing(cx, r, offset_delete::offset_delete)),
     api(48, "DescribeClientQuotas", (0, 1), 1, FRAME_SMALL, |cx, r| echoed(cx, r, describe_client_quotas::describe_client_quotas)),
     api(50, "DescribeUserScramCredentials", (0, 0), 0, FRAME_SMALL, |cx, r| echoed(cx, r, describe_user_scram_credentials::describe_user_scram_credentials)),
     api(55, "DescribeQuorum", (0, 2), 0, FRAME_SMALL, |cx, r| echoed(cx, r, describe_quorum::describe_quorum)),
@@ -157,12 +157,14 @@ mod tests {
     use std::pin::Pin;
 
     use bytes::BytesMut;
+    use futures_util::FutureExt as _;
     use kafka_protocol::messages;
     use kafka_protocol::protocol::{Encodable, HeaderVersion, Message, Request as TypedRequest};
 
     use super::*;
     use crate::api::richest::{assert_round_trips, richest};
     use crate::api::testing::TestBroker;
+    use crate::api::turns::{LONG_TURNS, Turn};
     use crate::wire::header;
 
     type Calling<'a> = Pin<Box<dyn Future<Output = Result<bool, Close>> + 'a>>;
@@ -362,6 +364,74 @@ mod tests {
             assert_eq!(&body[..], b"body", "{} v{version}", api.name);
             let (theirs, ours) = (codec.frames)(&header);
             assert_eq!(ours, theirs, "{} v{version}", api.name);
+        }
+    }
+
+    /// Of each lane the APIs that wait where all its turns are taken.
+    #[tokio::test]
+    async fn each_api_waits_in_its_lane_and_only_there() {
+        let lanes: [(Lane, &[&str]); 4] = [
+            (Lane::Metadata, &["Metadata"]),
+            (Lane::Groups, &["OffsetFetch", "FindCoordinator", "LeaveGroup"]),
+            (
+                Lane::Changes,
+                &[
+                    "CreateTopics",
+                    "DeleteTopics",
+                    "DeleteRecords",
+                    "AlterConfigs",
+                    "CreatePartitions",
+                    "DeleteGroups",
+                    "IncrementalAlterConfigs",
+                    "OffsetDelete",
+                ],
+            ),
+            (
+                Lane::Admin,
+                &[
+                    "DescribeGroups",
+                    "ListGroups",
+                    "DescribeAcls",
+                    "CreateAcls",
+                    "DeleteAcls",
+                    "DescribeConfigs",
+                    "AlterReplicaLogDirs",
+                    "DescribeLogDirs",
+                    "ElectLeaders",
+                    "AlterPartitionReassignments",
+                    "ListPartitionReassignments",
+                    "DescribeClientQuotas",
+                    "DescribeUserScramCredentials",
+                    "DescribeQuorum",
+                    "UpdateFeatures",
+                    "DescribeCluster",
+                    "DescribeProducers",
+                    "UnregisterBroker",
+                    "DescribeTransactions",
+                    "ListTransactions",
+                    "ConsumerGroupDescribe",
+                    "ListConfigResources",
+                    "DescribeTopicPartitions",
+                ],
+            ),
+        ];
+        let broker = TestBroker::start();
+        for (lane, expected) in lanes {
+            let turn = || broker.cx.broker.turns.turn(lane, usize::MAX).now_or_never();
+            let taken: Vec<Turn> = (0..LONG_TURNS).map(|_| turn().expect("free")).collect();
+            let waits = |api: &&Api| {
+                // So long that it waits before anybody looks at what it asks for, which is nothing, if anything.
+                let body = BytesMut::zeroed(100_000);
+                let Answer::Turned(mut pending, gone) = broker.begin(api.key, api.versions.1, body) else {
+                    return false;
+                };
+                // Whoever waits for its turn gives up, and whoever has one goes on.
+                gone.tell();
+                pending.as_mut().now_or_never() == Some(Err(Close::Gone))
+            };
+            let waiting: Vec<&str> = APIS.iter().filter(waits).map(|api| api.name).collect();
+            assert_eq!(waiting, expected, "{lane:?}");
+            drop(taken);
         }
     }
 

@@ -150,7 +150,8 @@ impl TestBroker {
         }
     }
 
-    fn begin(&self, api_key: i16, api_version: i16, body: BytesMut) -> Answer {
+    /// Begins a request of any body.
+    pub(crate) fn begin(&self, api_key: i16, api_version: i16, body: BytesMut) -> Answer {
         let header =
             RequestHeader { api_key, api_version, correlation_id: CORRELATION_ID, client_id: Some("test".into()) };
         let frame_bytes = body.len();

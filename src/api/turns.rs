@@ -7,7 +7,8 @@
 //!
 //! A turn is short or long, so that a few requests for very much do not keep those for a little more than little waiting, and Metadata
 //! and what members of groups ask have lanes of their own: whoever describes settings keeps no client from finding its partitions and
-//! going on where it was.
+//! going on where it was. So has what changes something: it keeps its turn while it waits for what it changes to be stored, thousands of
+//! times for a request of a megabyte, and nobody who only asks is to wait for that.
 //!
 //! Invariant: beside what is granted, answers that are being made take per lane at most [`SHORT_TURNS`] times [`SHORT_BYTES_MAX`] and
 //! [`LONG_TURNS`] of the largest that there can be, and those that take no turn [`TURNLESS_BYTES_MAX`] per connection.
@@ -32,6 +33,8 @@ pub enum Lane {
     Metadata,
     /// What members of groups ask.
     Groups,
+    /// What changes something and is asked by administrators.
+    Changes,
     /// All others.
     Admin,
 }
@@ -40,7 +43,7 @@ pub enum Lane {
 #[derive(Debug, Clone)]
 pub struct Turns {
     /// By [`Lane`].
-    lanes: [Seats; 3],
+    lanes: [Seats; 4],
 }
 
 #[derive(Debug, Clone)]
@@ -72,7 +75,7 @@ impl Default for Turns {
     fn default() -> Self {
         let seats =
             || Seats { short: Arc::new(Semaphore::new(SHORT_TURNS)), long: Arc::new(Semaphore::new(LONG_TURNS)) };
-        Self { lanes: [seats(), seats(), seats()] }
+        Self { lanes: [seats(), seats(), seats(), seats()] }
     }
 }
 
@@ -113,7 +116,7 @@ mod tests {
 
     use super::*;
 
-    const LANES: [Lane; 3] = [Lane::Metadata, Lane::Groups, Lane::Admin];
+    const LANES: [Lane; 4] = [Lane::Metadata, Lane::Groups, Lane::Changes, Lane::Admin];
 
     fn at_once(turns: &Turns, lane: Lane, expected_bytes: usize) -> Option<Turn> {
         turns.turn(lane, expected_bytes).now_or_never()

@@ -171,7 +171,7 @@ pub const SERVER: &[Setting] = &[
         "134217728",
         "Bytes of answers to fetches, and of other answers above 64 KiB, in memory, all connections together. The less is left, the \
          shorter are fetches; with none left, such answers wait. Beside it, answers that are expected to be large are made a few at a \
-         time (for Metadata, for members of groups, and for all others: 8 of up to 4 MiB, and 2 larger ones).",
+         time (for Metadata, for members of groups, for changes, and for all others: 8 of up to 4 MiB, and 2 larger ones).",
     )
     .at_least(1024),
     Setting::new(
