@@ -105,20 +105,24 @@ pub fn turned_as<Req: Asked>(
         let echoed_bytes = request.body.len().saturating_mul(ECHO_MULTIPLE);
         // Where its length alone says so, before it is decoded.
         let early = match echoed_bytes > SHORT_BYTES_MAX {
-            true => Some(turn(&broker, lane, echoed_bytes, given_up(&mut stopping, &told)).await?),
+            true => match turn(&broker, lane, echoed_bytes, given_up(&mut stopping, &told)).await? {
+                None => return Ok(None),
+                early => early,
+            },
             false => None,
         };
         let (header, typed) = if early.is_some() { aside(|| typed(request)) } else { typed(request) }?;
         let turn = match early {
-            Some(early) => early,
+            Some(early) => Some(early),
             None => {
                 let expected_bytes = echoed_bytes.saturating_add(expected(&cx, &header, &typed));
                 turn(&broker, lane, expected_bytes, given_up(&mut stopping, &told)).await?
             }
         };
+        let Some(turn) = turn else { return Ok(None) };
         let answering = async {
             let answer = handler.answer(cx, header.clone(), typed).await?;
-            encoded(&broker, &header, answer, finish, given_up(&mut stopping, &told)).await.map(Some)
+            encoded(&broker, &header, answer, finish, given_up(&mut stopping, &told)).await
         };
         if !turn.is_long() {
             return answering.await;
@@ -135,13 +139,37 @@ fn pending<Req: Asked>(cx: Context, request: Request, handler: impl Handler<Req>
         let (header, typed) = typed(request)?;
         let (broker, mut stopping) = (Arc::clone(&cx.broker), cx.stopping.clone());
         let answer = handler.answer(cx, header.clone(), typed).await?;
-        encoded(&broker, &header, answer, |_, frame| frame, stopped(&mut stopping)).await.map(Some)
+        encoded(&broker, &header, answer, |_, frame| frame, stopped(&mut stopping)).await
     })
 }
 
-async fn stopped(stopping: &mut watch::Receiver<bool>) -> Close {
+/// Why a request ends without an answer where it waits: none if nobody is there any more to take it, and then the connection goes on
+/// with what its client sent behind it before it went.
+type GivenUp = Option<Close>;
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) -> GivenUp {
     let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
-    Close::Ending
+    Some(Close::Ending)
+}
+
+/// Resolves once nobody needs an answer any more.
+async fn given_up(stopping: &mut watch::Receiver<bool>, gone: &Gone) -> GivenUp {
+    tokio::select! {
+        why = stopped(stopping) => why,
+        () = gone.told() => None,
+    }
+}
+
+/// What `waiting` brings, or none or an error if the request is given up before.
+async fn unless<T>(
+    given_up: impl Future<Output = GivenUp>,
+    waiting: impl Future<Output = T>,
+) -> Result<Option<T>, Close> {
+    tokio::select! {
+        biased;
+        brought = waiting => Ok(Some(brought)),
+        why = given_up => why.map_or(Ok(None), Err),
+    }
 }
 
 /// A turn, unless the request is given up before.
@@ -149,48 +177,33 @@ async fn turn(
     broker: &Broker,
     lane: Lane,
     expected_bytes: usize,
-    given_up: impl Future<Output = Close>,
-) -> Result<Turn, Close> {
-    tokio::select! {
-        biased;
-        turn = broker.turns.turn(lane, expected_bytes) => Ok(turn),
-        close = given_up => Err(close),
-    }
+    given_up: impl Future<Output = GivenUp>,
+) -> Result<Option<Turn>, Close> {
+    unless(given_up, broker.turns.turn(lane, expected_bytes)).await
 }
 
-/// Why nobody needs an answer any more, once that is so.
-async fn given_up(stopping: &mut watch::Receiver<bool>, gone: &Gone) -> Close {
-    tokio::select! {
-        close = stopped(stopping) => close,
-        () = gone.told() => Close::Gone,
-    }
-}
-
-/// The frame of `answer`, with memory if it is large. A request of a few bytes may ask for very many, over and over, on connections
-/// that read none of them.
+/// The frame of `answer`, with memory if it is large; none if it is given up before it has any. A request of a few bytes may ask for very
+/// many, over and over, on connections that read none of them.
 async fn encoded<M: Encodable>(
     broker: &Broker,
     header: &RequestHeader,
     answer: M,
     finish: fn(&RequestHeader, Segments) -> Segments,
-    given_up: impl Future<Output = Close>,
-) -> Result<Segments, Close> {
+    given_up: impl Future<Output = GivenUp>,
+) -> Result<Option<Segments>, Close> {
     let body_bytes = message::body_bytes(header, &answer)?;
     let encode = || {
         let frame = message::encode_sized(header, response_is_flexible(header), &answer, body_bytes)?;
         Ok(finish(header, frame))
     };
     if body_bytes < LARGE_ANSWER_BYTES {
-        return encode();
+        return encode().map(Some);
     }
-    let mut grant = tokio::select! {
-        biased;
-        grant = broker.fetch_memory.grant(body_bytes, body_bytes) => grant,
-        close = given_up => return Err(close),
-    };
+    let granted = unless(given_up, broker.fetch_memory.grant(body_bytes, body_bytes)).await?;
+    let Some(mut grant) = granted else { return Ok(None) };
     let mut segments = encode()?;
     grant.leave_with(&mut segments);
-    Ok(segments)
+    Ok(Some(segments))
 }
 
 #[cfg(test)]
@@ -285,9 +298,20 @@ mod tests {
             if index < 2 {
                 gone.tell();
             }
-            assert_eq!(pending.as_mut().now_or_never(), Some(Err(Close::Gone)), "{index}");
+            assert_eq!(pending.as_mut().now_or_never(), Some(Ok(None)), "{index}");
         }
         assert!(long_turn(&broker).is_some());
         drop((taken, turns));
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_stops_waits_for_no_turn() {
+        let broker = TestBroker::start();
+        let turns: Vec<Turn> = (0..LONG_TURNS).map(|_| long_turn(&broker).expect("free")).collect();
+        let mut waiting = broker.send(4, &describe(5_000));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        broker.stop();
+        assert_eq!(waiting.now_or_never(), Some(Err(Close::Ending)));
+        drop(turns);
     }
 }

@@ -187,7 +187,7 @@ impl Context {
     }
 }
 
-/// An answer that will be there later: a frame, nothing (acks=0), or the end of the connection.
+/// An answer that will be there later: a frame, nothing (acks=0, or nobody there to take it), or the end of the connection.
 pub type Pending = Pin<Box<dyn Future<Output = Result<Option<Segments>, Close>> + Send>>;
 
 /// How a request is answered, and whether the connection may go on meanwhile.
@@ -198,7 +198,7 @@ pub enum Answer {
     /// when the client has gone: what it changes must not stay half done.
     Serial(Pending),
     /// As [`Answer::Serial`], but where it waits for its turn, or with its answer made for memory, it may be given up, and gives itself up
-    /// once it is told that the client has gone.
+    /// once it is told that the client has gone: it is answered with nothing then, and what was sent behind it is begun.
     Turned(Pending, Gone),
     /// As [`Answer::Serial`], but changes nothing and may take long (ListOffsets): dropped when the client has gone.
     Cancellable(Pending),

@@ -2,7 +2,7 @@
 //!
 //! While a [`Answer::Serial`] request is under way at most one further request is received, and no longer than that its peer
 //! is watched: a peer that goes away cancels what it waits for, if that is an [`Answer::Cancellable`] or an [`Answer::Turned`] that can
-//! be given up where it is. While an
+//! be given up where it is, and what it sent behind that is begun. While an
 //! [`Answer::LongPoll`] is under way, which can be cancelled as well, none is received. Requests of [`Answer::Pipelined`] are
 //! received and begun while earlier ones are under way, up to [`IN_FLIGHT_MAX`] and `einmal.connection.request.bytes.max`.
 //!
@@ -132,7 +132,6 @@ impl From<Broken> for End {
 impl From<Failure> for End {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Close(Close::Gone) => Self::Peer,
             Failure::Close(close) => Self::Close(close),
             Failure::Panicked(text) => Self::Panicked(text),
         }

@@ -118,9 +118,6 @@ pub enum Close {
     /// The engine has ended; the process follows.
     #[error("the broker is ending")]
     Ending,
-    /// Nobody is there any more to answer.
-    #[error("closed by the peer while its request waited")]
-    Gone,
 }
 
 impl Close {
@@ -134,11 +131,7 @@ impl Close {
             Self::UnsupportedApi { .. } => Some("unsupported_api"),
             Self::UnsupportedVersion { .. } => Some("unsupported_version"),
             Self::Decode { .. } => Some("decode"),
-            Self::Encode { .. }
-            | Self::UnacknowledgedProduceFailed { .. }
-            | Self::Superseded
-            | Self::Ending
-            | Self::Gone => None,
+            Self::Encode { .. } | Self::UnacknowledgedProduceFailed { .. } | Self::Superseded | Self::Ending => None,
         }
     }
 }

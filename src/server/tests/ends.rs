@@ -97,7 +97,7 @@ async fn what_waits_for_its_turn_is_told_that_its_peer_went_away() {
 #[tokio::test]
 async fn what_a_peer_sent_before_it_went_away_is_still_begun() {
     let mut server = Server::start(Options::default()).await;
-    for key in [FETCH, LIST_OFFSETS] {
+    for key in [FETCH, LIST_OFFSETS, METADATA] {
         let mut client = server.connect().await;
         client.write(&[request(key, 1, 1, b""), request(PRODUCE, 1, 2, b"")].concat()).await;
         let mut parked = server.begun(1).await;

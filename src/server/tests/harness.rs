@@ -111,7 +111,7 @@ impl Dispatch for Manual {
                     queue.send(begun).expect("the test is there");
                     tokio::select! {
                         answered = wait => answered,
-                        () = told.told() => Err(Close::Gone),
+                        () = told.told() => Ok(None),
                     }
                 };
                 Answer::Turned(Box::pin(pending), gone)
