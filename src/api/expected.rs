@@ -17,8 +17,10 @@ use crate::wire::RequestHeader;
 
 /// A partition, described.
 const PARTITION_BYTES: usize = 256;
-/// A topic, a group or another thing without what belongs to it.
+/// A topic, or another thing without what belongs to it and without its name, if that may be longer than a topic's.
 const NAMED_BYTES: usize = 512;
+/// What a byte of an id or of another text becomes that a list shows: it is copied, and encoded.
+const TEXT_MULTIPLE: usize = 2;
 /// All settings of a topic, with what stands behind them.
 const SETTINGS_BYTES: usize = 16 << 10;
 /// A committed offset without its text.
@@ -51,9 +53,14 @@ fn named_topics<'a>(cx: &Context, names: impl IntoIterator<Item = &'a str>) -> u
     sum(names.into_iter().map(|name| topics.by_name.get(name).map_or(0, |topic| of_topic(topic))))
 }
 
-/// Where only the engine's writer knows: a short turn.
+/// Where only the engine's writer knows: as much as there can be.
 pub(super) fn unknown<Req>(_: &Context, _: &RequestHeader, _: &Req) -> usize {
-    TURNLESS_BYTES_MAX + 1
+    usize::MAX
+}
+
+/// What these texts, and what each is shown with, take.
+fn of_texts(lengths: impl IntoIterator<Item = usize>) -> usize {
+    sum(lengths.into_iter().map(|bytes| bytes.saturating_mul(TEXT_MULTIPLE).saturating_add(NAMED_BYTES)))
 }
 
 pub(super) fn metadata(cx: &Context, header: &RequestHeader, request: &MetadataRequest) -> usize {
@@ -93,8 +100,8 @@ pub(super) fn elect_leaders(cx: &Context, _: &RequestHeader, request: &ElectLead
 }
 
 pub(super) fn list_config_resources(cx: &Context, _: &RequestHeader, _: &ListConfigResourcesRequest) -> usize {
-    let (topics, groups) = (cx.broker.catalog.topics().by_name.len(), cx.broker.coordinator.configured_count());
-    topics.saturating_add(groups).saturating_mul(NAMED_BYTES)
+    let topics = cx.broker.catalog.topics().by_name.len().saturating_mul(NAMED_BYTES);
+    topics.saturating_add(cx.broker.coordinator.of_configured_ids(|lengths| of_texts(lengths)))
 }
 
 pub(super) fn describe_configs(_: &Context, _: &RequestHeader, request: &DescribeConfigsRequest) -> usize {
@@ -111,7 +118,15 @@ pub(super) fn find_coordinator(_: &Context, _: &RequestHeader, request: &FindCoo
 }
 
 pub(super) fn list_groups(cx: &Context, _: &RequestHeader, _: &ListGroupsRequest) -> usize {
-    cx.broker.coordinator.count().saturating_mul(NAMED_BYTES)
+    let (coordinator, offsets) = (&cx.broker.coordinator, &cx.broker.offsets);
+    let ids =
+        coordinator.of_ids(|lengths| of_texts(lengths)).saturating_add(offsets.of_ids(|lengths| of_texts(lengths)));
+    if ids > SHORT_BYTES_MAX {
+        return ids;
+    }
+    // Few enough for each to be looked at.
+    let types = sum(coordinator.protocol_type_bytes().map(|bytes| bytes.saturating_mul(TEXT_MULTIPLE)));
+    ids.saturating_add(types)
 }
 
 pub(super) fn describe_groups(cx: &Context, _: &RequestHeader, request: &DescribeGroupsRequest) -> usize {
@@ -155,3 +170,7 @@ fn of_offsets(cx: &Context, group: &str, asked: Option<usize>) -> usize {
     let committed = cx.broker.offsets.bytes_up_to(group, OFFSET_BYTES, SHORT_BYTES_MAX);
     bare_bytes.map_or(committed, |bytes| bytes.saturating_add(committed.min(text_bytes)))
 }
+
+#[cfg(test)]
+#[path = "expected_tests.rs"]
+mod tests;

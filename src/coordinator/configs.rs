@@ -25,9 +25,9 @@ impl Coordinator {
         groups
     }
 
-    /// How many groups have settings of their own.
-    pub fn configured_count(&self) -> usize {
-        self.configs.len()
+    /// What `of` makes of the lengths of their ids; it need not look at all of them.
+    pub fn of_configured_ids<T>(&self, of: impl FnOnce(&mut dyn Iterator<Item = usize>) -> T) -> T {
+        of(&mut self.configs.iter().map(|configs| configs.key().len()))
     }
 
     /// Replaces them; `configs` have been validated. Answers false if there is no room for them in `einmal.group.members.bytes.max`.

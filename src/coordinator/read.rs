@@ -94,6 +94,13 @@ pub struct GroupFigures {
     pub refused_commits: u64,
 }
 
+fn protocol_type(group: &Group) -> &str {
+    match group {
+        Group::Classic(group) => group.protocol_type().unwrap_or_default(),
+        Group::Consumer(_) => PROTOCOL_TYPE,
+    }
+}
+
 impl Coordinator {
     /// Figures of all groups that have or had members, by id.
     pub fn figures(&self) -> Vec<GroupFigures> {
@@ -116,9 +123,16 @@ impl Coordinator {
         figures
     }
 
-    /// How many groups [`Coordinator::list`] shows, or more.
-    pub fn count(&self) -> usize {
-        self.groups.len() + self.offsets.group_count()
+    /// What `of` makes of the lengths of the ids of all groups that have or had members; it need not look at all of them.
+    pub fn of_ids<T>(&self, of: impl FnOnce(&mut dyn Iterator<Item = usize>) -> T) -> T {
+        of(&mut self.groups.iter().map(|slot| slot.key().len()))
+    }
+
+    /// Lengths of the protocol types of all groups that have or had members.
+    pub fn protocol_type_bytes(&self) -> impl Iterator<Item = usize> {
+        // Who holds a group may wait for its place in the map.
+        let slots: Vec<_> = self.groups.iter().map(|slot| Arc::clone(&slot)).collect();
+        slots.into_iter().filter_map(|slot| slot.look(|state| protocol_type(&state.group).len()))
     }
 
     /// Memory of a group and its members, bytes; 0 for one that never had any.
@@ -133,11 +147,11 @@ impl Coordinator {
         let mut listed = Vec::with_capacity(slots.len());
         for (group_id, slot) in slots {
             listed.extend(slot.look(|state| {
-                let (protocol_type, group_type) = match &state.group {
-                    Group::Classic(group) => (group.protocol_type().unwrap_or_default(), CLASSIC),
-                    Group::Consumer(_) => (PROTOCOL_TYPE, CONSUMER),
+                let protocol_type = protocol_type(&state.group).to_owned();
+                let group_type = match &state.group {
+                    Group::Classic(_) => CLASSIC,
+                    Group::Consumer(_) => CONSUMER,
                 };
-                let protocol_type = protocol_type.to_owned();
                 ListedGroup { group_id, protocol_type, state: state.group.state_name(), group_type }
             }));
         }

@@ -121,9 +121,9 @@ impl CommittedOffsets {
         bytes
     }
 
-    /// How many groups have committed anything, or will with a transaction.
-    pub fn group_count(&self) -> usize {
-        self.groups.len()
+    /// What `of` makes of the lengths of the ids of all groups, which need not look at all of them.
+    pub fn of_ids<T>(&self, of: impl FnOnce(&mut dyn Iterator<Item = usize>) -> T) -> T {
+        of(&mut self.groups.iter().map(|group| group.key().len()))
     }
 
     /// Whether `group` has committed anything, or will with a transaction.
