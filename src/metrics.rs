@@ -77,8 +77,8 @@ families! {
     PROTOCOL_ERRORS_TOTAL = "einmal_protocol_errors_total" Counter Recorder ["reason" = "bad_length" | "too_large" | "unsupported_api" | "unsupported_version" | "decode" | "crc" | "magic" | "tls_on_plaintext" | "http_on_kafka_port"] "Frames that ended a connection";
     PRODUCE_ACKS_TOTAL = "einmal_produce_acks_total" Counter Recorder ["acks" = "0" | "1" | "all"] "Produce requests by the promise they ask for";
     FETCH_SESSIONS = "einmal_fetch_sessions" Gauge Recorder [] "Cached fetch sessions";
-    FETCH_MEMORY_BYTES = "einmal_fetch_memory_bytes" Gauge Recorder [] "Memory granted to answers that are read or sent, as of the last fetch with data";
-    FETCH_MEMORY_WAITS_TOTAL = "einmal_fetch_memory_waits_total" Counter Recorder [] "Fetches that had to wait for memory";
+    FETCH_MEMORY_BYTES = "einmal_fetch_memory_bytes" Gauge Recorder [] "Memory granted to answers that are read or sent, as of the last one that was granted any";
+    FETCH_MEMORY_WAITS_TOTAL = "einmal_fetch_memory_waits_total" Counter Recorder [] "Answers that had to wait for memory";
     FETCH_WAITING = "einmal_fetch_waiting" Gauge Recorder [] "Fetches that wait for data";
 
     TOPIC_BYTES_IN_TOTAL = "einmal_topic_bytes_in_total" Counter Collector ["topic"] "Bytes of appended batches";

@@ -8,6 +8,7 @@ use kafka_protocol::protocol::{Encodable, Request as TypedRequest};
 use tokio::sync::watch;
 
 use super::apis::{response_is_flexible, typed};
+use super::fetch_memory::Part;
 use super::turns::{Gone, Lane, SHORT_BYTES_MAX, Turn};
 use super::{Answer, Broker, Context, Pending, aside};
 use crate::wire::{Close, Request, RequestHeader, Segments, message};
@@ -122,7 +123,7 @@ pub fn turned_as<Req: Asked>(
         let Some(turn) = turn else { return Ok(None) };
         let answering = async {
             let answer = handler.answer(cx, header.clone(), typed).await?;
-            encoded(&broker, &header, answer, finish, given_up(&mut stopping, &told)).await
+            encoded(&broker, &header, answer, lane.part(), finish, given_up(&mut stopping, &told)).await
         };
         if !turn.is_long() {
             return answering.await;
@@ -139,7 +140,7 @@ fn pending<Req: Asked>(cx: Context, request: Request, handler: impl Handler<Req>
         let (header, typed) = typed(request)?;
         let (broker, mut stopping) = (Arc::clone(&cx.broker), cx.stopping.clone());
         let answer = handler.answer(cx, header.clone(), typed).await?;
-        encoded(&broker, &header, answer, |_, frame| frame, stopped(&mut stopping)).await
+        encoded(&broker, &header, answer, Part::Clients, |_, frame| frame, stopped(&mut stopping)).await
     })
 }
 
@@ -188,6 +189,7 @@ async fn encoded<M: Encodable>(
     broker: &Broker,
     header: &RequestHeader,
     answer: M,
+    part: Part,
     finish: fn(&RequestHeader, Segments) -> Segments,
     given_up: impl Future<Output = GivenUp>,
 ) -> Result<Option<Segments>, Close> {
@@ -199,7 +201,7 @@ async fn encoded<M: Encodable>(
     if body_bytes < LARGE_ANSWER_BYTES {
         return encode().map(Some);
     }
-    let granted = unless(given_up, broker.fetch_memory.grant(body_bytes, body_bytes)).await?;
+    let granted = unless(given_up, broker.fetch_memory.grant_whole(part, body_bytes)).await?;
     let Some(mut grant) = granted else { return Ok(None) };
     let mut segments = encode()?;
     grant.leave_with(&mut segments);
@@ -210,11 +212,15 @@ async fn encoded<M: Encodable>(
 mod tests {
     use futures_util::FutureExt as _;
     use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-    use kafka_protocol::messages::{DescribeConfigsRequest, HeartbeatRequest, MetadataRequest};
+    use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+    use kafka_protocol::messages::{DescribeConfigsRequest, FetchRequest, HeartbeatRequest, MetadataRequest};
 
     use super::*;
-    use crate::api::testing::{TestBroker, text};
+    use crate::api::testing::{TestBroker, batch, text, topic_name};
     use crate::api::turns::LONG_TURNS;
+
+    /// Of it 500,000 bytes are for each kind of answers.
+    const MEMORY: &str = "4000000";
 
     /// Asks for the settings of so many topics that there are not.
     fn describe(count: usize) -> DescribeConfigsRequest {
@@ -231,19 +237,19 @@ mod tests {
 
     #[tokio::test]
     async fn large_answers_wait_for_the_memory_of_those_that_nobody_takes() {
-        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "500000")]);
+        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", MEMORY)]);
         broker.create_topic("t", 10_000).await;
         let request = MetadataRequest::default().with_topics(None);
         let taken = broker.send(9, &request).await.expect("answered").expect("an answer");
         let bytes: usize = taken.iter().map(|segment| segment.len()).sum();
-        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(), 500_000 - bytes);
+        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(Part::Clients), 500_000 - bytes);
         assert!(bytes > 250_000, "two do not fit: {bytes}");
         let mut second = broker.send(9, &request);
         assert!(second.as_mut().now_or_never().is_none(), "no memory for it");
         broker.call(4, &HeartbeatRequest::default()).await;
         drop(taken);
         drop(second.await.expect("answered").expect("an answer"));
-        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(), 500_000);
+        assert_eq!(broker.cx.broker.fetch_memory.free_bytes(Part::Clients), 500_000);
     }
 
     #[tokio::test]
@@ -262,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_turn_lasts_until_the_answer_has_its_memory_and_no_longer() {
-        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "500000")]);
+        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", MEMORY)]);
         let request = describe(5_000);
         let taken = broker.send(4, &request).await.expect("answered").expect("an answer");
         let bytes: usize = taken.iter().map(|segment| segment.len()).sum();
@@ -281,7 +287,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_a_turn_or_for_memory_gives_up_when_its_client_has_gone() {
-        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "500000")]);
+        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", MEMORY)]);
         let request = describe(5_000);
         let taken = broker.send(4, &request).await.expect("answered").expect("an answer");
         let turns: Vec<Turn> = (1..LONG_TURNS).map(|_| long_turn(&broker).expect("free")).collect();
@@ -313,5 +319,24 @@ mod tests {
         broker.stop();
         assert_eq!(waiting.now_or_never(), Some(Err(Close::Ending)));
         drop(turns);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_settings_keeps_nobody_from_finding_partitions_and_records() {
+        let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", MEMORY)]);
+        let topic = broker.create_topic("t", 3_000).await;
+        broker.append(&topic, 0, batch(1, &["value"])).await;
+        let taken = broker.send(4, &describe(5_000)).await.expect("answered").expect("an answer");
+        let mut waiting = broker.send(4, &describe(5_000));
+        assert!(waiting.as_mut().now_or_never().is_none(), "no memory for it");
+        let metadata = broker.send(9, &MetadataRequest::default().with_topics(None)).await.expect("answered");
+        let bytes: usize = metadata.expect("an answer").iter().map(|segment| segment.len()).sum();
+        assert!(bytes > LARGE_ANSWER_BYTES, "{bytes}");
+        let asked = FetchPartition::default().with_partition_max_bytes(1 << 20);
+        let asked = FetchTopic::default().with_topic(topic_name("t")).with_partitions(vec![asked]);
+        let fetched = broker.call(12, &FetchRequest::default().with_max_bytes(1 << 20).with_topics(vec![asked])).await;
+        assert!(fetched.responses[0].partitions[0].records.as_ref().is_some_and(|records| !records.is_empty()));
+        drop(taken);
+        drop(waiting.await);
     }
 }

@@ -148,7 +148,7 @@ pub struct Broker {
     pub coordinator: Arc<Coordinator>,
     /// Cached fetch sessions, `FetchSessions::new(config.fetch_session_slots, config.fetch_session_partitions_max)`.
     pub fetch_sessions: FetchSessions,
-    /// Memory of answers to Fetch, `FetchMemory::new(config.fetch_memory_bytes)`.
+    /// Memory of large answers, `FetchMemory::new(config.fetch_memory_bytes)`.
     pub fetch_memory: FetchMemory,
     /// Turns of requests for large answers.
     pub turns: Turns,

@@ -6,8 +6,8 @@
 //! when the answer has been granted its memory, is encoded and its structures are gone. Who expects little takes none.
 //!
 //! A turn is short or long, so that a few requests for very much do not keep those for a little more than little waiting, and Metadata
-//! and what members of groups ask have lanes of their own: whoever describes settings keeps no client from finding its partitions and
-//! going on where it was. So has what changes something: it keeps its turn while it waits for what it changes to be stored, thousands of
+//! and what members of groups ask have lanes of their own, and so have their answers a part of the memory ([`Part`]): whoever describes
+//! settings keeps no client from finding its partitions and going on where it was. A lane of its own has what changes something: it keeps its turn while it waits for what it changes to be stored, thousands of
 //! times for a request of a megabyte, and nobody who only asks is to wait for that.
 //!
 //! Invariant: beside what is granted, answers that are being made take per lane at most [`SHORT_TURNS`] times [`SHORT_BYTES_MAX`] and
@@ -16,6 +16,8 @@
 use std::sync::Arc;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::fetch_memory::Part;
 
 /// An answer that is expected to take no more, as structures, is made at once.
 pub const TURNLESS_BYTES_MAX: usize = 256 << 10;
@@ -37,6 +39,16 @@ pub enum Lane {
     Changes,
     /// All others.
     Admin,
+}
+
+impl Lane {
+    /// The memory that its answers are granted of.
+    pub fn part(self) -> Part {
+        match self {
+            Self::Metadata | Self::Groups => Part::Clients,
+            Self::Changes | Self::Admin => Part::Admin,
+        }
+    }
 }
 
 /// See the module. Clones share the turns.

@@ -6,7 +6,7 @@
 //!
 //! Invariant: what a peer makes grow has a limit in the configuration: connections (`max.connections`,
 //! `max.connections.per.ip`, `max.connection.creation.rate`), request bytes (`queued.max.request.bytes`,
-//! `einmal.connection.request.bytes.max`, `socket.request.max.bytes`), answers to fetches (`einmal.fetch.memory.bytes`), answers
+//! `einmal.connection.request.bytes.max`, `socket.request.max.bytes`), answers (`einmal.fetch.memory.bytes`), answers
 //! that are being made (`api::turns`), time
 //! (`connections.max.idle.ms`, `einmal.request.frame.timeout.ms`, `einmal.request.memory.stall.ms`,
 //! `einmal.fetch.memory.stall.ms`).

@@ -37,7 +37,7 @@ impl Patience<'_> {
             writable = timeout(self.idle, stream.writable()) => writable.map_err(|_| io::ErrorKind::TimedOut)?,
             () = is_in_the_way => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                "the peer does not take its answer while fetches wait for memory",
+                "the peer does not take its answer while others wait for memory",
             )),
         }
     }

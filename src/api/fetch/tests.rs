@@ -9,8 +9,8 @@ use kafka_protocol::protocol::StrBytes;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use super::*;
-use crate::api::Pending;
 use crate::api::testing::{TestBroker, batch, decode, produce_request};
+use crate::api::{Pending, fetch_memory};
 use crate::engine::command::TopicRef;
 use crate::metrics::{TAIL_CACHE_HITS_TOTAL, TAIL_CACHE_MISSES_TOTAL};
 use crate::types::Uuid;
@@ -413,8 +413,8 @@ fn negative_limits_count_as_none_and_the_broker_caps_the_rest() {
 
 #[tokio::test]
 async fn answers_shrink_and_wait_while_others_are_not_taken() {
-    // What a Fetch may read is the first batch alone, for which as much is granted as the topic takes.
-    let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "3000"), ("message.max.bytes", "1000")]);
+    // Of it 3000 bytes are for fetches. What one may read is the first batch alone, for which as much is granted as the topic takes.
+    let broker = TestBroker::with_settings(&[("einmal.fetch.memory.bytes", "4000"), ("message.max.bytes", "1000")]);
     let topic = broker.create_topic("t", 1).await;
     let value = "v".repeat(500);
     for _ in 0..3 {
@@ -430,13 +430,13 @@ async fn answers_shrink_and_wait_while_others_are_not_taken() {
         assert_eq!(sizes(&decode::<FetchRequest>(12, answer.clone())), [batch_bytes], "shrunk to the first batch");
         untaken.push(answer);
     }
-    assert_eq!(memory.free_bytes(), 3000 - untaken.len() * batch_bytes);
+    assert_eq!(memory.free_bytes(fetch_memory::Part::Fetch), 3000 - untaken.len() * batch_bytes);
     let mut waiting = broker.send(12, &asked());
     assert!(is_pending(&mut waiting).await, "there is no memory for its first batch");
     untaken.pop();
     assert_eq!(sizes(&woken(12, waiting).await), [batch_bytes]);
     untaken.clear();
-    assert_eq!(memory.free_bytes(), 3000, "all is given back");
+    assert_eq!(memory.free_bytes(fetch_memory::Part::Fetch), 3000, "all is given back");
 
     // A broker that stops does not wait for those who do not read.
     let taken = memory.grant(0, 3000).await;

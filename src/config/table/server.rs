@@ -169,8 +169,9 @@ pub const SERVER: &[Setting] = &[
         "einmal.fetch.memory.bytes",
         Kind::Long,
         "134217728",
-        "Bytes of answers to fetches, and of other answers above 64 KiB, in memory, all connections together. The less is left, the \
-         shorter are fetches; with none left, such answers wait. Beside it, answers that are expected to be large are made a few at a \
+        "Bytes of answers to fetches, and of other answers above 64 KiB, in memory, all connections together. An eighth is \
+         for Metadata and members of groups, an eighth for administrators, the rest for fetches. The less of it is left, the shorter \
+         are fetches; with none left, such answers wait. Beside it, answers that are expected to be large are made a few at a \
          time (for Metadata, for members of groups, for changes, and for all others: 8 of up to 4 MiB, and 2 larger ones).",
     )
     .at_least(1024),
@@ -178,7 +179,7 @@ pub const SERVER: &[Setting] = &[
         "einmal.fetch.memory.stall.ms",
         Kind::Long,
         "10000",
-        "Time without progress of an answer after which its connection is closed while fetches wait for memory.",
+        "Time without progress of an answer after which its connection is closed while answers wait for memory.",
     )
     .at_least(1),
     Setting::new(
