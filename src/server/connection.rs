@@ -1,9 +1,9 @@
 //! One connection, one task: frames in, answers out in the order of their requests.
 //!
-//! While a [`Answer::Serial`] request is under way at most one further request is received, and no longer than that its peer
-//! is watched: a peer that goes away cancels what it waits for, if that is an [`Answer::Cancellable`] or an [`Answer::Turned`] that can
-//! be given up where it is, and what it sent behind that is begun. While an
-//! [`Answer::LongPoll`] is under way, which can be cancelled as well, none is received. Requests of [`Answer::Pipelined`] are
+//! While a [`Answer::Serial`] request is under way at most one further request is received. From then on, or when the connection is
+//! to end, its peer is watched: a peer that goes away cancels what it waits for, if that is an [`Answer::Cancellable`] or an
+//! [`Answer::Turned`] that can be given up where it is, and what it sent behind that is begun. While an [`Answer::LongPoll`] is under
+//! way, which can be cancelled as well, none is received. Requests of [`Answer::Pipelined`] are
 //! received and begun while earlier ones are under way, up to [`IN_FLIGHT_MAX`] and `einmal.connection.request.bytes.max`.
 //!
 //! Nothing is begun while an answer is being sent: what a peer does not take is one answer to a Fetch, or what was pipelined.
@@ -262,7 +262,7 @@ impl<D: Dispatch> Connection<'_, D> {
     ) -> Result<Event, Broken> {
         let is_parked = self.serial.as_ref().is_some_and(InFlight::is_long_poll);
         let is_reading = self.end.is_none() && self.held.is_none() && self.has_room() && !is_parked;
-        let is_watching = self.serial.is_some() && (self.held.is_some() || is_parked) && !self.is_peer_gone;
+        let is_watching = self.serial.is_some() && !is_reading && !self.is_peer_gone;
         if !is_reading {
             self.inbound.pause();
         }
@@ -280,7 +280,7 @@ impl<D: Dispatch> Connection<'_, D> {
             Some(answered) = answer(&mut self.serial), if is_pipeline_empty => Ok(Event::Answered(answered)),
             () = stopped(stopping), if self.end.is_none() => Ok(Event::Stopping),
             received = self.inbound.next(stream, shared), if is_reading => received.map(Event::Received),
-            () = inbound::closed(stream), if is_watching => Ok(Event::PeerGone),
+            () = inbound::finished(stream), if is_watching => Ok(Event::PeerGone),
             () = timer, if deadline.is_some() => Ok(Event::Timer),
             else => std::future::pending().await,
         }

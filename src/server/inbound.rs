@@ -210,13 +210,10 @@ pub(crate) fn is_finished(stream: &TcpStream) -> bool {
     matches!(stream.ready(Interest::READABLE).now_or_never(), Some(Ok(ready)) if ready.is_read_closed())
 }
 
-/// Resolves when the peer has closed, as far as that can be told without receiving: bytes that wait to be read hide it.
-pub(crate) async fn closed(stream: &TcpStream) {
-    let mut byte = [0];
-    match stream.peek(&mut byte).await {
-        Ok(0) | Err(_) => {}
-        Ok(_) => std::future::pending().await,
-    }
+/// Resolves when the peer is known to send no more, also while bytes of it wait to be read. Nobody asks for urgent bytes, and the end comes
+/// with what is asked instead of them.
+pub(crate) async fn finished(stream: &TcpStream) {
+    while stream.ready(Interest::PRIORITY).await.is_ok_and(|ready| !ready.is_read_closed()) {}
 }
 
 #[cfg(test)]
@@ -235,13 +232,11 @@ mod tests {
         peer.write_all(b"late").await.unwrap();
         stream.readable().await.unwrap();
         assert!(!is_finished(&stream), "bytes, and no end");
+        let mut end = std::pin::pin!(finished(&stream));
+        assert!(end.as_mut().now_or_never().is_none(), "bytes, and no end");
         peer.shutdown().await.unwrap();
-        let end = async {
-            while !is_finished(&stream) {
-                tokio::task::yield_now().await;
-            }
-        };
         tokio::time::timeout(Duration::from_secs(30), end).await.expect("the end comes to be known");
+        assert!(is_finished(&stream));
         assert_eq!(stream.try_read(&mut [0; 8]).unwrap(), 4);
         assert!(is_finished(&stream));
     }

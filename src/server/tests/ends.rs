@@ -109,6 +109,21 @@ async fn what_a_peer_sent_before_it_went_away_is_still_begun() {
 }
 
 #[tokio::test]
+async fn a_peer_is_seen_to_go_away_behind_what_is_not_read_of_it() {
+    let mut server = Server::start(Options::default()).await;
+    // What ends the connection, and more than is taken from the socket while the first waits.
+    let many: Vec<u8> = (2..3_000).flat_map(|id| request(METADATA, 1, id, b"")).collect();
+    for behind in [(-1_i32).to_be_bytes().to_vec(), many] {
+        let mut client = server.connect().await;
+        client.write(&[request(METADATA, 1, 1, b""), behind].concat()).await;
+        let mut waiting = server.begun(1).await;
+        server.begins_nothing().await;
+        drop(client);
+        within(waiting.answer.closed()).await;
+    }
+}
+
+#[tokio::test]
 async fn what_a_peer_asked_to_change_is_done_after_it_went_away() {
     let mut server = Server::start(Options::default()).await;
     let mut client = server.connect().await;
