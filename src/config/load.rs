@@ -192,6 +192,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         }
     }
     drop_stale_advertised(&mut texts);
+    let defaults_of_none = defaults_of_no_topic(&texts);
     let several_dirs = texts.get("log.dirs").is_some_and(|(text, _)| table::list(text).count() > 1);
     let surroundings =
         Surroundings { host_name: sources.host_name.clone(), skip_unserved_listeners: sources.allow_unknown };
@@ -205,6 +206,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, LoadError> {
         })?;
     let notices = [
         notice("settings without effect here", without_effect),
+        notice("einmal.message.dedup.topics names no topics that have these as their defaults", defaults_of_none),
         notice("unknown settings, left out", unknown),
         notice("listeners left out, as their protocol is not served", skipped),
         several_dirs.then(|| format!("log.dirs names several directories, only {} is used", config.data_dir.display())),
@@ -224,6 +226,15 @@ fn drop_stale_advertised(texts: &mut Texts) {
     {
         texts.remove("advertised.listeners");
     }
+}
+
+/// Defaults of `message.dedup.*` that are given without the topics that they are for.
+fn defaults_of_no_topic(texts: &Texts) -> Vec<String> {
+    if texts.get(table::DEFAULTED_TOPICS).is_some_and(|(text, _)| !text.trim().is_empty()) {
+        return Vec::new();
+    }
+    let is_default = |name: &&String| name.starts_with(table::DEDUP_DEFAULT) && *name != table::DEFAULTED_TOPICS;
+    texts.keys().filter(is_default).cloned().collect()
 }
 
 /// One line for all names.

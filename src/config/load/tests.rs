@@ -70,6 +70,11 @@ fn unknown_settings_are_refused_with_the_nearest_name() {
          --allow-unknown-config starts in spite of it"
     );
     assert!(refused(&[("xyz", "2")]).starts_with("unknown setting xyz in the command line;"));
+    for (of_topics, meant) in
+        [("message.dedup.mode", "einmal.message.dedup.mode"), ("max.message.bytes", "message.max.bytes")]
+    {
+        assert!(refused(&[(of_topics, "1")]).contains(&format!("(did you mean {meant}?)")), "{of_topics}");
+    }
 }
 
 #[test]
@@ -106,6 +111,19 @@ fn settings_without_meaning_share_one_notice() {
         loaded.notices,
         ["settings without effect here: group.consumer.assignment.interval.ms, num.io.threads, zookeeper.connect"]
     );
+}
+
+#[test]
+fn defaults_of_message_ids_that_are_for_no_topic_are_told() {
+    let notices =
+        |flags: &[(&str, &str)]| load(&Sources { flags: pairs(flags), ..Sources::default() }).expect("allowed").notices;
+    let (mode, window) = (("einmal.message.dedup.mode", "window"), ("einmal.message.dedup.window.ms", "5"));
+    let told = "einmal.message.dedup.topics names no topics that have these as their defaults: \
+                einmal.message.dedup.mode, einmal.message.dedup.window.ms";
+    assert_eq!(notices(&[mode, window]), [told]);
+    assert_eq!(notices(&[mode, window, ("einmal.message.dedup.topics", " ")]), [told]);
+    assert!(notices(&[mode, window, ("einmal.message.dedup.topics", "orders")]).is_empty());
+    assert!(notices(&[("einmal.message.dedup.topics", "orders")]).is_empty());
 }
 
 #[test]

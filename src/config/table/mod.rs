@@ -74,8 +74,12 @@ pub fn client_metrics(name: &str) -> Option<&'static Setting> {
     CLIENT_METRICS.iter().find(|setting| setting.name == name)
 }
 
-/// The known broker name that `name` most likely stands for, or none if nothing is near.
+/// The known broker name that `name` most likely stands for, or none if nothing is near. Of the name of a topic setting, the one that is
+/// the default of it.
 pub fn nearest_broker(name: &str) -> Option<&'static str> {
+    if let Some(default) = topic(name).and_then(|setting| setting.synonyms.first()) {
+        return Some(default.name);
+    }
     let known = broker_settings().map(|setting| setting.name).chain(ignored::names().iter().copied());
     nearest(name, known)
 }
