@@ -102,6 +102,7 @@ families! {
     DEDUP_SUPPRESSED_BATCHES_TOTAL = "einmal_dedup_suppressed_batches_total" Counter Collector ["topic"] "Batches that were not stored because all of their records were known";
     DEDUP_REJECTED_TOTAL = "einmal_dedup_rejected_total" Counter Collector ["topic"] "Batches refused for a record that was known, a claim of another or another version (INVALID_RECORD)";
     DEDUP_PENDING_CONFLICTS_TOTAL = "einmal_dedup_pending_conflicts_total" Counter Collector ["topic"] "Batches refused until a transaction with the same message ends (NOT_ENOUGH_REPLICAS)";
+    DEDUP_THROTTLED_TOTAL = "einmal_dedup_throttled_total" Counter Collector ["topic"] "Batches refused until there is room for their message ids (NOT_ENOUGH_REPLICAS), which their clients send again: the window is full (message.dedup.overflow=throttle), or memory is";
     DEDUP_BYPASSED_TOTAL = "einmal_dedup_bypassed_total" Counter Collector ["topic"] "Records that were stored unchecked for their sender (message.dedup.bypass.principals)";
     DEDUP_AUDIT_MISSED_TOTAL = "einmal_dedup_audit_missed_total" Counter Collector ["topic"] "Records that were there already and of which message.dedup.audit.topic is not told: it cannot be written, or they are too many at once";
     DEDUP_EVICTED_TOTAL = "einmal_dedup_evicted_total" Counter Collector ["topic"] "Message ids forgotten before their window was over, for want of room";

@@ -14,6 +14,8 @@ use support::transactions::{Protocol, TransactionalProducer};
 use support::{TestClient, TestServer, server};
 
 const NONE: i16 = 0;
+const NOT_ENOUGH_REPLICAS: i16 = 19;
+const INVALID_RECORD: i16 = 87;
 const UUID: &str = "0190163d-8694-739b-aea5-966c26f8ad91";
 
 /// Whether `einmal dedup` with these arguments succeeds, and what it prints.
@@ -107,6 +109,32 @@ fn status_tells_what_each_topic_remembers_and_how_much_it_knew() {
 }
 
 #[test]
+fn status_tells_what_was_stored_unchecked_and_what_was_refused_for_now_or_for_good() {
+    let server = TestServer::start();
+    let mut client = TestClient::connect(&server);
+    create(&mut client, "careless", 1, &[("mode", "window")]);
+    create(&mut client, "full", 1, &[("mode", "window"), ("window.max.ids", "2"), ("overflow", "throttle")]);
+    create(&mut client, "strict", 1, &[("mode", "window"), ("on.duplicate", "reject")]);
+    let misspelt = BatchBuilder::new().record_with_headers(1, None, None, &[(b"Message-Id", Some(b"a"))]);
+    assert_eq!(send(&mut client, "careless", 0, misspelt.build().freeze()).0, NONE);
+    for (id, answer) in [("a", NONE), ("b", NONE), ("c", NOT_ENOUGH_REPLICAS), ("d", NOT_ENOUGH_REPLICAS)] {
+        assert_eq!(send(&mut client, "full", 0, identified(&[id])).0, answer, "{id}");
+    }
+    for answer in [NONE, INVALID_RECORD] {
+        assert_eq!(send(&mut client, "strict", 0, identified(&["a"])).0, answer);
+    }
+    let shown = rows(&server, &["status"]);
+    let of = |name: &str| shown.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    assert_eq!(of("topic"), ["careless", "full", "strict"]);
+    assert_eq!(of("records_without_id"), [1, 0, 0]);
+    assert_eq!(of("window_ids_max"), [10_000_000, 2, 10_000_000]);
+    assert_eq!(of("throttled_batches"), [0, 2, 0]);
+    assert_eq!(of("pending_conflicts"), [0, 0, 0]);
+    assert_eq!(of("rejected_batches"), [0, 0, 1]);
+    assert_eq!(server.metric("einmal_dedup_throttled_total", &["topic=\"full\""]), Some(2.0));
+}
+
+#[test]
 fn find_says_of_each_id_what_produce_would_answer_wherever_the_id_is() {
     let mut server = TestServer::start_with(&["einmal.dedup.open.max.ids=16"]);
     let mut client = TestClient::connect(&server);
@@ -161,6 +189,12 @@ fn ids_are_named_as_the_topic_makes_them() {
     send(&mut client, "headers", 0, one(None, None, &[(b"message-id", Some(UUID.as_bytes()))]));
     assert_eq!(places(&server, &["headers", "/shop", "47"]), [(1, 0)]);
     assert_eq!(places(&server, &["headers", "47", "/shop"]), []);
+    assert_eq!(places(&server, &["headers", "/shop+47"]), [(1, 0)], "as the audit topic tells it");
+    assert_eq!(places(&server, &["headers", "/shop+48"]), []);
+    send(&mut client, "headers", 1, one(None, None, &[(b"ce_id", Some(b"1+2")), (b"ce_source", Some(b"a+b"))]));
+    assert_eq!(places(&server, &["headers", "a+b+1+2"]), [(1, 1)]);
+    send(&mut client, "headers", 1, one(None, None, &[(b"message-id", Some(b"a+b+1+2"))]));
+    assert_eq!(places(&server, &["headers", "a+b+1+2"]), [(1, 2)], "what it says first");
     let hex = UUID.replace('-', "");
     for form in [&[UUID][..], &[&UUID.to_uppercase()], &[&hex, "--hex"]] {
         assert_eq!(places(&server, &[&["headers"], form].concat()), [(0, 0)], "{form:?}");

@@ -39,7 +39,8 @@ fn ranges_are_bounded_and_asked_for_by_post() {
         let (status, _) = server.admin_ask("POST", &format!("/api/v1/ids{query}"));
         assert_eq!(status, 400, "{query}");
     }
-    assert_eq!(server.admin_ask("GET", "/api/v1/ids").0, 405);
+    let (status, how) = server.admin_ask("GET", "/api/v1/ids");
+    assert!(status == 405 && how.contains("curl -X POST"), "{status} {how}");
     let (status, body) = server.admin_ask("POST", "/api/v1/ids?count=1048576");
     let ids: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     let number = |name: &str| ids[name].as_str().expect("text").parse::<i64>().expect("a number");

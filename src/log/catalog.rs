@@ -73,6 +73,8 @@ pub struct Traffic {
     pub dedup_rejected: AtomicU64,
     /// `einmal_dedup_pending_conflicts_total`.
     pub dedup_pending_conflicts: AtomicU64,
+    /// `einmal_dedup_throttled_total`.
+    pub dedup_throttled: AtomicU64,
     /// `einmal_dedup_bypassed_total`.
     pub dedup_bypassed: AtomicU64,
     /// `einmal_dedup_evicted_total`.

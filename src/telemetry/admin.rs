@@ -173,7 +173,7 @@ fn for_browsers(hosts: Hosts) -> Router<Shared> {
         .route("/api/v1/groups", get(groups))
         .route("/api/v1/transactions", get(|shared| json(shared, Ok(Asked::default()), Overview::transactions_json)))
         .route("/api/v1/topics", get(topics))
-        .route("/api/v1/ids", post(issue_ids))
+        .route("/api/v1/ids", post(issue_ids).fallback(ask_by_post))
         .route("/api/v1/dedup", get(dedup_status))
         .route("/api/v1/dedup/find", get(dedup_find))
         .route_layer(from_fn_with_state(Arc::new(hosts), by_names_of_ours))
@@ -302,6 +302,12 @@ async fn issue_ids(State(observed): State<Arc<Observed>>, RawQuery(query): RawQu
     let last = first + i64::from(count) - 1;
     let ids = serde_json::json!({ "first": first.to_string(), "last": last.to_string(), "count": count });
     in_json(line(&ids).into())
+}
+
+/// To those who ask for ids by GET, as a browser does.
+async fn ask_by_post() -> Response {
+    let how = "each id is handed out once, so they are asked for by POST: curl -X POST '…/api/v1/ids?count=1000'\n";
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")], how).into_response()
 }
 
 /// Whether a browser sent it for a page that did not come from here. Others than browsers name no origin.

@@ -121,6 +121,7 @@ fn topic_json(topic: &Topic, dedup: &DedupConfig) -> Value {
         "known_by": known,
         "records_without_id": count(&traffic.dedup_missing_id),
         "rejected_batches": count(&traffic.dedup_rejected),
+        "throttled_batches": count(&traffic.dedup_throttled),
         "pending_conflicts": count(&traffic.dedup_pending_conflicts),
         "bypassed_records": count(&traffic.dedup_bypassed),
         "evicted_ids": count(&traffic.dedup_evicted),

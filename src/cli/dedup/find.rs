@@ -13,6 +13,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   einmal dedup find orders 0190163d-8694-739b-aea5-966c26f8ad91
   einmal dedup find events /shop/checkout 4711      # of headers ce_source and ce_id
+  einmal dedup find events /shop/checkout+4711      # the same, as audit topics tell it
   einmal dedup find orders order-17 --namespace billing
   einmal dedup find payments outbox-relay-1         # of a sender that counts: how far it has come
 
@@ -20,6 +21,9 @@ With message.dedup.time.source=create there is a line for each message that is r
 if their times are less than message.dedup.window.ms apart.
 
 Exit code 1: it is not remembered, and would be stored if it came now; or, with a sentence on stderr, it could not be asked for.";
+
+/// Places at which an id is taken apart.
+const PLUSES_MAX: usize = 8;
 
 /// Which one.
 #[derive(Debug, Clone, Args)]
@@ -45,11 +49,22 @@ pub struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
-    let answer = options.target.ask(&path(options)?)?;
+    let asked = options.target.ask(&path(options, &options.id)?);
+    let is_live = |answer: &Value| answer["is_live"] == Value::Bool(true);
+    let answer = match asked {
+        Ok(answer) if is_live(&answer) => answer,
+        Err(error @ CliError::Admin(_)) => return Err(error),
+        // As the audit topic tells it.
+        nothing => {
+            let mut apart = apart(options).into_iter();
+            let found = apart.find_map(|parts| options.target.ask(&path(options, &parts).ok()?).ok().filter(is_live));
+            found.map_or(nothing, Ok)?
+        }
+    };
     let listing = if answer["mode"] == "sequence" { of_sender(&answer) } else { of_id(&answer) };
     let name = options.id.join(" ");
-    let failure = (answer["is_live"] != Value::Bool(true))
-        .then(|| CliError::NotFound(format!("topic {} does not remember {name:?}", options.topic)));
+    let failure =
+        (!is_live(&answer)).then(|| CliError::NotFound(format!("topic {} does not remember {name:?}", options.topic)));
     listing.print_before(failure, options.target.output)
 }
 
@@ -97,9 +112,9 @@ fn of_sender(answer: &Value) -> Listing {
 }
 
 /// The question.
-fn path(options: &Options) -> Result<String, CliError> {
+fn path(options: &Options, id: &[String]) -> Result<String, CliError> {
     let mut path = format!("/api/v1/dedup/find?topic={}", quoted(options.topic.as_bytes()));
-    for id in &options.id {
+    for id in id {
         let bytes = if options.hex { bytes_of_hex(id) } else { Some(id.as_bytes().to_vec()) };
         let bytes = bytes.ok_or_else(|| CliError::Unfit(format!("{id:?} is not hexadecimal")))?;
         path.push_str(&format!("&id={}", quoted(&bytes)));
@@ -111,6 +126,19 @@ fn path(options: &Options) -> Result<String, CliError> {
         path.push_str(&format!("&partition={partition}"));
     }
     Ok(path)
+}
+
+/// What an id of several headers may consist of that is given as an audit topic tells it, with `+` between them: itself a part may have
+/// some, too.
+fn apart(options: &Options) -> Vec<Vec<String>> {
+    let [id] = options.id.as_slice() else { return Vec::new() };
+    if options.hex || !id.contains('+') {
+        return Vec::new();
+    }
+    let all = id.split('+').map(str::to_owned).collect::<Vec<_>>();
+    let two = id.match_indices('+').take(PLUSES_MAX).map(|(at, _)| vec![id[..at].to_owned(), id[at + 1..].to_owned()]);
+    let more = (3..=PLUSES_MAX).contains(&all.len()).then_some(all);
+    two.chain(more).collect()
 }
 
 fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {

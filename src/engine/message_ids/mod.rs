@@ -125,7 +125,7 @@ impl MessageIds {
                     let recognised = Recognised::all(KnownBy::Sequence, known_records(&verdict));
                     self.outcome(topic, config, batch, &ids, base_offset, (verdict, recognised))
                 }
-                Err(refused) => refused,
+                Err(refused) => counted(topic, refused),
             };
         }
         if ids.ids.len() > config.window_ids_max {
@@ -162,7 +162,7 @@ impl MessageIds {
         let is_transactional = judged.transaction.is_some();
         if let Err(refused) = self.admit_ids(group, topics, (topic, config), is_transactional) {
             self.drop_judged(topic.no);
-            return refused;
+            return counted(topic, refused);
         }
         let now = judged.now;
         self.change(topic.no, |index| {
@@ -313,6 +313,14 @@ impl MessageIds {
 /// The producer whose transaction the batch belongs to.
 pub(super) fn transaction_of(batch: &AppendBatch) -> Option<ProducerId> {
     batch.header.is_transactional().then_some(batch.header.producer_id)
+}
+
+/// A batch for whose ids or names there is no room, counted if there will be some.
+fn counted(topic: &Topic, refused: Outcome) -> Outcome {
+    if matches!(refused, Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, ..)) {
+        count(&topic.traffic.dedup_throttled, 1);
+    }
+    refused
 }
 
 /// Adds to one of the counters of a topic.

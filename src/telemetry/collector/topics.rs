@@ -34,6 +34,7 @@ const BY_TOPIC: &[(&str, TrafficCounter)] = &[
     (catalogue::DEDUP_SUPPRESSED_BATCHES_TOTAL, |traffic| count(&traffic.dedup_suppressed_batches)),
     (catalogue::DEDUP_REJECTED_TOTAL, |traffic| count(&traffic.dedup_rejected)),
     (catalogue::DEDUP_PENDING_CONFLICTS_TOTAL, |traffic| count(&traffic.dedup_pending_conflicts)),
+    (catalogue::DEDUP_THROTTLED_TOTAL, |traffic| count(&traffic.dedup_throttled)),
     (catalogue::DEDUP_BYPASSED_TOTAL, |traffic| count(&traffic.dedup_bypassed)),
     (catalogue::DEDUP_AUDIT_MISSED_TOTAL, |traffic| count(&traffic.dedup_audit_missed)),
     (catalogue::DEDUP_EVICTED_TOTAL, |traffic| count(&traffic.dedup_evicted)),

@@ -42,7 +42,10 @@ pub(in crate::telemetry) async fn find(
     let found = match dedup.mode() {
         "window" => ids(running, &questions, topic, dedup, (&id, partition)).await?,
         "sequence" => numbers(running, &questions, topic, (&id, partition)).await?,
-        mode => return Err(NoAnswer::Unfit(format!("topic {name} remembers no ids: it looks at {mode}"))),
+        mode => {
+            let how = "a key's version is the offset of its newest record in the partition";
+            return Err(NoAnswer::Unfit(format!("topic {name} remembers no ids: it looks at {mode}; {how}")));
+        }
     };
     // The store's keys come from C++ and may wait: not on a thread that serves connections.
     let (topic_name, mode) = (topic.name.to_string(), dedup.mode());
