@@ -197,7 +197,7 @@ pub const TOPICS: &[Setting] = &[
         Kind::String,
         "drop",
         "What happens to a record whose id is known: drop leaves it out and answers as if it had been stored, reject refuses its batch \
-         with INVALID_RECORD, mark stores it with a header einmal-duplicate-of: <partition>:<offset>. With message.dedup.id.source=key, \
+         with INVALID_RECORD, mark stores it with a header einmal-duplicate-of: <partition>:<offset>, or unknown. With message.dedup.id.source=key, \
          reject makes the topic a ledger: a record claims its key for the owner that its value names, who may send it again; header \
          claim-expires says after how many milliseconds the claim may be taken over: by its owner, who has it for as long anew, or by \
          another, who names the owner in header claim-takes-over.",

@@ -89,7 +89,10 @@ impl MessageIds {
                 let mut originals = originals.into_iter().peekable();
                 let value_of = |delta: i32| {
                     let (_, original) = originals.next_if(|(next, _)| i64::from(*next) == i64::from(delta))?;
-                    Some(format!("{}:{}", original.partition, original.offset))
+                    // Of a number between two that were stored nobody knows which record had it.
+                    let is_known = original.offset >= 0;
+                    let place = is_known.then(|| format!("{}:{}", original.partition, original.offset));
+                    Some(place.unwrap_or_else(|| "unknown".to_owned()))
                 };
                 let amended = amend::with_header(&batch.bytes, &batch.header, self.extractor.limits(), MARK, value_of);
                 self.amended(topic.no, batch, amended)
