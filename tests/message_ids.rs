@@ -309,7 +309,7 @@ fn claim_and_version_that_are_refused_are_named_among_their_neighbours() {
         .iter()
         .fold(BatchBuilder::new(), |batch, job| batch.record(1, Some(job.as_bytes()), Some(b"bob")));
     let refused = produce(&mut client, "ledger", 0, of_bob.build().freeze());
-    create_topic_with(&mut client, "versioned", 1, &[("message.version.check", "true")]);
+    create_topic_with(&mut client, "versioned", 1, &[("cleanup.policy", "compact"), ("message.version.check", "true")]);
     let expecting = [&b"none"[..], b"7"].iter().fold(BatchBuilder::new(), |batch, version| {
         batch.record_with_headers(1, Some(b"k"), Some(b"v"), &[(b"expected-version", Some(version))])
     });

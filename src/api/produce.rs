@@ -161,8 +161,8 @@ impl Appending {
                 };
                 match checked {
                     // Who waits for no answer is refused before anything that it has sent behind.
-                    Ok(AppendBatch { refused: Some(Refused { error, message }), .. }) if acks == Some(Acks::None) => {
-                        (index, Some(Refusal::saying(error, message)))
+                    Ok(AppendBatch { refused: Some(refused), .. }) if acks == Some(Acks::None) => {
+                        (index, Some(Refusal::saying(refused.error, refused.message)))
                     }
                     Ok(mut batch) => {
                         if pins_too_much(batch.bytes.len(), frame_bytes) {
@@ -395,10 +395,10 @@ impl Arriving<'_> {
 ///
 /// # Errors
 /// Of one that is final.
-fn to_come_again(refusal: Refusal) -> Result<Refused, Refusal> {
+fn to_come_again(refusal: Refusal) -> Result<Box<Refused>, Refusal> {
     match refusal.error {
         ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::KAFKA_STORAGE_ERROR => {
-            Ok(Refused::new(refusal.error, refusal.message.unwrap_or_default()))
+            Ok(Box::new(Refused::new(refusal.error, refusal.message.unwrap_or_default())))
         }
         _ => Err(refusal),
     }

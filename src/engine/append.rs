@@ -78,7 +78,8 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     } else if state.disk.is_low() {
         return (no_room(log), false);
     }
-    if let Some(Refused { error, message }) = batch.refused {
+    if let Some(refused) = batch.refused {
+        let Refused { error, message } = *refused;
         state.producer_state_count += note_refused(log, &batch.header, now);
         return (not_stored(log.row.log_start, error, Some(message)), false);
     }

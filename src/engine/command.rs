@@ -53,7 +53,7 @@ pub struct AppendBatch {
     pub ids: Option<Box<BatchIds>>,
     /// Why it is not to be appended though it may come again: what the connection had no room for, or could not look up. It is judged by
     /// its sequence all the same, so that none of its producer's later batches comes before it.
-    pub refused: Option<Refused>,
+    pub refused: Option<Box<Refused>>,
 }
 
 /// Who acts in a transaction.
