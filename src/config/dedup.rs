@@ -33,6 +33,10 @@ const VERSION_CHECK: &str = "message.version.check";
 const SEQUENCE_HEADERS: &str = "message.dedup.sequence.headers";
 const SEQUENCE_RETENTION_MS: &str = "message.dedup.sequence.retention.ms";
 
+/// Headers that `message.dedup.id.headers` names, those of all its alternatives together: each header of each record is compared with
+/// each of them, also on the one writer where an audit topic is told.
+pub const ID_HEADERS_MAX: usize = 32;
+
 /// How often in a window repeats extend the life of an id at the most: what they cost is bounded by it.
 const REFRESHES_PER_WINDOW: Timestamp = 8;
 
@@ -99,7 +103,7 @@ pub enum Namespace {
 /// Where the id of a record stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdSource {
-    /// In headers: the first alternative counts of which all headers are present. None is empty.
+    /// In headers, no more than [`ID_HEADERS_MAX`]: the first alternative counts of which all headers are present. None is empty.
     Headers(Vec<Vec<String>>),
     /// In its key.
     Key,
@@ -223,6 +227,24 @@ impl DedupConfig {
     }
 }
 
+/// Refuses `message.dedup.id.headers` with more names than [`ID_HEADERS_MAX`], unless it is what `current` has: from a time without
+/// this limit, as [`DedupConfig::of`] does with as many as it takes.
+pub(super) fn check_id_headers(
+    current: &BTreeMap<String, String>,
+    given: &BTreeMap<String, String>,
+) -> Result<(), InvalidSetting> {
+    let Some(text) = given.get(ID_HEADERS).filter(|text| current.get(ID_HEADERS) != Some(text)) else { return Ok(()) };
+    let names = list(text).flat_map(|alternative| alternative.split('+')).count();
+    if names <= ID_HEADERS_MAX {
+        return Ok(());
+    }
+    Err(InvalidSetting {
+        name: ID_HEADERS.to_owned(),
+        reason: format!("Invalid value for configuration {ID_HEADERS}: {names} names are more than {ID_HEADERS_MAX}"),
+    })
+}
+
+/// The alternatives that go with the first [`ID_HEADERS_MAX`] names; those behind are looked for in no record.
 fn headers(text: &str) -> Result<Vec<Vec<String>>, InvalidSetting> {
     let refuse = || InvalidSetting {
         name: ID_HEADERS.to_owned(),
@@ -239,7 +261,17 @@ fn headers(text: &str) -> Result<Vec<Vec<String>>, InvalidSetting> {
         }
         alternatives.push(parts);
     }
-    if alternatives.is_empty() { Err(refuse()) } else { Ok(alternatives) }
+    if alternatives.is_empty() {
+        return Err(refuse());
+    }
+    let mut names = 0;
+    let fitting = alternatives.iter().take_while(|parts| {
+        names += parts.len();
+        names <= ID_HEADERS_MAX
+    });
+    let fitting = fitting.count();
+    alternatives.truncate(fitting);
+    Ok(alternatives)
 }
 
 fn sequence_headers(text: &str) -> Result<(String, String), InvalidSetting> {
@@ -388,6 +420,34 @@ mod tests {
         assert!(checked.checks_versions && checked.sequence.is_none());
         assert_eq!(of(&[("message.version.check", "false")]), Ok(None));
         of(&[("message.version.check", "true"), ("message.dedup.mode", "window")]).expect_err("one or the other");
+    }
+
+    #[test]
+    fn ids_are_in_so_many_headers_and_stored_settings_of_more_load() {
+        let of = |names: usize| {
+            let names: Vec<_> = (0..names).map(|name| format!("h{name}")).collect();
+            let text = names.chunks(2).map(|parts| parts.join("+")).collect::<Vec<_>>().join(",");
+            BTreeMap::from([(ID_HEADERS.to_owned(), text), (MODE.to_owned(), "window".to_owned())])
+        };
+        let judged = |current: &BTreeMap<_, _>, given: &BTreeMap<_, _>| {
+            crate::config::topic::judge(current, given).map(|_| ()).map_err(|invalid| invalid.reason)
+        };
+        assert_eq!(judged(&BTreeMap::new(), &of(ID_HEADERS_MAX)), Ok(()));
+        let refused = Err(format!("Invalid value for configuration {ID_HEADERS}: 33 names are more than 32"));
+        assert_eq!(judged(&BTreeMap::new(), &of(ID_HEADERS_MAX + 1)), refused);
+        let again = BTreeMap::from([(ID_HEADERS.to_owned(), ["a"; 33].join(","))]);
+        assert_eq!(judged(&BTreeMap::new(), &again), refused, "each time that it is named counts");
+        let refused = DedupDefaults::of("*", of(ID_HEADERS_MAX + 1)).expect_err("as on topics").reason;
+        assert!(refused.ends_with("einmal.message.dedup.id.headers: 33 names are more than 32"), "{refused}");
+        let stored = of(1_001);
+        assert_eq!(judged(&stored, &stored), Ok(()), "beside another setting that changes");
+        let taken = DedupConfig::of(&stored).expect("loads").expect("looks");
+        let IdSource::Headers(alternatives) = taken.identity.source else { panic!("in headers") };
+        assert_eq!((alternatives.len(), alternatives[15][1].as_str()), (16, "h31"));
+        let one =
+            BTreeMap::from([(ID_HEADERS.to_owned(), ["a"; 33].join("+")), (MODE.to_owned(), "window".to_owned())]);
+        let taken = DedupConfig::of(&one).expect("loads").expect("looks");
+        assert_eq!(taken.identity.source, IdSource::Headers(Vec::new()), "a part of an id is another id");
     }
 
     #[test]

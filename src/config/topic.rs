@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::dedup::DedupDefaults;
+use super::dedup::{DedupDefaults, check_id_headers};
 use super::table::{self, InvalidSetting, list, number};
 use super::{CompressionType, DedupConfig, TimestampType, TopicConfig};
 
@@ -17,12 +17,13 @@ const REMOTE_STORAGE: &str = "remote.storage.enable";
 pub const SETTINGS_BYTES_MAX: usize = 64 << 10;
 
 /// The settings that a topic which has `current` is to be given, as they are kept: what [`validate`] takes, and no more than
-/// [`SETTINGS_BYTES_MAX`] in all, unless there were as many before, from a time without this limit.
+/// [`SETTINGS_BYTES_MAX`] and headers of ids in all, unless there were as many before, from a time without this limit.
 pub fn judge(
     current: &BTreeMap<String, String>,
     given: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, InvalidSetting> {
     let kept = validate(given)?;
+    check_id_headers(current, &kept)?;
     let bytes = bytes_of(&kept);
     if bytes > SETTINGS_BYTES_MAX && bytes > bytes_of(current) {
         let longest = kept.iter().max_by_key(|(name, text)| name.len() + text.len());

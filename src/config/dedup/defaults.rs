@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{AUDIT_TOPIC, DedupConfig, VERSION_CHECK};
+use super::{AUDIT_TOPIC, DedupConfig, VERSION_CHECK, check_id_headers};
 use crate::config::table::{self, InvalidSetting, list};
 
 /// Names and patterns in `einmal.message.dedup.topics`.
@@ -29,7 +29,8 @@ impl DedupDefaults {
     /// # Errors
     /// [`InvalidSetting`] of the broker, as topics are refused.
     pub(crate) fn of(topics: &str, texts: BTreeMap<String, String>) -> Result<Self, InvalidSetting> {
-        DedupConfig::of(&texts).map_err(|refused| InvalidSetting {
+        let checked = check_id_headers(&BTreeMap::new(), &texts).and_then(|()| DedupConfig::of(&texts));
+        checked.map_err(|refused| InvalidSetting {
             reason: refused.reason.replace("message.dedup.", table::DEDUP_DEFAULT),
             name: refused.name.replace("message.dedup.", table::DEDUP_DEFAULT),
         })?;

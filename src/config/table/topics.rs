@@ -151,8 +151,8 @@ pub const TOPICS: &[Setting] = &[
         "message.dedup.id.headers",
         Kind::List,
         "message-id,ce_source+ce_id",
-        "Headers that hold a record's id: the first alternative of which all headers are present; + joins the headers of one. Of several \
-         headers of one name the last counts.",
+        "Headers that hold a record's id: the first alternative of which all headers are present; + joins the headers of one. At most 32 in \
+         all. Of several headers of one name the last counts.",
     )
     .synonyms(&[same("einmal.message.dedup.id.headers")]),
     Setting::new(
