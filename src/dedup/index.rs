@@ -318,10 +318,7 @@ impl Index {
     }
 
     /// The oldest block, unless it belongs to an open transaction.
-    pub fn oldest(&mut self) -> Option<KeptBlock> {
-        while self.blocks.oldest().is_some_and(|block| block.state == BlockState::Aborted) {
-            self.release_oldest();
-        }
+    pub fn oldest(&self) -> Option<KeptBlock> {
         self.blocks.oldest().filter(|block| block.state.is_settled()).map(Block::kept)
     }
 
@@ -346,6 +343,7 @@ impl Index {
             self.remove(number);
         }
         self.release_oldest();
+        self.release_aborted();
         before - self.shards.len()
     }
 
@@ -371,7 +369,15 @@ impl Index {
                 self.take_back(number);
             }
         }
+        self.release_aborted();
         base_offsets
+    }
+
+    /// Of what was aborted nothing is left where nothing older is: the oldest block is never such a one.
+    fn release_aborted(&mut self) {
+        while self.blocks.oldest().is_some_and(|block| block.state == BlockState::Aborted) {
+            self.release_oldest();
+        }
     }
 
     fn close(&mut self, partition: u32, producer_id: ProducerId) -> Vec<u64> {

@@ -232,7 +232,7 @@ mod tests {
             let slot = table.find(places(number), |stored| stored == number).expect("was put in");
             table.remove(slot);
         }
-        assert!(table.bytes() <= 8 * 4 * SLOTS_MIN, "{} bytes for none", table.bytes());
+        assert!(table.bytes() <= 8 * SLOTS_MIN, "{} bytes for none", table.bytes());
         assert_eq!(Table::default().find(1 << 40, |_| true), None);
     }
 }

@@ -127,6 +127,13 @@ impl Blocks {
         self.blocks.get(count.checked_sub(1)?)
     }
 
+    /// The newest of the oldest that have no more than `ids` together; the oldest, if it has more itself.
+    pub fn newest_within(&self, ids: u64) -> Option<&Block> {
+        let first = self.oldest()?.first;
+        let count = self.blocks.partition_point(|block| block.numbers().end - first <= ids);
+        self.blocks.get(count.saturating_sub(1))
+    }
+
     /// Makes a block of these ids, which follow those of the newest.
     pub fn push(&mut self, at: KeptBlock, state: BlockState, numbers: Range<u64>, times: Box<[Timestamp]>) {
         self.times_bytes += size_of_val(&*times);

@@ -132,7 +132,7 @@ mod tests {
                 }
                 prop_assert_eq!((queue.len(), queue.is_empty()), (model.len(), model.is_empty()));
                 prop_assert!(queue.iter().eq(model.iter()));
-                for place in [0, 1, 255, 256, 257, model.len() / 2, model.len().saturating_sub(1), model.len()] {
+                for place in [0, 1, CHUNK_ITEMS - 1, CHUNK_ITEMS, CHUNK_ITEMS + 1, 255, 256, 257, model.len() / 2, model.len().saturating_sub(1), model.len()] {
                     prop_assert_eq!(queue.get(place), model.get(place));
                     prop_assert_eq!(queue.get_mut(place).copied(), model.get(place).copied());
                     let until = model.get(place).copied().unwrap_or(next);

@@ -102,7 +102,12 @@ impl MessageIds {
     }
 }
 
-pub(super) fn dedup_of(topics: &Topics, topic: TopicNo) -> Option<&DedupConfig> {
+/// Whether a topic rather has its producers wait than forgets an id.
+pub(super) fn throttles(topics: &Topics, topic: TopicNo) -> bool {
+    dedup_of(topics, topic).is_some_and(|dedup| dedup.throttles)
+}
+
+fn dedup_of(topics: &Topics, topic: TopicNo) -> Option<&DedupConfig> {
     topics.by_no.get(&topic)?.config.dedup.as_deref()
 }
 

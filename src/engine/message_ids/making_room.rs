@@ -2,7 +2,7 @@
 
 use super::super::group::Group;
 use super::super::sealing::Filled;
-use super::forgetting::{IDS_PER_ROUND, count_evicted, dedup_of, forget_oldest};
+use super::forgetting::{IDS_PER_ROUND, count_evicted, forget_oldest, throttles};
 use super::room::{Admission, Oldest, Wanted, first_to_go};
 use super::{MessageIds, Outcome, count};
 use crate::config::DedupConfig;
@@ -114,17 +114,18 @@ impl MessageIds {
             }
         };
         // What it waits for is not to wait for the next look, unless that has been begun.
-        self.is_look_owed |= !self.sealing.is_making() && self.is_to_free_memory(topics);
+        if !self.is_look_owed && !self.sealing.is_making() {
+            self.is_look_owed = self.is_to_free_memory(topics);
+        }
         Err(Outcome::Refused(ErrorCode::NOT_ENOUGH_REPLICAS, message))
     }
 
     /// Memory of what may not be forgotten, bytes, about.
     fn held_bytes(&self, topics: &Topics, holding: Option<TopicNo>) -> usize {
-        let throttles = |topic: TopicNo| dedup_of(topics, topic).is_some_and(|dedup| dedup.throttles);
         let open = self.by_topic.iter().map(|(topic, index)| {
-            if throttles(*topic) { index.bytes() } else { index.held_bytes(holding == Some(*topic)) }
+            if throttles(topics, *topic) { index.bytes() } else { index.held_bytes(holding == Some(*topic)) }
         });
-        let sealed = self.sealing.topics().filter(|topic| throttles(*topic));
+        let sealed = self.sealing.topics().filter(|topic| throttles(topics, *topic));
         let sealed = sealed.map(|topic| self.sealing.figures(topic).memory_bytes);
         self.numbers.bytes() + open.sum::<usize>() + sealed.sum::<usize>()
     }
@@ -148,22 +149,26 @@ impl MessageIds {
         if is_over(self) {
             self.forget_sealed(group, &mut left);
         }
+        // Slices of few ids may be made again where one was dropped.
+        let mut asks = true;
         while is_over(self) {
             if left == 0 {
                 return RoomMade::InPart;
             }
-            if self.is_to_free_memory(topics) {
+            if std::mem::take(&mut asks) && self.is_to_free_memory(topics) {
                 return RoomMade::Soon;
             }
-            let throttles = |topic: TopicNo| dedup_of(topics, topic).is_some_and(|dedup| dedup.throttles);
             let sealed = self.sealing.droppable_bytes().map(|(topic, bytes)| (topic, bytes, Oldest::Sealed));
             let open = self.by_topic.iter_mut().filter_map(|(topic, index)| {
                 let oldest = index.oldest()?;
                 Some((*topic, index.bytes(), Oldest::Open(oldest.time)))
             });
-            match first_to_go(sealed.chain(open).filter(|(topic, ..)| !throttles(*topic))) {
+            match first_to_go(sealed.chain(open).filter(|(topic, ..)| !throttles(topics, *topic))) {
                 Some((topic, Oldest::Open(_))) => self.evict(group, topics, topic, &mut left),
-                Some((topic, Oldest::Sealed)) => self.drop_slice(group, topics, topic),
+                Some((topic, Oldest::Sealed)) => {
+                    self.drop_slice(group, topics, topic);
+                    asks = true;
+                }
                 None => return RoomMade::None,
             }
         }
@@ -206,6 +211,7 @@ impl MessageIds {
         });
         if let Some(topic) = known {
             count(&topic.traffic.dedup_evicted, evicted);
+            self.show(topic);
         }
     }
 
@@ -215,6 +221,7 @@ impl MessageIds {
             && let Some(dedup) = &topic.config.dedup
         {
             count_evicted(topic, &slice, self.clock.now().saturating_sub(dedup.kept_ms()));
+            self.show(topic);
         }
     }
 

@@ -248,6 +248,10 @@ impl MessageIds {
                 }
             }
         });
+        // With an abort nothing may be left of it.
+        if !self.by_topic.contains_key(&topic.no) {
+            self.show(topic);
+        }
     }
 
     /// Whether something waits to be told to other topics.

@@ -3,7 +3,7 @@
 //!
 //! Rows lie by partition and offset. In a partition the times of appends rise with the offsets, so that it is enough to have some rows of
 //! each, and to take the earliest of all partitions first. Repeats lie at the offsets of the first records: they are read before
-//! their time has come, as those records came earlier, and wait for it.
+//! their time has come, as those records came earlier, and wait for it: those of a partition whose first blocks are gone all at once.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -12,7 +12,8 @@ use crate::store::schema::{IdBlock, RowError, RowValue, id_block_key, id_block_o
 use crate::store::{Store, StoreError};
 use crate::types::{Offset, PartitionId, Timestamp, TopicNo};
 
-/// Blocks that are in memory at a time, of all partitions together, about.
+/// Blocks that are in memory at a time, of all partitions together, about: more, where [`BLOCKS_PER_READ_MIN`] of each are more, or
+/// where repeats wait.
 const BLOCKS_READ: usize = 8192;
 /// Blocks that are read of one partition at a time, at least: each time costs a search.
 const BLOCKS_PER_READ_MIN: usize = 32;
@@ -68,10 +69,9 @@ impl<'a> StoredBlocks<'a> {
             from = to;
         }
         let blocks_per_read = (BLOCKS_READ / partitions.len().max(1)).max(BLOCKS_PER_READ_MIN);
-        let places = 0..partitions.len();
         let (first, repeats) = (BinaryHeap::new(), BTreeMap::new());
         let mut blocks = Self { store, partitions, first, repeats, blocks_per_read };
-        places.into_iter().try_for_each(|place| blocks.read_on(place))?;
+        (0..blocks.partitions.len()).try_for_each(|place| blocks.read_on(place))?;
         Ok(blocks)
     }
 

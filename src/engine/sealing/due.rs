@@ -110,7 +110,9 @@ impl Sealing {
                 return None;
             }
             // What comes later in this millisecond must not have the time of what is sealed.
-            let (until, ids) = index.settled_until(now.saturating_sub(1))?;
+            // No more than a part of the window, for it goes whole where the window is full.
+            let ids_max = (dedup.window_ids_max / slices_per_window).max(ids_min);
+            let (until, ids) = index.settled_until(now.saturating_sub(1), ids_max)?;
             let is_worth_it = ids as usize >= ids_min / 2;
             is_worth_it.then_some((index.bytes(), Due { topic: *topic, until, ids }))
         });

@@ -1,6 +1,6 @@
 //! Long windows: ids leave memory for *slices*, files that are written once ([`crate::dedup::slice`], [`crate::store::slices`]).
 //!
-//! 1. **Begin.** Once a second the writer looks whether a topic has so many ids in memory that some should leave
+//! 1. **Begin.** Once a second, and sooner where a batch found no room, the writer looks whether a topic has so many ids in memory that some should leave
 //!    ([`Sealing::begin`]), and chooses a time: all ids of blocks up to it are in no open transaction, and no later block has that time.
 //!    The group of that round is synced before anything else happens, so no id is sealed whose record could still be lost.
 //! 2. **Make.** A thread of its own reads the rows of those ids and makes a slice ([`sealer`]), which is durable before the writer hears
@@ -21,7 +21,7 @@
 //! Slices are not merged, for there are few: about `einmal.dedup.slices.per.window` of a window, and where ids come so fast that
 //! `einmal.dedup.open.max.ids` is reached first, one for so many. Slow senders make fewer: what is less than a sixteenth of
 //! `einmal.dedup.open.max.ids` stays in memory, however old. Only where memory is short are ids sealed as soon as they are so many, and it
-//! bounds how many slices that may become: with the defaults 700 of 250,000 ids, whose filters then take all of it. A look-up asks every
+//! bounds how many slices of a usual size that may become: with the defaults 700 of 250,000 ids, whose filters then take all of it. A look-up asks every
 //! filter of its topic. Where memory is nearly full, files of fewer ids are made, as long as there are not many ([`due`]): many topics of few
 //! ids would have to forget otherwise.
 //!

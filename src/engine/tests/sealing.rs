@@ -259,6 +259,21 @@ async fn young_ids_stay_in_memory_while_there_is_room() {
 }
 
 #[tokio::test]
+async fn window_that_fills_up_at_once_is_forgotten_in_parts() {
+    let broker = TestEngine::start_with(Settings { dedup_open_ids_max: 60, ..settings() });
+    broker.create("t", &[("message.dedup.mode", "window"), ("message.dedup.window.max.ids", "64")]).await;
+    for batch in 0..3 {
+        broker.offer_numbers(batch * 20..batch * 20 + 20).await;
+        broker.time.advance(1);
+    }
+    broker.seal().await;
+    assert_eq!((broker.slices().len(), broker.id_rows_left()), (1, 2), "all were sealed together");
+    assert_eq!(broker.offer_numbers(60..65).await, at(60), "one too many");
+    assert_eq!(broker.offer_numbers(20..21).await, at(20));
+    assert_eq!(broker.offer_numbers(0..1).await, at(65));
+}
+
+#[tokio::test]
 async fn ledgers_stay_in_memory() {
     let broker = TestEngine::start_with(sealing());
     let ledger = [

@@ -45,6 +45,12 @@ impl TestEngine {
         panic!("no room for {numbers:?} of {topic}");
     }
 
+    /// Ids that metrics show of all topics.
+    fn shown(&self) -> u64 {
+        let topics = self.started.catalog.topics();
+        topics.by_no.values().map(|topic| topic.traffic.remembered.ids.load(Ordering::Relaxed)).sum()
+    }
+
     fn evicted(&self) -> u64 {
         let topics = self.started.catalog.topics();
         topics.by_no.values().map(|topic| topic.traffic.dedup_evicted.load(Ordering::Relaxed)).sum()
@@ -63,12 +69,30 @@ async fn one_batch_in_each_of_many_topics_stays_within_the_limit() {
     let remembered = broker.id_rows();
     assert!((40..100).contains(&remembered), "{remembered} topics are remembered");
     assert_eq!(broker.evicted() as usize, (200 - remembered) * 100, "what was forgotten was counted");
+    assert_eq!(broker.shown() as usize, remembered * 100, "what is shown of topics of which nothing is left");
     let broker = broker.restart().await;
     assert!(broker.id_bytes() <= 1 << 20, "the same after a restart");
     assert_eq!(broker.id_rows(), remembered);
     for topic in &topics {
         assert!(broker.offer_numbered(topic, 100..200).await.error.is_none());
     }
+}
+
+#[tokio::test]
+async fn what_an_aborted_transaction_took_is_counted_no_more() {
+    let broker = TestEngine::start_with(limited(256 << 10));
+    broker.create("held", WINDOW).await;
+    let id = broker.partition("held").id;
+    for first in (0..1000_u32).step_by(100) {
+        let batch = broker.numbered("held", first..first + 100).producer(OPEN, ProducerEpoch(0), first as i32);
+        let batch = broker.with_ids(id, &batch.transactional());
+        let answer = broker.engine().append(Acks::All, vec![batch]).await.expect("answered").remove(0);
+        assert_eq!(answer.base_offset, i64::from(first), "{answer:?}");
+    }
+    broker.end(&["held"], OPEN.0, 0, TransactionResult::Abort).await;
+    assert_eq!(broker.id_bytes(), 0);
+    assert!(broker.offer_numbered("held", 5000..5100).await.error.is_none());
+    broker.id_bytes();
 }
 
 #[tokio::test]
@@ -183,7 +207,7 @@ async fn topic_that_throttles_leaves_room_for_others() {
     broker.create("throttled", THROTTLE).await;
     broker.create("t", WINDOW).await;
     let mut sent = 0;
-    while broker.offer_numbered("throttled", sent..sent + 100).await.error.is_none() {
+    while sent < 100_000 && broker.offer_numbered("throttled", sent..sent + 100).await.error.is_none() {
         sent += 100;
     }
     let answer = broker.offer_numbered("throttled", sent..sent + 100).await;
