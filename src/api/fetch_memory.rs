@@ -52,7 +52,7 @@ pub enum Part {
 #[derive(Debug, Clone)]
 pub struct FetchMemory {
     /// By [`Part`].
-    parts: [Budget; 3],
+    parts: Arc<[Budget; 3]>,
     /// Answers that wait for memory, of whatever part.
     waiting: Waiters,
     granted: metrics::Gauge,
@@ -84,7 +84,7 @@ impl FetchMemory {
             let bytes_max = bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
             Budget { free: Arc::new(Semaphore::new(bytes_max)), bytes_max }
         });
-        Self { parts, waiting: Waiters::default(), granted: metrics::gauge!(FETCH_MEMORY_BYTES) }
+        Self { parts: Arc::new(parts), waiting: Waiters::default(), granted: metrics::gauge!(FETCH_MEMORY_BYTES) }
     }
 
     /// Memory for an answer to Fetch of `wanted_bytes`, or for as much of it as may be had, but always for its first batch of at most

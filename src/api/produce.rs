@@ -4,6 +4,7 @@
 //! engine happens in the call, not in the future that it answers with, so batches of pipelined requests are appended in the
 //! order in which they arrived; idempotent producers with five requests in flight depend on it.
 
+mod arriving;
 mod check;
 mod encoders;
 mod recompress;
@@ -11,7 +12,7 @@ mod recompress;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use kafka_protocol::messages::ProduceResponse;
@@ -24,18 +25,18 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::apis::{count_error, frame};
 use super::senders::Senders;
 use super::told::told;
-use super::{Answer, Context, aside, partition_of, topic_name};
-use crate::dedup::{BatchIds, Sender};
-use crate::engine::command::{Acks, AppendBatch, Appended, Refused, TransactionProducer};
+use super::{Answer, Context, partition_of};
+use crate::engine::command::{Acks, AppendBatch, Appended, TransactionProducer};
 use crate::log::catalog::{Topic, Topics};
-use crate::record::codec::Codec;
+use crate::record::HEADER_BYTES;
 use crate::record::validate::RecordError;
 use crate::transaction::TransactionVersion;
-use crate::types::{Arrival, ErrorCode, Offset, PartitionId, Timestamp};
+use crate::types::{Arrival, ErrorCode, Offset};
 use crate::wire::produce_request::{
-    self, ProducePartition, ProduceRequest, ProduceTopic, RECORD_BATCH_FROM, TopicRef, encode_unsupported_format,
+    self, ProduceRequest, ProduceTopic, RECORD_BATCH_FROM, TopicRef, encode_unsupported_format,
 };
 use crate::wire::{Close, Request, RequestHeader, Segments};
+use arriving::Arriving;
 use check::Refusal;
 pub use recompress::RecompressMemory;
 
@@ -147,8 +148,10 @@ impl Appending {
         let acks = acks_from_wire(request.acks);
         let version = header.api_version;
         let protocol = if version >= ADDS_PARTITIONS_FROM { TransactionVersion::V2 } else { TransactionVersion::V1 };
-        let mut arriving = Arriving { cx, header: &header, now: super::now(), memory: Vec::new(), sender: None };
-        let mut batches = Vec::new();
+        let mut arriving = Arriving { cx, header: &header, acks, now: super::now(), memory: Vec::new(), sender: None };
+        // Each takes at least its header of the frame.
+        let named = request.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
+        let mut batches = Vec::with_capacity(named.min(frame_bytes / HEADER_BYTES));
         let mut appending = Vec::with_capacity(request.topics.len());
         for ProduceTopic { topic: named, partitions } in request.topics {
             let topic = find(topics, &named).cloned();
@@ -160,10 +163,6 @@ impl Appending {
                     (_, Some(topic)) => arriving.check(topic, partition),
                 };
                 match checked {
-                    // Who waits for no answer is refused before anything that it has sent behind.
-                    Ok(AppendBatch { refused: Some(refused), .. }) if acks == Some(Acks::None) => {
-                        (index, Some(Refusal::saying(refused.error, refused.message)))
-                    }
                     Ok(mut batch) => {
                         if pins_too_much(batch.bytes.len(), frame_bytes) {
                             batch.bytes = BytesMut::from(&batch.bytes[..]);
@@ -323,102 +322,6 @@ fn pins_too_much(batch_bytes: usize, frame_bytes: usize) -> bool {
     batch_bytes.saturating_mul(PINNED_FACTOR_MAX) < frame_bytes
 }
 
-/// A request whose batches are being checked.
-struct Arriving<'r> {
-    cx: &'r Context,
-    header: &'r RequestHeader,
-    now: Timestamp,
-    /// As in [`Appending`].
-    memory: Vec<OwnedSemaphorePermit>,
-    /// Who sends it, once a topic has asked.
-    sender: Option<Arc<Sender>>,
-}
-
-impl Arriving<'_> {
-    fn check(&mut self, topic: &Topic, named: ProducePartition) -> Result<AppendBatch, Refusal> {
-        let Self { cx, now, .. } = *self;
-        let partition =
-            partition_of(topic, named.index).ok_or_else(|| Refusal::of(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))?;
-        // Clients that got hold of the name must not think that they wrote offsets or transactions.
-        if topic_name::is_internal(&topic.name) {
-            return Err(Refusal::of(ErrorCode::INVALID_TOPIC_EXCEPTION));
-        }
-        let mut bytes = named.records.unwrap_or_default();
-        let name = format_args!("{}-{}", topic.name, named.index);
-        let check = || check::check_batch(&topic.config, &name, &bytes, self.header.api_version, now);
-        let mut header = if check::may_expand(&topic.config, &bytes, now) { aside(check) } else { check() }?;
-        if let Some(to) = header.codec().ok().and_then(|codec| recompress::target(&topic.config, codec)) {
-            let budget = &cx.broker.recompress_memory;
-            match aside(|| recompress::recompressed(&bytes, &header, to, &topic.config, budget)) {
-                Ok(made) => {
-                    (bytes, header) = (made.bytes, made.header);
-                    self.memory.push(made.permit);
-                }
-                Err(refusal) => {
-                    let refused = Some(to_come_again(refusal)?);
-                    return Ok(AppendBatch {
-                        partition: partition.id,
-                        header,
-                        bytes,
-                        transaction: None,
-                        ids: None,
-                        refused,
-                    });
-                }
-            }
-        }
-        let mut refused = None;
-        let ids = match &topic.config.dedup {
-            None => None,
-            Some(dedup) => {
-                let sender = self.sender();
-                let read = || cx.broker.extractor.ids(dedup, &sender, partition.id, &bytes, &header);
-                let began = Instant::now();
-                let mut ids = if header.codec() == Ok(Codec::None) { read() } else { aside(read) }?;
-                cx.broker.id_scan_duration.record(began.elapsed());
-                if let Err(refusal) = look_up_sealed(cx, topic, partition.id, &mut ids) {
-                    refused = Some(to_come_again(refusal)?);
-                }
-                Some(Box::new(ids))
-            }
-        };
-        Ok(AppendBatch { partition: partition.id, header, bytes, transaction: None, ids, refused })
-    }
-
-    fn sender(&mut self) -> Arc<Sender> {
-        let client_id = self.header.client_id.as_deref().unwrap_or_default();
-        Arc::clone(self.sender.get_or_insert_with(|| Arc::new(Sender::anonymous(client_id))))
-    }
-}
-
-/// The refusal of a batch that may come again, for the engine to answer: what its producer has sent behind it has to wait for it.
-///
-/// # Errors
-/// Of one that is final.
-fn to_come_again(refusal: Refusal) -> Result<Box<Refused>, Refusal> {
-    match refusal.error {
-        ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::KAFKA_STORAGE_ERROR => {
-            Ok(Box::new(Refused::new(refusal.error, refusal.message.unwrap_or_default())))
-        }
-        _ => Err(refusal),
-    }
-}
-
-/// Looks up which ids of the batch are no longer in memory, so that the one writer need not.
-fn look_up_sealed(cx: &Context, topic: &Topic, partition: PartitionId, ids: &mut BatchIds) -> Result<(), Refusal> {
-    let perhaps = cx.broker.sealed_ids.ask(topic.no, &ids.ids);
-    let is_none = perhaps.is_none();
-    let read = || perhaps.read(&ids.ids);
-    // Of a cold file a read takes as long as the disk does.
-    let found = if is_none { read() } else { aside(read) };
-    ids.sealed = found.map_err(|error| {
-        tracing::error!(topic = &*topic.name, partition = partition.index, %error, "message ids cannot be looked up");
-        let message = "the message ids of the topic cannot be read".to_owned();
-        Refusal::saying(ErrorCode::KAFKA_STORAGE_ERROR, message)
-    })?;
-    Ok(())
-}
-
 /// Says of batches of transactions whose they are, which is told from their headers whatever the request says. One without a
 /// transactional id spoils the whole request, as in Kafka (TRANSACTIONAL_ID_AUTHORIZATION_FAILED, CVE-2018-17196), and so do two
 /// producers in one request (INVALID_PRODUCER_ID_MAPPING). Answers the batches that are left.
@@ -489,6 +392,10 @@ fn done(version: i16, index: i32, appended: Appended) -> PartitionProduceRespons
 }
 
 fn record_errors(errors: Vec<RecordError>) -> Vec<BatchIndexAndErrorMessage> {
+    // As nearly always.
+    if errors.is_empty() {
+        return Vec::new();
+    }
     let answers = errors.into_iter().map(|error| {
         BatchIndexAndErrorMessage::default()
             .with_batch_index(error.batch_index)

@@ -115,7 +115,15 @@ impl Failure {
 
     /// Whether the store may still be written to, by a thread that nobody waits for.
     pub(super) fn leaves_store_open(&self) -> bool {
-        matches!(self, Self::Commit(_) | Self::Unclean(_) | Self::Overdue | Self::Interrupted | Self::Panicked(_))
+        matches!(
+            self,
+            Self::Commit(_)
+                | Self::Unclean(_)
+                | Self::Overdue
+                | Self::Interrupted
+                | Self::Panicked(_)
+                | Self::FirstTopic { .. }
+        )
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: nothing is removed that was not made here.
 
 use std::fs::{self, DirBuilder};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -29,19 +29,25 @@ impl Temporary {
     }
 
     /// Removes it after a broker that `ended` so, and says where that is not done: nobody else would. Where the store may still be
-    /// written to it stays.
+    /// written to it stays; a signal while it is being opened is not known of here.
     pub(super) fn remove_after(self, ended: &Result<(), Failure>) {
         let data_dir = self.0.display();
         if ended.as_ref().is_err_and(Failure::leaves_store_open) {
             tracing::warn!(%data_dir, "the temporary data directory is left, as the stop is not clean");
             return;
         }
-        let attempts = (1..=ATTEMPTS_MAX).map(|_| fs::remove_dir_all(&self.0).err().map(|error| (error.kind(), error)));
-        let mut attempts = attempts.skip_while(|failed| matches!(failed, Some((ErrorKind::DirectoryNotEmpty, _))));
-        match attempts.next() {
-            Some(None | Some((ErrorKind::NotFound, _))) => {}
-            Some(Some((_, error))) => tracing::warn!(%data_dir, %error, "the temporary data directory is not removed"),
-            None => tracing::warn!(%data_dir, "the temporary data directory is not removed: it is still written to"),
+        let is = |removed: &io::Result<()>, kind| removed.as_ref().is_err_and(|error| error.kind() == kind);
+        let mut removed = fs::remove_dir_all(&self.0);
+        for _ in 1..ATTEMPTS_MAX {
+            if !is(&removed, ErrorKind::DirectoryNotEmpty) {
+                break;
+            }
+            removed = fs::remove_dir_all(&self.0);
+        }
+        if let Err(error) = removed
+            && error.kind() != ErrorKind::NotFound
+        {
+            tracing::warn!(%data_dir, %error, "the temporary data directory is not removed");
         }
     }
 }

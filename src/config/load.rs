@@ -230,7 +230,7 @@ fn drop_stale_advertised(texts: &mut Texts) {
 
 /// Defaults of `message.dedup.*` that are given without the topics that they are for.
 fn defaults_of_no_topic(texts: &Texts) -> Vec<String> {
-    if texts.get(table::DEFAULTED_TOPICS).is_some_and(|(text, _)| !text.trim().is_empty()) {
+    if texts.get(table::DEFAULTED_TOPICS).is_some_and(|(text, _)| table::list(text).next().is_some()) {
         return Vec::new();
     }
     let is_default = |name: &&String| name.starts_with(table::DEDUP_DEFAULT) && *name != table::DEFAULTED_TOPICS;

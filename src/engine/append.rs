@@ -88,10 +88,11 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
     if let Some(dedup) = &topic.config.dedup {
         let (store, base_offset) = (state.store.as_ref(), log.row.log_end);
         let known = (store, &state.topics);
-        let refusal = match state.message_ids.judge(known, group, &topic, dedup, &mut batch, base_offset) {
+        let outcome = state.message_ids.judge(known, group, &topic, dedup, &mut batch, base_offset);
+        repeated = state.message_ids.repeated();
+        let refusal = match outcome {
             Outcome::Append { last_present_delta: delta } => {
                 last_present_delta = delta;
-                repeated = state.message_ids.repeated();
                 let transaction = message_ids::transaction_of(&batch);
                 state.message_ids.keep(group, &topic, dedup, id, log.row.log_end, transaction);
                 None
@@ -104,7 +105,7 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
                     state.producer_state_count += 1;
                 }
                 // When its first record was appended is not remembered.
-                return (stored_at(log, base_offset, -1, state.message_ids.repeated()), synced);
+                return (stored_at(log, base_offset, -1, repeated), synced);
             }
             Outcome::Refused(error, message) => Some((error, message, Vec::new())),
             Outcome::RefusedFor(records, message) => Some((ErrorCode::INVALID_RECORD, message, records)),
@@ -113,7 +114,7 @@ pub(super) fn append(state: &mut State, group: &mut Group, mut batch: AppendBatc
             state.producer_state_count += note_refused(log, &batch.header, now);
             let refused = not_stored(log.row.log_start, error, Some(message));
             // A refusal may rest on a record that is not synced yet, and must not outlive it.
-            return (Appended { record_errors, repeated: state.message_ids.repeated(), ..refused }, synced);
+            return (Appended { record_errors, repeated, ..refused }, synced);
         }
     }
     if batch.header.is_idempotent() {

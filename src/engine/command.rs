@@ -160,7 +160,7 @@ pub struct NewTopic {
     pub overrides: BTreeMap<String, String>,
 }
 
-/// Why an administrative command was refused: the code for the wire and a sentence for people.
+/// Why something was refused: the code for the wire and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refused {

@@ -94,8 +94,8 @@ impl ProducerState {
     /// takes that for proof of the first and reports it as delivered.
     pub fn awaiting(refused: &BatchHeader, now: Timestamp) -> Self {
         let mut state = Self::new(refused, now);
-        if let Some(before) = refused.base_sequence.checked_sub(1).filter(|before| *before >= 0) {
-            state.window.push(WindowBatch::up_to(before));
+        if refused.base_sequence > 0 {
+            state.window.push(WindowBatch::up_to(refused.base_sequence - 1));
         }
         state
     }

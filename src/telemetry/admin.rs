@@ -36,6 +36,7 @@ use super::turns::{NoTurn, Turns};
 use crate::dedup::Extractor;
 use crate::engine::sealing::SealedIds;
 use crate::engine::{Engine, ISSUED_IDS_MAX};
+use crate::record::codec::{Codec, Compression, compress_as};
 
 /// Connections beyond `einmal.admin.connections.max` that are told whether the broker lives and is ready, and nothing else: whoever
 /// holds all others must not have the broker restarted.
@@ -169,9 +170,9 @@ fn for_browsers(hosts: Hosts) -> Router<Shared> {
     Router::new()
         .route("/", get(people))
         .route("/style.css", get(|| async { ([(header::CONTENT_TYPE, "text/css")], page::STYLE) }))
-        .route("/api/v1/overview", get(|shared| json(shared, Ok(Asked::default()), Overview::summary_json)))
+        .route("/api/v1/overview", get(|shared| json(shared, Asked::default(), Overview::summary_json)))
         .route("/api/v1/groups", get(groups))
-        .route("/api/v1/transactions", get(|shared| json(shared, Ok(Asked::default()), Overview::transactions_json)))
+        .route("/api/v1/transactions", get(|shared| json(shared, Asked::default(), Overview::transactions_json)))
         .route("/api/v1/topics", get(topics))
         .route("/api/v1/ids", post(issue_ids).fallback(ask_by_post))
         .route("/api/v1/dedup", get(dedup_status))
@@ -204,10 +205,11 @@ async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Result<Res
         // connections.
         tokio::task::spawn_blocking(move || {
             let text = collector::page(observed.recorder.render(), observed.collector.get(), &runtime);
-            if is_gzip { gzip::compressed(&text).map_err(|_| NoTurn::Failed) } else { Ok(text.into_bytes()) }
+            // What repeats in metrics are whole names, which the quickest level finds, too.
+            if is_gzip { compress_as(Compression::quick(Codec::Gzip), text.as_bytes()) } else { text.into_bytes() }
         })
         .await
-        .map_err(|_| NoTurn::Failed)?
+        .map_err(|_| NoTurn::Failed)
     });
     let mut answer = Body::from(text.await?).into_response();
     let headers = answer.headers_mut();
@@ -237,22 +239,22 @@ async fn people(State(shared): State<Shared>, RawQuery(query): RawQuery) -> Resu
 }
 
 async fn groups(shared: State<Shared>, RawQuery(query): RawQuery) -> Result<Response, NoAnswer> {
-    let groups = Selection::read(query.as_deref(), "group");
-    json(shared, groups.map(|groups| Asked { groups, ..Asked::default() }), Overview::groups_json).await
+    let groups = Selection::read(query.as_deref(), "group").map_err(NoAnswer::Unfit)?;
+    json(shared, Asked { groups, ..Asked::default() }, Overview::groups_json).await
 }
 
 async fn topics(shared: State<Shared>, RawQuery(query): RawQuery) -> Result<Response, NoAnswer> {
-    let topics = Selection::read(query.as_deref(), "topic");
-    json(shared, topics.map(|topics| Asked { topics, ..Asked::default() }), Overview::topics_json).await
+    let topics = Selection::read(query.as_deref(), "topic").map_err(NoAnswer::Unfit)?;
+    json(shared, Asked { topics, ..Asked::default() }, Overview::topics_json).await
 }
 
 async fn json(
     State(shared): State<Shared>,
-    asked: Result<Asked, String>,
+    asked: Asked,
     part: fn(&Overview) -> serde_json::Value,
 ) -> Result<Response, NoAnswer> {
     let Shared { observed, turns, questions, .. } = shared;
-    let gathered = Overview::gather(observed, questions, asked.map_err(NoAnswer::Unfit)?);
+    let gathered = Overview::gather(observed, questions, asked);
     Ok(in_json(turns.text(async move { Ok::<_, NoAnswer>(line(&part(&gathered.await))) }).await?))
 }
 

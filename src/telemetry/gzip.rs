@@ -1,10 +1,6 @@
 //! Answers in gzip, for those who say that they take it, as Prometheus does.
 
-use std::io::{self, Write as _};
-
 use axum::http::{HeaderMap, header};
-use flate2::Compression;
-use flate2::write::GzEncoder;
 
 /// Whether the sender of these headers takes gzip: it is named in `Accept-Encoding`, and not with a weight of 0 (RFC 9110 §12.5.3). Who
 /// takes just anything is given what he can read for sure.
@@ -16,16 +12,6 @@ pub(super) fn is_taken(headers: &HeaderMap) -> bool {
         let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
         is_gzip && weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
     })
-}
-
-/// `text` at the quickest level: what repeats in metrics are whole names, which that finds, too.
-///
-/// # Errors
-/// None that memory would tell.
-pub(super) fn compressed(text: &str) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_bytes())?;
-    encoder.finish()
 }
 
 #[cfg(test)]

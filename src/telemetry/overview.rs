@@ -284,6 +284,11 @@ impl Overview {
 /// The [`ROWS_MAX`] of `rows` of which `figure` tells most, most first, and how many others there are.
 fn worst<T, K: Ord>(mut rows: Vec<T>, figure: impl Fn(&T) -> K) -> (Vec<T>, usize) {
     rows.sort_by_key(|row| std::cmp::Reverse(figure(row)));
+    first(rows)
+}
+
+/// The first [`ROWS_MAX`] of `rows`, and how many others there are.
+fn first<T>(mut rows: Vec<T>) -> (Vec<T>, usize) {
     let left_out = rows.len().saturating_sub(ROWS_MAX);
     rows.truncate(ROWS_MAX);
     (rows, left_out)

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::overview::{Overview, Selection};
-use super::query::encoded;
+use crate::client::admin::quoted;
 
 /// Served beside the page, which may load nothing else.
 pub const STYLE: &str = include_str!("page.css");
@@ -38,7 +38,7 @@ fn counted(shown: usize, left_out: usize) -> String {
 
 /// The same of a list that can be had by name, with links to its pages; `parameter` asks for them.
 fn paged(selection: &Selection, parameter: &str, (shown, left_out): (usize, usize), next: Option<&str>) -> String {
-    let link = |after: &str, words: &str| format!("<a href=\"/?{parameter}={}\">{words}</a>", encoded(after));
+    let link = |after: &str, words: &str| format!("<a href=\"/?{parameter}={}\">{words}</a>", quoted(after.as_bytes()));
     match (selection, next) {
         (Selection::After(_), Some(next)) => {
             format!("<p>By name; {left_out} more: {}. <a href=\"/\">The worst</a></p>", link(next, "next"))
@@ -46,6 +46,14 @@ fn paged(selection: &Selection, parameter: &str, (shown, left_out): (usize, usiz
         (Selection::After(_), None) => "<p>By name, to the last. <a href=\"/\">The worst</a></p>".to_owned(),
         _ if left_out > 0 => format!("{}<p>{}</p>", counted(shown, left_out), link("", "All by name")),
         _ => String::new(),
+    }
+}
+
+/// What is said where a list has no rows.
+fn none_of(selection: &Selection, none: &'static str) -> &'static str {
+    match selection {
+        Selection::After(after) if !after.is_empty() => "There are none behind that name.",
+        _ => none,
     }
 }
 
@@ -141,7 +149,8 @@ fn groups(html: &mut String, overview: &Overview) {
     let columns = ["Group", "State", "Members", "Lag, records", "Lag, time", "Last commit", ""];
     let count = (overview.groups.len(), overview.left_out.groups);
     let foot = paged(&overview.asked.groups, "groups_after", count, overview.next_group());
-    table(html, "Who lags?", "There are no groups.", &columns, rows.collect(), &foot);
+    let none = none_of(&overview.asked.groups, "There are no groups.");
+    table(html, "Who lags?", none, &columns, rows.collect(), &foot);
 }
 
 fn transactions(html: &mut String, overview: &Overview) {
@@ -199,7 +208,8 @@ fn deduplicated(html: &mut String, overview: &Overview) {
     ];
     let count = (overview.traffic.len(), overview.left_out.topics);
     let foot = paged(&overview.asked.topics, "topics_after", count, overview.next_topic());
-    table(html, "What was deduplicated?", "There are no topics.", &columns, rows.collect(), &foot);
+    let none = none_of(&overview.asked.topics, "There are no topics.");
+    table(html, "What was deduplicated?", none, &columns, rows.collect(), &foot);
     let _ = write!(
         html,
         "<p>Since the start {} records ({}) came a second time from a producer that retried and were not stored again, {} messages were \

@@ -1,7 +1,5 @@
 //! The query of a request to the admin port.
 
-use std::fmt::Write as _;
-
 use super::name::shown;
 
 /// Values that one query may have.
@@ -47,21 +45,6 @@ impl Query {
     }
 }
 
-/// `text` as a value in a query.
-pub(super) fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            _ => {
-                // Writing to a String cannot fail.
-                let _ = write!(encoded, "%{byte:02X}");
-            }
-        }
-    }
-    encoded
-}
-
 /// A value without its `%` and `+`; none where digits are missing.
 fn plain(value: &str) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(value.len());
@@ -83,11 +66,12 @@ fn plain(value: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::admin::quoted;
 
     #[test]
     fn a_value_comes_back_from_a_query() {
         for text in ["", "orders.v-1_~", "a b+c&d=e%f#\"<é", "\u{0}"] {
-            let query = Query::read(Some(&format!("x={}", encoded(text))), &["x"]).expect("good");
+            let query = Query::read(Some(&format!("x={}", quoted(text.as_bytes()))), &["x"]).expect("good");
             assert_eq!(query.text("x"), Ok(Some(text)));
         }
     }

@@ -7,6 +7,7 @@ use crate::api::testing::{self, TestBroker, produce_request};
 use crate::engine::command::Repeated;
 use crate::record::BatchHeader;
 use crate::record::build::BatchBuilder;
+use crate::record::codec::Codec;
 use crate::types::{LeaderEpoch, PartitionId, ProducerEpoch, ProducerId, TopicNo, Uuid};
 
 const TRANSACTIONAL: i16 = 1 << 4;

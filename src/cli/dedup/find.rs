@@ -49,17 +49,18 @@ pub struct Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), CliError> {
-    let asked = options.target.ask(&path(options, &options.id)?);
+    let ask = |id: &[String]| options.target.ask(&path(options, id)?);
     let is_live = |answer: &Value| answer["is_live"] == Value::Bool(true);
-    let answer = match asked {
-        Ok(answer) if is_live(&answer) => answer,
-        Err(error @ CliError::Admin(_)) => return Err(error),
-        // As the audit topic tells it.
-        nothing => {
-            let mut apart = apart(options).into_iter();
-            let found = apart.find_map(|parts| options.target.ask(&path(options, &parts).ok()?).ok().filter(is_live));
-            found.map_or(nothing, Ok)?
-        }
+    let settles = |told: &Result<Value, CliError>| match told {
+        Ok(answer) => is_live(answer),
+        Err(error) => matches!(error, CliError::Admin(_) | CliError::NotFound(_)),
+    };
+    let whole = ask(&options.id);
+    let answer = if settles(&whole) {
+        whole?
+    } else {
+        // Where nothing is known of it in one piece, it may be as the audit topic tells it.
+        apart(options).iter().map(|parts| ask(parts)).find(settles).unwrap_or(whole)?
     };
     let listing = if answer["mode"] == "sequence" { of_sender(&answer) } else { of_id(&answer) };
     let name = options.id.join(" ");

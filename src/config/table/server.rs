@@ -363,7 +363,8 @@ pub const SERVER: &[Setting] = &[
          what cannot be sealed is forgotten, the oldest ids of the topic that has most. What may not be forgotten takes three quarters at \
          the most: the ids of topics with message.dedup.overflow=throttle, those of open transactions with what came to their topics \
          after them, and names, which take half. A batch for which there is no room has to come again later (NOT_ENOUGH_REPLICAS); one \
-         that takes more than half of all is refused (INVALID_RECORD). An id takes about 32 bytes in batches of 100, 80 in a batch of its \
+         with a name for which the names' half has no room is refused (POLICY_VIOLATION), and so is one that takes more than half of \
+         all (INVALID_RECORD). An id takes about 32 bytes in batches of 100, 80 in a batch of its \
          own, and 1.4 bytes once it is sealed; a topic with ids takes 2,000 and more.",
     )
     .at_least(0),

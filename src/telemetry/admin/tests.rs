@@ -127,7 +127,7 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
         (Overview::transactions_json, "\"open\":null"),
     ];
     for (part, there) in parts {
-        let (status, json) = told(json(State(shared.clone()), Ok(Asked::default()), part).await).await;
+        let (status, json) = told(json(State(shared.clone()), Asked::default(), part).await).await;
         assert!(status == StatusCode::OK && json.contains(there), "{json}");
     }
     let find = |query: &str| dedup_find(State(shared.clone()), RawQuery(Some(query.to_owned())));
@@ -146,7 +146,7 @@ async fn a_sync_that_hangs_keeps_nobody_from_what_the_page_tells_beside_it() {
 
     drop(hold);
     waiting.await.expect("no panic").expect("it is synced");
-    let (_, json) = told(json(State(shared.clone()), Ok(Asked::default()), Overview::transactions_json).await).await;
+    let (_, json) = told(json(State(shared.clone()), Asked::default(), Overview::transactions_json).await).await;
     assert_eq!(json, "{\"held_back\":[],\"held_back_left_out\":0,\"open\":[],\"open_left_out\":0}\n");
 }
 

@@ -1,8 +1,6 @@
 //! Which rows of a list are meant: the worst, or all of them by name, page by page.
 
-use std::cmp::Reverse;
-
-use super::ROWS_MAX;
+use super::{first, worst};
 use crate::telemetry::name::shown;
 use crate::telemetry::query::Query;
 
@@ -33,7 +31,7 @@ impl Selection {
         }
     }
 
-    /// Its part of `rows`, [`ROWS_MAX`] at most, and how many others there are, which where they go by name is behind it. Rows have their
+    /// Its part of `rows`, [`ROWS_MAX`](super::ROWS_MAX) at most, and how many others there are, which where they go by name is behind it. Rows have their
     /// name as it is [shown]; `figure` tells how bad they are.
     pub(super) fn of<T, K: Ord>(
         &self,
@@ -42,7 +40,7 @@ impl Selection {
         figure: impl Fn(&T) -> K,
     ) -> (Vec<T>, usize) {
         match self {
-            Self::Worst => rows.sort_by_key(|row| Reverse(figure(row))),
+            Self::Worst => return worst(rows, figure),
             Self::Named(named) => {
                 let cut = shown(named);
                 rows.retain(|row| name(row) == named || name(row) == cut);
@@ -52,9 +50,7 @@ impl Selection {
                 rows.sort_by(|one, other| name(one).cmp(name(other)));
             }
         }
-        let left_out = rows.len().saturating_sub(ROWS_MAX);
-        rows.truncate(ROWS_MAX);
-        (rows, left_out)
+        first(rows)
     }
 
     /// The name after which the next page begins; `last` is that of the last row. None if there is no next page, or no order of pages.
@@ -89,6 +85,7 @@ impl Asked {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ROWS_MAX;
     use super::*;
 
     fn names(selection: &Selection, rows: &[(&str, u32)]) -> (Vec<String>, usize) {
