@@ -21,8 +21,8 @@ REASONS = {
     "the socket, 9 % that out of the page cache, 11 % copies in the process, 4 % checksums, so that without the last two it would still be above Kafka.",
     ("T3", "cpu_ratio", "D1"): "a Fetch of committed records takes 21,184 instructions, one of all records 21,326 (benches/instructions.json), so that the reading costs no "
     "more. The three repetitions of this row have 1.02, 1.07 and 1.13, those of the run at ee0632c 1.02 to 1.04; whether waiting for records costs more was not measured.",
-    ("M1", "cpu_us", "D1"): "a record's id takes about 1,430 instructions (produce_ids less produce_ids_off in benches/instructions.json), two thirds of them on the "
-    "connection, which reads it; by function (`perf`) the table takes most of the time: looking up, growing, waiting for memory.",
+    ("M1", "cpu_us", "D1"): "a record's id takes what produce_ids has more than produce_ids_off in benches/instructions.json, two thirds of it on the connection, "
+    "which reads it.",
 }
 UNKNOWN = "why is not known."
 

@@ -181,7 +181,6 @@ class ClaimLedger(World):
             "message.dedup.id.source": "key",
             "message.dedup.on.duplicate": "reject",
             "message.dedup.window.ms": str(7 * 24 * 3600 * 1000),
-            "message.dedup.missing.id": "reject",
         }
     }
     knows_ids = True
