@@ -79,7 +79,7 @@ def recovery(turn):
 
 def many_partitions(count):
     def run(turn):
-        """Creates, produces one record to, and reads back every partition."""
+        """Creates, produces one record to, and reads back every partition; then starts with them, after a stop and after SIGKILL."""
         with turn.own_broker(f"einmal.partitions.max={count}") as broker:
             with kafka_wire.Connection(broker.port, 300) as connection:
                 began = time.monotonic()
@@ -89,7 +89,13 @@ def many_partitions(count):
                 for first in range(0, count, 10_000):
                     _write_and_read(connection, f"many-{first}", min(10_000, count - first), batch)
                 seconds = time.monotonic() - began
-            return {"rss_mb": proc.rss_mb(broker.pid), "rss_peak_mb": proc.rss_peak_mb(broker.pid), "s": seconds, "descriptors": proc.descriptors(broker.pid)}
+            pid = broker.pid
+            found = {"rss_mb": proc.rss_mb(pid), "rss_peak_mb": proc.rss_peak_mb(pid), "s": seconds, "descriptors": proc.descriptors(pid)}
+            for figure, end in (("start_s", broker.stop), ("start_killed_s", broker.kill)):
+                end()
+                began = broker.restart()
+                found[figure] = kafka_wire.first_produce(broker.port, "many-0", 300) - began
+            return found
 
     return run
 
@@ -391,6 +397,8 @@ def workloads(form):
     for count in form.partition_counts:
         table.append(Workload(f"P3-{count}-open", f"{count:,} partitions created, produced to, read back", many_partitions(count), (
             Figure("rss_mb", "RSS", "MB", goal=Goal("value", 1000 if count > 10_000 else 300)), RSS_PEAK, Figure("s", "time", "s"),
+            Figure("start_s", "start to first accepted produce", "s", goal=Goal("value", 1) if count > 10_000 else None),
+            Figure("start_killed_s", "the same after SIGKILL", "s"),
         ), ("D2",), own=True, einmal_only=True))
     for durability, cpu_goal, rate_goal, device_goal in (("D1", 0.3, 1, 1.1), ("D2", 0.1, 3, 2.1)):
         table.append(Workload("P2", "produce 1 KiB, 6 partitions, ProducerPerformance", produce, (
